@@ -1,0 +1,33 @@
+//! What can go wrong between us and the kernel.
+
+use std::{fmt, io};
+
+/// A failed conversation with the kernel or with nft.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// A netlink socket could not be opened or used.
+    Socket(io::Error),
+    /// The kernel refused a request; the text names the object.
+    Refused(String, io::Error),
+    /// The kernel's answer could not be understood.
+    Answer(String),
+    /// The nft program could not be run.
+    NftMissing(io::Error),
+    /// nft refused or failed; its own words.
+    Nft(String),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Socket(error) => write!(f, "netlink socket: {error}"),
+            Self::Refused(object, error) => write!(f, "the kernel refuses {object}: {error}"),
+            Self::Answer(reason) => write!(f, "the kernel's answer is not understood: {reason}"),
+            Self::NftMissing(error) => write!(f, "the program nft cannot be run: {error}"),
+            Self::Nft(words) => write!(f, "nft: {words}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
