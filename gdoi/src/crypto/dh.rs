@@ -96,6 +96,13 @@ impl DhGroup {
     }
 }
 
+/// The number, by which configuration and documentation know a group.
+impl fmt::Display for DhGroup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.number().fmt(f)
+    }
+}
+
 /// One side's ephemeral key pair. Made for one exchange and dropped with it.
 pub struct KeyPair {
     group: DhGroup,

@@ -1,5 +1,7 @@
 //! Hash functions and the pseudo-random function made of them (HMAC, RFC 2104 and RFC 4868).
 
+use std::fmt;
+
 use aws_lc_rs::{digest as sha, hmac};
 
 use super::Secret;
@@ -42,6 +44,12 @@ impl Hash {
     }
 }
 
+impl fmt::Display for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "sha-{}", 8 * self.output_len())
+    }
+}
+
 /// The digest of the concatenated parts.
 pub fn digest(hash: Hash, parts: &[&[u8]]) -> Vec<u8> {
     let mut context = sha::Context::new(hash.sha());
@@ -81,6 +89,11 @@ mod tests {
             assert_eq!(digest(hash, &[b"a", b"", b"bc"]), hex(expected));
             assert_eq!(hash.output_len(), hex(expected).len());
         }
+    }
+
+    #[test]
+    fn names_are_those_of_the_configuration() {
+        assert_eq!(ALL.map(|hash| hash.to_string()), ["sha-256", "sha-384", "sha-512"]);
     }
 
     fn check(key: Vec<u8>, message: &[u8], expected: [&str; 3]) {

@@ -45,6 +45,12 @@ impl From<&[u8]> for Secret {
     }
 }
 
+impl From<Vec<u8>> for Secret {
+    fn from(octets: Vec<u8>) -> Self {
+        Secret::new(octets)
+    }
+}
+
 impl PartialEq for Secret {
     fn eq(&self, other: &Self) -> bool {
         self.matches(other.expose())

@@ -1,6 +1,7 @@
 //! The key pair that signs rekey messages (RFC 6407 sections 5.3.5 to 5.3.7 and 5.6.2.2).
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::rand::SystemRandom;
@@ -61,6 +62,15 @@ impl SignatureAlgorithm {
             SignatureAlgorithm::Rsa(hash) => hash,
             SignatureAlgorithm::EcdsaP256 => Hash::Sha256,
             SignatureAlgorithm::EcdsaP384 => Hash::Sha384,
+        }
+    }
+
+    /// Supported key sizes in bits.
+    const fn key_sizes(self) -> RangeInclusive<u32> {
+        match self {
+            SignatureAlgorithm::Rsa(_) => 2048..=4096,
+            SignatureAlgorithm::EcdsaP256 => 256..=256,
+            SignatureAlgorithm::EcdsaP384 => 384..=384,
         }
     }
 
@@ -229,7 +239,7 @@ impl PublicKey {
         let parsed = ParsedPublicKey::new(algorithm.verification(), spki).map_err(|_| Error::BadKey)?;
         let canonical = parsed.as_der().map_err(|_| Error::BadKey)?;
         let bits = key_bits(algorithm, spki)?;
-        if canonical.as_ref() != spki || bits > MAX_BITS {
+        if canonical.as_ref() != spki || !algorithm.key_sizes().contains(&bits) {
             return Err(Error::BadKey);
         }
         Ok(PublicKey { parsed, spki: spki.to_vec(), bits })
@@ -259,9 +269,6 @@ impl fmt::Debug for PublicKey {
         write!(f, "PublicKey({} bits)", self.bits)
     }
 }
-
-/// The largest RSA modulus; the library refuses those below 2048 bits by itself.
-const MAX_BITS: u32 = 4096;
 
 fn key_bits(algorithm: SignatureAlgorithm, spki: &[u8]) -> Result<u32, Error> {
     match algorithm {

@@ -211,6 +211,14 @@ fn a_scalar_out_of_range_is_drawn_again() {
     }
 }
 
+#[test]
+fn p_521_drops_the_bits_above_the_field() {
+    let octets = |first: u8| [vec![first], vec![7; 65]].concat();
+    let pair = KeyPair::generate(DhGroup::P521, &mut Script(octets(0xfe))).unwrap();
+    let expected = KeyPair::generate(DhGroup::P521, &mut Script(octets(0))).unwrap();
+    assert_eq!(pair.public(), expected.public());
+}
+
 struct Stuck;
 
 impl Random for Stuck {

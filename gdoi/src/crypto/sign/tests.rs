@@ -142,6 +142,30 @@ fn a_public_key_must_be_canonical_and_of_its_algorithm() {
     }
 }
 
+/// A SubjectPublicKeyInfo with the modulus 2^(8*octets-1) + 1 and the exponent 65537.
+fn rsa_of(octets: usize) -> Vec<u8> {
+    let wrap = |tag: u8, content: Vec<u8>| {
+        let [high, low] = (content.len() as u16).to_be_bytes();
+        [vec![tag, 0x82, high, low], content].concat()
+    };
+    let modulus = [vec![0, 0x80], vec![0; octets - 2], vec![1]].concat();
+    let key = wrap(0x30, [wrap(0x02, modulus), hex("0203010001")].concat());
+    let bits = wrap(0x03, [vec![0], key].concat());
+    wrap(0x30, [hex("300d06092a864886f70d0101010500"), bits].concat())
+}
+
+#[test]
+fn rsa_keys_have_2048_to_4096_bits() {
+    let bits = |octets| {
+        PublicKey::from_spki(SignatureAlgorithm::Rsa(Hash::Sha256), &rsa_of(octets)).map(|key| key.bits())
+    };
+    assert_eq!(bits(256), Ok(2048));
+    assert_eq!(bits(512), Ok(4096));
+    for octets in [128, 255, 513, 1024] {
+        assert_eq!(bits(octets), Err(Error::BadKey));
+    }
+}
+
 #[test]
 fn other_private_keys_are_refused() {
     let rsa = hex(RSA_PKCS8);
