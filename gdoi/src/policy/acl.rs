@@ -163,11 +163,15 @@ fn parse_protocol(word: &str) -> Result<Option<u8>, PolicyError> {
     let named = PROTOCOLS.iter().find(|(name, _)| *name == word).map(|(_, number)| *number);
     match named.or_else(|| word.parse().ok().filter(|number| *number != 0)) {
         Some(number) => Ok(Some(number)),
-        None => refuse(format!("`{word}` is no protocol (ip, tcp, udp, icmp, gre, esp, ospf, pim or 1 to 255)")),
+        None => {
+            refuse(format!("`{word}` is no protocol (ip, tcp, udp, icmp, gre, esp, ospf, pim or 1 to 255)"))
+        }
     }
 }
 
-fn parse_side<'a>(words: &mut std::iter::Peekable<impl Iterator<Item = &'a str>>) -> Result<(Ipv4Prefix, Option<u16>), PolicyError> {
+fn parse_side<'a>(
+    words: &mut std::iter::Peekable<impl Iterator<Item = &'a str>>,
+) -> Result<(Ipv4Prefix, Option<u16>), PolicyError> {
     let prefix = match words.next() {
         Some("any") => Ipv4Prefix::ANY,
         Some("host") => words.next().unwrap_or_default().parse()?,
@@ -204,7 +208,10 @@ impl FromStr for Ace {
         if (source_port.is_some() || destination_port.is_some()) && !matches!(protocol, Some(6 | 17)) {
             return refuse("ports go with tcp or udp only");
         }
-        Ok(Ace { action, selector: Selector { protocol, source, source_port, destination, destination_port } })
+        Ok(Ace {
+            action,
+            selector: Selector { protocol, source, source_port, destination, destination_port },
+        })
     }
 }
 
@@ -275,9 +282,14 @@ mod tests {
     fn masks_and_prefixes_agree() {
         let prefix: Ipv4Prefix = "10.64.0.0/10".parse().unwrap();
         assert_eq!(Ipv4Prefix::from_mask(prefix.address(), prefix.netmask()), Some(prefix));
-        assert_eq!(Ipv4Prefix::from_mask(Ipv4Addr::UNSPECIFIED, Ipv4Addr::UNSPECIFIED), Some(Ipv4Prefix::ANY));
+        assert_eq!(
+            Ipv4Prefix::from_mask(Ipv4Addr::UNSPECIFIED, Ipv4Addr::UNSPECIFIED),
+            Some(Ipv4Prefix::ANY)
+        );
         assert_eq!(Ipv4Prefix::from_mask("10.0.0.0".parse().unwrap(), "255.0.255.0".parse().unwrap()), None);
-        assert!(prefix.contains("10.127.0.1".parse().unwrap()) && !prefix.contains("10.128.0.1".parse().unwrap()));
+        assert!(
+            prefix.contains("10.127.0.1".parse().unwrap()) && !prefix.contains("10.128.0.1".parse().unwrap())
+        );
     }
 
     #[test]

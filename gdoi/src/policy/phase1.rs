@@ -21,13 +21,26 @@ pub struct Proposal {
 impl Default for Proposal {
     /// AES-256, SHA-256, group 19, one day.
     fn default() -> Self {
-        Proposal { key_len: 32, hash: Hash::Sha256, group: DhGroup::P256, lifetime: Duration::from_secs(86_400) }
+        Proposal {
+            key_len: 32,
+            hash: Hash::Sha256,
+            group: DhGroup::P256,
+            lifetime: Duration::from_secs(86_400),
+        }
+    }
+}
+
+impl Proposal {
+    /// Whether both name the same algorithms; lifetimes may differ.
+    pub fn same_algorithms(&self, other: &Proposal) -> bool {
+        (self.key_len, self.hash, self.group) == (other.key_len, other.hash, other.group)
     }
 }
 
 impl fmt::Display for Proposal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "aes-{}-cbc, {}, group {}", self.key_len * 8, self.hash, self.group)
+        let hash = self.hash.output_len() * 8;
+        write!(f, "aes-{}-cbc, sha-{hash}, group {}", self.key_len * 8, self.group.number())
     }
 }
 

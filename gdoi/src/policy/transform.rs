@@ -77,7 +77,11 @@ impl FromStr for Transform {
             "hmac-sha-256" => Integrity::HmacSha256,
             "hmac-sha-384" => Integrity::HmacSha384,
             "hmac-sha-512" => Integrity::HmacSha512,
-            _ => return refuse(format!("`{integrity}` is no integrity algorithm (hmac-sha-256, -384 or -512)")),
+            _ => {
+                return refuse(format!(
+                    "`{integrity}` is no integrity algorithm (hmac-sha-256, -384 or -512)"
+                ))
+            }
         };
         Ok(Transform { cipher, integrity })
     }

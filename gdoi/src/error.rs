@@ -1,0 +1,226 @@
+//! Errors say whose fault it was.
+
+use crate::crypto;
+use crate::wire::{ExchangeType, PayloadType};
+use std::fmt;
+
+/// Why a datagram, an exchange or an operation came to nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// The octets are no message: nobody who keeps to the RFCs sends them.
+    Malformed(Malformed),
+    /// A well-formed message that breaks the rules of its exchange.
+    Misbehaved(Misbehaved),
+    /// A correct message that asks for or offers what policy here does not allow.
+    Unacceptable(Unacceptable),
+    /// The sender could not prove to be who it should be.
+    Unauthenticated(Unauthenticated),
+    /// Something on this machine failed.
+    Internal(crypto::Error),
+}
+
+/// What is wrong with the octets. Each names the part of the message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Malformed {
+    /// The part ends before its last field.
+    Truncated(&'static str),
+    /// Octets are left behind the last field.
+    TrailingBytes(&'static str),
+    /// A length field has a value that the part cannot have.
+    Length(&'static str),
+    /// A reserved field is not zero.
+    Reserved(&'static str),
+    /// A field has a value that the RFC does not allow.
+    Value(&'static str),
+    /// There are more of these than this implementation takes.
+    TooMany(&'static str),
+    /// The version is not 1.0.
+    Version(u8),
+}
+
+/// Which rule of the exchange was broken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Misbehaved {
+    /// No exchange of ours has these cookies or this message ID.
+    UnknownExchange,
+    /// This exchange type is not spoken here.
+    UnsupportedExchange(ExchangeType),
+    /// The message should be encrypted and is not, or the other way round.
+    Encryption,
+    /// A payload that the message must have is missing.
+    MissingPayload(PayloadType),
+    /// A payload occurs twice.
+    DuplicatePayload(PayloadType),
+    /// A payload that has no place in this message.
+    UnexpectedPayload(PayloadType),
+    /// The payloads are not in the order that the RFC asks for.
+    PayloadOrder(PayloadType),
+    /// An attribute that the part must have is missing.
+    MissingAttribute(&'static str),
+    /// An attribute occurs twice.
+    DuplicateAttribute(&'static str),
+    /// A nonce is not 8 to 128 octets long.
+    NonceLength,
+    /// The answer is not one of the offers.
+    NotOffered(&'static str),
+    /// The keys downloaded are not those that the policy announced.
+    KeyMismatch(&'static str),
+    /// A cookie is zero, or an initiator's cookie is reused.
+    Cookie,
+}
+
+/// What policy here does not allow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unacceptable {
+    /// No proposal suits: compare the phase 1 settings of both sides.
+    NoProposal,
+    /// No such group here.
+    UnknownGroup(String),
+    /// The peer's address is not in the group's authorization list.
+    Address,
+    /// The peer's identity is not in the group's authorization list.
+    Identity(String),
+    /// No pre-shared key is configured for this peer.
+    NoKey,
+    /// The peer proved another identity than the one expected of it.
+    UnexpectedIdentity(String),
+    /// The peer's Diffie-Hellman value is not one of its group.
+    PublicValue,
+    /// An algorithm, attribute or value that is not supported or too weak.
+    Unsupported(&'static str, u32),
+    /// Too many unfinished exchanges.
+    Busy,
+    /// The peer answered with this error notify (RFC 2408 section 3.14.1).
+    PeerSays(crate::wire::NotifyType),
+    /// The peer deleted the phase 1 SA.
+    PeerDeleted,
+    /// No answer after all retransmissions.
+    NoAnswer,
+    /// The group's policy does not fit into one message.
+    PolicySize(usize),
+}
+
+/// How the proof failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unauthenticated {
+    /// Phase 1: the message does not decrypt to payloads, in all likelihood the pre-shared keys differ.
+    PreSharedKey,
+    /// The hash does not cover what was received.
+    Hash,
+    /// An encrypted message does not decrypt to whole payloads.
+    Decryption,
+}
+
+impl From<Malformed> for Error {
+    fn from(error: Malformed) -> Self {
+        Error::Malformed(error)
+    }
+}
+
+impl From<Misbehaved> for Error {
+    fn from(error: Misbehaved) -> Self {
+        Error::Misbehaved(error)
+    }
+}
+
+impl From<Unacceptable> for Error {
+    fn from(error: Unacceptable) -> Self {
+        Error::Unacceptable(error)
+    }
+}
+
+impl From<Unauthenticated> for Error {
+    fn from(error: Unauthenticated) -> Self {
+        Error::Unauthenticated(error)
+    }
+}
+
+impl From<crypto::Error> for Error {
+    fn from(error: crypto::Error) -> Self {
+        Error::Internal(error)
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Malformed(error) => write!(f, "malformed message: {error}"),
+            Error::Misbehaved(error) => write!(f, "peer broke the protocol: {error}"),
+            Error::Unacceptable(error) => error.fmt(f),
+            Error::Unauthenticated(error) => write!(f, "authentication failed: {error}"),
+            Error::Internal(error) => write!(f, "internal error: {error}"),
+        }
+    }
+}
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Malformed::Truncated(part) => write!(f, "{part} is truncated"),
+            Malformed::TrailingBytes(part) => write!(f, "{part} has trailing octets"),
+            Malformed::Length(part) => write!(f, "{part} has an impossible length"),
+            Malformed::Reserved(part) => write!(f, "{part} has a reserved field that is not zero"),
+            Malformed::Value(part) => write!(f, "{part} has an invalid value"),
+            Malformed::TooMany(part) => write!(f, "too many {part}"),
+            Malformed::Version(version) => write!(f, "ISAKMP version {}.{}", version >> 4, version & 15),
+        }
+    }
+}
+
+impl fmt::Display for Misbehaved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Misbehaved::UnknownExchange => f.write_str("message belongs to no exchange"),
+            Misbehaved::UnsupportedExchange(kind) => write!(f, "exchange type {kind} is not supported"),
+            Misbehaved::Encryption => f.write_str("encryption flag does not fit the exchange"),
+            Misbehaved::MissingPayload(kind) => write!(f, "{kind} payload is missing"),
+            Misbehaved::DuplicatePayload(kind) => write!(f, "{kind} payload occurs twice"),
+            Misbehaved::UnexpectedPayload(kind) => write!(f, "{kind} payload is out of place"),
+            Misbehaved::PayloadOrder(kind) => write!(f, "{kind} payload is out of order"),
+            Misbehaved::MissingAttribute(name) => write!(f, "attribute {name} is missing"),
+            Misbehaved::DuplicateAttribute(name) => write!(f, "attribute {name} occurs twice"),
+            Misbehaved::NonceLength => f.write_str("nonce is not 8 to 128 octets long"),
+            Misbehaved::NotOffered(what) => write!(f, "{what} in the answer was not offered"),
+            Misbehaved::KeyMismatch(what) => write!(f, "keys do not fit the announced policy: {what}"),
+            Misbehaved::Cookie => f.write_str("cookie is zero or reused"),
+        }
+    }
+}
+
+impl fmt::Display for Unacceptable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Unacceptable::NoProposal => {
+                f.write_str("no common phase 1 proposal, compare encryption, hash and group on both sides")
+            }
+            Unacceptable::UnknownGroup(name) => write!(f, "group {name} is not configured on the key server"),
+            Unacceptable::Address => f.write_str("address is not authorized for the group"),
+            Unacceptable::Identity(name) => write!(f, "identity {name} is not authorized for the group"),
+            Unacceptable::NoKey => f.write_str("no pre-shared key is configured for this address"),
+            Unacceptable::UnexpectedIdentity(name) => write!(f, "peer identified itself as {name}"),
+            Unacceptable::PublicValue => f.write_str("peer's Diffie-Hellman value is not valid"),
+            Unacceptable::Unsupported(what, value) => write!(f, "{what} {value} is not supported"),
+            Unacceptable::Busy => f.write_str("too many unfinished exchanges"),
+            Unacceptable::PeerSays(notify) => write!(f, "peer refused: {notify}"),
+            Unacceptable::PeerDeleted => f.write_str("peer deleted the phase 1 SA"),
+            Unacceptable::NoAnswer => f.write_str("no answer"),
+            Unacceptable::PolicySize(octets) => {
+                write!(f, "the group's policy takes {octets} octets, more than fit into one message; shorten the ACL")
+            }
+        }
+    }
+}
+
+impl fmt::Display for Unauthenticated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Unauthenticated::PreSharedKey => {
+                "phase 1 message does not decrypt, in all likelihood the pre-shared keys differ"
+            }
+            Unauthenticated::Hash => "hash does not match",
+            Unauthenticated::Decryption => "message does not decrypt",
+        })
+    }
+}

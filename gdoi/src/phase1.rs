@@ -1,0 +1,206 @@
+//! IKEv1 Main Mode with pre-shared keys (RFC 2409 section 5.4).
+//!
+//! ```text
+//!     initiator                      responder
+//!     HDR, SA, VID            -->
+//!                             <--    HDR, SA, VID
+//!     HDR, KE, Ni             -->
+//!                             <--    HDR, KE, Nr
+//!     HDR*, IDii, HASH_I      -->
+//!                             <--    HDR*, IDir, HASH_R
+//! ```
+
+mod initiator;
+mod responder;
+mod sa;
+
+pub use initiator::{Initiator, InitiatorStep};
+pub use responder::{Responder, ResponderStep};
+pub use sa::{Cookies, IsakmpSa};
+
+use crate::crypto::cbc::Block;
+use crate::crypto::derive::{phase1_iv, skeyid_psk, Exchange, Skeyid};
+use crate::crypto::{KeyPair, Random, Secret};
+use crate::error::{Error, Misbehaved, Unacceptable, Unauthenticated};
+use crate::policy::{Doi, Identity, Proposal};
+use crate::protect::Opened;
+use crate::wire::{
+    emit_chain, Chain, Cookie, ExchangeType, Flags, Header, Identification, Padding, PayloadType, Payloads,
+};
+
+/// The vendor ID of this implementation: the first 16 octets of the SHA-256 of
+/// "Group Domain of Interpretation for Linux", and a version. Private attributes go only to peers that sent it.
+pub const VENDOR_ID: [u8; 17] =
+    [0x87, 0x63, 0x46, 0xff, 0xca, 0x71, 0xfd, 0x00, 0x08, 0xaf, 0x2f, 0x1a, 0x64, 0x43, 0xb3, 0xd1, 1];
+
+const NONCE_LEN: usize = 32;
+
+/// What one side brings to phase 1.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The pre-shared key of this peer.
+    pub psk: Secret,
+    /// Who this side says it is.
+    pub identity: Identity,
+    /// What the initiator offers, or the responder accepts; in order of preference.
+    pub proposals: Vec<Proposal>,
+    /// The DOI that the initiator sends; a responder answers with the one it got.
+    pub doi: Doi,
+}
+
+/// The part of the exchange that both sides keep from its first two messages.
+#[derive(Clone)]
+struct Transcript {
+    cookies: Cookies,
+    proposal: Proposal,
+    /// The body of the initiator's SA payload.
+    sai_b: Vec<u8>,
+    /// Whether the peer sent our vendor ID.
+    ours: bool,
+}
+
+/// What both sides know after the fourth message.
+struct Keys {
+    skeyid: Skeyid,
+    cipher: Secret,
+    iv: Block,
+    initiator_public: Vec<u8>,
+    responder_public: Vec<u8>,
+}
+
+/// The public value and nonce of each side.
+struct Contribution<'a> {
+    public: &'a [u8],
+    nonce: &'a [u8],
+}
+
+impl Keys {
+    fn derive(
+        transcript: &Transcript,
+        psk: &Secret,
+        g_xy: &Secret,
+        initiator: &Contribution<'_>,
+        responder: &Contribution<'_>,
+    ) -> Keys {
+        let hash = transcript.proposal.hash;
+        let (initiator_public, responder_public) = (initiator.public.to_vec(), responder.public.to_vec());
+        let exchange = exchange(transcript, &initiator_public, &responder_public);
+        let skeyid =
+            Skeyid::derive(hash, skeyid_psk(hash, psk, initiator.nonce, responder.nonce), g_xy, &exchange);
+        let cipher = skeyid.cipher_key(transcript.proposal.key_len);
+        let iv = phase1_iv(hash, &exchange);
+        Keys { skeyid, cipher, iv, initiator_public, responder_public }
+    }
+
+    fn hash_i(&self, transcript: &Transcript, id_b: &[u8]) -> Secret {
+        let exchange = exchange(transcript, &self.initiator_public, &self.responder_public);
+        self.skeyid.hash_i(&exchange, &transcript.sai_b, id_b)
+    }
+
+    fn hash_r(&self, transcript: &Transcript, id_b: &[u8]) -> Secret {
+        let exchange = exchange(transcript, &self.initiator_public, &self.responder_public);
+        self.skeyid.hash_r(&exchange, &transcript.sai_b, id_b)
+    }
+}
+
+fn exchange<'a>(transcript: &Transcript, initiator: &'a [u8], responder: &'a [u8]) -> Exchange<'a> {
+    Exchange {
+        initiator_public: initiator,
+        responder_public: responder,
+        initiator_cookie: transcript.cookies.initiator.0,
+        responder_cookie: transcript.cookies.responder.0,
+    }
+}
+
+fn main_mode(cookies: Cookies, payloads: &[(PayloadType, &[u8])]) -> Vec<u8> {
+    let next = payloads.first().map_or(PayloadType::NONE, |(kind, _)| *kind);
+    Header { next, ..main_mode_header(cookies) }.emit(&emit_chain(payloads))
+}
+
+fn main_mode_header(cookies: Cookies) -> Header {
+    Header {
+        initiator: cookies.initiator,
+        responder: cookies.responder,
+        next: PayloadType::NONE,
+        exchange: ExchangeType::IDENTITY_PROTECTION,
+        flags: Flags::NONE,
+        message_id: 0,
+    }
+}
+
+/// Whether the message is one of this exchange at all.
+fn check_header(header: &Header, cookies: Cookies) -> Result<(), Error> {
+    match (header.exchange, header.message_id) {
+        (ExchangeType::IDENTITY_PROTECTION, 0) if cookies == Cookies::of(header) => Ok(()),
+        (ExchangeType::IDENTITY_PROTECTION, _) => Err(Misbehaved::UnknownExchange.into()),
+        (other, _) => Err(Misbehaved::UnsupportedExchange(other).into()),
+    }
+}
+
+fn clear_payloads<'a>(header: &Header, body: &'a [u8]) -> Result<Payloads<'a>, Error> {
+    if header.flags.is_encrypted() {
+        return Err(Misbehaved::Encryption.into());
+    }
+    Ok(Payloads::new(Chain::parse(header.next, body, Padding::None)?))
+}
+
+/// Takes all vendor IDs; whether ours is among them.
+fn take_vendor_ids(payloads: &mut Payloads<'_>) -> bool {
+    payloads.take_all(PayloadType::VENDOR).iter().any(|payload| payload.body == VENDOR_ID)
+}
+
+/// The peer's public value and nonce.
+fn take_contribution<'a>(payloads: &mut Payloads<'a>) -> Result<Contribution<'a>, Error> {
+    let public = payloads.take(PayloadType::KE)?.body;
+    let nonce = take_nonce(payloads)?;
+    Ok(Contribution { public, nonce })
+}
+
+/// A nonce of 8 to 128 octets (RFC 6407 section 5.8; RFC 2409 allows up to 256).
+pub(crate) fn take_nonce<'a>(payloads: &mut Payloads<'a>) -> Result<&'a [u8], Error> {
+    let nonce = payloads.take(PayloadType::NONCE)?.body;
+    match nonce.len() {
+        8..=128 => Ok(nonce),
+        _ => Err(Misbehaved::NonceLength.into()),
+    }
+}
+
+pub(crate) fn fresh_nonce(random: &mut dyn Random) -> Result<Vec<u8>, Error> {
+    let mut nonce = vec![0; NONCE_LEN];
+    random.fill(&mut nonce)?;
+    Ok(nonce)
+}
+
+fn fresh_cookie(random: &mut dyn Random) -> Result<Cookie, Error> {
+    let mut cookie = Cookie::ZERO;
+    while cookie == Cookie::ZERO {
+        random.fill(&mut cookie.0)?;
+    }
+    Ok(cookie)
+}
+
+fn agree(pair: &KeyPair, peer: &[u8]) -> Result<Secret, Error> {
+    pair.agree(peer).map_err(|error| match error {
+        crate::crypto::Error::BadPublicValue => Unacceptable::PublicValue.into(),
+        other => Error::Internal(other),
+    })
+}
+
+/// The fifth or sixth message: the identity payload's body and its sender, once the hash is proved.
+fn take_identity(opened: &Opened, expected: impl FnOnce(&[u8]) -> Secret) -> Result<Identity, Error> {
+    let mut payloads = opened.payloads().map_err(|_| Unauthenticated::PreSharedKey)?;
+    let (id, hash) = match (payloads.take(PayloadType::ID), payloads.take(PayloadType::HASH)) {
+        (Ok(id), Ok(hash)) => (id.body, hash.body),
+        _ => return Err(Unauthenticated::PreSharedKey.into()),
+    };
+    if !expected(id).matches(hash) {
+        return Err(Unauthenticated::PreSharedKey.into());
+    }
+    take_vendor_ids(&mut payloads);
+    payloads.take_all(PayloadType::NOTIFY);
+    payloads.finish()?;
+    Identification::parse(id)?.identity()
+}
+
+#[cfg(test)]
+mod tests;

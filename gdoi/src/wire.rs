@@ -1,0 +1,33 @@
+//! ISAKMP and GDOI messages as octets: RFC 2408 section 3, RFC 2407 section 4.6, RFC 6407 section 5.
+//!
+//! Parsing is strict: every length is checked against what is there, every list is bounded, octets
+//! left over are an error. Numbers that IANA assigns are open newtypes; what this implementation can
+//! do with them is decided elsewhere.
+
+mod attribute;
+mod codec;
+mod gap;
+mod header;
+mod id;
+mod kd;
+mod kek;
+mod notify;
+mod payloads;
+mod phase1;
+mod registry;
+mod sa;
+mod tek;
+
+pub use attribute::{Attribute, Attributes, Value};
+pub use codec::Reader;
+pub use gap::Gap;
+pub use header::{Cookie, Header, HEADER_LEN, MAX_MESSAGE};
+pub use id::{IdField, Identification};
+pub use kd::{Kd, KeyPacket, MAX_KEY_PACKETS};
+pub use kek::SaKek;
+pub use notify::{Delete, Notify};
+pub use payloads::{emit_chain, Chain, Padding, Payload, Payloads, MAX_PAYLOADS};
+pub use phase1::{Phase1Sa, Phase1Transform};
+pub use registry::{ExchangeType, Flags, IdType, NotifyType, PayloadType};
+pub use sa::{GroupSa, MAX_SA_TEKS};
+pub use tek::SaTek;

@@ -1,0 +1,81 @@
+//! The GAP payload (RFC 6407 section 5.4).
+
+use super::attribute::{Attribute, Attributes};
+use crate::error::{Error, Malformed};
+
+mod class {
+    pub const ACTIVATION_TIME_DELAY: u16 = 1;
+    pub const DEACTIVATION_TIME_DELAY: u16 = 2;
+    pub const SENDER_ID_REQUEST: u16 = 3;
+}
+
+/// The body of a GAP payload; each attribute is optional.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Gap {
+    /// ATD: seconds from the receipt of a new SA to its use for sending.
+    pub activation_delay: Option<u16>,
+    /// DTD: seconds from the receipt of a new SA to the removal of the one that it replaces.
+    pub deactivation_delay: Option<u16>,
+    /// How many sender IDs a member asks for; in the third message of a PULL only.
+    pub sender_ids: Option<u16>,
+}
+
+impl Gap {
+    /// Reads a body.
+    ///
+    /// # Errors
+    /// [`Malformed`], or an attribute that is not understood (section 5.4).
+    pub fn parse(body: &[u8]) -> Result<Self, Error> {
+        let mut attributes = Attributes::parse(body, "GAP payload")?;
+        let mut number = |kind, name| -> Result<Option<u16>, Error> {
+            let value = attributes.number(kind, name)?.map(u16::try_from).transpose();
+            value.map_err(|_| Malformed::Value("GAP payload").into())
+        };
+        let gap = Gap {
+            activation_delay: number(class::ACTIVATION_TIME_DELAY, "ACTIVATION_TIME_DELAY")?,
+            deactivation_delay: number(class::DEACTIVATION_TIME_DELAY, "DEACTIVATION_TIME_DELAY")?,
+            sender_ids: number(class::SENDER_ID_REQUEST, "SENDER_ID_REQUEST")?,
+        };
+        attributes.finish("GAP attribute")?;
+        Ok(gap)
+    }
+
+    /// Writes a body.
+    pub fn emit(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        for (kind, value) in [
+            (class::ACTIVATION_TIME_DELAY, self.activation_delay),
+            (class::DEACTIVATION_TIME_DELAY, self.deactivation_delay),
+            (class::SENDER_ID_REQUEST, self.sender_ids),
+        ] {
+            if let Some(value) = value {
+                Attribute::basic(kind, value).emit(&mut out);
+            }
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::{Misbehaved, Unacceptable};
+
+    #[test]
+    fn round_trip() {
+        let gap = Gap { activation_delay: Some(15), deactivation_delay: Some(30), sender_ids: None };
+        assert_eq!(gap.emit(), [0x80, 1, 0, 15, 0x80, 2, 0, 30]);
+        assert_eq!(Gap::parse(&gap.emit()), Ok(gap));
+        assert_eq!(Gap::parse(&[0x80, 3, 0, 2]).unwrap().sender_ids, Some(2));
+        assert_eq!(Gap::parse(&[]), Ok(Gap::default()));
+    }
+
+    #[test]
+    fn rejects() {
+        assert_eq!(Gap::parse(&[0x80, 4, 0, 1]), Err(Unacceptable::Unsupported("GAP attribute", 4).into()));
+        assert_eq!(Gap::parse(&[0, 1, 0, 3, 1, 0, 0]), Err(Malformed::Value("GAP payload").into()));
+        let twice = [0x80, 1, 0, 1, 0x80, 1, 0, 1];
+        assert_eq!(Gap::parse(&twice), Err(Misbehaved::DuplicateAttribute("ACTIVATION_TIME_DELAY").into()));
+        assert_eq!(Gap::parse(&[0x80]), Err(Malformed::Truncated("GAP payload").into()));
+    }
+}

@@ -1,0 +1,132 @@
+//! The ISAKMP header (RFC 2408 section 3.1).
+
+use super::codec::Reader;
+use super::registry::{ExchangeType, Flags, PayloadType};
+use crate::error::Malformed;
+use std::fmt;
+
+/// The header's length in octets.
+pub const HEADER_LEN: usize = 28;
+
+/// The longest message taken or sent, in octets; protocol decision, below the UDP limit of 65,507.
+pub const MAX_MESSAGE: usize = 60_000;
+
+const VERSION: u8 = 0x10;
+
+/// Half of an ISAKMP SA's name, 8 octets.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Cookie(pub [u8; 8]);
+
+impl Cookie {
+    /// The responder's cookie in the first message.
+    pub const ZERO: Cookie = Cookie([0; 8]);
+}
+
+impl fmt::Debug for Cookie {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", u64::from_be_bytes(self.0))
+    }
+}
+
+/// The fixed part of every message, [`HEADER_LEN`] octets.
+///
+/// ```text
+/// |                     initiator cookie (8)                      |
+/// |                     responder cookie (8)                      |
+/// | next payload  | major | minor | exchange type |     flags     |
+/// |                        message ID (4)                         |
+/// |                          length (4)                           |
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// The initiator's cookie.
+    pub initiator: Cookie,
+    /// The responder's cookie, zero in the first message.
+    pub responder: Cookie,
+    /// The type of the first payload.
+    pub next: PayloadType,
+    /// The exchange that the message belongs to.
+    pub exchange: ExchangeType,
+    /// Flags.
+    pub flags: Flags,
+    /// 0 in phase 1, random after.
+    pub message_id: u32,
+}
+
+impl Header {
+    /// Splits a datagram into header and body.
+    ///
+    /// # Errors
+    /// A length field that is not the datagram's length or over [`MAX_MESSAGE`], another version than 1.0.
+    pub fn parse(datagram: &[u8]) -> Result<(Header, &[u8]), Malformed> {
+        let mut reader = Reader::new(datagram, "ISAKMP header");
+        let initiator = Cookie(reader.array()?);
+        let responder = Cookie(reader.array()?);
+        let next = PayloadType(reader.u8()?);
+        let version = reader.u8()?;
+        let exchange = ExchangeType(reader.u8()?);
+        let flags = Flags(reader.u8()?);
+        let message_id = reader.u32()?;
+        let length = reader.u32()?;
+        if version != VERSION {
+            return Err(Malformed::Version(version));
+        }
+        if datagram.len() > MAX_MESSAGE || usize::try_from(length) != Ok(datagram.len()) {
+            return Err(Malformed::Length("ISAKMP header"));
+        }
+        Ok((Header { initiator, responder, next, exchange, flags, message_id }, reader.rest()))
+    }
+
+    /// The whole message: this header and `body` behind it.
+    pub fn emit(&self, body: &[u8]) -> Vec<u8> {
+        let length = HEADER_LEN + body.len();
+        let mut out = Vec::with_capacity(length);
+        out.extend_from_slice(&self.initiator.0);
+        out.extend_from_slice(&self.responder.0);
+        out.extend_from_slice(&[self.next.0, VERSION, self.exchange.0, self.flags.0]);
+        out.extend_from_slice(&self.message_id.to_be_bytes());
+        out.extend_from_slice(&(length as u32).to_be_bytes());
+        out.extend_from_slice(body);
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header() -> Header {
+        Header {
+            initiator: Cookie([1; 8]),
+            responder: Cookie([2; 8]),
+            next: PayloadType::HASH,
+            exchange: ExchangeType::GROUPKEY_PULL,
+            flags: Flags::ENCRYPTED,
+            message_id: 0x0a0b_0c0d,
+        }
+    }
+
+    #[test]
+    fn round_trip() {
+        let bytes = header().emit(&[9, 9]);
+        assert_eq!(bytes.len(), 30);
+        assert_eq!(Header::parse(&bytes), Ok((header(), &[9, 9][..])));
+    }
+
+    #[test]
+    fn rejects() {
+        let mut bytes = header().emit(&[]);
+        assert_eq!(Header::parse(&bytes[..27]), Err(Malformed::Truncated("ISAKMP header")));
+        bytes.push(0);
+        assert_eq!(Header::parse(&bytes), Err(Malformed::Length("ISAKMP header")));
+        bytes.pop();
+        bytes[24] = 0xff;
+        assert_eq!(Header::parse(&bytes), Err(Malformed::Length("ISAKMP header")));
+        bytes[17] = 0x20;
+        assert_eq!(Header::parse(&bytes), Err(Malformed::Version(0x20)));
+        assert_eq!(
+            Header::parse(&header().emit(&vec![0; MAX_MESSAGE])),
+            Err(Malformed::Length("ISAKMP header"))
+        );
+    }
+}

@@ -1,0 +1,168 @@
+//! The SA KEK payload (RFC 6407 section 5.3).
+
+use super::attribute::{Attribute, Attributes};
+use super::codec::Reader;
+use super::id::IdField;
+use crate::error::{Error, Malformed};
+
+mod class {
+    pub const MANAGEMENT_ALGORITHM: u16 = 1;
+    pub const ALGORITHM: u16 = 2;
+    pub const KEY_LENGTH: u16 = 3;
+    pub const KEY_LIFETIME: u16 = 4;
+    pub const SIG_HASH_ALGORITHM: u16 = 5;
+    pub const SIG_ALGORITHM: u16 = 6;
+    pub const SIG_KEY_LENGTH: u16 = 7;
+}
+
+/// The body of a SAK payload. Numbers are as in the IANA registry; 0 where an optional one is absent.
+///
+/// ```text
+/// |   protocol    |  source ID field  |  destination ID field  |
+/// |                           SPI (16)                          |
+/// |                        RESERVED2 (4)                        | attributes
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SaKek {
+    /// IP protocol of the rekey datagrams, 17.
+    pub protocol: u8,
+    /// Where rekey messages come from.
+    pub source: IdField,
+    /// Where they go to.
+    pub destination: IdField,
+    /// The cookie pair of the rekey messages, 16 octets.
+    pub spi: [u8; 16],
+    /// KEK_ALGORITHM: 3 is AES-CBC.
+    pub algorithm: u16,
+    /// KEK_KEY_LENGTH in bits.
+    pub key_bits: u16,
+    /// KEK_KEY_LIFETIME in seconds.
+    pub lifetime: u32,
+    /// SIG_HASH_ALGORITHM: 3, 4, 5 are SHA-256, SHA-384, SHA-512.
+    pub signature_hash: u16,
+    /// SIG_ALGORITHM: 1 is RSA, 4 and 5 are ECDSA-256 and ECDSA-384.
+    pub signature_algorithm: u16,
+    /// SIG_KEY_LENGTH in bits.
+    pub signature_bits: u16,
+}
+
+impl SaKek {
+    /// Reads a body.
+    ///
+    /// # Errors
+    /// [`Malformed`], a missing algorithm, or an attribute that is not understood (section 5.3.2).
+    pub fn parse(body: &[u8]) -> Result<Self, Error> {
+        let mut reader = Reader::new(body, "SAK payload");
+        let protocol = reader.u8()?;
+        let (source, destination) = (IdField::parse(&mut reader)?, IdField::parse(&mut reader)?);
+        let spi = reader.array()?;
+        reader.reserved(4)?;
+        let mut attributes = Attributes::parse(reader.rest(), "SAK payload")?;
+        // "MUST be ignored if present" in a GROUPKEY-PULL.
+        attributes.number(class::MANAGEMENT_ALGORITHM, "KEK_MANAGEMENT_ALGORITHM")?;
+        let sak = SaKek {
+            protocol,
+            source,
+            destination,
+            spi,
+            algorithm: short(attributes.required(class::ALGORITHM, "KEK_ALGORITHM")?)?,
+            key_bits: short(attributes.number(class::KEY_LENGTH, "KEK_KEY_LENGTH")?.unwrap_or(0))?,
+            lifetime: attributes.number(class::KEY_LIFETIME, "KEK_KEY_LIFETIME")?.unwrap_or(0),
+            signature_hash: short(
+                attributes.number(class::SIG_HASH_ALGORITHM, "SIG_HASH_ALGORITHM")?.unwrap_or(0),
+            )?,
+            signature_algorithm: short(attributes.required(class::SIG_ALGORITHM, "SIG_ALGORITHM")?)?,
+            signature_bits: short(attributes.number(class::SIG_KEY_LENGTH, "SIG_KEY_LENGTH")?.unwrap_or(0))?,
+        };
+        attributes.finish("KEK attribute")?;
+        Ok(sak)
+    }
+
+    /// Writes a body.
+    pub fn emit(&self) -> Vec<u8> {
+        let mut out = vec![self.protocol];
+        self.source.emit(&mut out);
+        self.destination.emit(&mut out);
+        out.extend_from_slice(&self.spi);
+        out.extend_from_slice(&[0; 4]);
+        let lifetime = self.lifetime.to_be_bytes();
+        let optional = [
+            (self.key_bits != 0).then(|| Attribute::basic(class::KEY_LENGTH, self.key_bits)),
+            (self.lifetime != 0).then(|| Attribute::variable(class::KEY_LIFETIME, &lifetime)),
+            (self.signature_hash != 0)
+                .then(|| Attribute::basic(class::SIG_HASH_ALGORITHM, self.signature_hash)),
+        ];
+        Attribute::basic(class::ALGORITHM, self.algorithm).emit(&mut out);
+        optional.iter().flatten().for_each(|attribute| attribute.emit(&mut out));
+        Attribute::basic(class::SIG_ALGORITHM, self.signature_algorithm).emit(&mut out);
+        if self.signature_bits != 0 {
+            Attribute::basic(class::SIG_KEY_LENGTH, self.signature_bits).emit(&mut out);
+        }
+        out
+    }
+}
+
+fn short(number: u32) -> Result<u16, Malformed> {
+    u16::try_from(number).map_err(|_| Malformed::Value("SAK payload"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::{Misbehaved, Unacceptable};
+    use std::net::Ipv4Addr;
+
+    fn example() -> SaKek {
+        SaKek {
+            protocol: 17,
+            source: IdField::address(Ipv4Addr::new(192, 0, 2, 1), 848),
+            destination: IdField::address(Ipv4Addr::new(198, 51, 100, 1), 848),
+            spi: *b"0123456789abcdef",
+            algorithm: 3,
+            key_bits: 256,
+            lifetime: 86_400,
+            signature_hash: 3,
+            signature_algorithm: 1,
+            signature_bits: 2048,
+        }
+    }
+
+    #[test]
+    fn round_trip() {
+        assert_eq!(SaKek::parse(&example().emit()), Ok(example()));
+        let bare = SaKek { key_bits: 0, lifetime: 0, signature_hash: 0, signature_bits: 0, ..example() };
+        assert_eq!(SaKek::parse(&bare.emit()), Ok(bare));
+    }
+
+    #[test]
+    fn the_management_algorithm_is_ignored() {
+        let mut bytes = example().emit();
+        Attribute::basic(class::MANAGEMENT_ALGORITHM, 1).emit(&mut bytes);
+        assert_eq!(SaKek::parse(&bytes), Ok(example()));
+    }
+
+    #[test]
+    fn rejects() {
+        let bytes = example().emit();
+        assert_eq!(SaKek::parse(&bytes[..30]), Err(Malformed::Truncated("SAK payload").into()));
+        let fixed = 1 + 8 + 8 + 16 + 4;
+        assert_eq!(SaKek::parse(&bytes[..fixed]), Err(Misbehaved::MissingAttribute("KEK_ALGORITHM").into()));
+        assert_eq!(
+            SaKek::parse(&bytes[..fixed + 4]),
+            Err(Misbehaved::MissingAttribute("SIG_ALGORITHM").into())
+        );
+        let with = |attribute: Attribute<'_>| {
+            let mut bytes = bytes.clone();
+            attribute.emit(&mut bytes);
+            SaKek::parse(&bytes).unwrap_err()
+        };
+        assert_eq!(with(Attribute::basic(9, 1)), Unacceptable::Unsupported("KEK attribute", 9).into());
+        assert_eq!(with(Attribute::basic(2, 3)), Misbehaved::DuplicateAttribute("KEK_ALGORITHM").into());
+        let mut reserved = bytes.clone();
+        reserved[fixed - 1] = 1;
+        assert_eq!(SaKek::parse(&reserved), Err(Malformed::Reserved("SAK payload").into()));
+        let mut large = bytes[..fixed].to_vec();
+        Attribute::variable(class::ALGORITHM, &[1, 0, 0]).emit(&mut large);
+        assert_eq!(SaKek::parse(&large), Err(Malformed::Value("SAK payload").into()));
+    }
+}

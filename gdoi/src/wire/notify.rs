@@ -1,0 +1,136 @@
+//! Notify and delete payloads (RFC 2408 sections 3.14 and 3.15).
+
+use super::codec::Reader;
+use super::registry::NotifyType;
+use crate::error::Malformed;
+
+const DOI_IPSEC: u32 = 1;
+const PROTO_ISAKMP: u8 = 1;
+const MAX_SPIS: usize = 16;
+
+/// The body of a notify payload. The notification data is not kept: nothing here uses it.
+///
+/// ```text
+/// |                            DOI (4)                            |
+/// |  protocol-ID  |   SPI size    |        type (2)               | SPI, notification data
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notify {
+    /// What is notified.
+    pub kind: NotifyType,
+}
+
+impl Notify {
+    /// Reads a body.
+    ///
+    /// # Errors
+    /// [`Malformed::Truncated`].
+    pub fn parse(body: &[u8]) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(body, "notify payload");
+        reader.take(5)?;
+        let spi_len = usize::from(reader.u8()?);
+        let kind = NotifyType(reader.u16()?);
+        reader.take(spi_len)?;
+        Ok(Notify { kind })
+    }
+
+    /// Writes a body about ISAKMP without an SPI.
+    pub fn emit(&self) -> Vec<u8> {
+        let mut out = DOI_IPSEC.to_be_bytes().to_vec();
+        out.extend_from_slice(&[PROTO_ISAKMP, 0]);
+        out.extend_from_slice(&self.kind.0.to_be_bytes());
+        out
+    }
+}
+
+/// The body of a delete payload.
+///
+/// ```text
+/// |                            DOI (4)                            |
+/// |  protocol-ID  |   SPI size    |        number of SPIs (2)     | SPIs
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delete {
+    /// Domain of interpretation: 1, or 2 in a GROUPKEY-PUSH.
+    pub doi: u32,
+    /// What the SPIs name: under DOI 1, 1 is ISAKMP; under DOI 2, 0 is KEK and 1 is ESP (RFC 6407 section 5.9).
+    pub protocol: u8,
+    /// SPIs of one length, 1 to 16 of them.
+    pub spis: Vec<Vec<u8>>,
+}
+
+impl Delete {
+    /// The payload that deletes a phase 1 SA; its SPI is the cookie pair, 16 octets.
+    pub fn phase1(cookies: [u8; 16]) -> Self {
+        Delete { doi: DOI_IPSEC, protocol: PROTO_ISAKMP, spis: vec![cookies.to_vec()] }
+    }
+
+    /// Whether this deletes the phase 1 SA with these cookies.
+    pub fn names_phase1(&self, cookies: [u8; 16]) -> bool {
+        self.protocol == PROTO_ISAKMP && self.spis.iter().any(|spi| spi[..] == cookies)
+    }
+
+    /// Reads a body.
+    ///
+    /// # Errors
+    /// [`Malformed`]: truncated, no or over 16 SPIs, octets left over.
+    pub fn parse(body: &[u8]) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(body, "delete payload");
+        let (doi, protocol, spi_len) = (reader.u32()?, reader.u8()?, usize::from(reader.u8()?));
+        let count = usize::from(reader.u16()?);
+        if count == 0 || spi_len == 0 {
+            return Err(Malformed::Length("delete payload"));
+        }
+        if count > MAX_SPIS {
+            return Err(Malformed::TooMany("SPIs"));
+        }
+        let spis = (0..count).map(|_| reader.take(spi_len).map(<[u8]>::to_vec)).collect::<Result<_, _>>()?;
+        reader.finish()?;
+        Ok(Delete { doi, protocol, spis })
+    }
+
+    /// Writes a body.
+    pub fn emit(&self) -> Vec<u8> {
+        let mut out = self.doi.to_be_bytes().to_vec();
+        let spi_len = self.spis.first().map_or(0, Vec::len);
+        out.extend_from_slice(&[self.protocol, spi_len as u8]);
+        out.extend_from_slice(&(self.spis.len() as u16).to_be_bytes());
+        out.extend(self.spis.iter().flatten());
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn notify_round_trip() {
+        let notify = Notify { kind: NotifyType::NO_PROPOSAL_CHOSEN };
+        assert_eq!(notify.emit(), [0, 0, 0, 1, 1, 0, 0, 14]);
+        assert_eq!(Notify::parse(&notify.emit()), Ok(notify.clone()));
+        let with_spi_and_data = [0, 0, 0, 1, 1, 2, 0, 14, 9, 9, 1, 2, 3];
+        assert_eq!(Notify::parse(&with_spi_and_data), Ok(notify));
+        assert_eq!(Notify::parse(&[0, 0, 0, 1, 1, 9, 0, 14]), Err(Malformed::Truncated("notify payload")));
+    }
+
+    #[test]
+    fn delete_round_trip() {
+        let delete = Delete::phase1([3; 16]);
+        assert!(delete.names_phase1([3; 16]) && !delete.names_phase1([4; 16]));
+        assert_eq!(delete.emit()[..8], [0, 0, 0, 1, 1, 16, 0, 1]);
+        assert_eq!(Delete::parse(&delete.emit()), Ok(delete));
+    }
+
+    #[test]
+    fn deletes_that_do_not_fit_are_rejected() {
+        assert_eq!(Delete::parse(&[0, 0, 0, 1, 1, 4, 0, 0]), Err(Malformed::Length("delete payload")));
+        assert_eq!(Delete::parse(&[0, 0, 0, 1, 1, 0, 0, 1]), Err(Malformed::Length("delete payload")));
+        assert_eq!(Delete::parse(&[0, 0, 0, 1, 1, 4, 0, 17]), Err(Malformed::TooMany("SPIs")));
+        assert_eq!(Delete::parse(&[0, 0, 0, 1, 1, 4, 0, 1, 1]), Err(Malformed::Truncated("delete payload")));
+        assert_eq!(
+            Delete::parse(&[0, 0, 0, 1, 1, 1, 0, 1, 1, 1]),
+            Err(Malformed::TrailingBytes("delete payload"))
+        );
+    }
+}

@@ -1,0 +1,178 @@
+//! The SA payload of GDOI with its SAK, GAP and SATs (RFC 6407 section 5.2).
+
+use super::codec::Reader;
+use super::gap::Gap;
+use super::kek::SaKek;
+use super::payloads::{emit_chain, Chain, Padding};
+use super::registry::PayloadType;
+use super::tek::SaTek;
+use crate::error::{Error, Malformed, Misbehaved, Unacceptable};
+
+const DOI_GDOI: u32 = 2;
+
+/// The most SATs in one message: three overlapping TEKs with 100 entries each.
+pub const MAX_SA_TEKS: usize = 300;
+
+/// The group's policy.
+///
+/// ```text
+/// |                            DOI (4)                            |
+/// |                         situation (4)                         |
+/// |  SA attribute next payload    |          RESERVED2            | SAK, GAP, SAT ... payloads
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GroupSa {
+    /// The KEK's policy, where the group has a rekey SA.
+    pub kek: Option<SaKek>,
+    /// Group associated policy.
+    pub gap: Option<Gap>,
+    /// The TEKs' policies, one for each traffic selector.
+    pub teks: Vec<SaTek>,
+}
+
+impl GroupSa {
+    /// Reads a body.
+    ///
+    /// # Errors
+    /// [`Malformed`], another DOI, payloads missing or not in the order SAK, GAP, SATs (section 5.2.1).
+    pub fn parse(body: &[u8]) -> Result<Self, Error> {
+        let mut reader = Reader::new(body, "SA payload");
+        let (doi, situation) = (reader.u32()?, reader.u32()?);
+        if doi != DOI_GDOI {
+            return Err(Unacceptable::Unsupported("DOI", doi).into());
+        }
+        if situation != 0 {
+            return Err(Malformed::Value("SA payload").into());
+        }
+        let first = u8::try_from(reader.u16()?).map_err(|_| Malformed::Value("SA payload"))?;
+        reader.reserved(2)?;
+        let chain = Chain::parse_bounded(PayloadType(first), reader.rest(), Padding::None, MAX_SA_TEKS + 2)?;
+        GroupSa::collect(chain)
+    }
+
+    fn collect(chain: Chain<'_>) -> Result<Self, Error> {
+        let mut sa = GroupSa::default();
+        for payload in chain.payloads {
+            match payload.kind {
+                PayloadType::SAK if sa.kek.is_some() => {
+                    return Err(Misbehaved::DuplicatePayload(payload.kind).into())
+                }
+                PayloadType::GAP if sa.gap.is_some() => {
+                    return Err(Misbehaved::DuplicatePayload(payload.kind).into())
+                }
+                PayloadType::SAK if sa.gap.is_none() && sa.teks.is_empty() => {
+                    sa.kek = Some(SaKek::parse(payload.body)?)
+                }
+                PayloadType::GAP if sa.teks.is_empty() => sa.gap = Some(Gap::parse(payload.body)?),
+                PayloadType::SAT => sa.teks.push(SaTek::parse(payload.body)?),
+                PayloadType::SAK | PayloadType::GAP => {
+                    return Err(Misbehaved::PayloadOrder(payload.kind).into())
+                }
+                other => return Err(Misbehaved::UnexpectedPayload(other).into()),
+            }
+        }
+        match sa.kek.is_none() && sa.teks.is_empty() {
+            true => Err(Misbehaved::MissingPayload(PayloadType::SAT).into()),
+            false => Ok(sa),
+        }
+    }
+
+    /// Writes a body.
+    pub fn emit(&self) -> Vec<u8> {
+        let kek = self.kek.iter().map(|kek| (PayloadType::SAK, kek.emit()));
+        let gap = self.gap.iter().map(|gap| (PayloadType::GAP, gap.emit()));
+        let teks = self.teks.iter().map(|tek| (PayloadType::SAT, tek.emit()));
+        let bodies: Vec<_> = kek.chain(gap).chain(teks).collect();
+        let chained: Vec<_> = bodies.iter().map(|(kind, body)| (*kind, &body[..])).collect();
+        let first = chained.first().map_or(PayloadType::NONE, |(kind, _)| *kind);
+        let mut out = [DOI_GDOI.to_be_bytes(), [0; 4]].concat();
+        out.extend_from_slice(&[0, first.0, 0, 0]);
+        out.extend_from_slice(&emit_chain(&chained));
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::IdField;
+    use std::net::Ipv4Addr;
+
+    fn example() -> GroupSa {
+        let id = || IdField::address(Ipv4Addr::new(192, 0, 2, 1), 848);
+        let kek = SaKek {
+            protocol: 17,
+            source: id(),
+            destination: id(),
+            spi: [7; 16],
+            algorithm: 3,
+            key_bits: 128,
+            lifetime: 60,
+            signature_hash: 3,
+            signature_algorithm: 1,
+            signature_bits: 2048,
+        };
+        let tek = SaTek {
+            protocol: 0,
+            source: id(),
+            destination: id(),
+            transform: 12,
+            spi: 1000,
+            lifetime: 60,
+            mode: 1,
+            authentication: 5,
+            key_bits: 128,
+            preservation: 4,
+            direction: 3,
+        };
+        let gap = Gap { activation_delay: Some(1), ..Gap::default() };
+        GroupSa { kek: Some(kek), gap: Some(gap), teks: vec![tek.clone(), tek] }
+    }
+
+    #[test]
+    fn round_trip() {
+        assert_eq!(GroupSa::parse(&example().emit()), Ok(example()));
+        let bare = GroupSa { kek: None, gap: None, ..example() };
+        assert_eq!(GroupSa::parse(&bare.emit()), Ok(bare.clone()));
+        assert_eq!(bare.emit()[..12], [0, 0, 0, 2, 0, 0, 0, 0, 0, 16, 0, 0]);
+    }
+
+    fn parse(payloads: &[(PayloadType, &[u8])]) -> Error {
+        let mut body = vec![0, 0, 0, 2, 0, 0, 0, 0, 0, payloads.first().map_or(0, |(kind, _)| kind.0), 0, 0];
+        body.extend_from_slice(&emit_chain(payloads));
+        GroupSa::parse(&body).unwrap_err()
+    }
+
+    #[test]
+    fn order_and_number_are_checked() {
+        let sa = example();
+        let (sak, gap, sat) =
+            (sa.kek.as_ref().unwrap().emit(), sa.gap.as_ref().unwrap().emit(), sa.teks[0].emit());
+        let (sak, gap, sat) =
+            ((PayloadType::SAK, &sak[..]), (PayloadType::GAP, &gap[..]), (PayloadType::SAT, &sat[..]));
+        assert_eq!(parse(&[]), Misbehaved::MissingPayload(PayloadType::SAT).into());
+        assert_eq!(parse(&[gap]), Misbehaved::MissingPayload(PayloadType::SAT).into());
+        assert_eq!(parse(&[sak, sak]), Misbehaved::DuplicatePayload(PayloadType::SAK).into());
+        assert_eq!(parse(&[gap, gap, sat]), Misbehaved::DuplicatePayload(PayloadType::GAP).into());
+        assert_eq!(parse(&[sat, sak]), Misbehaved::PayloadOrder(PayloadType::SAK).into());
+        assert_eq!(parse(&[gap, sak, sat]), Misbehaved::PayloadOrder(PayloadType::SAK).into());
+        assert_eq!(parse(&[sat, gap]), Misbehaved::PayloadOrder(PayloadType::GAP).into());
+        assert_eq!(parse(&[(PayloadType::KD, &[])]), Misbehaved::UnexpectedPayload(PayloadType::KD).into());
+    }
+
+    #[test]
+    fn rejects() {
+        let edit = |offset: usize, value: u8| {
+            let mut bytes = example().emit();
+            bytes[offset] = value;
+            GroupSa::parse(&bytes).unwrap_err()
+        };
+        assert_eq!(edit(3, 1), Unacceptable::Unsupported("DOI", 1).into());
+        assert_eq!(edit(7, 1), Malformed::Value("SA payload").into());
+        assert_eq!(edit(8, 1), Malformed::Value("SA payload").into());
+        assert_eq!(edit(11, 1), Malformed::Reserved("SA payload").into());
+        assert_eq!(GroupSa::parse(&[0; 5]), Err(Malformed::Truncated("SA payload").into()));
+        let many = GroupSa { teks: vec![example().teks[0].clone(); MAX_SA_TEKS + 3], ..GroupSa::default() };
+        assert_eq!(GroupSa::parse(&many.emit()), Err(Malformed::TooMany("payloads").into()));
+    }
+}
