@@ -1,1 +1,3 @@
-//! placeholder
+//! The daemons `gdoi-gm` and `gdoi-ks` and their control program `gdoictl`: files, sockets, clocks and signals.
+
+pub mod config;

@@ -1,0 +1,130 @@
+//! `ks.yaml`: the groups that this key server serves.
+
+use super::located::{mapping, Bounded, Clash, Distinct, Parsed};
+use super::phase1::{every_proposal, Accepted};
+use super::secret::{InlineKey, KeySource};
+use super::served_group::GroupFile;
+use super::server_address::UnicastAddress;
+use super::source::{ConfigError, Source};
+use super::{Port, Settings, DEFAULT_PORT};
+use gdoi::policy::{Identity, Ipv4Prefix, Proposal};
+use gdoi::{KeyServerConfig, PskEntry};
+use serde::{Deserialize, Deserializer};
+use std::net::SocketAddrV4;
+use std::path::PathBuf;
+
+/// Where `gdoictl` finds the key server daemon.
+pub const KEY_SERVER_SOCKET: &str = "/run/gdoi/ks.sock";
+
+/// What the key server daemon runs with.
+#[derive(Debug)]
+pub struct KeyServerSettings {
+    /// The UDP socket's address.
+    pub address: SocketAddrV4,
+    /// Where `gdoictl` connects.
+    pub control_socket: PathBuf,
+    /// Keys, groups and members.
+    pub server: KeyServerConfig,
+}
+
+/// `ks.yaml` as it is written.
+#[derive(Debug)]
+pub struct KeyServerFile {
+    address: SocketAddrV4,
+    control_socket: PathBuf,
+    keys: Vec<PskRule>,
+    proposals: Vec<Proposal>,
+    groups: Vec<GroupFile>,
+}
+
+impl Settings for KeyServerFile {
+    type Ready = KeyServerSettings;
+
+    fn settle(self, source: &mut Source) -> Result<KeyServerSettings, ConfigError> {
+        let psks = self.keys.into_iter().map(|rule| rule.settle(source)).collect::<Result<_, _>>()?;
+        let groups = self.groups.into_iter().map(|group| group.settle(source)).collect::<Result<_, _>>()?;
+        let identity = Identity::Address(*self.address.ip());
+        let server = KeyServerConfig { identity, psks, proposals: self.proposals, groups };
+        Ok(KeyServerSettings { address: self.address, control_socket: self.control_socket, server })
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct RawFile {
+    address: Parsed<UnicastAddress>,
+    port: Option<Port>,
+    pre_shared_keys: Distinct<PskRule>,
+    phase1: Option<Vec<Accepted>>,
+    groups: Distinct<GroupFile>,
+    control_socket: Option<PathBuf>,
+}
+
+impl<'de> Deserialize<'de> for KeyServerFile {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        mapping::<D, RawFile, Self>(deserializer)
+    }
+}
+
+impl TryFrom<RawFile> for KeyServerFile {
+    type Error = String;
+
+    fn try_from(raw: RawFile) -> Result<Self, String> {
+        let Parsed(UnicastAddress(address)) = raw.address;
+        let proposals = match raw.phase1 {
+            None => every_proposal(),
+            Some(list) if list.is_empty() => {
+                return Err("`phase1` accepts nothing; leave it out to accept all".into())
+            }
+            Some(list) => list.into_iter().map(|Accepted(proposal)| proposal).collect(),
+        };
+        Ok(KeyServerFile {
+            address: SocketAddrV4::new(address, raw.port.map_or(DEFAULT_PORT, Bounded::narrow)),
+            control_socket: raw.control_socket.unwrap_or(KEY_SERVER_SOCKET.into()),
+            keys: raw.pre_shared_keys.0,
+            proposals,
+            groups: raw.groups.0,
+        })
+    }
+}
+
+/// Which key goes with which peers.
+#[derive(Debug)]
+struct PskRule {
+    peers: Ipv4Prefix,
+    key: KeySource,
+}
+
+impl PskRule {
+    fn settle(self, source: &mut Source) -> Result<PskEntry, ConfigError> {
+        Ok(PskEntry { peers: self.peers, key: self.key.read(source)? })
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct RawPskRule {
+    address: Parsed<Ipv4Prefix>,
+    key: Option<Parsed<InlineKey>>,
+    key_file: Option<PathBuf>,
+}
+
+impl<'de> Deserialize<'de> for PskRule {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        mapping::<D, RawPskRule, Self>(deserializer)
+    }
+}
+
+impl TryFrom<RawPskRule> for PskRule {
+    type Error = String;
+
+    fn try_from(raw: RawPskRule) -> Result<Self, String> {
+        Ok(PskRule { peers: raw.address.0, key: KeySource::one_of(raw.key, raw.key_file, "key")? })
+    }
+}
+
+impl Clash for PskRule {
+    fn clash(&self, earlier: &Self) -> Option<String> {
+        (self.peers == earlier.peers).then(|| format!("there are two keys for {}", self.peers))
+    }
+}

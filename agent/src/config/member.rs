@@ -1,0 +1,218 @@
+//! `gm.yaml`: the groups that this router is a member of.
+
+use super::located::{mapping, Bounded, Clash, Distinct, Parsed};
+use super::names::{group_clash, InterfaceName, Label};
+use super::phase1::{IdentityEntry, Offer};
+use super::secret::{InlineKey, KeySource};
+use super::server_address::{ServerAddress, UnicastAddress};
+use super::source::{ConfigError, Source};
+use super::{Port, Settings, DEFAULT_PORT};
+use gdoi::crypto::Secret;
+use gdoi::policy::{Ace, Action, Doi, Identity, Proposal, Selector};
+use gdoi::GroupName;
+use serde::{Deserialize, Deserializer};
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::path::PathBuf;
+use std::str::FromStr;
+use xfrm::Slot;
+
+/// Where `gdoictl` finds the member daemon.
+pub const MEMBER_SOCKET: &str = "/run/gdoi/gm.sock";
+
+/// Each group on each interface needs two addresses of its own , see [`Slot`].
+const MAX_PLANES: usize = Slot::COUNT as usize;
+
+/// What the member daemon runs with.
+#[derive(Debug)]
+pub struct MemberSettings {
+    /// The groups, in the file's order, each with the key it shares with its key servers.
+    pub groups: Vec<(GroupSettings, Secret)>,
+    /// The local UDP port.
+    pub port: u16,
+    /// Where `gdoictl` connects.
+    pub control_socket: PathBuf,
+}
+
+/// One group that this router is a member of.
+#[derive(Clone, Debug)]
+pub struct GroupSettings {
+    /// Its name and number.
+    pub group: GroupName,
+    /// Its key servers, in the order in which they are tried.
+    pub servers: Vec<SocketAddrV4>,
+    /// The interfaces on which its traffic is protected.
+    pub interfaces: Vec<InterfaceName>,
+    /// The address that registrations come from; None is the first of the first interface.
+    pub local_address: Option<Ipv4Addr>,
+    /// Who this member says it is; None is its local address.
+    pub identity: Option<Identity>,
+    /// What always passes in clear.
+    pub clear: Vec<Selector>,
+    /// What happens without a registration.
+    pub fail: FailMode,
+    /// What is proposed for phase 1.
+    pub proposal: Proposal,
+    /// The domain of interpretation that phase 1 names.
+    pub doi: Doi,
+}
+
+/// What happens on protected interfaces before the group is registered, and after the daemon was stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailMode {
+    /// What is or may be protected does not pass.
+    Close,
+    /// Everything passes in clear.
+    Open,
+}
+
+/// `gm.yaml` as it is written.
+#[derive(Debug)]
+pub struct MemberFile {
+    groups: Vec<GroupFile>,
+    port: u16,
+    control_socket: PathBuf,
+}
+
+impl Settings for MemberFile {
+    type Ready = MemberSettings;
+
+    fn settle(self, source: &mut Source) -> Result<MemberSettings, ConfigError> {
+        let port = self.port;
+        let groups =
+            self.groups.into_iter().map(|group| group.settle(port, source)).collect::<Result<_, _>>()?;
+        Ok(MemberSettings { groups, port, control_socket: self.control_socket })
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct RawFile {
+    groups: Distinct<GroupFile>,
+    port: Option<Port>,
+    control_socket: Option<PathBuf>,
+}
+
+impl<'de> Deserialize<'de> for MemberFile {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        mapping::<D, RawFile, Self>(deserializer)
+    }
+}
+
+impl TryFrom<RawFile> for MemberFile {
+    type Error = String;
+
+    fn try_from(raw: RawFile) -> Result<Self, String> {
+        let Distinct(groups) = raw.groups;
+        let planes: usize = groups.iter().map(|group| group.interfaces.len()).sum();
+        if planes > MAX_PLANES {
+            return Err(format!("{planes} pairs of group and interface, at most {MAX_PLANES} are possible"));
+        }
+        let port = raw.port.map_or(DEFAULT_PORT, Bounded::narrow);
+        Ok(MemberFile { groups, port, control_socket: raw.control_socket.unwrap_or(MEMBER_SOCKET.into()) })
+    }
+}
+
+#[derive(Debug)]
+struct GroupFile {
+    group: GroupName,
+    servers: Vec<ServerAddress>,
+    interfaces: Vec<InterfaceName>,
+    local_address: Option<Ipv4Addr>,
+    key: KeySource,
+    identity: Option<Identity>,
+    clear: Vec<Selector>,
+    fail: FailMode,
+    offer: Offer,
+}
+
+impl GroupFile {
+    fn settle(self, port: u16, source: &mut Source) -> Result<(GroupSettings, Secret), ConfigError> {
+        let key = self.key.read(source)?;
+        let endpoint =
+            |server: ServerAddress| SocketAddrV4::new(server.address.0, server.port.unwrap_or(port));
+        let settings = GroupSettings {
+            group: self.group,
+            servers: self.servers.into_iter().map(endpoint).collect(),
+            interfaces: self.interfaces,
+            local_address: self.local_address,
+            identity: self.identity,
+            clear: self.clear,
+            fail: self.fail,
+            proposal: self.offer.proposal,
+            doi: self.offer.doi,
+        };
+        Ok((settings, key))
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct RawGroup {
+    name: Parsed<Label>,
+    identity_number: u32,
+    servers: Distinct<ServerAddress>,
+    interfaces: Distinct<Parsed<InterfaceName>>,
+    local_address: Option<Parsed<UnicastAddress>>,
+    pre_shared_key: Option<Parsed<InlineKey>>,
+    pre_shared_key_file: Option<PathBuf>,
+    identity: Option<IdentityEntry>,
+    #[serde(default)]
+    match_address: Vec<Parsed<LocalAce>>,
+    fail_close: Option<bool>,
+    #[serde(default)]
+    phase1: Offer,
+}
+
+impl<'de> Deserialize<'de> for GroupFile {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        mapping::<D, RawGroup, Self>(deserializer)
+    }
+}
+
+impl TryFrom<RawGroup> for GroupFile {
+    type Error = String;
+
+    fn try_from(raw: RawGroup) -> Result<Self, String> {
+        let Parsed(label) = raw.name;
+        Ok(GroupFile {
+            group: label.numbered(raw.identity_number),
+            servers: raw.servers.0,
+            interfaces: raw.interfaces.0.into_iter().map(|Parsed(name)| name).collect(),
+            local_address: raw.local_address.map(|Parsed(UnicastAddress(address))| address),
+            key: KeySource::one_of(raw.pre_shared_key, raw.pre_shared_key_file, "pre-shared-key")?,
+            identity: raw.identity.map(|IdentityEntry(identity)| identity),
+            clear: raw.match_address.into_iter().map(|Parsed(LocalAce(selector))| selector).collect(),
+            fail: if raw.fail_close.unwrap_or(true) { FailMode::Close } else { FailMode::Open },
+            offer: raw.phase1,
+        })
+    }
+}
+
+impl Clash for GroupFile {
+    fn clash(&self, earlier: &Self) -> Option<String> {
+        if self.local_address != earlier.local_address {
+            return Some(format!(
+                "groups `{}` and `{}` share one socket, so their local-address must be the same",
+                earlier.group.name, self.group.name
+            ));
+        }
+        group_clash(&self.group, &earlier.group)
+    }
+}
+
+/// An entry of the local ACL: it can only take traffic out of the group's protection.
+struct LocalAce(Selector);
+
+impl FromStr for LocalAce {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let ace: Ace = text.parse().map_err(|error| format!("`{text}`: {error}"))?;
+        match ace.action {
+            Action::Deny => Ok(LocalAce(ace.selector)),
+            Action::Permit => Err(format!(
+                "`{text}`: a member's own list has deny entries only, what is encrypted is for the key server to say"
+            )),
+        }
+    }
+}

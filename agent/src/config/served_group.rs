@@ -1,0 +1,277 @@
+//! A group as the key server's configuration describes it.
+
+use super::located::{mapping, Bounded, Clash, Distinct, Parsed};
+use super::names::{group_clash, Label};
+use super::phase1::IdentityEntry;
+use super::source::{ConfigError, Source};
+use gdoi::crypto::sign::SigningKey;
+use gdoi::crypto::Hash;
+use gdoi::policy::{Ace, Acl, Action, Cipher, Integrity, Ipv4Prefix, Transform};
+use gdoi::{Authorization, GroupConfig, GroupName, RekeyConfig};
+use serde::{Deserialize, Deserializer};
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// The life of a TEK or KEK in seconds: 20 (for labs) to 30 days.
+type KeyLife = Bounded<20, 2_592_000>;
+
+/// A day, the longest delay of a roll-over, in seconds.
+type Delay = Bounded<0, 86_400>;
+
+/// One group of `ks.yaml`.
+#[derive(Debug)]
+pub(super) struct GroupFile {
+    group: GroupName,
+    local: ServerLocal,
+}
+
+impl GroupFile {
+    /// The group with its rekey key.
+    ///
+    /// # Errors
+    /// The rekey key's file cannot be read or used.
+    pub fn settle(self, source: &mut Source) -> Result<GroupConfig, ConfigError> {
+        let local = self.local;
+        Ok(GroupConfig {
+            group: self.group,
+            transform: local.ipsec.transform,
+            tek_lifetime: local.ipsec.lifetime,
+            acl: local.ipsec.acl,
+            authorization: local.authorization,
+            activation_delay: local.activation_delay,
+            deactivation_delay: local.deactivation_delay,
+            rekey: local.rekey.map(|rekey| rekey.settle(source)).transpose()?,
+        })
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct RawGroup {
+    name: Parsed<Label>,
+    identity_number: u32,
+    server_local: ServerLocal,
+}
+
+impl<'de> Deserialize<'de> for GroupFile {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let RawGroup { name: Parsed(label), identity_number, server_local } =
+            RawGroup::deserialize(deserializer)?;
+        Ok(GroupFile { group: label.numbered(identity_number), local: server_local })
+    }
+}
+
+impl Clash for GroupFile {
+    fn clash(&self, earlier: &Self) -> Option<String> {
+        group_clash(&self.group, &earlier.group)
+    }
+}
+
+#[derive(Debug)]
+struct ServerLocal {
+    rekey: Option<RekeyFile>,
+    ipsec: IpsecFile,
+    authorization: Authorization,
+    activation_delay: Duration,
+    deactivation_delay: Duration,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct RawServerLocal {
+    rekey: Option<RekeyFile>,
+    sa_ipsec: IpsecFile,
+    authorization: Option<RawAuthorization>,
+    activation_delay: Option<Delay>,
+    deactivation_delay: Option<Delay>,
+}
+
+impl<'de> Deserialize<'de> for ServerLocal {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        mapping::<D, RawServerLocal, Self>(deserializer)
+    }
+}
+
+impl TryFrom<RawServerLocal> for ServerLocal {
+    type Error = String;
+
+    fn try_from(raw: RawServerLocal) -> Result<Self, String> {
+        let life = raw.sa_ipsec.lifetime;
+        let activation_delay =
+            raw.activation_delay.map_or((life / 12).min(ACTIVATION_DELAY), Bounded::seconds);
+        let twice = activation_delay.max(Duration::from_secs(1)) * 2;
+        let deactivation_delay = raw.deactivation_delay.map_or(twice, Bounded::seconds);
+        check_delays(activation_delay, deactivation_delay, life)?;
+        let authorization = raw.authorization.map_or_else(Authorization::default, RawAuthorization::lists);
+        Ok(ServerLocal {
+            rekey: raw.rekey,
+            ipsec: raw.sa_ipsec,
+            authorization,
+            activation_delay,
+            deactivation_delay,
+        })
+    }
+}
+
+/// Long enough for every member to hold the new key before anybody sends with it; a twelfth of a short life.
+const ACTIVATION_DELAY: Duration = Duration::from_secs(30);
+
+/// Members fetch the next key when this much of the old one's life is left, so a longer delay would leave
+/// them without a key to send with.
+fn reregistration_margin(life: Duration) -> Duration {
+    (life / 20).max(Duration::from_secs(60)).min(life / 6)
+}
+
+fn check_delays(activation: Duration, deactivation: Duration, life: Duration) -> Result<(), String> {
+    let margin = reregistration_margin(life);
+    if activation > margin {
+        return Err(format!(
+            "activation-delay {} is over {} seconds, with which members fetch the next key",
+            activation.as_secs(),
+            margin.as_secs()
+        ));
+    }
+    match deactivation > activation && deactivation < life {
+        true => Ok(()),
+        false => {
+            Err("deactivation-delay must be longer than activation-delay and shorter than the lifetime"
+                .into())
+        }
+    }
+}
+
+#[derive(Debug)]
+struct RekeyFile {
+    lifetime: Duration,
+    key_len: usize,
+    authentication: PathBuf,
+}
+
+impl RekeyFile {
+    fn settle(self, source: &mut Source) -> Result<RekeyConfig, ConfigError> {
+        let read_key =
+            |text: &str| SigningKey::from_pem(text, Hash::Sha256).map_err(|error| error.to_string());
+        let signing_key = source.read_named(&self.authentication, read_key)?;
+        Ok(RekeyConfig { key_len: self.key_len, lifetime: self.lifetime, signing_key })
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawRekey {
+    lifetime: Option<KeyLife>,
+    encryption: Option<Parsed<KekCipher>>,
+    authentication: PathBuf,
+}
+
+impl<'de> Deserialize<'de> for RekeyFile {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = RawRekey::deserialize(deserializer)?;
+        Ok(RekeyFile {
+            lifetime: raw.lifetime.map_or(DEFAULT_KEK_LIFE, Bounded::seconds),
+            key_len: raw.encryption.map_or(32, |Parsed(KekCipher(length))| length),
+            authentication: raw.authentication,
+        })
+    }
+}
+
+const DEFAULT_KEK_LIFE: Duration = Duration::from_secs(86_400);
+
+/// The key length of the cipher that protects rekey messages, in octets.
+struct KekCipher(usize);
+
+impl FromStr for KekCipher {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "aes-128-cbc" => Ok(KekCipher(16)),
+            "aes-256-cbc" => Ok(KekCipher(32)),
+            _ => Err(format!("`{text}` is no rekey cipher (aes-128-cbc or aes-256-cbc)")),
+        }
+    }
+}
+
+/// What is encrypted, and how.
+#[derive(Debug)]
+struct IpsecFile {
+    transform: Transform,
+    lifetime: Duration,
+    acl: Acl,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct RawIpsec {
+    transform: Option<Parsed<Transform>>,
+    lifetime: Option<KeyLife>,
+    match_address: Distinct<Parsed<GroupAce>>,
+}
+
+impl<'de> Deserialize<'de> for IpsecFile {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        mapping::<D, RawIpsec, Self>(deserializer)
+    }
+}
+
+impl TryFrom<RawIpsec> for IpsecFile {
+    type Error = String;
+
+    fn try_from(raw: RawIpsec) -> Result<Self, String> {
+        let entries = raw.match_address.0.into_iter().map(|Parsed(GroupAce(ace))| ace).collect();
+        Ok(IpsecFile {
+            transform: raw.transform.map_or(DEFAULT_TRANSFORM, |Parsed(transform)| transform),
+            lifetime: raw.lifetime.map_or(DEFAULT_TEK_LIFE, Bounded::seconds),
+            acl: Acl::new(entries).map_err(|error| format!("match-address: {error}"))?,
+        })
+    }
+}
+
+const DEFAULT_TEK_LIFE: Duration = Duration::from_secs(3_600);
+
+const DEFAULT_TRANSFORM: Transform =
+    Transform { cipher: Cipher::AesCbc256, integrity: Integrity::HmacSha256 };
+
+/// An entry of the group's ACL.
+#[derive(PartialEq)]
+struct GroupAce(Ace);
+
+impl FromStr for GroupAce {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let ace: Ace = text.parse().map_err(|error| format!("`{text}`: {error}"))?;
+        match ace.action {
+            Action::Permit => Ok(GroupAce(ace)),
+            Action::Deny => Err(format!(
+                "`{text}`: RFC 6407 carries permit entries only, so deny entries go into the members' match-address"
+            )),
+        }
+    }
+}
+
+impl fmt::Display for GroupAce {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawAuthorization {
+    #[serde(default)]
+    address: Vec<Parsed<Ipv4Prefix>>,
+    #[serde(default)]
+    identity: Vec<IdentityEntry>,
+}
+
+impl RawAuthorization {
+    fn lists(self) -> Authorization {
+        Authorization {
+            addresses: self.address.into_iter().map(|Parsed(prefix)| prefix).collect(),
+            identities: self.identity.into_iter().map(|IdentityEntry(identity)| identity).collect(),
+        }
+    }
+}

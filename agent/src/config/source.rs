@@ -1,0 +1,157 @@
+//! A configuration file's text, and errors that point into it.
+
+use super::Kind;
+use serde::de::DeserializeOwned;
+use serde_yaml::Value;
+use std::fmt;
+use std::fs::{File, Metadata};
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
+
+/// The largest file that is read, in octets.
+const MAX_FILE: u64 = 1 << 20;
+
+/// Why a configuration is refused: `FILE:LINE: reason`, or `FILE: reason` for one that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    file: PathBuf,
+    line: Option<usize>,
+    reason: String,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:", self.file.display())?;
+        if let Some(line) = self.line {
+            write!(f, "{line}:")?;
+        }
+        write!(f, " {}", self.reason)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// A configuration file that was read, and the warnings about it so far.
+pub struct Source {
+    path: PathBuf,
+    text: Zeroizing<String>,
+    warnings: Vec<String>,
+}
+
+impl Source {
+    /// Reads the file `path`.
+    ///
+    /// # Errors
+    /// It cannot be read, is no UTF-8, or is larger than 1 MiB.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let (text, metadata) = read_file(path).map_err(|reason| unreadable(path, reason))?;
+        let mut source = Source::from_text(path, text);
+        source.warn_if_exposed(path, &metadata);
+        Ok(source)
+    }
+
+    /// A source with this text; `path` is for messages and to find the files that it names.
+    pub fn from_text(path: &Path, text: impl Into<String>) -> Self {
+        Source { path: path.to_owned(), text: Zeroizing::new(text.into()), warnings: Vec::new() }
+    }
+
+    /// The configuration that the text describes.
+    ///
+    /// # Errors
+    /// Anything that is not understood or not possible, with its line.
+    pub fn parse<T: DeserializeOwned>(&self) -> Result<T, ConfigError> {
+        serde_yaml::from_str(&self.text).map_err(|error| self.refusal(&error))
+    }
+
+    /// Whose configuration this is, judged by the keys that only one of the two knows.
+    ///
+    /// # Errors
+    /// No YAML mapping, or one with keys of neither.
+    pub fn kind(&self) -> Result<Kind, ConfigError> {
+        let value: Value = self.parse()?;
+        let group = value.get("groups").and_then(|groups| groups.get(0));
+        let has = |key: &str| value.get(key).is_some() || group.is_some_and(|group| group.get(key).is_some());
+        if ["address", "pre-shared-keys", "server-local"].into_iter().any(has) {
+            Ok(Kind::KeyServer)
+        } else if ["servers", "interfaces"].into_iter().any(has) {
+            Ok(Kind::Member)
+        } else {
+            Err(self.error(
+                1,
+                "neither a member's configuration (groups with servers) nor a key server's (address)",
+            ))
+        }
+    }
+
+    /// What `parse` makes of the file `name`; relative names start at the configuration's directory.
+    ///
+    /// # Errors
+    /// It cannot be read or parsed; the line is the one that names it.
+    pub fn read_named<T>(
+        &mut self,
+        name: &Path,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Result<T, ConfigError> {
+        let path = self.path.parent().unwrap_or(Path::new("")).join(name);
+        let refuse = |reason: String| self.error_at(name, format!("{}: {reason}", path.display()));
+        let (text, metadata) = read_file(&path).map_err(refuse)?;
+        let value = parse(&Zeroizing::new(text)).map_err(refuse)?;
+        self.warn_if_exposed(&path, &metadata);
+        Ok(value)
+    }
+
+    /// An error at the first line that mentions `name`.
+    fn error_at(&self, name: &Path, reason: impl Into<String>) -> ConfigError {
+        let name = name.to_string_lossy();
+        let line = self.text.lines().position(|line| line.contains(name.as_ref()));
+        self.error(line.map_or(1, |index| index + 1), reason)
+    }
+
+    /// The file's text.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// What deserves attention although the file can be used.
+    pub fn into_warnings(self) -> Vec<String> {
+        self.warnings
+    }
+
+    fn error(&self, line: usize, reason: impl Into<String>) -> ConfigError {
+        ConfigError { file: self.path.clone(), line: Some(line), reason: reason.into() }
+    }
+
+    fn refusal(&self, error: &serde_yaml::Error) -> ConfigError {
+        let text = error.to_string();
+        let Some(location) = error.location() else { return self.error(1, text) };
+        let place = format!(" at line {} column {}", location.line(), location.column());
+        self.error(location.line(), text.strip_suffix(&place).unwrap_or(&text))
+    }
+
+    fn warn_if_exposed(&mut self, path: &Path, metadata: &Metadata) {
+        if metadata.mode() & 0o004 != 0 {
+            self.warnings.push(format!(
+                "{}: everybody on this host can read it; if it holds a secret, chmod o-r it",
+                path.display()
+            ));
+        }
+    }
+}
+
+fn unreadable(path: &Path, reason: String) -> ConfigError {
+    ConfigError { file: path.to_owned(), line: None, reason }
+}
+
+fn read_file(path: &Path) -> Result<(String, Metadata), String> {
+    let cannot = |error: std::io::Error| format!("cannot be read: {error}");
+    let file = File::open(path).map_err(cannot)?;
+    let metadata = file.metadata().map_err(cannot)?;
+    let mut text = String::new();
+    let length = file.take(MAX_FILE + 1).read_to_string(&mut text).map_err(cannot)?;
+    if length as u64 > MAX_FILE {
+        return Err(format!("is larger than {MAX_FILE} octets"));
+    }
+    Ok((text, metadata))
+}

@@ -1,0 +1,316 @@
+use super::*;
+use gdoi::policy::{Doi, Identity, Proposal};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+const MEMBER: &str = r#"groups:
+  - name: corp
+    identity-number: 100
+    servers: [192.0.2.10, {address: 192.0.2.11, port: 1848}]
+    interfaces: [wan0]
+    pre-shared-key: "only for tests"
+"#;
+
+const SERVER: &str = r#"address: 192.0.2.10
+pre-shared-keys:
+  - {address: 198.51.100.0/24, key: "only for tests"}
+groups:
+  - name: corp
+    identity-number: 100
+    server-local:
+      sa-ipsec:
+        lifetime: 3600
+        match-address:
+          - permit ip 10.0.0.0/8 10.0.0.0/8
+"#;
+
+fn member(text: &str) -> Result<MemberSettings, String> {
+    ready::<MemberFile>("gm.yaml", text)
+}
+
+fn server(text: &str) -> Result<KeyServerSettings, String> {
+    ready::<KeyServerFile>("ks.yaml", text)
+}
+
+fn ready<F: Settings>(name: &str, text: &str) -> Result<F::Ready, String> {
+    let mut source = Source::from_text(Path::new(name), text);
+    let file: F = source.parse().map_err(|error| error.to_string())?;
+    file.settle(&mut source).map_err(|error| error.to_string())
+}
+
+#[test]
+fn a_short_member_file_gets_the_defaults() {
+    let settings = member(MEMBER).unwrap();
+    assert_eq!((settings.port, settings.control_socket), (848, PathBuf::from("/run/gdoi/gm.sock")));
+    let (group, key) = &settings.groups[0];
+    assert_eq!(group.group.to_string(), "corp (100)");
+    assert_eq!(
+        group.servers.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        ["192.0.2.10:848", "192.0.2.11:1848"]
+    );
+    assert_eq!((group.fail, group.doi, group.proposal), (FailMode::Close, Doi::Gdoi, Proposal::default()));
+    assert_eq!((&group.identity, group.local_address, group.clear.len()), (&None, None, 0));
+    assert!(key.matches(b"only for tests"));
+}
+
+#[test]
+fn a_full_member_file_is_understood() {
+    let text = format!(
+        "{MEMBER}{}",
+        r#"    local-address: 198.51.100.1
+    identity: {fqdn: gm1.example}
+    match-address: ["deny tcp any any eq 179", "deny ospf any any"]
+    fail-close: false
+    phase1: {encryption: aes-128-cbc, hash: sha-384, group: 14, lifetime: 3600, doi: 1}
+control-socket: /tmp/gm.sock
+port: 8848
+"#
+    );
+    let settings = member(&text).unwrap();
+    assert_eq!((settings.port, settings.control_socket), (8848, PathBuf::from("/tmp/gm.sock")));
+    let (group, _) = &settings.groups[0];
+    assert_eq!((group.fail, group.doi, group.clear.len()), (FailMode::Open, Doi::Ipsec, 2));
+    assert_eq!(group.identity, Some(Identity::Fqdn("gm1.example".into())));
+    assert_eq!(group.proposal.to_string(), "aes-128-cbc, sha-384, group 14");
+    assert_eq!(group.proposal.lifetime, Duration::from_secs(3600));
+    assert_eq!(group.servers[0].port(), 8848, "the file's port is the servers' default");
+}
+
+#[test]
+fn a_short_server_file_gets_the_defaults() {
+    let settings = server(SERVER).unwrap();
+    assert_eq!(settings.address.to_string(), "192.0.2.10:848");
+    assert_eq!(settings.control_socket, PathBuf::from("/run/gdoi/ks.sock"));
+    assert_eq!(settings.server.proposals.len(), 54);
+    let group = &settings.server.groups[0];
+    assert_eq!(group.transform.to_string(), "aes-256-cbc/hmac-sha-256");
+    assert_eq!((group.activation_delay.as_secs(), group.deactivation_delay.as_secs()), (30, 60));
+    assert!(group.rekey.is_none() && group.authorization.addresses.is_empty());
+}
+
+#[test]
+fn short_lives_get_short_delays() {
+    let settings = server(&SERVER.replace("3600", "60")).unwrap();
+    let group = &settings.server.groups[0];
+    assert_eq!((group.activation_delay.as_secs(), group.deactivation_delay.as_secs()), (5, 10));
+}
+
+/// Replaces `from` by `to` in `text` and expects a refusal that starts with `place` and contains `reason`.
+#[track_caller]
+fn refused(
+    read: fn(&str) -> Result<(), String>,
+    text: &str,
+    from: &str,
+    to: &str,
+    place: &str,
+    reason: &str,
+) {
+    assert!(text.contains(from), "{from}");
+    let error = read(&text.replace(from, to)).expect_err(to);
+    assert!(error.starts_with(place), "{place} expected: {error}");
+    assert!(error.contains(reason), "{reason} expected: {error}");
+}
+
+#[test]
+fn member_refusals_name_line_and_reason() {
+    let read = |text: &str| member(text).map(drop);
+    let psk = "    pre-shared-key: \"only for tests\"";
+    let with = |extra: &str| format!("{psk}\n    {extra}");
+    for (from, to, line, reason) in [
+        ("name: corp", "name: \"two words\"", 2, "no name"),
+        ("name: corp", "nome: corp", 2, "unknown field `nome`"),
+        ("identity-number: 100", "identity-number: -1", 3, "invalid"),
+        ("    identity-number: 100\n", "", 2, "missing field `identity-number`"),
+        ("192.0.2.10,", "192.0.2.300,", 4, "`192.0.2.300` is no IPv4 address"),
+        ("192.0.2.10,", "224.0.0.1,", 4, "not the address of one host"),
+        ("192.0.2.11,", "192.0.2.10,", 4, "stands here twice"),
+        ("port: 1848", "port: 0", 4, "1 to 65535"),
+        ("port: 1848", "prot: 1848", 4, "unknown field `prot`"),
+        ("[wan0]", "[]", 5, "the list is empty"),
+        ("[wan0]", "[wan0, wan0]", 5, "stands here twice"),
+        ("[wan0]", "[\"wan 0\"]", 5, "no interface name"),
+        ("[wan0]", "[a-very-long-interface-name]", 5, "no interface name"),
+        (psk, "    pre-shared-key: short", 6, "at least 8 octets"),
+        (psk, "", 2, "exactly one of `pre-shared-key` and `pre-shared-key-file`"),
+        (psk, &with("pre-shared-key-file: x"), 2, "exactly one of"),
+        (psk, "    pre-shared-key-file: /nonexistent/key", 6, "/nonexistent/key: cannot be read"),
+        (psk, &with("match-address: [\"permit ip any any\"]"), 7, "deny entries only"),
+        (
+            psk,
+            &with("match-address:\n      - deny ip any any\n      - deny ip 10.0.0.1/8 any"),
+            9,
+            "did you mean 10.0.0.0/8?",
+        ),
+        (psk, &with("identity: {address: 10.0.0.1, fqdn: a}"), 7, "exactly one of"),
+        (psk, &with("identity: {fqdn: \"\"}"), 7, "no identity"),
+        (psk, &with("local-address: 0.0.0.0"), 7, "not the address of one host"),
+        (psk, &with("phase1: {encryption: 3des}"), 7, "no phase 1 cipher"),
+        (psk, &with("phase1: {hash: sha-1}"), 7, "no hash"),
+        (psk, &with("phase1: {group: 2}"), 7, "no Diffie-Hellman group"),
+        (psk, &with("phase1: {doi: 3}"), 7, "no domain of interpretation"),
+        (psk, &with("phase1: {lifetime: 10}"), 7, "300 to 604800"),
+        (psk, &with("fail-close: maybe"), 7, "invalid type"),
+        (psk, &with("name: again"), 2, "duplicate field `name`"),
+        (psk, "    pre-shared-key: \"open", 7, "found unexpected end of stream"),
+    ] {
+        refused(read, MEMBER, from, to, &format!("gm.yaml:{line}: "), reason);
+    }
+}
+
+#[test]
+fn member_groups_must_not_clash() {
+    let read = |text: &str| member(text).map(drop);
+    let second = MEMBER.replace("groups:\n", "").replace("corp", "lab").replace("100", "200");
+    let both = format!("{MEMBER}{second}");
+    assert_eq!(member(&both).unwrap().groups.len(), 2);
+    refused(read, &both, "name: lab", "name: corp", "gm.yaml:7: ", "two groups named `corp`");
+    refused(
+        read,
+        &both,
+        "identity-number: 200",
+        "identity-number: 100",
+        "gm.yaml:7: ",
+        "same identity-number 100",
+    );
+    let local = format!("{both}    local-address: 198.51.100.1\n");
+    refused(read, &local, "name: lab", "name: lab", "gm.yaml:7: ", "share one socket");
+}
+
+#[test]
+fn too_many_planes_are_refused() {
+    let names: Vec<String> = (0..43).map(|number| format!("eth{number}")).collect();
+    let error = member(&MEMBER.replace("wan0", &names.join(", "))).unwrap_err();
+    assert!(error.starts_with("gm.yaml:1: ") && error.contains("at most 42"), "{error}");
+}
+
+#[test]
+fn server_refusals_name_line_and_reason() {
+    let read = |text: &str| server(text).map(drop);
+    let local = "    server-local:\n";
+    let with = |extra: &str| format!("{local}      {extra}\n");
+    for (from, to, line, reason) in [
+        ("address: 192.0.2.10\n", "address: 0.0.0.0\n", 1, "not the address of one host"),
+        ("198.51.100.0/24", "198.51.100.1/24", 3, "did you mean 198.51.100.0/24?"),
+        (", key: \"only for tests\"", "", 3, "exactly one of `key` and `key-file`"),
+        (", key: \"only for tests\"", ", key-file: nowhere.psk", 3, "nowhere.psk: cannot be read"),
+        (
+            "groups:\n",
+            "  - {address: 198.51.100.0/24, key: \"another key\"}\ngroups:\n",
+            4,
+            "two keys for 198.51.100.0/24",
+        ),
+        ("groups:\n", "phase1: []\ngroups:\n", 1, "`phase1` accepts nothing"),
+        ("groups:\n", "phase1: [{group: 5}]\ngroups:\n", 4, "no Diffie-Hellman group"),
+        ("lifetime: 3600", "lifetime: 5", 9, "20 to 2592000"),
+        ("lifetime: 3600", "lifetime: one hour", 9, "no whole number"),
+        ("lifetime: 3600", "transform: aes-256-gcm", 9, "would repeat them"),
+        ("lifetime: 3600", "transform: aes-256-cbc/hmac-md5", 9, "no integrity algorithm"),
+        ("lifetime: 3600", "replay: 64", 9, "unknown field `replay`"),
+        ("permit ip 10.0.0.0/8 10.0.0.0/8", "deny ip any any", 11, "RFC 6407 carries permit entries only"),
+        ("permit ip 10.0.0.0/8 10.0.0.0/8", "permit ip 10.0.0.0/8", 11, "address is missing"),
+        ("          - permit ip 10.0.0.0/8 10.0.0.0/8\n", "          []\n", 11, "the list is empty"),
+        (local, &with("activation-delay: 500"), 8, "activation-delay 500 is over 180 seconds"),
+        (local, &with("deactivation-delay: 30"), 8, "deactivation-delay must be longer"),
+        (
+            local,
+            &with("authorization: {address: [10.0.0.0]}\n      redundancy: 1"),
+            9,
+            "unknown field `redundancy`",
+        ),
+        (local, &with("authorization: {identity: [{}]}"), 8, "exactly one of"),
+        (local, &with("rekey: {lifetime: 86400}"), 8, "missing field `authentication`"),
+        (local, &with("rekey: {authentication: nowhere.pem}"), 8, "nowhere.pem: cannot be read"),
+        (local, &with("rekey: {authentication: x, encryption: aes-192-cbc}"), 8, "no rekey cipher"),
+    ] {
+        refused(read, SERVER, from, to, &format!("ks.yaml:{line}: "), reason);
+    }
+}
+
+#[test]
+fn long_acls_are_refused() {
+    let entries =
+        (0..101).map(|number| format!("          - permit ip 10.{number}.0.0/16 any\n")).collect::<String>();
+    let error =
+        server(&SERVER.replace("          - permit ip 10.0.0.0/8 10.0.0.0/8\n", &entries)).unwrap_err();
+    assert!(error.contains("match-address: 101 entries, at most 100"), "{error}");
+}
+
+#[test]
+fn empty_and_foreign_files_are_refused() {
+    for text in ["", "groups: []\n", "- a\n- b\n", "groups:\n  corp: {}\n"] {
+        assert!(member(text).unwrap_err().starts_with("gm.yaml:1: ") || text.contains("corp"), "{text}");
+        assert!(server(text).is_err());
+    }
+}
+
+/// A directory of its own under the system's for temporary files, removed at the end.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("gdoi-config-{name}-{}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        Scratch(path)
+    }
+
+    fn write(&self, name: &str, text: &str, mode: u32) -> PathBuf {
+        let path = self.0.join(name);
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        path
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn key_files_are_read_beside_the_configuration() {
+    let scratch = Scratch::new("keys");
+    let text = MEMBER.replace("pre-shared-key: \"only for tests\"", "pre-shared-key-file: corp.psk");
+    let path = scratch.write("gm.yaml", &text, 0o600);
+    scratch.write("corp.psk", "only for tests\n", 0o644);
+    let loaded = load::<MemberFile>(&path).unwrap();
+    assert!(loaded.settings.groups[0].1.matches(b"only for tests"));
+    assert_eq!(loaded.warnings.len(), 1, "{:?}", loaded.warnings);
+    assert!(loaded.warnings[0].contains("corp.psk: everybody"), "{:?}", loaded.warnings);
+    scratch.write("corp.psk", "\n", 0o600);
+    let error = check(&path).unwrap_err().to_string();
+    assert!(error.contains("gm.yaml:6: ") && error.contains("at least 8 octets"), "{error}");
+}
+
+#[test]
+fn check_knows_whose_file_it_is() {
+    let scratch = Scratch::new("kind");
+    assert_eq!(check(&scratch.write("a.yaml", MEMBER, 0o600)).unwrap(), Vec::<String>::new());
+    assert_eq!(check(&scratch.write("b.yaml", SERVER, 0o600)).unwrap(), Vec::<String>::new());
+    let neither = check(&scratch.write("c.yaml", "groups: []\n", 0o600)).unwrap_err().to_string();
+    assert!(neither.ends_with("nor a key server's (address)"), "{neither}");
+    let missing = check(&scratch.0.join("d.yaml")).unwrap_err().to_string();
+    assert!(missing.contains("d.yaml: cannot be read: No such file"), "{missing}");
+}
+
+#[test]
+fn a_file_is_bounded() {
+    let scratch = Scratch::new("bound");
+    let path = scratch.write("gm.yaml", &"#".repeat((1 << 20) + 1), 0o600);
+    assert!(check(&path).unwrap_err().to_string().contains("larger than"));
+}
+
+#[test]
+fn secrets_stay_out_of_debug_output() {
+    let shown = format!("{:?} {:?}", member(MEMBER).unwrap(), server(SERVER).unwrap());
+    assert!(!shown.contains("only for tests"), "{shown}");
+}
+
+#[test]
+fn the_shipped_examples_are_valid() {
+    let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy");
+    Source::read(&deploy.join("gm.yaml")).unwrap().parse::<MemberFile>().unwrap();
+    Source::read(&deploy.join("ks.yaml")).unwrap().parse::<KeyServerFile>().unwrap();
+}
