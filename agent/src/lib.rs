@@ -1,3 +1,7 @@
 //! The daemons `gdoi-gm` and `gdoi-ks` and their control program `gdoictl`: files, sockets, clocks and signals.
 
+pub mod clock;
 pub mod config;
+pub mod control;
+pub mod events;
+pub mod log;

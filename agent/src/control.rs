@@ -1,0 +1,180 @@
+//! The control socket: one request line, one answer line, both JSON, and small limits on everything.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::io;
+use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::UnixStream as BlockingStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{mpsc, oneshot, Semaphore};
+
+/// The longest request, in octets with its line end.
+pub const MAX_REQUEST: u64 = 64 * 1024;
+
+/// How long one client may take from connection to answer.
+pub const CLIENT_TIME: Duration = Duration::from_secs(5);
+
+/// How many clients are served at a time; others wait.
+const MAX_CLIENTS: usize = 8;
+
+/// What can be asked of a daemon.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Request {
+    /// Registration, keys and protection of a member.
+    ShowGm,
+    /// What a member protects and what it leaves in clear.
+    ShowGmAcl,
+    /// What a member's kernel holds and has counted.
+    ShowGmDataplane,
+    /// Register again now.
+    GmRegister {
+        /// The group's name; all groups without it.
+        group: Option<String>,
+    },
+    /// A key server's groups.
+    ShowKs,
+    /// Its members.
+    ShowKsMembers,
+    /// Its policy and keys.
+    ShowKsPolicy,
+    /// The last events of either daemon.
+    ShowEvents,
+}
+
+/// What the daemon answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Answer {
+    /// What was asked for.
+    Ok(Value),
+    /// Why there is no answer.
+    Error(String),
+}
+
+impl Answer {
+    /// The report as an answer.
+    pub fn of(report: &impl Serialize) -> Self {
+        serde_json::to_value(report).map_or_else(|error| Answer::Error(error.to_string()), Answer::Ok)
+    }
+}
+
+/// A request that waits for its answer.
+#[derive(Debug)]
+pub struct Query {
+    /// What is asked.
+    pub request: Request,
+    answer: oneshot::Sender<Answer>,
+}
+
+impl Query {
+    /// Answers; a client that has gone is not missed.
+    pub fn answer(self, answer: Answer) {
+        let _ = self.answer.send(answer);
+    }
+}
+
+/// The open socket; its file goes when this is dropped.
+#[derive(Debug)]
+pub struct Control {
+    path: PathBuf,
+    queries: mpsc::Receiver<Query>,
+}
+
+impl Control {
+    /// Listens at `path`, for the owner only. Must be called inside the runtime.
+    ///
+    /// # Errors
+    /// Another daemon listens there, or the file cannot be made.
+    pub fn listen(path: &Path) -> io::Result<Self> {
+        make_room(path)?;
+        let listener = bind_private(path)?;
+        let (sender, queries) = mpsc::channel(MAX_CLIENTS);
+        tokio::spawn(accept(listener, sender));
+        Ok(Control { path: path.to_owned(), queries })
+    }
+
+    /// The next request.
+    pub async fn next(&mut self) -> Option<Query> {
+        self.queries.recv().await
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+fn make_room(path: &Path) -> io::Result<()> {
+    if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
+        std::fs::create_dir_all(directory)?;
+    }
+    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket());
+    match BlockingStream::connect(path) {
+        Ok(_) => Err(io::Error::new(io::ErrorKind::AddrInUse, "another daemon listens there")),
+        Err(_) if is_socket => std::fs::remove_file(path),
+        Err(_) => Ok(()),
+    }
+}
+
+/// The mask and not a later chmod: the socket must never be open to others, not even for a moment.
+fn bind_private(path: &Path) -> io::Result<UnixListener> {
+    let before = nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o177));
+    let listener = UnixListener::bind(path);
+    nix::sys::stat::umask(before);
+    listener
+}
+
+async fn accept(listener: UnixListener, queries: mpsc::Sender<Query>) {
+    let seats = Arc::new(Semaphore::new(MAX_CLIENTS));
+    while let Ok(seat) = seats.clone().acquire_owned().await {
+        match listener.accept().await {
+            Ok((client, _)) => {
+                let queries = queries.clone();
+                tokio::spawn(async move {
+                    let _ = tokio::time::timeout(CLIENT_TIME, serve(client, queries)).await;
+                    drop(seat);
+                });
+            }
+            // Out of file descriptors, perhaps: do not spin.
+            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+        }
+    }
+}
+
+async fn serve(mut client: UnixStream, queries: mpsc::Sender<Query>) -> io::Result<()> {
+    let answer = match read_request(&mut client).await? {
+        Ok(request) => ask(request, &queries).await,
+        Err(reason) => Answer::Error(reason),
+    };
+    let mut line = serde_json::to_vec(&answer)?;
+    line.push(b'\n');
+    client.write_all(&line).await?;
+    client.shutdown().await
+}
+
+async fn read_request(client: &mut UnixStream) -> io::Result<Result<Request, String>> {
+    let mut line = Vec::new();
+    BufReader::new(client.take(MAX_REQUEST)).read_until(b'\n', &mut line).await?;
+    if line.last() != Some(&b'\n') {
+        return Ok(Err(format!("a request is one line of at most {MAX_REQUEST} octets")));
+    }
+    Ok(serde_json::from_slice(&line).map_err(|error| format!("the request is not understood: {error}")))
+}
+
+async fn ask(request: Request, queries: &mpsc::Sender<Query>) -> Answer {
+    let (answer, received) = oneshot::channel();
+    let gone = || Answer::Error("the daemon is stopping".into());
+    if queries.send(Query { request, answer }).await.is_err() {
+        return gone();
+    }
+    received.await.unwrap_or_else(|_| gone())
+}
+
+#[cfg(test)]
+mod tests;
