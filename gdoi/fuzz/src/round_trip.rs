@@ -1,0 +1,37 @@
+use gdoi::wire::{
+    Delete, Gap, GroupSa, Identification, Kd, Notify, Payload, PayloadType, Phase1Sa, SaKek, SaTek,
+};
+use std::fmt::Debug;
+
+/// What parses must come out of its own octets again.
+pub fn round_trip<T: Debug + PartialEq, E: Debug + PartialEq>(
+    body: &[u8],
+    parse: impl Fn(&[u8]) -> Result<T, E>,
+    emit: impl Fn(&T) -> Vec<u8>,
+) {
+    if let Ok(parsed) = parse(body) {
+        assert_eq!(parse(&emit(&parsed)), Ok(parsed));
+    }
+}
+
+/// Every reading that the payload's type can have.
+pub fn round_trip_payload(payload: &Payload<'_>) {
+    let body = payload.body;
+    match payload.kind {
+        PayloadType::SA => {
+            round_trip(body, Phase1Sa::parse, Phase1Sa::emit);
+            round_trip(body, GroupSa::parse, GroupSa::emit);
+        }
+        PayloadType::ID => {
+            round_trip(body, Identification::parse, Identification::emit);
+            let _ = Identification::parse(body).map(|id| id.identity());
+        }
+        PayloadType::NOTIFY => round_trip(body, Notify::parse, Notify::emit),
+        PayloadType::DELETE => round_trip(body, Delete::parse, Delete::emit),
+        PayloadType::SAK => round_trip(body, SaKek::parse, SaKek::emit),
+        PayloadType::SAT => round_trip(body, SaTek::parse, SaTek::emit),
+        PayloadType::KD => round_trip(body, Kd::parse, |kd| kd.emit().to_vec()),
+        PayloadType::GAP => round_trip(body, Gap::parse, Gap::emit),
+        _ => {}
+    }
+}

@@ -1,0 +1,4 @@
+//! Whole exchanges between members and key servers in virtual time. One program, so that it is linked once.
+
+mod bench;
+mod seeds;

@@ -1,0 +1,169 @@
+//! The seeds of the fuzz targets are what the encoders write today. After a wire change,
+//! `WRITE_SEEDS=1 cargo test -p gdoi --test exchanges seeds` writes them anew.
+
+#[path = "../../fuzz/src/responder.rs"]
+mod responder;
+#[path = "../../fuzz/src/sequence.rs"]
+mod sequence;
+
+use crate::bench::random::Seeded;
+use gdoi::crypto::{DhGroup, Hash, Secret};
+use gdoi::phase1::{Initiator, InitiatorStep, Responder, ResponderStep};
+use gdoi::policy::{Doi, GroupId, Identity, Proposal};
+use gdoi::wire::{
+    emit_chain, Cookie, Delete, ExchangeType, Flags, Gap, GroupSa, Header, IdField, Identification, Kd,
+    KeyPacket, Notify, NotifyType, PayloadType, Phase1Sa, SaKek, SaTek,
+};
+use responder::{responder_settings, RESPONDER_SEED};
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+fn check(target: &str, name: &str, input: &[u8]) {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(target).join(name);
+    if std::env::var_os("WRITE_SEEDS").is_some() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, input).unwrap();
+    }
+    assert!(
+        std::fs::read(&path).is_ok_and(|seed| seed == input),
+        "{target}/{name} is not what is sent today"
+    );
+}
+
+fn sak() -> SaKek {
+    SaKek {
+        protocol: 17,
+        source: IdField::address(Ipv4Addr::new(192, 0, 2, 10), 848),
+        destination: IdField::address(Ipv4Addr::new(239, 192, 0, 1), 848),
+        spi: [0x5a; 16],
+        algorithm: 3,
+        key_bits: 256,
+        lifetime: 86_400,
+        signature_hash: 3,
+        signature_algorithm: 1,
+        signature_bits: 2048,
+    }
+}
+
+fn sat(source: &str, port: Option<u16>) -> SaTek {
+    SaTek {
+        protocol: port.map_or(0, |_| 6),
+        source: IdField::prefix(&source.parse().unwrap(), None),
+        destination: IdField::prefix(&"10.0.0.0/8".parse().unwrap(), port),
+        transform: 12,
+        spi: 0x8480_0001,
+        lifetime: 3600,
+        mode: 1,
+        authentication: 5,
+        key_bits: 256,
+        preservation: 4,
+        direction: 3,
+    }
+}
+
+fn gap() -> Gap {
+    Gap { activation_delay: Some(15), deactivation_delay: Some(30), sender_ids: None }
+}
+
+fn full_policy() -> GroupSa {
+    GroupSa {
+        kek: Some(sak()),
+        gap: Some(gap()),
+        teks: vec![sat("10.1.0.0/16", None), sat("0.0.0.0/0", Some(53))],
+    }
+}
+
+fn tek_packet() -> KeyPacket {
+    let (encryption, integrity) = (Secret::new(vec![3; 32]), Secret::new(vec![4; 32]));
+    KeyPacket::Tek { spi: 0x8480_0001, encryption, integrity }
+}
+
+fn kek_packet() -> KeyPacket {
+    KeyPacket::Kek { spi: [0x5a; 16], key: Secret::new(vec![1; 48]), verification_key: vec![2; 64] }
+}
+
+#[test]
+fn group_sa() {
+    check("group_sa", "full", &full_policy().emit());
+    check("group_sa", "tek", &GroupSa { kek: None, gap: None, ..full_policy() }.emit());
+    check("group_sa", "kek", &GroupSa { gap: None, teks: Vec::new(), ..full_policy() }.emit());
+}
+
+#[test]
+fn kd() {
+    check("kd", "tek", &Kd(vec![tek_packet()]).emit());
+    check("kd", "kek-tek", &Kd(vec![kek_packet(), tek_packet()]).emit());
+    check("kd", "sid", &Kd(vec![KeyPacket::Sid { bits: 16, values: vec![7, 8] }, tek_packet()]).emit());
+}
+
+#[test]
+fn phase1_sa() {
+    let lifetime = Duration::from_secs(600);
+    let weak = Proposal { key_len: 16, hash: Hash::Sha512, group: DhGroup::Modp2048, lifetime };
+    check("phase1_sa", "one", &Phase1Sa::new(Doi::Gdoi, &[Proposal::default()]).emit());
+    check("phase1_sa", "two", &Phase1Sa::new(Doi::Ipsec, &[Proposal::default(), weak]).emit());
+}
+
+fn clear(exchange: ExchangeType, payloads: &[(PayloadType, &[u8])]) -> Vec<u8> {
+    let header = Header {
+        initiator: Cookie([1; 8]),
+        responder: Cookie([2; 8]),
+        next: payloads[0].0,
+        exchange,
+        flags: Flags::NONE,
+        message_id: 7,
+    };
+    header.emit(&emit_chain(payloads))
+}
+
+#[test]
+fn message() {
+    let pull = |payloads: &[(PayloadType, &[u8])]| clear(ExchangeType::GROUPKEY_PULL, payloads);
+    let (hash, nonce) = ((PayloadType::HASH, &[8; 32][..]), (PayloadType::NONCE, &[9; 32][..]));
+    let id = Identification::group(GroupId(100)).emit();
+    let name = Identification::phase1(&Identity::Fqdn("gm1.example".into())).emit();
+    let (policy, keys) = (full_policy().emit(), Kd(vec![kek_packet(), tek_packet()]).emit());
+    check("message", "pull-1", &pull(&[hash, nonce, (PayloadType::ID, &id)]));
+    check("message", "pull-2", &pull(&[hash, nonce, (PayloadType::SA, &policy)]));
+    check("message", "pull-3", &pull(&[hash, (PayloadType::GAP, &gap().emit())]));
+    check("message", "pull-4", &pull(&[hash, (PayloadType::SEQ, &[0, 0, 0, 1]), (PayloadType::KD, &keys)]));
+    check("message", "identity", &pull(&[(PayloadType::ID, &name), hash]));
+    let inform = |payload| clear(ExchangeType::INFORMATIONAL, &[hash, payload]);
+    let notify = Notify { kind: NotifyType::NO_PROPOSAL_CHOSEN }.emit();
+    check("message", "notify", &inform((PayloadType::NOTIFY, &notify)));
+    check("message", "delete", &inform((PayloadType::DELETE, &Delete::phase1([3; 16]).emit())));
+    main_mode().iter().take(2).enumerate().for_each(|(index, datagram)| {
+        check("message", &format!("main-mode-{}", 2 * index + 1), datagram);
+    });
+}
+
+/// What the initiator sends to the responder of the fuzz target.
+fn main_mode() -> [Vec<u8>; 3] {
+    let (mut ours, mut theirs) = (Seeded::new(1), Seeded::new(RESPONDER_SEED));
+    let (state, first) = Initiator::start(responder_settings(), &mut ours).unwrap();
+    let (header, body) = Header::parse(&first).unwrap();
+    let (peer, second) = Responder::start(responder_settings(), &header, body, &mut theirs).unwrap();
+    let (state, third) = sent(state, &second, &mut ours);
+    let (header, body) = Header::parse(&third).unwrap();
+    let Ok(ResponderStep::Next(_, fourth)) = peer.step(&header, body, &mut theirs) else { panic!("refused") };
+    let (_, fifth) = sent(state, &fourth, &mut ours);
+    [first, third, fifth]
+}
+
+fn sent(state: Initiator, answer: &[u8], random: &mut Seeded) -> (Initiator, Vec<u8>) {
+    let (header, body) = Header::parse(answer).unwrap();
+    match state.step(&header, body, random) {
+        Ok(InitiatorStep::Next(state, message)) => (state, message),
+        _ => panic!("refused"),
+    }
+}
+
+#[test]
+fn main_mode_responder() {
+    let datagrams = main_mode();
+    let input = sequence::sequence(datagrams.iter().map(Vec::as_slice));
+    assert!(sequence::datagrams(&input).eq(datagrams.iter()));
+    check("main_mode_responder", "whole", &input);
+    check("main_mode_responder", "first", &sequence::sequence([&datagrams[0][..]]));
+}
