@@ -3,5 +3,7 @@
 pub mod clock;
 pub mod config;
 pub mod control;
+pub mod ctl;
 pub mod events;
 pub mod log;
+pub mod report;

@@ -6,6 +6,7 @@ use super::phase1::IdentityEntry;
 use super::source::{ConfigError, Source};
 use gdoi::crypto::sign::SigningKey;
 use gdoi::crypto::Hash;
+use gdoi::lifetime::registration_margin;
 use gdoi::policy::{Ace, Acl, Action, Cipher, Integrity, Ipv4Prefix, Transform};
 use gdoi::{Authorization, GroupConfig, GroupName, RekeyConfig};
 use serde::{Deserialize, Deserializer};
@@ -118,17 +119,11 @@ impl TryFrom<RawServerLocal> for ServerLocal {
 /// Long enough for every member to hold the new key before anybody sends with it; a twelfth of a short life.
 const ACTIVATION_DELAY: Duration = Duration::from_secs(30);
 
-/// Members fetch the next key when this much of the old one's life is left, so a longer delay would leave
-/// them without a key to send with.
-fn reregistration_margin(life: Duration) -> Duration {
-    (life / 20).max(Duration::from_secs(60)).min(life / 6)
-}
-
 fn check_delays(activation: Duration, deactivation: Duration, life: Duration) -> Result<(), String> {
-    let margin = reregistration_margin(life);
+    let margin = registration_margin(life);
     if activation > margin {
         return Err(format!(
-            "activation-delay {} is over {} seconds, with which members fetch the next key",
+            "activation-delay {} is over {} seconds, and with so much life left members fetch the next key",
             activation.as_secs(),
             margin.as_secs()
         ));

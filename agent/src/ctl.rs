@@ -1,0 +1,208 @@
+//! `gdoictl`: asks a daemon, prints its answer for people or as JSON.
+
+mod key_server;
+mod member;
+mod table;
+
+use crate::config::{self, KEY_SERVER_SOCKET, MEMBER_SOCKET};
+use crate::control::{Answer, Request, CLIENT_TIME};
+use crate::report::EventsReport;
+use clap::{Parser, Subcommand};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// The longest answer that is read, in octets: some 60,000 members.
+const MAX_ANSWER: u64 = 16 << 20;
+
+/// Shows and controls the group member and key server daemons of this host.
+#[derive(Debug, Parser)]
+#[command(name = "gdoictl", version)]
+struct Cli {
+    /// The daemon's control socket [default: /run/gdoi/gm.sock or /run/gdoi/ks.sock, whichever the command is about]
+    #[arg(long, global = true)]
+    socket: Option<PathBuf>,
+    /// Print JSON; times are RFC 3339 in UTC, spans are seconds
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show what a daemon knows
+    #[command(subcommand)]
+    Show(Show),
+    /// Ask the group member daemon to do something
+    #[command(subcommand)]
+    Gm(Gm),
+    /// Check a configuration file of either daemon
+    Check {
+        /// The file
+        file: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Show {
+    /// The group member: registration, keys, protection
+    Gm {
+        #[command(subcommand)]
+        part: Option<MemberPart>,
+    },
+    /// The key server: groups and keys
+    Ks {
+        #[command(subcommand)]
+        part: Option<KeyServerPart>,
+    },
+    /// The last events of the daemon (of the group member where both run, unless --socket says otherwise)
+    Events,
+}
+
+#[derive(Debug, Subcommand)]
+enum MemberPart {
+    /// The local and the downloaded access list
+    Acl,
+    /// What the kernel holds and has counted
+    Dataplane,
+}
+
+#[derive(Debug, Subcommand)]
+enum KeyServerPart {
+    /// The registered members
+    Members,
+    /// Access list, authorization and keys
+    Policy,
+}
+
+#[derive(Debug, Subcommand)]
+enum Gm {
+    /// Register again now; the keys stay until they are replaced
+    Register {
+        /// The group's name [default: all groups]
+        group: Option<String>,
+    },
+}
+
+/// Runs `gdoictl` with the process's arguments.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match &cli.command {
+        Command::Check { file } => check(file),
+        command => ask(&cli, command),
+    };
+    match result.and_then(|text| print(&text)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            eprintln!("{reason}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn check(file: &Path) -> Result<String, String> {
+    let warnings = config::check(file).map_err(|error| error.to_string())?;
+    warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+    Ok(format!("{}: ok\n", file.display()))
+}
+
+/// A reader who has seen enough, such as `head`, is no failure.
+fn print(text: &str) -> Result<(), String> {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(format!("gdoictl: {error}")),
+        _ => Ok(()),
+    }
+}
+
+fn ask(cli: &Cli, command: &Command) -> Result<String, String> {
+    let (request, default_socket) = request(command)?;
+    let socket = cli.socket.as_deref().unwrap_or(default_socket);
+    let report =
+        exchange(socket, &request).map_err(|reason| format!("gdoictl: {}: {reason}", socket.display()))?;
+    match cli.json {
+        true => {
+            serde_json::to_string_pretty(&report).map(|text| text + "\n").map_err(|error| error.to_string())
+        }
+        false => render(&request, report),
+    }
+}
+
+fn request(command: &Command) -> Result<(Request, &'static Path), String> {
+    let (member, key_server) = (Path::new(MEMBER_SOCKET), Path::new(KEY_SERVER_SOCKET));
+    Ok(match command {
+        Command::Show(Show::Gm { part: None }) => (Request::ShowGm, member),
+        Command::Show(Show::Gm { part: Some(MemberPart::Acl) }) => (Request::ShowGmAcl, member),
+        Command::Show(Show::Gm { part: Some(MemberPart::Dataplane) }) => (Request::ShowGmDataplane, member),
+        Command::Show(Show::Ks { part: None }) => (Request::ShowKs, key_server),
+        Command::Show(Show::Ks { part: Some(KeyServerPart::Members) }) => {
+            (Request::ShowKsMembers, key_server)
+        }
+        Command::Show(Show::Ks { part: Some(KeyServerPart::Policy) }) => (Request::ShowKsPolicy, key_server),
+        Command::Show(Show::Events) if member.exists() => (Request::ShowEvents, member),
+        Command::Show(Show::Events) => (Request::ShowEvents, key_server),
+        Command::Gm(Gm::Register { group }) => (Request::GmRegister { group: group.clone() }, member),
+        Command::Check { .. } => return Err("a check asks no daemon".into()),
+    })
+}
+
+fn exchange(socket: &Path, request: &Request) -> Result<Value, String> {
+    let answer = converse(socket, request).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => "the daemon is not running".to_owned(),
+        io::ErrorKind::WouldBlock => "the daemon does not answer".to_owned(),
+        _ => error.to_string(),
+    })?;
+    match serde_json::from_slice(&answer) {
+        Ok(Answer::Ok(report)) => Ok(report),
+        Ok(Answer::Error(reason)) => Err(reason),
+        Err(_) => Err("the daemon's answer is not understood; are daemon and gdoictl of one version?".into()),
+    }
+}
+
+fn converse(socket: &Path, request: &Request) -> io::Result<Vec<u8>> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(CLIENT_TIME * 2))?;
+    stream.set_write_timeout(Some(CLIENT_TIME * 2))?;
+    let mut line = serde_json::to_vec(request)?;
+    line.push(b'\n');
+    stream.write_all(&line)?;
+    let mut answer = Vec::new();
+    stream.take(MAX_ANSWER).read_to_end(&mut answer)?;
+    Ok(answer)
+}
+
+fn render(request: &Request, report: Value) -> Result<String, String> {
+    match request {
+        Request::ShowGm => Ok(member::overview(&read(report)?)),
+        Request::ShowGmAcl => Ok(member::access_lists(&read(report)?)),
+        Request::ShowGmDataplane => Ok(member::dataplane(&read(report)?)),
+        Request::ShowKs => Ok(key_server::overview(&read(report)?)),
+        Request::ShowKsMembers => Ok(key_server::members(&read(report)?)),
+        Request::ShowKsPolicy => Ok(key_server::policies(&read(report)?)),
+        Request::ShowEvents => Ok(events(&read(report)?)),
+        Request::GmRegister { .. } => Ok("registering\n".into()),
+    }
+}
+
+fn read<T: DeserializeOwned>(report: Value) -> Result<T, String> {
+    serde_json::from_value(report).map_err(|error| {
+        format!("gdoictl: the answer is of another version of the daemon ({error}); try --json")
+    })
+}
+
+fn events(report: &EventsReport) -> String {
+    let line = |event: &crate::events::Event| {
+        let about = |name: &str, value: &Option<String>| {
+            value.as_ref().map_or(String::new(), |value| format!(" {name}={value}"))
+        };
+        let (group, peer) = (about("group", &event.group), about("peer", &event.peer));
+        format!("{} {:?} {}: {}{group}{peer}\n", event.time, event.severity, event.name, event.message)
+    };
+    report.events.iter().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests;

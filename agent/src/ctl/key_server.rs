@@ -1,0 +1,84 @@
+//! Texts about the key server daemon.
+
+use super::member::keys;
+use super::table::{facts, span, table};
+use crate::clock::Timestamp;
+use crate::report::{
+    GroupLabel, KeyServerGroup, KeyServerPolicies, KeyServerPolicy, KeyServerReport, MemberEntry, MemberList,
+    MembersReport,
+};
+
+/// The text of `show ks`.
+pub fn overview(report: &KeyServerReport) -> String {
+    let lines = [
+        ("Identity", report.identity.clone()),
+        ("Phase 1", format!("{} established, {} half open", report.phase1, report.half_open)),
+        ("Refused", format!("{} datagrams", report.rejected)),
+    ];
+    let groups = report.groups.iter().map(|group| group_text(group, report.generated_at));
+    format!("Key server {}\n{}", report.address, facts(&lines)) + &groups.collect::<String>()
+}
+
+fn title(group: &GroupLabel) -> String {
+    format!("Group {} ({})", group.name, group.identity_number)
+}
+
+fn group_text(group: &KeyServerGroup, now: Timestamp) -> String {
+    let mut lines = vec![
+        ("Members", format!("{} registered, {} registrations refused", group.members, group.refused)),
+        ("Policy", format!("{} entries, {}", group.acl_entries, group.transform)),
+    ];
+    lines.extend(keys(group.kek.as_ref(), &group.teks, now));
+    format!("{}\n{}", title(&group.group), facts(&lines))
+}
+
+/// The text of `show ks members`.
+pub fn members(report: &MembersReport) -> String {
+    report.groups.iter().map(|list| member_list(list, report.generated_at)).collect()
+}
+
+fn member_list(list: &MemberList, now: Timestamp) -> String {
+    let mut text = format!("{}: {} registered\n", title(&list.group), list.members.len());
+    if !list.members.is_empty() {
+        let heading = ["MEMBER", "IDENTITY", "LAST REGISTERED", "FIRST", "TIMES", "SOFTWARE"];
+        let mut rows = vec![heading.map(str::to_owned).to_vec()];
+        rows.extend(list.members.iter().map(|member| member_row(member, now)));
+        text += &table(&rows);
+    }
+    text
+}
+
+fn member_row(member: &MemberEntry, now: Timestamp) -> Vec<String> {
+    vec![
+        member.address.clone(),
+        member.identity.clone(),
+        format!("{} ago", span(now.seconds_after(member.last_registered_at))),
+        member.first_registered_at.to_string(),
+        member.registrations.to_string(),
+        if member.same_software { "this" } else { "other" }.to_owned(),
+    ]
+}
+
+/// The text of `show ks policy`.
+pub fn policies(report: &KeyServerPolicies) -> String {
+    report.groups.iter().map(|policy| policy_text(policy, report.generated_at)).collect()
+}
+
+fn policy_text(policy: &KeyServerPolicy, now: Timestamp) -> String {
+    let mut lines = vec![
+        ("Transform", policy.transform.clone()),
+        ("Key lifetime", format!("{} seconds", policy.tek_lifetime_seconds)),
+        ("May register", authorized(policy)),
+    ];
+    lines.extend(keys(policy.kek.as_ref(), &policy.teks, now));
+    let entries: String = policy.acl.iter().map(|entry| format!("    {entry}\n")).collect();
+    format!("{}\n{}  Encrypted\n{entries}", title(&policy.group), facts(&lines))
+}
+
+fn authorized(policy: &KeyServerPolicy) -> String {
+    let listed = [policy.authorized_addresses.as_slice(), &policy.authorized_identities].concat();
+    match listed.is_empty() {
+        true => "every member with a pre-shared key".into(),
+        false => listed.join(", "),
+    }
+}

@@ -1,0 +1,96 @@
+//! What the daemons report: the one schema that `gdoictl --json` prints and its texts are made of.
+//!
+//! Moments are RFC 3339 timestamps in UTC, spans are whole seconds. New fields may come, none changes or goes
+//! within a major version.
+
+mod key_server;
+mod member;
+
+pub use key_server::{
+    KeyServerGroup, KeyServerPolicies, KeyServerPolicy, KeyServerReport, MemberEntry, MemberList,
+    MembersReport,
+};
+pub use member::{
+    AccessList, AclReport, DataplaneReport, MemberGroup, MemberReport, PlaneEntry, Protection, Registration,
+    StateEntry, Traffic,
+};
+
+use crate::clock::Timestamp;
+use crate::events::Event;
+use gdoi::endpoint::Instant;
+use gdoi::GroupName;
+use serde::{Deserialize, Serialize};
+
+/// A group's name and number, part of every report about it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupLabel {
+    /// What the configuration calls it.
+    pub name: String,
+    /// Its number.
+    pub identity_number: u32,
+}
+
+impl From<&GroupName> for GroupLabel {
+    fn from(group: &GroupName) -> Self {
+        GroupLabel { name: group.name.clone(), identity_number: group.id.0 }
+    }
+}
+
+/// A traffic key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TekEntry {
+    /// Its SPI in hexadecimal with 0x.
+    pub spi: String,
+    /// Cipher and integrity algorithm.
+    pub transform: String,
+    /// The end of its life.
+    pub expires_at: Timestamp,
+    /// What it is used for now.
+    pub state: String,
+}
+
+impl TekEntry {
+    /// What `tek` looks like from outside.
+    pub fn new(tek: &gdoi::TekStatus, now: Instant) -> Self {
+        TekEntry {
+            spi: tek.spi.to_string(),
+            transform: tek.transform.to_string(),
+            expires_at: Timestamp::at(tek.expires, now),
+            state: tek.state.to_string(),
+        }
+    }
+}
+
+/// The key that protects rekey messages.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KekEntry {
+    /// Its SPI, 32 hexadecimal digits.
+    pub spi: String,
+    /// Cipher and signature.
+    pub algorithm: String,
+    /// The end of its life.
+    pub expires_at: Timestamp,
+    /// The last sequence number used under it.
+    pub sequence: u32,
+}
+
+impl KekEntry {
+    /// What `kek` looks like from outside.
+    pub fn new(kek: &gdoi::KekStatus, now: Instant) -> Self {
+        KekEntry {
+            spi: kek.spi.iter().map(|octet| format!("{octet:02x}")).collect(),
+            algorithm: kek.algorithm.to_string(),
+            expires_at: Timestamp::at(kek.expires, now),
+            sequence: kek.sequence,
+        }
+    }
+}
+
+/// The last events of a daemon, oldest first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventsReport {
+    /// When this was true.
+    pub generated_at: Timestamp,
+    /// The events.
+    pub events: Vec<Event>,
+}

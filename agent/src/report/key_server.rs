@@ -1,0 +1,111 @@
+//! Reports of the key server daemon.
+
+use super::{GroupLabel, KekEntry, TekEntry};
+use crate::clock::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// The answer to `show ks`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyServerReport {
+    /// When this was true.
+    pub generated_at: Timestamp,
+    /// The address and port served.
+    pub address: String,
+    /// Who the server says it is.
+    pub identity: String,
+    /// Phase 1 exchanges that have begun.
+    pub half_open: usize,
+    /// Phase 1 SAs that are up.
+    pub phase1: usize,
+    /// Datagrams that were refused.
+    pub rejected: u64,
+    /// The groups in the configuration's order.
+    pub groups: Vec<KeyServerGroup>,
+}
+
+/// One group in short.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyServerGroup {
+    /// Its name and number.
+    #[serde(flatten)]
+    pub group: GroupLabel,
+    /// How many members have registered.
+    pub members: usize,
+    /// How many registrations were refused.
+    pub refused: u64,
+    /// How many entries the ACL has.
+    pub acl_entries: usize,
+    /// How traffic is encrypted.
+    pub transform: String,
+    /// The traffic keys.
+    pub teks: Vec<TekEntry>,
+    /// The rekey key.
+    pub kek: Option<KekEntry>,
+}
+
+/// The answer to `show ks members`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MembersReport {
+    /// When this was true.
+    pub generated_at: Timestamp,
+    /// The groups in the configuration's order.
+    pub groups: Vec<MemberList>,
+}
+
+/// The members of one group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberList {
+    /// Its name and number.
+    #[serde(flatten)]
+    pub group: GroupLabel,
+    /// Who has registered.
+    pub members: Vec<MemberEntry>,
+}
+
+/// One member.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberEntry {
+    /// Its address and port.
+    pub address: String,
+    /// The identity that it proved.
+    pub identity: String,
+    /// Its first registration since the server's start.
+    pub first_registered_at: Timestamp,
+    /// Its last one.
+    pub last_registered_at: Timestamp,
+    /// How many there were.
+    pub registrations: u64,
+    /// Whether it runs this software.
+    pub same_software: bool,
+}
+
+/// The answer to `show ks policy`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyServerPolicies {
+    /// When this was true.
+    pub generated_at: Timestamp,
+    /// The groups in the configuration's order.
+    pub groups: Vec<KeyServerPolicy>,
+}
+
+/// One group's policy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyServerPolicy {
+    /// Its name and number.
+    #[serde(flatten)]
+    pub group: GroupLabel,
+    /// How traffic is encrypted.
+    pub transform: String,
+    /// The life of a traffic key.
+    pub tek_lifetime_seconds: u64,
+    /// What is encrypted.
+    pub acl: Vec<String>,
+    /// Who may register by address; with `authorized_identities` empty as well everybody with a key.
+    pub authorized_addresses: Vec<String>,
+    /// Who may register by identity.
+    pub authorized_identities: Vec<String>,
+    /// The traffic keys.
+    pub teks: Vec<TekEntry>,
+    /// The rekey key.
+    pub kek: Option<KekEntry>,
+}

@@ -1,0 +1,178 @@
+//! Reports of the member daemon.
+
+use super::{GroupLabel, KekEntry, TekEntry};
+use crate::clock::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// The answer to `show gm`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberReport {
+    /// When this was true.
+    pub generated_at: Timestamp,
+    /// The groups in the configuration's order.
+    pub groups: Vec<MemberGroup>,
+    /// Why the kernel does not hold what it should, if so.
+    pub dataplane_error: Option<String>,
+    /// What could not be done on some interface, one line each.
+    pub dataplane_problems: Vec<String>,
+}
+
+/// One group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberGroup {
+    /// Its name and number.
+    #[serde(flatten)]
+    pub group: GroupLabel,
+    /// How far registration is.
+    pub registration: Registration,
+    /// The next attempt, while waiting for it.
+    pub retries_at: Option<Timestamp>,
+    /// The key server in use or being tried, with port.
+    pub server: Option<String>,
+    /// All key servers in order, with port.
+    pub servers: Vec<String>,
+    /// Completed registrations since the start.
+    pub registrations: u64,
+    /// Failed registrations since the start.
+    pub failures: u64,
+    /// Why the last failed registration failed.
+    pub last_failure: Option<String>,
+    /// When the member fetches the next key.
+    pub reregisters_at: Option<Timestamp>,
+    /// Datagrams that were refused.
+    pub rejected: u64,
+    /// The rekey key.
+    pub kek: Option<KekEntry>,
+    /// The traffic keys.
+    pub teks: Vec<TekEntry>,
+    /// How long after its download a key is sent with, in seconds.
+    pub activation_delay_seconds: Option<u64>,
+    /// How long a replaced key is still received, in seconds.
+    pub deactivation_delay_seconds: Option<u64>,
+    /// The protected interfaces.
+    pub interfaces: Vec<String>,
+    /// Whether nothing passes in clear before the registration.
+    pub fail_close: bool,
+    /// What happens to the group's traffic now.
+    pub protection: Protection,
+}
+
+/// How far a group's registration is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Registration {
+    /// An exchange is under way.
+    Registering,
+    /// Policy and keys are there.
+    Registered,
+    /// The last attempt failed; the next one has a time.
+    Waiting,
+}
+
+/// What happens to a group's traffic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Protection {
+    /// Not registered, fail-close: nothing passes.
+    Closed,
+    /// Not registered, fail-open: everything passes in clear.
+    Open,
+    /// Not registered: the kernel goes on with what the daemon before this one installed.
+    Adopted,
+    /// Encrypted.
+    Encrypting,
+    /// Registered without a key to send with: protected traffic is held back.
+    Blocked,
+}
+
+/// The answer to `show gm acl`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AclReport {
+    /// When this was true.
+    pub generated_at: Timestamp,
+    /// The groups in the configuration's order.
+    pub groups: Vec<AccessList>,
+}
+
+/// One group's lists.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccessList {
+    /// Its name and number.
+    #[serde(flatten)]
+    pub group: GroupLabel,
+    /// The member's own entries, judged first.
+    pub local: Vec<String>,
+    /// The entries that the key server sent.
+    pub downloaded: Vec<String>,
+}
+
+/// The answer to `show gm dataplane`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataplaneReport {
+    /// When this was true.
+    pub generated_at: Timestamp,
+    /// One entry per group and interface.
+    pub planes: Vec<PlaneEntry>,
+    /// The kernel's XFRM error counters that are not zero.
+    pub xfrm_errors: Vec<(String, u64)>,
+    /// Why the kernel does not hold what it should, if so.
+    pub error: Option<String>,
+    /// What could not be done on some interface, one line each.
+    pub problems: Vec<String>,
+}
+
+/// One group on one interface.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlaneEntry {
+    /// The group.
+    #[serde(flatten)]
+    pub group: GroupLabel,
+    /// The protected interface.
+    pub interface: String,
+    /// What happens to the group's traffic there.
+    pub protection: Protection,
+    /// The address, unknown outside this router, at which encrypted packets are received.
+    pub inbound_anchor: String,
+    /// The address, unknown outside this router, to which packets are encrypted.
+    pub outbound_anchor: String,
+    /// What passed, None while the kernel holds nothing for it.
+    pub traffic: Option<Traffic>,
+    /// The kernel's states.
+    pub states: Vec<StateEntry>,
+}
+
+/// Packets that a plane has seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Traffic {
+    /// Sent encrypted.
+    pub encrypted_packets: u64,
+    /// Octets of these.
+    pub encrypted_octets: u64,
+    /// Received encrypted.
+    pub decrypted_packets: u64,
+    /// Octets of these.
+    pub decrypted_octets: u64,
+    /// Held back because they would have left in clear.
+    pub blocked_out_packets: u64,
+    /// Refused because they came in clear.
+    pub blocked_in_packets: u64,
+    /// Passed in clear as GDOI or by the local list.
+    pub bypassed_packets: u64,
+    /// Encrypted but dropped, because their own header could not be restored.
+    pub unrestored_packets: u64,
+}
+
+/// One state in the kernel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateEntry {
+    /// `inbound` or `outbound`.
+    pub direction: String,
+    /// Its SPI in hexadecimal with 0x.
+    pub spi: String,
+    /// Packets that it carried.
+    pub packets: u64,
+    /// Octets of these.
+    pub octets: u64,
+    /// Packets with a wrong authenticator.
+    pub integrity_failures: u64,
+}
