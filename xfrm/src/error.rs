@@ -6,6 +6,8 @@ use std::{fmt, io};
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
+    /// What is desired contradicts itself.
+    Unusable(String),
     /// A netlink socket could not be opened or used.
     Socket(io::Error),
     /// The kernel refused a request; the text names the object.
@@ -21,6 +23,7 @@ pub enum Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Unusable(reason) => f.write_str(reason),
             Self::Socket(error) => write!(f, "netlink socket: {error}"),
             Self::Refused(object, error) => write!(f, "the kernel refuses {object}: {error}"),
             Self::Answer(reason) => write!(f, "the kernel's answer is not understood: {reason}"),

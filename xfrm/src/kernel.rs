@@ -1,11 +1,24 @@
 //! The kernel as one object: read what it holds, make it hold what is desired.
 
-use crate::model::{Desired, Slot, Spi};
-use crate::plan::Installed;
-use crate::Error;
+use std::io;
 
-/// An open door to this network namespace's kernel.
-pub struct Kernel {}
+use netlink_sys::protocols::{NETLINK_ROUTE, NETLINK_XFRM};
+
+use crate::counters::{self, Counters};
+use crate::model::Desired;
+use crate::object::State;
+use crate::plan::{plan, Installed, Offload, Op};
+use crate::socket::Socket;
+use crate::{message, nft, preflight, route, Error};
+
+const ESRCH: i32 = 3;
+
+/// An open door to the kernel, in the network namespace of the thread that opened it.
+pub struct Kernel {
+    xfrm: Socket,
+    route: Socket,
+    offload: Offload,
+}
 
 /// What `apply` did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,92 +29,103 @@ pub struct Report {
     pub problems: Vec<String>,
 }
 
-/// Counters for people: what each plane and each state has carried.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Per plane that holds something in the kernel.
-    pub planes: Vec<PlaneCounters>,
-    /// Per state, in the kernel's own count.
-    pub states: Vec<StateCounters>,
-    /// The kernel's XFRM error counters that are not zero (`/proc/net/xfrm_stat`), of all XFRM users together.
-    pub errors: Vec<(String, u64)>,
-}
-
-/// What passed one plane.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PlaneCounters {
-    /// The plane.
-    pub slot: Slot,
-    /// Sent encrypted under their own header (a segmentation-offload packet counts once).
-    pub encrypted: Count,
-    /// Received encrypted and accepted.
-    pub decrypted: Count,
-    /// Held back on the way out: they would have left in clear.
-    pub blocked_out: Count,
-    /// Refused on the way in: they came in clear.
-    pub blocked_in: Count,
-    /// Passed in clear as GDOI or by a `clear` entry, both directions.
-    pub bypassed: Count,
-    /// Encrypted but dropped because their own header could not be restored; anything but zero is a defect.
-    pub unrestored: Count,
-}
-
-/// Packets and octets.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Count {
-    /// Packets.
-    pub packets: u64,
-    /// Octets.
-    pub bytes: u64,
-}
-
-/// What one state has carried.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StateCounters {
-    /// Its plane.
-    pub slot: Slot,
-    /// Which way it works.
-    pub direction: Direction,
-    /// Its SPI.
-    pub spi: Spi,
-    /// What it carried.
-    pub count: Count,
-    /// Packets whose authenticator was wrong.
-    pub integrity_failures: u32,
-}
-
-/// Which way a state works.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Direction {
-    /// It decrypts.
-    Inbound,
-    /// It encrypts.
-    Outbound,
-}
-
 impl Kernel {
-    /// Opens the netlink sockets of the calling thread's network namespace.
+    /// Opens the netlink sockets. This needs no privilege; what follows does.
+    ///
+    /// # Errors
+    /// The kernel knows no XFRM.
     pub fn open() -> Result<Self, Error> {
-        Ok(Self {})
+        let route = Socket::open(NETLINK_ROUTE).map_err(Error::Socket)?;
+        route.filter_dumps();
+        let xfrm = Socket::open(NETLINK_XFRM).map_err(Error::Socket)?;
+        Ok(Self { xfrm, route, offload: preflight::offload() })
     }
 
     /// What the kernel holds of ours, and the interfaces it has.
+    ///
+    /// # Errors
+    /// The kernel or nft does not answer, mostly for lack of privilege.
     pub fn installed(&mut self) -> Result<Installed, Error> {
-        Ok(Installed::default())
+        let states = message::states(&mut self.xfrm).map_err(refused("the list of states"))?;
+        Ok(Installed {
+            links: route::links(&mut self.route).map_err(refused("the list of interfaces"))?,
+            states: states.into_iter().map(|(state, _)| state).collect(),
+            policies: message::policies(&mut self.xfrm).map_err(refused("the list of policies"))?,
+            routes: route::routes(&mut self.route).map_err(refused("the list of routes"))?,
+            table: nft::held()?,
+            offload: self.offload,
+        })
     }
 
-    /// Makes the kernel hold exactly what is desired; does nothing where it already does.
-    pub fn apply(&mut self, _desired: &Desired) -> Result<Report, Error> {
-        Ok(Report::default())
+    /// Makes the kernel hold exactly what is desired; does nothing where it already does. It reads first, so it also
+    /// repairs what was changed by hand, what expired and what a link that went down took along: call it again at any time.
+    ///
+    /// # Errors
+    /// The first change that failed. Earlier ones stay: they only ever added protection.
+    pub fn apply(&mut self, desired: &Desired) -> Result<Report, Error> {
+        let installed = self.installed()?;
+        let plan = plan(&installed, desired)?;
+        let mut report = Report { changes: Vec::new(), problems: plan.problems };
+        for op in plan.ops {
+            self.execute(&op, &installed)?;
+            report.changes.push(op.to_string());
+        }
+        Ok(report)
     }
 
     /// Removes everything of ours.
+    ///
+    /// # Errors
+    /// The first removal that failed.
     pub fn remove_all(&mut self) -> Result<Report, Error> {
         self.apply(&Desired::default())
     }
 
     /// The present counters.
+    ///
+    /// # Errors
+    /// The kernel or nft does not answer.
     pub fn counters(&mut self) -> Result<Counters, Error> {
-        Ok(Counters::default())
+        let states = message::states(&mut self.xfrm).map_err(refused("the list of states"))?;
+        Ok(Counters {
+            planes: counters::planes(&nft::counters()?),
+            states: states.into_iter().map(|(state, usage)| counters::state(state.id, usage)).collect(),
+            errors: counters::errors(),
+        })
+    }
+
+    fn execute(&mut self, op: &Op, installed: &Installed) -> Result<(), Error> {
+        let result = match op {
+            Op::WriteTable(table) => return nft::write(table, installed.table.as_ref()),
+            Op::RemoveTable => return nft::remove(),
+            Op::AddRoute(route) => route::replace_route(&mut self.route, *route),
+            Op::RemoveRoute(route) => gone_is_fine(route::remove_route(&mut self.route, *route)),
+            Op::AddState(state) => message::add_state(&mut self.xfrm, state),
+            Op::RemoveState(id) => gone_is_fine(message::remove_state(&mut self.xfrm, *id)),
+            Op::AddPolicy(index, policy) => message::add_policy(&mut self.xfrm, *index, policy),
+            Op::UpdatePolicy(index, policy) => message::update_policy(&mut self.xfrm, *index, policy),
+            Op::RemovePolicy(index) => gone_is_fine(message::remove_policy(&mut self.xfrm, *index)),
+        };
+        result.map_err(refused(&op.to_string()))
+    }
+
+    /// Adds a state and removes it again, to learn whether the kernel can.
+    pub(crate) fn try_state(&mut self, state: &State) -> io::Result<()> {
+        message::add_state(&mut self.xfrm, state)?;
+        message::remove_state(&mut self.xfrm, state.id)
+    }
+}
+
+fn refused(object: &str) -> impl FnOnce(io::Error) -> Error + use<'_> {
+    move |error| Error::Refused(object.to_owned(), error)
+}
+
+/// States expire and interfaces take their routes along at any moment.
+fn gone_is_fine(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.raw_os_error() == Some(ESRCH) || error.kind() == io::ErrorKind::NotFound => {
+            Ok(())
+        }
+        other => other,
     }
 }

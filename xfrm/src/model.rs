@@ -65,7 +65,7 @@ pub struct Prefix {
     length: u8,
 }
 
-/// One entry of an access list.
+/// One entry of an access list. Ports are for protocols that have them; without a protocol they mean TCP and UDP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Selector {
     /// Where packets come from.
@@ -122,6 +122,9 @@ impl Slot {
     /// How many slots there are.
     pub const COUNT: u8 = 42;
 
+    /// The last one, where preflight tries things out.
+    pub(crate) const LAST: Self = Self(Self::COUNT - 1);
+
     /// The slot with this number, or none when it is out of range.
     pub fn new(number: u8) -> Option<Self> {
         (number < Self::COUNT).then_some(Self(number))
@@ -176,6 +179,32 @@ impl Selector {
     }
 }
 
+impl EncryptionKey {
+    /// The secret octets.
+    pub fn octets(&self) -> &[u8] {
+        match self {
+            Self::AesCbc128(key) => key.octets(),
+            Self::AesCbc256(key) => key.octets(),
+        }
+    }
+}
+
+impl IntegrityKey {
+    /// The secret octets.
+    pub fn octets(&self) -> &[u8] {
+        match self {
+            Self::HmacSha256(key) => key.octets(),
+            Self::HmacSha384(key) => key.octets(),
+            Self::HmacSha512(key) => key.octets(),
+        }
+    }
+
+    /// Octets of the authenticator on the wire: half the hash (RFC 4868 section 2.1.1).
+    pub fn tag_length(&self) -> u32 {
+        self.octets().len() as u32 / 2
+    }
+}
+
 impl<const N: usize> Key<N> {
     /// Takes the octets in; the caller zeroes its own copy.
     pub fn new(octets: [u8; N]) -> Self {
@@ -212,6 +241,19 @@ impl fmt::Display for Spi {
 impl fmt::Display for Prefix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.address, self.length)
+    }
+}
+
+impl fmt::Display for Selector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.protocol {
+            Some(number) => write!(f, "{number} ")?,
+            None => f.write_str("ip ")?,
+        }
+        let side = |prefix: Prefix, port: Option<u16>| {
+            port.map_or(prefix.to_string(), |port| format!("{prefix} eq {port}"))
+        };
+        write!(f, "{} {}", side(self.source, self.source_port), side(self.destination, self.destination_port))
     }
 }
 

@@ -1,10 +1,36 @@
 //! The difference between what the kernel holds and what it should hold, as an ordered list of changes.
 
-use crate::model::{Slot, Spi};
+use std::collections::BTreeSet;
+use std::fmt;
 
-/// What the kernel holds of ours.
+use crate::model::{Desired, Slot, Spi};
+use crate::nft::{HeldTable, Table};
+use crate::object::{
+    Direction, HeldPolicy, HeldState, Hook, Link, Policy, PolicyIndex, Route, State, StateId, Verdict,
+};
+use crate::target::Target;
+use crate::Error;
+
+/// What the kernel holds of ours, and what of its own it depends on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Installed {}
+pub struct Installed {
+    pub(crate) links: Vec<Link>,
+    pub(crate) states: Vec<HeldState>,
+    pub(crate) policies: Vec<HeldPolicy>,
+    pub(crate) routes: Vec<Route>,
+    pub(crate) table: Option<HeldTable>,
+    pub(crate) offload: Offload,
+}
+
+/// Whether packets are encrypted behind the output hook, so that nftables can read their own header there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Offload {
+    /// esp4_offload is there.
+    #[default]
+    Present,
+    /// It is not: addresses of all packets must be put aside before encryption.
+    Missing,
+}
 
 /// A plane that protects right now, perhaps left by an agent that was killed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,9 +45,180 @@ pub struct Protecting {
     pub outbound: Option<Spi>,
 }
 
+/// One change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Op {
+    /// Lead an anchor address somewhere.
+    AddRoute(Route),
+    /// Add a state.
+    AddState(State),
+    /// Put this table in the place of the present one, at once.
+    WriteTable(Table),
+    /// Add a policy under this handle.
+    AddPolicy(PolicyIndex, Policy),
+    /// Replace the policy with the same key, at once.
+    UpdatePolicy(PolicyIndex, Policy),
+    /// Remove a policy.
+    RemovePolicy(PolicyIndex),
+    /// Remove a state.
+    RemoveState(StateId),
+    /// Remove an anchor route.
+    RemoveRoute(Route),
+    /// Remove the table.
+    RemoveTable,
+}
+
+/// What must be done, and what cannot be done at the moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// The changes, in order.
+    pub ops: Vec<Op>,
+    /// What the desired planes lack, one line each, naming the interface.
+    pub problems: Vec<String>,
+}
+
+/// The changes from `installed` to `desired`, make before break: what can be received, then the table with the leak
+/// guard, then what is sent and which traffic, then the removal of the old, what could be received last. Nothing is
+/// changed that is already right.
+///
+/// # Errors
+/// `desired` contradicts itself.
+pub fn plan(installed: &Installed, desired: &Desired) -> Result<Plan, Error> {
+    let target = Target::new(installed, desired)?;
+    let mut ops = Vec::new();
+    ops.extend(
+        target.routes.iter().filter(|route| !installed.routes.contains(route)).map(|r| Op::AddRoute(*r)),
+    );
+    add_states(&mut ops, installed, &target, Direction::Inbound);
+    write_table(&mut ops, installed, &target);
+    add_states(&mut ops, installed, &target, Direction::Outbound);
+    set_policies(&mut ops, installed, &target);
+    remove_policies(&mut ops, installed, &target);
+    remove_states(&mut ops, installed, &target, Direction::Outbound);
+    remove_table(&mut ops, installed, &target);
+    remove_states(&mut ops, installed, &target, Direction::Inbound);
+    remove_routes(&mut ops, installed, &target);
+    Ok(Plan { ops, problems: target.problems })
+}
+
+/// A state whose key or parameters are wrong cannot be changed in place: the kernel's update keeps the old key.
+fn add_states(ops: &mut Vec<Op>, installed: &Installed, target: &Target, direction: Direction) {
+    for state in target.states.iter().filter(|state| state.id.direction == direction) {
+        match installed.states.iter().find(|held| held.id == state.id) {
+            Some(held) if state.is_held_as(held) => continue,
+            Some(held) => ops.push(Op::RemoveState(held.id)),
+            None => {}
+        }
+        ops.push(Op::AddState(state.clone()));
+    }
+}
+
+fn remove_states(ops: &mut Vec<Op>, installed: &Installed, target: &Target, direction: Direction) {
+    let unwanted = |held: &&HeldState| {
+        held.id.direction == direction && !target.states.iter().any(|state| state.id == held.id)
+    };
+    ops.extend(installed.states.iter().filter(unwanted).map(|held| Op::RemoveState(held.id)));
+}
+
+fn write_table(ops: &mut Vec<Op>, installed: &Installed, target: &Target) {
+    let held = installed.table.and_then(|table| table.digest);
+    ops.extend(target.table.iter().filter(|table| held != Some(table.digest())).cloned().map(Op::WriteTable));
+}
+
+fn remove_table(ops: &mut Vec<Op>, installed: &Installed, target: &Target) {
+    if target.table.is_none() && installed.table.is_some() {
+        ops.push(Op::RemoveTable);
+    }
+}
+
+fn set_policies(ops: &mut Vec<Op>, installed: &Installed, target: &Target) {
+    // What was made unrecognisable by hand may stand in the way of what is added.
+    let strange = installed.policies.iter().filter(|held| held.content.is_none());
+    ops.extend(strange.map(|held| Op::RemovePolicy(held.index)));
+    let mut used: BTreeSet<_> = installed.policies.iter().map(|held| held.index).collect();
+    let mut wanted: Vec<_> = target.policies.values().collect();
+    // Reception first, then what stays in clear, then what is encrypted.
+    wanted.sort_by_key(|policy| (policy.key.hook == Hook::Out, policy.rank));
+    for policy in wanted {
+        match held_by_key(installed, policy) {
+            Some((_, content)) if content == policy => {}
+            Some((index, _)) => ops.push(Op::UpdatePolicy(index, policy.clone())),
+            None => {
+                let free = PolicyIndex::all(policy.key.hook).find(|index| used.insert(*index));
+                ops.extend(free.map(|index| Op::AddPolicy(index, policy.clone())));
+            }
+        }
+    }
+}
+
+fn held_by_key<'a>(installed: &'a Installed, policy: &Policy) -> Option<(PolicyIndex, &'a Policy)> {
+    let contents =
+        installed.policies.iter().filter_map(|held| held.content.as_ref().map(|one| (held.index, one)));
+    contents.into_iter().find(|(_, content)| content.key == policy.key)
+}
+
+fn remove_policies(ops: &mut Vec<Op>, installed: &Installed, target: &Target) {
+    let unwanted =
+        |held: &&HeldPolicy| held.content.as_ref().is_some_and(|one| !target.policies.contains_key(&one.key));
+    ops.extend(installed.policies.iter().filter(unwanted).map(|held| Op::RemovePolicy(held.index)));
+}
+
+/// A route to the same anchor at another interface was already replaced.
+fn remove_routes(ops: &mut Vec<Op>, installed: &Installed, target: &Target) {
+    let unwanted = |held: &&Route| !target.routes.iter().any(|route| route.anchor() == held.anchor());
+    ops.extend(installed.routes.iter().filter(unwanted).map(|route| Op::RemoveRoute(*route)));
+}
+
 impl Installed {
-    /// The planes that protect their interface without any help of ours: policies, states and the leak guard are there.
+    /// The planes that protect their interface without any help of ours. A table that somebody changed vouches for
+    /// nothing.
     pub fn protecting(&self) -> Vec<Protecting> {
-        Vec::new()
+        let Some(table) = self.table.filter(|table| table.digest.is_some()) else { return Vec::new() };
+        let outward = self.routes.iter().filter(|route| route.direction == Direction::Outbound);
+        let planes = outward.filter(|route| table.slots.contains(route.slot));
+        planes.filter_map(|route| self.protecting_plane(route)).collect()
+    }
+
+    /// Whether the kernel holds nothing of ours.
+    pub fn is_empty(&self) -> bool {
+        self.states.is_empty() && self.policies.is_empty() && self.routes.is_empty() && self.table.is_none()
+    }
+
+    fn protecting_plane(&self, route: &Route) -> Option<Protecting> {
+        let interface = self.links.iter().find(|link| link.index == route.interface)?.name.clone();
+        let verdicts = self.policies.iter().filter_map(|held| held.content.as_ref());
+        let mut outward =
+            verdicts.filter(|one| one.key.interface == Some(route.interface)).map(|one| &one.verdict);
+        let outbound = self.spis(route.slot, Direction::Outbound);
+        Some(Protecting {
+            slot: route.slot,
+            interface,
+            inbound: self.spis(route.slot, Direction::Inbound),
+            outbound: outward.find_map(|verdict| match verdict {
+                Verdict::Encrypt(slot, spi) if *slot == route.slot => outbound.contains(spi).then_some(*spi),
+                _ => None,
+            }),
+        })
+    }
+
+    fn spis(&self, slot: Slot, direction: Direction) -> Vec<Spi> {
+        let states = self.states.iter().filter(|held| held.id.slot == slot && held.id.direction == direction);
+        states.filter(|held| held.content.is_some()).map(|held| held.id.spi).collect()
+    }
+}
+
+impl fmt::Display for Op {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AddRoute(route) => write!(f, "add route to {}", route.anchor()),
+            Self::AddState(state) => write!(f, "add {}", state.id),
+            Self::WriteTable(_) => f.write_str("write table inet gdoi"),
+            Self::AddPolicy(_, policy) => write!(f, "add {policy}"),
+            Self::UpdatePolicy(_, policy) => write!(f, "update {policy}"),
+            Self::RemovePolicy(index) => write!(f, "remove policy {index}"),
+            Self::RemoveState(id) => write!(f, "remove {id}"),
+            Self::RemoveRoute(route) => write!(f, "remove route to {}", route.anchor()),
+            Self::RemoveTable => f.write_str("remove table inet gdoi"),
+        }
     }
 }

@@ -1,6 +1,21 @@
 //! What this machine lacks, one clear line each.
 
 use std::fmt;
+use std::fs;
+use std::io;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use crate::model::{EncryptionKey, IntegrityKey, Key, Prefix, Selector, Slot, Spi};
+use crate::nft::{self, GateRules, PlaneRules, Stash, Table};
+use crate::object::{Direction, State, StateId};
+use crate::plan::Offload;
+use crate::{Error, Kernel};
+
+const CAP_NET_ADMIN: u32 = 12;
+const EPROTONOSUPPORT: i32 = 93;
+const ENOSYS: i32 = 38;
+const ENOENT: i32 = 2;
 
 /// Something that this machine lacks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +34,125 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Looks for everything the data plane needs; an empty answer means that it can work.
+/// Looks for everything the data plane needs; an empty answer means that it can work. States are tried out for an
+/// instant at an anchor address that is not in use, the table only as a dry run.
 pub fn preflight() -> Vec<Problem> {
-    Vec::new()
+    if !may_administer() {
+        let line = "the capability CAP_NET_ADMIN is missing: run as root or grant it to the service";
+        return vec![Problem::Fatal(line.into())];
+    }
+    let mut problems = Vec::new();
+    problems.extend(states());
+    problems.extend(table());
+    if offload() == Offload::Missing {
+        problems.push(Problem::Warning(
+            "the module esp4_offload is not loaded: every packet takes the slow path (modprobe esp4_offload)"
+                .into(),
+        ));
+    }
+    problems.extend(settings());
+    problems
+}
+
+fn may_administer() -> bool {
+    let status = fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    effective
+        .and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok())
+        .is_some_and(|bits| bits >> CAP_NET_ADMIN & 1 == 1)
+}
+
+/// Tries every algorithm; when ESP itself is missing one line is enough.
+fn states() -> Vec<Problem> {
+    let mut kernel = match Kernel::open() {
+        Ok(kernel) => kernel,
+        Err(error) => {
+            return vec![Problem::Fatal(format!("the kernel has no XFRM (module xfrm_user): {error}"))]
+        }
+    };
+    let mut problems: Vec<_> = samples()
+        .into_iter()
+        .filter_map(|(name, state)| {
+            kernel.try_state(&state).err().map(|error| Problem::Fatal(explain(name, &error)))
+        })
+        .collect();
+    problems.dedup();
+    problems
+}
+
+fn explain(name: &str, error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(EPROTONOSUPPORT) => {
+            "the kernel has no ESP (module esp4; some cloud and container kernels are built \
+                                  without it, some systems blacklist it in modprobe.d)"
+                .into()
+        }
+        Some(ENOSYS | ENOENT) => format!("the kernel lacks an algorithm of {name}"),
+        _ => format!("the kernel refuses a state with {name}: {error}"),
+    }
+}
+
+fn samples() -> Vec<(&'static str, State)> {
+    let aes_128 = || EncryptionKey::AesCbc128(Key::new([1; 16]));
+    let aes_256 = || EncryptionKey::AesCbc256(Key::new([1; 32]));
+    vec![
+        ("AES-CBC-128 and HMAC-SHA-256", sample(aes_128(), IntegrityKey::HmacSha256(Key::new([1; 32])))),
+        ("AES-CBC-256 and HMAC-SHA-384", sample(aes_256(), IntegrityKey::HmacSha384(Key::new([1; 48])))),
+        ("AES-CBC-256 and HMAC-SHA-512", sample(aes_256(), IntegrityKey::HmacSha512(Key::new([1; 64])))),
+    ]
+}
+
+fn sample(encryption: EncryptionKey, integrity: IntegrityKey) -> State {
+    let id = StateId { slot: Slot::LAST, direction: Direction::Inbound, spi: Spi(0xffff_fffe) };
+    State { id, encryption, integrity, hard_lifetime: Some(Duration::from_secs(1)) }
+}
+
+fn table() -> Option<Problem> {
+    let any = Selector::between(Prefix::ANY, Prefix::ANY);
+    let plane = PlaneRules {
+        slot: Slot::LAST,
+        interface: "lo".into(),
+        local: Ipv4Addr::LOCALHOST,
+        gdoi_out: vec![any],
+        gdoi_in: vec![any],
+        clear: vec![any],
+        gate: GateRules::Protect { acl: vec![any], receivable: vec![Spi(256)], stash: Stash::Oversize(1400) },
+    };
+    let table = Table::new(&[plane])?;
+    match nft::check(&table) {
+        Ok(()) => None,
+        Err(Error::NftMissing(error)) => {
+            Some(Problem::Fatal(format!("the program nft cannot be run: {error}")))
+        }
+        Err(error) => Some(Problem::Fatal(format!("nftables cannot hold the rules: {error}"))),
+    }
+}
+
+/// Whether the kernel encrypts behind the output hook. A module shows itself in /sys; built in, it has no folder there,
+/// but its function in the symbol table. When in doubt it is missing: that costs time and breaks nothing.
+pub(crate) fn offload() -> Offload {
+    let present = fs::exists("/sys/module/esp4_offload").unwrap_or(false)
+        || fs::read_to_string("/proc/kallsyms").is_ok_and(|symbols| symbols.contains(" esp4_gso_segment"));
+    if present {
+        Offload::Present
+    } else {
+        Offload::Missing
+    }
+}
+
+fn settings() -> Vec<Problem> {
+    let mut problems = Vec::new();
+    if setting("ip_forward") == Some(0) {
+        let line = "this machine does not forward packets (sysctl net.ipv4.ip_forward is 0)";
+        problems.push(Problem::Warning(line.into()));
+    }
+    if setting("conf/all/disable_xfrm") == Some(1) {
+        let line = "encryption is switched off (sysctl net.ipv4.conf.all.disable_xfrm is 1): protected traffic is blocked";
+        problems.push(Problem::Warning(line.into()));
+    }
+    problems
+}
+
+fn setting(name: &str) -> Option<u32> {
+    fs::read_to_string(format!("/proc/sys/net/ipv4/{name}")).ok()?.trim().parse().ok()
 }

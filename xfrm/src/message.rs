@@ -1,0 +1,112 @@
+//! States and policies as XFRM netlink messages: the only place that knows netlink-packet-xfrm.
+//!
+//! The crate's types for algorithms derive Debug and do not clear their keys: they are never formatted here and are
+//! wiped as soon as they have been used.
+
+mod policy;
+mod state;
+
+use std::io;
+use std::net::Ipv4Addr;
+
+use netlink_packet_core::{ParseableParametrized, NLM_F_CREATE, NLM_F_EXCL};
+use netlink_packet_xfrm::constants::{AF_INET, IPPROTO_ESP, XFRM_MSG_NEWPOLICY, XFRM_MSG_NEWSA};
+use netlink_packet_xfrm::policy::DelGetMessage as PolicyIdMessage;
+use netlink_packet_xfrm::state::{DelGetMessage as StateIdMessage, GetDumpMessage};
+use netlink_packet_xfrm::{
+    Address, AddressFilter, UserPolicyId, UserSaId, XfrmAttrs, XfrmMessage, XFRM_USER_POLICY_INFO_LEN,
+    XFRM_USER_SA_INFO_LEN,
+};
+
+use crate::object::{HeldPolicy, HeldState, Hook, Policy, PolicyIndex, State, StateId};
+use crate::socket::Socket;
+
+/// What the kernel counted for a state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    pub packets: u64,
+    pub bytes: u64,
+    pub integrity_failures: u32,
+}
+
+/// All states at our anchors.
+pub fn states(socket: &mut Socket) -> io::Result<Vec<(HeldState, Usage)>> {
+    let request = XfrmMessage::GetDumpSa(GetDumpMessage { nlas: vec![anchors_only()] });
+    socket.dump(&request, |(kind, payload)| match parse(kind, payload)? {
+        XfrmMessage::AddSa(message) => Ok(state::read(message)),
+        _ => Ok(None),
+    })
+}
+
+/// All policies in our block of indices.
+pub fn policies(socket: &mut Socket) -> io::Result<Vec<HeldPolicy>> {
+    socket.dump(&XfrmMessage::GetPolicy(PolicyIdMessage::default()), |(kind, payload)| {
+        match parse(kind, payload)? {
+            XfrmMessage::AddPolicy(message) => Ok(policy::read(&message)),
+            _ => Ok(None),
+        }
+    })
+}
+
+pub fn add_state(socket: &mut Socket, state: &State) -> io::Result<()> {
+    let mut message = XfrmMessage::AddSa(state::write(state));
+    let result = socket.change(NLM_F_CREATE | NLM_F_EXCL, &message);
+    if let XfrmMessage::AddSa(message) = &mut message {
+        state::wipe(&mut message.nlas);
+    }
+    result
+}
+
+pub fn remove_state(socket: &mut Socket, id: StateId) -> io::Result<()> {
+    let user_sa_id = UserSaId {
+        daddr: Address::from_ipv4(&id.anchor()),
+        spi: id.spi.0,
+        family: AF_INET,
+        proto: IPPROTO_ESP,
+    };
+    socket.change(0, &XfrmMessage::DeleteSa(StateIdMessage { user_sa_id, nlas: Vec::new() }))
+}
+
+pub fn add_policy(socket: &mut Socket, index: PolicyIndex, policy: &Policy) -> io::Result<()> {
+    socket.change(NLM_F_CREATE | NLM_F_EXCL, &XfrmMessage::AddPolicy(policy::write(index, policy)))
+}
+
+/// Replaces the policy of the same name in one step; it keeps its index.
+pub fn update_policy(socket: &mut Socket, index: PolicyIndex, policy: &Policy) -> io::Result<()> {
+    socket.change(0, &XfrmMessage::UpdatePolicy(policy::write(index, policy)))
+}
+
+pub fn remove_policy(socket: &mut Socket, index: PolicyIndex) -> io::Result<()> {
+    let direction = index.hook().map_or(0, Hook::number) as u8;
+    let user_policy_id = UserPolicyId { index: index.0, direction, ..Default::default() };
+    socket.change(0, &XfrmMessage::DeletePolicy(PolicyIdMessage { user_policy_id, nlas: Vec::new() }))
+}
+
+/// The kernel's filter knows prefixes only; the rest of 192.0.0.0/24 is sorted out when it is read.
+fn anchors_only() -> XfrmAttrs {
+    let daddr = Address::from_ipv4(&Ipv4Addr::new(192, 0, 0, 0));
+    XfrmAttrs::AddressFilter(AddressFilter {
+        saddr: Address::default(),
+        daddr,
+        family: AF_INET,
+        splen: 0,
+        dplen: 24,
+    })
+}
+
+/// The crate slices fixed headers without looking at the length first.
+fn parse(kind: u16, payload: &[u8]) -> io::Result<XfrmMessage> {
+    let header = match kind {
+        XFRM_MSG_NEWSA => XFRM_USER_SA_INFO_LEN,
+        XFRM_MSG_NEWPOLICY => XFRM_USER_POLICY_INFO_LEN,
+        other => return Err(invalid(format!("message type {other} is no answer to what was asked"))),
+    };
+    if payload.len() < header {
+        return Err(invalid(format!("message type {kind} has only {} octets", payload.len())));
+    }
+    XfrmMessage::parse_with_param(payload, kind).map_err(|error| invalid(error.to_string()))
+}
+
+fn invalid(reason: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, reason)
+}

@@ -1,0 +1,186 @@
+//! One policy as a netlink message and back.
+
+use std::net::Ipv4Addr;
+
+use netlink_packet_xfrm::constants::{
+    AF_INET, IPPROTO_ESP, XFRM_MODE_TUNNEL, XFRM_POLICY_ALLOW, XFRM_POLICY_BLOCK, XFRM_POLICY_ICMP,
+};
+use netlink_packet_xfrm::policy::ModifyMessage;
+use netlink_packet_xfrm::{Address, Id, Selector as WireSelector, UserPolicyInfo, UserTemplate, XfrmAttrs};
+
+use crate::model::{Prefix, Selector, Slot, Spi};
+use crate::object::{HeldPolicy, Hook, Policy, PolicyIndex, PolicyKey, Rank, Verdict};
+
+pub fn write(index: PolicyIndex, policy: &Policy) -> ModifyMessage {
+    let templates = write_templates(&policy.verdict);
+    let user_policy_info = UserPolicyInfo {
+        selector: write_selector(&policy.key),
+        priority: policy.rank.priority(),
+        index: index.0,
+        direction: policy.key.hook.number() as u8,
+        action: if policy.verdict == Verdict::Block { XFRM_POLICY_BLOCK } else { XFRM_POLICY_ALLOW },
+        flags: if templates.is_empty() { 0 } else { XFRM_POLICY_ICMP },
+        ..Default::default()
+    };
+    let nlas = if templates.is_empty() { Vec::new() } else { vec![XfrmAttrs::Template(templates)] };
+    ModifyMessage { user_policy_info, nlas }
+}
+
+pub fn read(message: &ModifyMessage) -> Option<HeldPolicy> {
+    let index = PolicyIndex(message.user_policy_info.index);
+    index.is_ours().then(|| HeldPolicy { index, content: read_content(index, message) })
+}
+
+/// Reads by writing: a policy is one of ours when writing what it seems to say gives the same message.
+fn read_content(index: PolicyIndex, message: &ModifyMessage) -> Option<Policy> {
+    let info = &message.user_policy_info;
+    let hook = [Hook::In, Hook::Out, Hook::Forward]
+        .into_iter()
+        .find(|hook| hook.number() == u32::from(info.direction))?;
+    let templates = message.nlas.iter().find_map(|attribute| match attribute {
+        XfrmAttrs::Template(templates) => Some(templates.as_slice()),
+        _ => None,
+    });
+    let policy = Policy {
+        key: read_key(hook, &info.selector)?,
+        rank: Rank::from_priority(info.priority)?,
+        verdict: read_verdict(hook, info.action, templates.unwrap_or_default())?,
+    };
+    let again = write(index, &policy);
+    let same = again.user_policy_info.selector == info.selector
+        && again.user_policy_info.flags == info.flags
+        && write_templates(&policy.verdict) == templates.unwrap_or_default();
+    same.then_some(policy)
+}
+
+fn write_selector(key: &PolicyKey) -> WireSelector {
+    let Selector { source, destination, protocol, source_port, destination_port } = key.selector;
+    WireSelector {
+        saddr: Address::from_ipv4(&source.address()),
+        prefixlen_s: source.length(),
+        daddr: Address::from_ipv4(&destination.address()),
+        prefixlen_d: destination.length(),
+        sport: source_port.unwrap_or(0),
+        sport_mask: source_port.map_or(0, |_| u16::MAX),
+        dport: destination_port.unwrap_or(0),
+        dport_mask: destination_port.map_or(0, |_| u16::MAX),
+        proto: protocol.unwrap_or(0),
+        family: AF_INET,
+        ifindex: key.interface.unwrap_or(0) as i32,
+        user: 0,
+    }
+}
+
+fn read_key(hook: Hook, selector: &WireSelector) -> Option<PolicyKey> {
+    let selector_read = Selector {
+        source: Prefix::new(selector.saddr.to_ipv4(), selector.prefixlen_s)?,
+        destination: Prefix::new(selector.daddr.to_ipv4(), selector.prefixlen_d)?,
+        protocol: (selector.proto != 0).then_some(selector.proto),
+        source_port: (selector.sport_mask != 0).then_some(selector.sport),
+        destination_port: (selector.dport_mask != 0).then_some(selector.dport),
+    };
+    let interface = (selector.ifindex != 0).then_some(selector.ifindex as u32);
+    Some(PolicyKey { hook, interface, selector: selector_read })
+}
+
+fn write_templates(verdict: &Verdict) -> Vec<UserTemplate> {
+    match verdict {
+        Verdict::Pass | Verdict::Block => Vec::new(),
+        Verdict::Encrypt(slot, spi) => vec![UserTemplate {
+            saddr: Address::from_ipv4(&slot.inbound_anchor()),
+            ..template(*slot, slot.outbound_anchor(), spi.0)
+        }],
+        Verdict::Decrypted(slots) => slots
+            .iter()
+            .map(|slot| UserTemplate { optional: 1, ..template(*slot, slot.inbound_anchor(), 0) })
+            .collect(),
+    }
+}
+
+fn template(slot: Slot, destination: Ipv4Addr, spi: u32) -> UserTemplate {
+    UserTemplate {
+        id: Id { daddr: Address::from_ipv4(&destination), spi, proto: IPPROTO_ESP },
+        family: AF_INET,
+        reqid: slot.reqid(),
+        mode: XFRM_MODE_TUNNEL,
+        ..Default::default()
+    }
+}
+
+fn read_verdict(hook: Hook, action: u8, templates: &[UserTemplate]) -> Option<Verdict> {
+    match (action, templates) {
+        (XFRM_POLICY_BLOCK, []) => Some(Verdict::Block),
+        (XFRM_POLICY_ALLOW, []) => Some(Verdict::Pass),
+        (XFRM_POLICY_ALLOW, [only]) if hook == Hook::Out => {
+            Some(Verdict::Encrypt(Slot::from_reqid(only.reqid)?, Spi(only.id.spi)))
+        }
+        (XFRM_POLICY_ALLOW, all) if hook != Hook::Out => Some(Verdict::Decrypted(
+            all.iter().map(|one| Slot::from_reqid(one.reqid)).collect::<Option<_>>()?,
+        )),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slot(number: u8) -> Slot {
+        Slot::new(number).unwrap()
+    }
+
+    fn example(hook: Hook, verdict: Verdict) -> Policy {
+        let selector = Selector {
+            source: Prefix::new(Ipv4Addr::new(10, 0, 0, 0), 8).unwrap(),
+            destination: Prefix::host(Ipv4Addr::new(10, 9, 8, 7)),
+            protocol: Some(6),
+            source_port: None,
+            destination_port: Some(179),
+        };
+        Policy { key: PolicyKey { hook, interface: Some(4), selector }, rank: Rank::Acl, verdict }
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let policies = [
+            example(Hook::Out, Verdict::Encrypt(slot(1), Spi(0x1234_5678))),
+            example(Hook::Out, Verdict::Block),
+            example(Hook::Out, Verdict::Pass),
+            example(Hook::In, Verdict::Decrypted(vec![slot(0)])),
+            example(Hook::Forward, Verdict::Decrypted(vec![slot(0), slot(2)])),
+        ];
+        for policy in policies {
+            let index = PolicyIndex::all(policy.key.hook).next().unwrap();
+            let held = read(&write(index, &policy)).unwrap();
+            assert_eq!(held, HeldPolicy { index, content: Some(policy) });
+        }
+    }
+
+    #[test]
+    fn a_policy_changed_by_hand_is_not_mistaken_for_ours() {
+        let index = PolicyIndex::all(Hook::Out).next().unwrap();
+        let changes: [fn(&mut ModifyMessage); 5] = [
+            |message| message.user_policy_info.priority = 7,
+            |message| message.user_policy_info.flags = 0,
+            |message| message.user_policy_info.selector.user = 1000,
+            |message| message.nlas = vec![],
+            |message| {
+                if let [XfrmAttrs::Template(templates)] = &mut message.nlas[..] {
+                    templates[0].optional = 1;
+                }
+            },
+        ];
+        for change in changes {
+            let policy = example(Hook::Out, Verdict::Encrypt(slot(1), Spi(0x1234_5678)));
+            let mut message = write(index, &policy);
+            change(&mut message);
+            assert_ne!(read(&message).unwrap().content, Some(policy));
+        }
+    }
+
+    #[test]
+    fn policies_outside_our_block_are_foreign() {
+        let policy = example(Hook::Out, Verdict::Pass);
+        assert_eq!(read(&write(PolicyIndex(9), &policy)), None);
+    }
+}

@@ -1,0 +1,129 @@
+//! Table `inet gdoi`: the only place that knows nftables. It is written as nft's own text because the JSON of nft 1.0.6
+//! cannot express a dynamic map update; the text goes to `nft -f -`, which applies all of it or nothing.
+
+mod matching;
+mod program;
+mod rules;
+
+use std::fmt::Write;
+
+use crate::model::Slot;
+
+pub use program::{check, counters, held, remove, write};
+use rules::{Chain, PLANE_CHAINS};
+pub use rules::{GateRules, PlaneRules, Stash, COUNTERS};
+
+/// The table that we want.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Table {
+    /// Everything between the braces, and the braces.
+    text: String,
+    slots: Slots,
+}
+
+/// The table that the kernel holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeldTable {
+    /// Digest of the text it was made from; none when nobody sealed it or something was changed since.
+    pub digest: Option<u64>,
+    /// The planes it serves.
+    pub slots: Slots,
+}
+
+/// A set of planes, one bit each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Slots(pub u64);
+
+impl Table {
+    /// The table for these planes; none when nothing must be held.
+    pub fn new(planes: &[PlaneRules]) -> Option<Self> {
+        let slots = Slots(planes.iter().fold(0, |bits, plane| bits | 1 << plane.slot.number()));
+        (!planes.is_empty()).then(|| Self { text: render(planes), slots })
+    }
+
+    /// Tells this text from every other one. Not a cryptographic digest: it is compared with root's own doing.
+    pub fn digest(&self) -> u64 {
+        digest(&self.text)
+    }
+
+    /// The planes it serves.
+    pub fn slots(&self) -> Slots {
+        self.slots
+    }
+
+    /// One transaction that puts this table in the place of `held`.
+    ///
+    /// A table that is as we left it is flushed and filled again: its chains stay registered, each packet meets the old
+    /// or the new rules of a chain and never none, and its counters go on. A table that somebody changed is replaced.
+    pub fn script(&self, held: Option<&HeldTable>) -> String {
+        match held {
+            Some(HeldTable { digest: Some(_), slots }) => {
+                format!("flush table inet gdoi\n{}{}", forget(slots.without(self.slots)), self.text)
+            }
+            _ => format!("table inet gdoi\ndelete table inet gdoi\n{}", self.text),
+        }
+    }
+}
+
+impl Slots {
+    fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    /// Whether the plane is one of them.
+    pub fn contains(self, slot: Slot) -> bool {
+        self.0 & 1 << slot.number() != 0
+    }
+
+    fn iter(self) -> impl Iterator<Item = Slot> {
+        (0..Slot::COUNT).filter_map(Slot::new).filter(move |slot| self.contains(*slot))
+    }
+}
+
+fn forget(slots: Slots) -> String {
+    let mut text = String::new();
+    for slot in slots.iter() {
+        for (kind, names) in [("chain", &PLANE_CHAINS[..]), ("counter", &COUNTERS[..])] {
+            for name in names {
+                let _ = writeln!(text, "delete {kind} inet gdoi {name}_{}", slot.number());
+            }
+        }
+    }
+    text
+}
+
+fn render(planes: &[PlaneRules]) -> String {
+    let mut text = String::from("table inet gdoi {\n");
+    for (name, key, address) in
+        [("stash_source", "meta priority", "ip saddr"), ("stash_destination", "meta mark", "ip daddr")]
+    {
+        let _ = writeln!(text, "\tmap {name} {{");
+        let _ = writeln!(text, "\t\ttypeof {key} : {address}\n\t\tsize 65536\n\t\tflags dynamic,timeout");
+        let _ = writeln!(text, "\t\ttimeout 10s\n\t}}");
+    }
+    for plane in planes {
+        for name in COUNTERS {
+            let _ = writeln!(text, "\tcounter {name}_{} {{ }}", plane.slot.number());
+        }
+    }
+    rules::chains(planes).iter().for_each(|chain| render_chain(&mut text, chain));
+    text.push_str("}\n");
+    text
+}
+
+fn render_chain(text: &mut String, chain: &Chain) {
+    let _ = writeln!(text, "\tchain {} {{", chain.name);
+    if let Some(hook) = chain.hook {
+        let _ = writeln!(text, "\t\t{hook}; policy accept;");
+    }
+    for rule in &chain.rules {
+        let _ = writeln!(text, "\t\t{rule}");
+    }
+    text.push_str("\t}\n");
+}
+
+/// FNV-1a, 64 bits.
+fn digest(text: &str) -> u64 {
+    text.bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |sum, octet| (sum ^ u64::from(octet)).wrapping_mul(0x0100_0000_01b3))
+}

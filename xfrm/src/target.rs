@@ -1,0 +1,191 @@
+//! From what is desired to the objects that the kernel must hold for it.
+
+use std::collections::btree_map::{BTreeMap, Entry};
+use std::collections::BTreeSet;
+use std::net::SocketAddrV4;
+
+use crate::model::{Desired, Gate, Plane, Prefix, Sa, Selector, Slot};
+use crate::nft::{GateRules, PlaneRules, Stash, Table};
+use crate::object::{Direction, Hook, Link, Policy, PolicyKey, Rank, Route, State, StateId, Verdict};
+use crate::plan::{Installed, Offload};
+use crate::Error;
+
+/// Outer IPv4 header, ESP header and IV of AES-CBC, in octets.
+const HEADERS: u32 = 20 + 8 + 16;
+const CIPHER_BLOCK: u32 = 16;
+/// Pad length and next header (RFC 4303 section 2).
+const TRAILER: u32 = 2;
+/// The smallest MTU worth assuming for an interface that is missing.
+const SMALL_MTU: u32 = 1280;
+const UDP: u8 = 17;
+
+/// Everything that the kernel shall hold.
+#[derive(Debug, Default)]
+pub struct Target {
+    pub states: Vec<State>,
+    pub policies: BTreeMap<PolicyKey, Policy>,
+    pub routes: Vec<Route>,
+    pub table: Option<Table>,
+    /// What cannot be had at the moment, one line each.
+    pub problems: Vec<String>,
+}
+
+impl Target {
+    /// # Errors
+    /// The planes contradict each other or name an impossible interface.
+    pub fn new(installed: &Installed, desired: &Desired) -> Result<Self, Error> {
+        check(&desired.planes)?;
+        let mut target = Self::default();
+        let mut rules = Vec::new();
+        for plane in desired.planes.iter().filter(|plane| plane.gate != Gate::Open) {
+            let link = target.find_link(installed, plane);
+            rules.extend(plane_rules(plane, link, installed.offload));
+            if let Gate::Protect { acl, inbound, outbound } = &plane.gate {
+                target.add_states(plane.slot, inbound, outbound.as_ref());
+                target.add_routes(plane.slot, installed, link);
+                target.add_policies(plane, acl, outbound.as_ref(), link);
+            }
+        }
+        target.table = Table::new(&rules);
+        Ok(target)
+    }
+
+    fn find_link<'a>(&mut self, installed: &'a Installed, plane: &Plane) -> Option<&'a Link> {
+        let name = &plane.interface;
+        let link = installed.links.iter().find(|link| link.name == *name);
+        match link {
+            None => self.problems.push(format!("interface {name} does not exist")),
+            Some(link) if !link.up => self.problems.push(format!("interface {name} is down")),
+            Some(_) => {}
+        }
+        if !installed.links.iter().any(|link| link.addresses.contains(&plane.local)) {
+            self.problems.push(format!("interface {name}: {} is not an address of this router", plane.local));
+        }
+        link
+    }
+
+    fn add_states(&mut self, slot: Slot, inbound: &[Sa], outbound: Option<&Sa>) {
+        let directed = inbound.iter().map(|sa| (Direction::Inbound, sa));
+        for (direction, sa) in directed.chain(outbound.map(|sa| (Direction::Outbound, sa))) {
+            self.states.push(State {
+                id: StateId { slot, direction, spi: sa.spi },
+                encryption: sa.encryption.clone(),
+                integrity: sa.integrity.clone(),
+                hard_lifetime: sa.hard_lifetime,
+            });
+        }
+    }
+
+    /// The kernel takes no route to an interface that is down; what would be sent there has nowhere to go either.
+    fn add_routes(&mut self, slot: Slot, installed: &Installed, link: Option<&Link>) {
+        let loopback = installed.links.iter().find(|link| link.name == "lo").filter(|link| link.up);
+        for (direction, link) in
+            [(Direction::Inbound, loopback), (Direction::Outbound, link.filter(|link| link.up))]
+        {
+            self.routes.extend(link.map(|link| Route { slot, direction, interface: link.index }));
+        }
+        if loopback.is_none() {
+            self.problems.push("interface lo is down".into());
+        }
+    }
+
+    fn add_policies(&mut self, plane: &Plane, acl: &[Selector], outbound: Option<&Sa>, link: Option<&Link>) {
+        if let Some(link) = link {
+            let verdict = outbound.map_or(Verdict::Block, |sa| Verdict::Encrypt(plane.slot, sa.spi));
+            let gdoi = gdoi(plane, Direction::Outbound);
+            let ranks = [(Rank::Gdoi, &gdoi[..]), (Rank::Clear, &plane.clear), (Rank::Acl, acl)];
+            for (rank, selector) in
+                ranks.iter().flat_map(|(rank, all)| all.iter().map(move |one| (*rank, *one)))
+            {
+                let key = PolicyKey { hook: Hook::Out, interface: Some(link.index), selector };
+                let verdict = if rank == Rank::Acl { verdict.clone() } else { Verdict::Pass };
+                self.policies.entry(key).or_insert(Policy { key, rank, verdict });
+            }
+        }
+        for hook in [Hook::In, Hook::Forward] {
+            acl.iter().for_each(|selector| self.accept_decrypted(hook, *selector, plane.slot));
+        }
+    }
+
+    /// These policies cannot be limited to an interface, so planes with the same entry share one.
+    fn accept_decrypted(&mut self, hook: Hook, selector: Selector, slot: Slot) {
+        let key = PolicyKey { hook, interface: None, selector };
+        match self.policies.entry(key) {
+            Entry::Vacant(vacant) => {
+                vacant.insert(Policy { key, rank: Rank::Acl, verdict: Verdict::Decrypted(vec![slot]) });
+            }
+            Entry::Occupied(mut occupied) => match &mut occupied.get_mut().verdict {
+                Verdict::Decrypted(slots) if !slots.contains(&slot) => slots.push(slot),
+                _ => {}
+            },
+        }
+    }
+}
+
+fn check(planes: &[Plane]) -> Result<(), Error> {
+    let mut slots = BTreeSet::new();
+    if let Some(plane) = planes.iter().find(|plane| !slots.insert(plane.slot)) {
+        return Err(Error::Unusable(format!("two planes use slot {}", plane.slot.number())));
+    }
+    match planes.iter().find(|plane| !is_name(&plane.interface)) {
+        Some(plane) => {
+            Err(Error::Unusable(format!("`{}` cannot be the name of an interface", plane.interface)))
+        }
+        None => Ok(()),
+    }
+}
+
+/// What the kernel takes as an interface name, less what means something else to nft.
+fn is_name(name: &str) -> bool {
+    (1..16).contains(&name.len())
+        && name.chars().all(|sign| sign.is_ascii_graphic() && !"/\"*\\".contains(sign))
+}
+
+fn plane_rules(plane: &Plane, link: Option<&Link>, offload: Offload) -> Option<PlaneRules> {
+    let gate = match &plane.gate {
+        Gate::Open => return None,
+        Gate::Closed => GateRules::Closed,
+        Gate::Protect { acl, inbound, outbound } => GateRules::Protect {
+            acl: acl.clone(),
+            receivable: inbound.iter().map(|sa| sa.spi).collect(),
+            stash: stash(inbound.iter().chain(outbound), link, offload),
+        },
+    };
+    Some(PlaneRules {
+        slot: plane.slot,
+        interface: plane.interface.clone(),
+        local: plane.local,
+        gdoi_out: gdoi(plane, Direction::Outbound),
+        gdoi_in: gdoi(plane, Direction::Inbound),
+        clear: plane.clear.clone(),
+        gate,
+    })
+}
+
+fn gdoi(plane: &Plane, direction: Direction) -> Vec<Selector> {
+    let local = Prefix::host(plane.local);
+    let selector = |server: &SocketAddrV4| {
+        let (address, port) = (Prefix::host(*server.ip()), Some(server.port()));
+        match direction {
+            Direction::Outbound => {
+                Selector { protocol: Some(UDP), destination_port: port, ..Selector::between(local, address) }
+            }
+            Direction::Inbound => {
+                Selector { protocol: Some(UDP), source_port: port, ..Selector::between(address, local) }
+            }
+        }
+    };
+    plane.servers.iter().map(selector).collect()
+}
+
+/// The kernel's own threshold (`xfrm_state_mtu`): what fits the MTU goes to esp4_offload, what does not is encrypted
+/// earlier. With several SAs the lowest threshold: stashing a packet that did not need it does no harm.
+fn stash<'a>(sas: impl Iterator<Item = &'a Sa>, link: Option<&Link>, offload: Offload) -> Stash {
+    if offload == Offload::Missing {
+        return Stash::Everything;
+    }
+    let mtu = link.map_or(SMALL_MTU, |link| link.mtu);
+    let longest_tag = sas.map(|sa| sa.integrity.tag_length()).max().unwrap_or(0);
+    let room = mtu.saturating_sub(HEADERS + longest_tag);
+    Stash::Oversize((room - room % CIPHER_BLOCK).saturating_sub(TRAILER))
+}
