@@ -96,8 +96,6 @@ pub enum Unacceptable {
     PeerDeleted,
     /// No answer after all retransmissions.
     NoAnswer,
-    /// The group's policy does not fit into one message.
-    PolicySize(usize),
 }
 
 /// How the proof failed.
@@ -206,9 +204,6 @@ impl fmt::Display for Unacceptable {
             Unacceptable::PeerSays(notify) => write!(f, "peer refused: {notify}"),
             Unacceptable::PeerDeleted => f.write_str("peer deleted the phase 1 SA"),
             Unacceptable::NoAnswer => f.write_str("no answer"),
-            Unacceptable::PolicySize(octets) => {
-                write!(f, "the group's policy takes {octets} octets, more than fit into one message; shorten the ACL")
-            }
         }
     }
 }

@@ -1,12 +1,64 @@
-//! The Group Domain of Interpretation without I/O.
+//! The Group Domain of Interpretation (GDOI, RFC 6407) without I/O: no sockets, no clock, no global randomness.
+//!
+//! A [`Member`] registers with a [`KeyServer`]: IKEv1 Main Mode ([`phase1`], RFC 2409) authenticates both, then
+//! GROUPKEY-PULL ([`pull`], RFC 6407 section 3) downloads the group's policy and keys. What the member's data
+//! plane must hold at a point in time is a [`View`]. Both are an [`Endpoint`]: datagrams, commands and time go
+//! in, datagrams and events come out.
+//!
+//! ```text
+//! datagram -> wire -> phase1 | pull -> keyring -> View(now)
+//! ```
+//!
+//! # Implemented
+//! * Main Mode with pre-shared keys; AES-CBC-128/192/256; SHA-256/384/512; groups 14, 15, 16 (RFC 3526) and
+//!   19, 20, 21 (RFC 5903); DOI 2 and DOI 1; protected and unprotected informational exchanges.
+//! * GROUPKEY-PULL with SA KEK, SA TEK (ESP), GAP, SEQ and KD payloads; group identity as number or name.
+//! * ESP with AES-CBC-128/256 and HMAC-SHA-256/384/512, tunnel mode with source and destination address
+//!   preservation, one symmetric SA for the whole group.
+//! * Retransmission, ordered server list with fail-over and back-off, re-registration before keys end.
+//!
+//! # Not implemented
+//! GROUPKEY-PUSH and its acknowledgement, cooperating key servers, certificates, IPv6, AH, LKH, sender
+//! identifiers and counter modes, Aggressive Mode (refused on purpose), DES, 3DES, MD5, SHA-1 and DH groups below 14
+//! (never negotiated).
+//!
+//! # Where the RFCs leave a choice
+//! * A notify in clear is a hint for operators: it never ends an exchange, it only explains the silence.
+//! * TEKs learned by PULL begin to send shortly before their predecessor ends, because members pull at
+//!   different times ([`lifetime`]); the ATD is a minimum.
+//! * All TEKs of a message must have the same traffic selectors: they are the group's one ACL.
+//! * The KEK's IV stands before the key (RFC 6407 section 5.6.2.1).
+//! * A server must identify itself by the address that the member asked; a member that identifies itself by
+//!   address, by its own.
+//!
+//! # Verification
+//! Published vectors for every algorithm; round trip, layout and rejection tests beside every codec; whole groups
+//! in virtual time with loss, duplication and reordering; fuzzing; dissection by tshark; phase 1 with strongSwan.
 
 pub mod crypto;
 pub mod endpoint;
 mod error;
+mod event;
+mod keyring;
+pub mod lifetime;
+mod member;
 pub mod phase1;
 pub mod policy;
 mod protect;
+pub mod pull;
+mod rejections;
+mod retransmit;
+mod server;
+mod status;
 pub mod wire;
 
 pub use endpoint::{Endpoint, Instant, Output, Transmit};
 pub use error::{Error, Malformed, Misbehaved, Unacceptable, Unauthenticated};
+pub use event::{GroupName, KeyServerEvent, MemberEvent, Severity};
+pub use keyring::{Sa, View};
+pub use member::{Member, MemberCommand, MemberConfig, ServerEntry};
+pub use server::{Authorization, GroupConfig, KeyServer, KeyServerConfig, PskEntry, RekeyConfig};
+pub use status::{
+    GroupStatus, KekStatus, KeyServerStatus, MemberRecord, MemberStatus, RegistrationState, TekRole,
+    TekStatus,
+};

@@ -16,7 +16,8 @@ mod sa;
 
 pub use initiator::{Initiator, InitiatorStep};
 pub use responder::{Responder, ResponderStep};
-pub use sa::{Cookies, IsakmpSa};
+pub(crate) use sa::fresh_message_id;
+pub use sa::{Cookies, Informational, IsakmpSa};
 
 use crate::crypto::cbc::Block;
 use crate::crypto::derive::{phase1_iv, skeyid_psk, Exchange, Skeyid};

@@ -1,0 +1,250 @@
+//! What members and key servers report, with the names that operators match on.
+
+use crate::error::Error;
+use crate::policy::{GroupId, Identity, Spi};
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// How much an event matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// Somebody must act.
+    Error,
+    /// Something is not as it should be.
+    Warning,
+    /// Normal, but significant.
+    Notice,
+    /// Normal.
+    Info,
+}
+
+/// A group's name and number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupName {
+    /// What operators call it.
+    pub name: String,
+    /// What it is on the wire.
+    pub id: GroupId,
+}
+
+impl fmt::Display for GroupName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.name, self.id)
+    }
+}
+
+/// What a member reports.
+#[derive(Clone, Debug, PartialEq)]
+pub enum MemberEvent {
+    /// A registration begins.
+    RegistrationStarted {
+        /// The group.
+        group: GroupName,
+        /// The key server asked.
+        server: SocketAddr,
+    },
+    /// Policy and keys are here.
+    Registered {
+        /// The group.
+        group: GroupName,
+        /// The key server that gave them.
+        server: SocketAddr,
+        /// The SPIs of the TEKs.
+        teks: Vec<Spi>,
+        /// The number of ACL entries.
+        aces: usize,
+    },
+    /// A registration came to nothing.
+    RegistrationFailed {
+        /// The group.
+        group: GroupName,
+        /// The key server asked.
+        server: SocketAddr,
+        /// Why.
+        reason: Error,
+        /// Who is asked next.
+        next_server: SocketAddr,
+        /// And when.
+        retry_in: Duration,
+    },
+    /// The keys come to their end, the group is asked for new ones.
+    Reregistering {
+        /// The group.
+        group: GroupName,
+    },
+    /// The last key ended without a successor: protected traffic is blocked.
+    KeysExpired {
+        /// The group.
+        group: GroupName,
+    },
+    /// A datagram changed nothing.
+    Rejected {
+        /// The group whose exchange it seemed to belong to.
+        group: GroupName,
+        /// Its sender.
+        from: SocketAddr,
+        /// Why.
+        reason: Error,
+    },
+    /// [`crate::Member::view`] answers otherwise than before.
+    ViewChanged,
+}
+
+impl MemberEvent {
+    /// The stable name; empty for [`MemberEvent::ViewChanged`], which is no matter for a log.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            MemberEvent::RegistrationStarted { .. } => "GM_REGISTER",
+            MemberEvent::Registered { .. } => "GM_REGS_COMPL",
+            MemberEvent::RegistrationFailed { .. } => "GM_REGS_FAILED",
+            MemberEvent::Reregistering { .. } => "GM_RE_REGISTER",
+            MemberEvent::KeysExpired { .. } => "GM_KEYS_EXPIRED",
+            MemberEvent::Rejected { .. } => "GM_PACKET_DROPPED",
+            MemberEvent::ViewChanged => "",
+        }
+    }
+
+    /// How much it matters.
+    pub const fn severity(&self) -> Severity {
+        match self {
+            MemberEvent::KeysExpired { .. } => Severity::Error,
+            MemberEvent::RegistrationFailed { .. } | MemberEvent::Rejected { .. } => Severity::Warning,
+            MemberEvent::Reregistering { .. } | MemberEvent::Registered { .. } => Severity::Notice,
+            MemberEvent::RegistrationStarted { .. } | MemberEvent::ViewChanged => Severity::Info,
+        }
+    }
+}
+
+impl fmt::Display for MemberEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            MemberEvent::RegistrationStarted { group, server } => {
+                write!(f, "Start registration to key server {server} for group {group}")
+            }
+            MemberEvent::Registered { group, server, teks, aces } => {
+                write!(f, "Registration to key server {server} complete for group {group}: {aces} ACL entries, TEK")?;
+                teks.iter().try_for_each(|spi| write!(f, " {spi}"))
+            }
+            MemberEvent::RegistrationFailed { group, server, reason, next_server, retry_in } => write!(
+                f,
+                "Registration to key server {server} failed for group {group}: {reason}; next try with {next_server} in {} s",
+                retry_in.as_secs()
+            ),
+            MemberEvent::Reregistering { group } => {
+                write!(f, "The keys of group {group} come to their end, re-register to a key server")
+            }
+            MemberEvent::KeysExpired { group } => write!(
+                f,
+                "The last key of group {group} has expired and no key server gave a new one: protected traffic is blocked"
+            ),
+            MemberEvent::Rejected { group, from, reason } => {
+                write!(f, "Message from {from} for group {group} ignored: {reason}")
+            }
+            MemberEvent::ViewChanged => f.write_str("what the data plane must hold has changed"),
+        }
+    }
+}
+
+/// What a key server reports.
+#[derive(Clone, Debug, PartialEq)]
+pub enum KeyServerEvent {
+    /// A member has policy and keys.
+    Registered {
+        /// The group.
+        group: GroupName,
+        /// The member.
+        member: SocketAddr,
+        /// The identity that it proved.
+        identity: Identity,
+    },
+    /// A member asked for a group and did not get it.
+    Refused {
+        /// The group, if it is one.
+        group: Option<GroupName>,
+        /// The member.
+        member: SocketAddr,
+        /// Why.
+        reason: Error,
+    },
+    /// Phase 1 with a peer failed.
+    Phase1Failed {
+        /// The peer.
+        peer: SocketAddr,
+        /// Why.
+        reason: Error,
+    },
+    /// A new TEK was made.
+    NewTek {
+        /// The group.
+        group: GroupName,
+        /// Its SPI.
+        spi: Spi,
+    },
+    /// A new KEK was made.
+    NewKek {
+        /// The group.
+        group: GroupName,
+    },
+    /// A datagram changed nothing.
+    Rejected {
+        /// Its sender.
+        from: SocketAddr,
+        /// Why.
+        reason: Error,
+    },
+}
+
+impl KeyServerEvent {
+    /// The stable name.
+    pub const fn name(&self) -> &'static str {
+        use crate::error::Unacceptable;
+        match self {
+            KeyServerEvent::Registered { .. } => "KS_REGS_COMPL",
+            KeyServerEvent::Refused { reason: Error::Unacceptable(Unacceptable::Address), .. } => {
+                "UNAUTHORIZED_IPADDR"
+            }
+            KeyServerEvent::Refused { reason: Error::Unacceptable(Unacceptable::Identity(_)), .. } => {
+                "UNAUTHORIZED_IDENTITY"
+            }
+            KeyServerEvent::Refused { .. } => "KS_GM_REFUSED",
+            KeyServerEvent::Phase1Failed { .. } => "KS_PHASE1_FAILED",
+            KeyServerEvent::NewTek { .. } => "KS_NEW_TEK",
+            KeyServerEvent::NewKek { .. } => "KS_NEW_KEK",
+            KeyServerEvent::Rejected { .. } => "KS_PACKET_DROPPED",
+        }
+    }
+
+    /// How much it matters.
+    pub const fn severity(&self) -> Severity {
+        match self {
+            KeyServerEvent::Refused { .. }
+            | KeyServerEvent::Phase1Failed { .. }
+            | KeyServerEvent::Rejected { .. } => Severity::Warning,
+            KeyServerEvent::Registered { .. } => Severity::Notice,
+            KeyServerEvent::NewTek { .. } | KeyServerEvent::NewKek { .. } => Severity::Info,
+        }
+    }
+}
+
+impl fmt::Display for KeyServerEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            KeyServerEvent::Registered { group, member, identity } => {
+                write!(f, "Registration of member {member} ({identity}) complete for group {group}")
+            }
+            KeyServerEvent::Refused { group: Some(group), member, reason } => {
+                write!(f, "Member {member} is refused for group {group}: {reason}")
+            }
+            KeyServerEvent::Refused { group: None, member, reason } => {
+                write!(f, "Member {member} is refused: {reason}")
+            }
+            KeyServerEvent::Phase1Failed { peer, reason } => {
+                write!(f, "Phase 1 with {peer} failed: {reason}")
+            }
+            KeyServerEvent::NewTek { group, spi } => write!(f, "New TEK {spi} for group {group}"),
+            KeyServerEvent::NewKek { group } => write!(f, "New KEK for group {group}"),
+            KeyServerEvent::Rejected { from, reason } => write!(f, "Message from {from} ignored: {reason}"),
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! The keys that a member holds, and what they mean at a point in time.
+
+use crate::endpoint::Instant;
+use crate::lifetime::switch_margin;
+use crate::policy::{Acl, Spi, TekKeys, Transform};
+use crate::pull::{GroupPolicy, Kek, Tek};
+use std::time::Duration;
+
+/// More TEKs are never held at once: the one that ends first goes.
+const MAX_TEKS: usize = 8;
+
+/// What the data plane must hold at one point in time.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct View {
+    /// Whether a policy was ever downloaded; before that `acl` says nothing.
+    pub registered: bool,
+    /// Which traffic is protected; it must never be sent in clear, with or without keys.
+    pub acl: Acl,
+    /// What must be receivable.
+    pub inbound: Vec<Sa>,
+    /// What sends; None blocks the protected traffic.
+    pub outbound: Option<Sa>,
+}
+
+/// One security association for the group's traffic.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sa {
+    /// Its SPI.
+    pub spi: Spi,
+    /// How it is used.
+    pub transform: Transform,
+    /// Its keys.
+    pub keys: TekKeys,
+    /// The end of its life.
+    pub expires: Instant,
+}
+
+#[derive(Debug)]
+struct HeldTek {
+    sa: Sa,
+    activates: Instant,
+    life: Duration,
+}
+
+/// All that was downloaded and still lives.
+#[derive(Debug, Default)]
+pub(crate) struct Keyring {
+    registered: bool,
+    acl: Acl,
+    teks: Vec<HeldTek>,
+    kek: Option<(Kek, Instant)>,
+    delays: (Option<Duration>, Option<Duration>),
+}
+
+impl Keyring {
+    /// Takes in what a PULL downloaded. TEKs that are held already stay as they are; those that the server
+    /// no longer lists live to their end, because other members may still send with them.
+    pub(crate) fn install(&mut self, policy: GroupPolicy, now: Instant) {
+        self.teks.retain(|tek| tek.sa.expires > now);
+        self.registered = true;
+        self.acl = policy.acl;
+        self.delays = (policy.activation_delay, policy.deactivation_delay);
+        self.kek = policy.kek.map(|kek| {
+            let expires = now + kek.lifetime;
+            (kek, expires)
+        });
+        policy.teks.into_iter().for_each(|tek| self.add(tek, now));
+    }
+
+    fn add(&mut self, tek: Tek, now: Instant) {
+        if self.teks.iter().any(|held| held.sa.spi == tek.spi && held.sa.keys == tek.keys) {
+            return;
+        }
+        // A server that gives an SPI new keys has lost the old ones.
+        self.teks.retain(|held| held.sa.spi != tek.spi);
+        let activates = self.activation(now);
+        let sa = Sa { spi: tek.spi, transform: tek.transform, keys: tek.keys, expires: now + tek.lifetime };
+        self.teks.push(HeldTek { sa, activates, life: tek.lifetime });
+        if self.teks.len() > MAX_TEKS {
+            self.teks.remove(0);
+        }
+    }
+
+    /// When a new TEK begins to send: at once if it is the only one, else shortly before the end of the one
+    /// before it, and never before the ATD has passed.
+    fn activation(&self, now: Instant) -> Instant {
+        let Some(previous) = self.teks.last() else { return now };
+        let left = previous.sa.expires.saturating_since(now);
+        let margin = switch_margin(previous.life);
+        let wait = left.saturating_sub(margin).max(self.delays.0.unwrap_or_default());
+        now + wait.min(left.saturating_sub(margin / 2))
+    }
+
+    /// What holds at `now`.
+    pub(crate) fn view(&self, now: Instant) -> View {
+        let live = || self.teks.iter().filter(|tek| tek.sa.expires > now);
+        let active = live().filter(|tek| tek.activates <= now).max_by_key(|tek| tek.activates);
+        let outbound = active.or_else(|| live().min_by_key(|tek| tek.activates));
+        View {
+            registered: self.registered,
+            acl: self.acl.clone(),
+            inbound: live().map(|tek| tek.sa.clone()).collect(),
+            outbound: outbound.map(|tek| tek.sa.clone()),
+        }
+    }
+
+    /// When the view will differ from the one at `now`.
+    pub(crate) fn next_change(&self, now: Instant) -> Option<Instant> {
+        let times = self.teks.iter().flat_map(|tek| [tek.activates, tek.sa.expires]);
+        times.filter(|time| *time > now).min()
+    }
+
+    /// The last TEK's end and the life it had when it came; None without a live TEK.
+    pub(crate) fn last_tek(&self, now: Instant) -> Option<(Instant, Duration)> {
+        let live = self.teks.iter().filter(|tek| tek.sa.expires > now);
+        live.max_by_key(|tek| tek.sa.expires).map(|tek| (tek.sa.expires, tek.life))
+    }
+
+    /// The KEK and its end, while it lives.
+    pub(crate) fn kek(&self, now: Instant) -> Option<(&Kek, Instant)> {
+        self.kek.as_ref().filter(|(_, expires)| *expires > now).map(|(kek, expires)| (kek, *expires))
+    }
+
+    /// ATD and DTD as downloaded.
+    pub(crate) const fn delays(&self) -> (Option<Duration>, Option<Duration>) {
+        self.delays
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::Secret;
+
+    fn at(second: u64) -> Instant {
+        Instant::from_millis(second * 1000)
+    }
+
+    fn tek(spi: u32, lifetime: u64) -> Tek {
+        let keys =
+            TekKeys { encryption: Secret::new(vec![spi as u8; 32]), integrity: Secret::new(vec![1; 32]) };
+        let transform = "aes-256-cbc/hmac-sha-256".parse().unwrap();
+        Tek { spi: Spi(spi), transform, keys, lifetime: Duration::from_secs(lifetime) }
+    }
+
+    fn policy(teks: Vec<Tek>) -> GroupPolicy {
+        let acl = Acl::new(vec!["permit ip 10.0.0.0/8 10.0.0.0/8".parse().unwrap()]).unwrap();
+        GroupPolicy { acl, teks, kek: None, activation_delay: None, deactivation_delay: None }
+    }
+
+    fn shape(keyring: &Keyring, second: u64) -> (Vec<u32>, Option<u32>) {
+        let view = keyring.view(at(second));
+        (view.inbound.iter().map(|sa| sa.spi.0).collect(), view.outbound.map(|sa| sa.spi.0))
+    }
+
+    #[test]
+    fn nothing_before_the_first_download() {
+        assert_eq!(Keyring::default().view(at(0)), View::default());
+        assert_eq!(Keyring::default().next_change(at(0)), None);
+    }
+
+    #[test]
+    fn a_single_tek_sends_at_once_and_to_its_end() {
+        let mut keyring = Keyring::default();
+        keyring.install(policy(vec![tek(1000, 60)]), at(0));
+        assert_eq!(shape(&keyring, 0), (vec![1000], Some(1000)));
+        assert_eq!(keyring.next_change(at(0)), Some(at(60)));
+        assert_eq!(shape(&keyring, 59), (vec![1000], Some(1000)));
+        assert_eq!(shape(&keyring, 60), (vec![], None));
+        assert!(keyring.view(at(60)).registered, "the ACL still blocks");
+    }
+
+    #[test]
+    fn roll_over_receives_both_and_sends_the_old_until_shortly_before_its_end() {
+        let mut keyring = Keyring::default();
+        keyring.install(policy(vec![tek(1000, 3600)]), at(0));
+        keyring.install(policy(vec![tek(1000, 200), tek(2000, 3500)]), at(3400));
+        assert_eq!(shape(&keyring, 3400), (vec![1000, 2000], Some(1000)));
+        assert_eq!(keyring.next_change(at(3400)), Some(at(3570)));
+        assert_eq!(shape(&keyring, 3570), (vec![1000, 2000], Some(2000)));
+        assert_eq!(shape(&keyring, 3600), (vec![2000], Some(2000)));
+    }
+
+    #[test]
+    fn the_activation_delay_is_a_minimum_but_never_leaves_a_gap() {
+        let mut keyring = Keyring::default();
+        let with_delay = |teks, seconds| GroupPolicy {
+            activation_delay: Some(Duration::from_secs(seconds)),
+            ..policy(teks)
+        };
+        keyring.install(with_delay(vec![tek(1000, 60)], 5), at(0));
+        keyring.install(with_delay(vec![tek(2000, 60)], 20), at(30));
+        assert_eq!(shape(&keyring, 54).1, Some(1000));
+        assert_eq!(shape(&keyring, 55).1, Some(2000), "switch margin of 5 s");
+        keyring.install(with_delay(vec![tek(3000, 60)], 1000), at(80));
+        assert_eq!(shape(&keyring, 87).1, Some(2000));
+        assert_eq!(shape(&keyring, 88).1, Some(3000));
+    }
+
+    #[test]
+    fn a_new_member_in_the_middle_of_a_roll_over_does_as_the_others() {
+        let mut keyring = Keyring::default();
+        keyring.install(policy(vec![tek(1000, 120), tek(2000, 3600)]), at(0));
+        assert_eq!(shape(&keyring, 0), (vec![1000, 2000], Some(1000)));
+        assert_eq!(shape(&keyring, 110).1, Some(2000));
+    }
+
+    #[test]
+    fn an_spi_with_new_keys_replaces_the_old_one() {
+        let mut keyring = Keyring::default();
+        keyring.install(policy(vec![tek(1000, 60)]), at(0));
+        let other = Tek {
+            keys: TekKeys { encryption: Secret::new(vec![9; 32]), ..tek(1000, 60).keys },
+            ..tek(1000, 60)
+        };
+        keyring.install(policy(vec![other.clone()]), at(1));
+        assert_eq!(keyring.view(at(1)).inbound.len(), 1);
+        assert_eq!(keyring.view(at(1)).outbound.unwrap().keys, other.keys);
+    }
+
+    #[test]
+    fn the_number_of_keys_is_bounded() {
+        let mut keyring = Keyring::default();
+        (0..100).for_each(|number| keyring.install(policy(vec![tek(1000 + number, 600)]), at(0)));
+        assert_eq!(keyring.view(at(0)).inbound.len(), MAX_TEKS);
+    }
+}

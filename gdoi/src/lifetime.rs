@@ -1,0 +1,56 @@
+//! When keys are replaced: the clocks that server and members must agree on without talking.
+//!
+//! For a TEK of life L that ends at 0, going backwards in time:
+//!
+//! | before the end | what happens |
+//! |---|---|
+//! | max(L/10, 90 s), at most L/3 | the server makes the next TEK |
+//! | max(L/20, 60 s), at most L/6, and up to L/50 earlier at random | a member registers again |
+//! | 30 s, at most L/12 | a member that learned the next TEK in a PULL begins to send with it |
+
+use std::time::Duration;
+
+/// How long before its end the server replaces a key of this life.
+pub fn replacement_margin(life: Duration) -> Duration {
+    (life / 10).max(Duration::from_secs(90)).min(life / 3)
+}
+
+/// How long before the end of a TEK of this life a member registers again, at the latest.
+pub fn registration_margin(life: Duration) -> Duration {
+    (life / 20).max(Duration::from_secs(60)).min(life / 6)
+}
+
+/// The span from which a member draws how much earlier it registers, so that a fleet does not come at once.
+pub fn registration_jitter(life: Duration) -> Duration {
+    life / 50
+}
+
+/// How long before its end a TEK of this life is no more sent with, if the next one came by PULL: members pull
+/// at different times, so the old key is kept in use until all must have the new one.
+pub fn switch_margin(life: Duration) -> Duration {
+    Duration::from_secs(30).min(life / 12)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_order_holds_for_every_life() {
+        for seconds in (20..=90).chain([300, 600, 1200, 3600, 86_400, 30 * 86_400]) {
+            let life = Duration::from_secs(seconds);
+            let earliest = registration_margin(life) + registration_jitter(life);
+            assert!(replacement_margin(life) > earliest, "{seconds}");
+            assert!(registration_margin(life) > switch_margin(life), "{seconds}");
+        }
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_field() {
+        let hour = Duration::from_secs(3600);
+        assert_eq!(replacement_margin(hour).as_secs(), 360);
+        assert_eq!(registration_margin(hour).as_secs(), 180);
+        assert_eq!(registration_jitter(hour).as_secs(), 72);
+        assert_eq!(switch_margin(hour).as_secs(), 30);
+    }
+}

@@ -1,0 +1,317 @@
+//! A group member: registers with the first key server of its list that answers, and again before its keys end.
+
+mod attempt;
+
+use crate::crypto::{Random, Secret};
+use crate::endpoint::{Endpoint, Instant, Output, Transmit};
+use crate::error::Error;
+use crate::event::{GroupName, MemberEvent};
+use crate::keyring::{Keyring, View};
+use crate::lifetime::{registration_jitter, registration_margin};
+use crate::policy::{Doi, Identity, Proposal};
+use crate::pull::GroupPolicy;
+use crate::rejections::{Rejections, Report};
+use crate::status::{KekStatus, MemberStatus, RegistrationState, TekRole, TekStatus};
+use attempt::{Attempt, Progress};
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+const FIRST_RETRY: Duration = Duration::from_secs(5);
+const LAST_RETRY: Duration = Duration::from_secs(60);
+
+/// What a member is told.
+#[derive(Clone, Debug)]
+pub struct MemberConfig {
+    /// The group to join.
+    pub group: GroupName,
+    /// Its key servers in order of preference, at least one.
+    pub servers: Vec<ServerEntry>,
+    /// Who this member says it is.
+    pub identity: Identity,
+    /// The phase 1 proposal to make.
+    pub proposal: Proposal,
+    /// The DOI of the phase 1 SA payload.
+    pub doi: Doi,
+}
+
+/// A key server of a member's list.
+#[derive(Clone, Debug)]
+pub struct ServerEntry {
+    /// Where it is; it must prove this address as its identity.
+    pub address: SocketAddr,
+    /// The pre-shared key with it.
+    pub psk: Secret,
+}
+
+/// What operators can ask of a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemberCommand {
+    /// Register again now, from the top of the server list. Keys stay until they are replaced.
+    Register,
+}
+
+/// A group member; one for each group.
+pub struct Member {
+    config: MemberConfig,
+    random: Box<dyn Random + Send>,
+    keyring: Keyring,
+    activity: Activity,
+    /// Which of the servers is asked, or gave the keys.
+    server: usize,
+    /// How often all servers failed in a row.
+    rounds: u32,
+    next_view: Option<Instant>,
+    output: VecDeque<Output<MemberEvent>>,
+    registrations: u64,
+    failures: u64,
+    last_failure: Option<String>,
+    rejections: Rejections,
+}
+
+enum Activity {
+    /// Nothing until then.
+    Idle(Instant),
+    /// A registration is under way.
+    Registering(Box<Attempt>),
+}
+
+impl Member {
+    /// A member that begins to register at its first [`Endpoint::handle_timeout`].
+    pub fn new(config: MemberConfig, random: Box<dyn Random + Send>) -> Member {
+        Member {
+            config,
+            random,
+            keyring: Keyring::default(),
+            activity: Activity::Idle(Instant::default()),
+            server: 0,
+            rounds: 0,
+            next_view: None,
+            output: VecDeque::new(),
+            registrations: 0,
+            failures: 0,
+            last_failure: None,
+            rejections: Rejections::default(),
+        }
+    }
+
+    /// What the data plane must hold now.
+    pub fn view(&self, now: Instant) -> View {
+        self.keyring.view(now)
+    }
+
+    /// For operators.
+    pub fn status(&self, now: Instant) -> MemberStatus {
+        let view = self.view(now);
+        let registration = self.registration(&view);
+        let (activation_delay, deactivation_delay) = self.keyring.delays();
+        let reregisters_at = match (&self.activity, registration) {
+            (Activity::Idle(until), RegistrationState::Registered) => Some(*until),
+            _ => None,
+        };
+        MemberStatus {
+            group: self.config.group.clone(),
+            registration,
+            server: self.server().address,
+            servers: self.config.servers.iter().map(|server| server.address).collect(),
+            registrations: self.registrations,
+            failures: self.failures,
+            last_failure: self.last_failure.clone(),
+            reregisters_at,
+            kek: self.keyring.kek(now).map(|(kek, expires)| KekStatus::of(kek, expires)),
+            teks: tek_status(&view),
+            acl: view.acl,
+            activation_delay,
+            deactivation_delay,
+            rejected: self.rejections.total(),
+        }
+    }
+
+    fn registration(&self, view: &View) -> RegistrationState {
+        match &self.activity {
+            _ if view.registered && view.inbound.is_empty() => RegistrationState::Expired,
+            Activity::Idle(_) if view.registered => RegistrationState::Registered,
+            Activity::Registering(_) if view.registered => RegistrationState::Reregistering,
+            Activity::Idle(until) => RegistrationState::Waiting { until: *until },
+            Activity::Registering(_) => RegistrationState::Registering,
+        }
+    }
+
+    fn server(&self) -> &ServerEntry {
+        &self.config.servers[self.server]
+    }
+
+    fn group(&self) -> GroupName {
+        self.config.group.clone()
+    }
+
+    fn report(&mut self, event: MemberEvent) {
+        self.output.push_back(Output::Event(event));
+    }
+
+    fn transmit(&mut self, transmit: Transmit) {
+        self.output.push_back(Output::Transmit(transmit));
+    }
+
+    fn register(&mut self, now: Instant) {
+        let server = self.server().clone();
+        self.report(MemberEvent::RegistrationStarted { group: self.group(), server: server.address });
+        match Attempt::start(&self.config, &server, self.random.as_mut(), now) {
+            Ok(attempt) => {
+                self.transmit(attempt.first());
+                self.activity = Activity::Registering(Box::new(attempt));
+            }
+            Err(reason) => self.fail(reason, now),
+        }
+    }
+
+    fn progress(&mut self, from: SocketAddr, progress: Progress, now: Instant) {
+        match progress {
+            Progress::Send(transmit) => self.transmit(transmit),
+            Progress::Nothing => {}
+            Progress::Ignored(reason) => self.reject(from, reason, now),
+            Progress::Registered(policy, goodbye) => {
+                self.output.extend(goodbye.map(Output::Transmit));
+                self.registered(policy, now);
+            }
+            Progress::Failed(reason, goodbye) => {
+                self.output.extend(goodbye.map(Output::Transmit));
+                self.fail(reason, now);
+            }
+        }
+    }
+
+    fn registered(&mut self, policy: GroupPolicy, now: Instant) {
+        let (teks, aces) = (policy.teks.iter().map(|tek| tek.spi).collect(), policy.acl.entries().len());
+        self.keyring.install(policy, now);
+        self.registrations += 1;
+        self.rounds = 0;
+        self.report(MemberEvent::Registered {
+            group: self.group(),
+            server: self.server().address,
+            teks,
+            aces,
+        });
+        self.report(MemberEvent::ViewChanged);
+        self.next_view = self.keyring.next_change(now);
+        self.activity = Activity::Idle(self.reregistration(now));
+    }
+
+    /// When to ask for the next keys: before the last one ends, each member a little earlier than it must.
+    fn reregistration(&mut self, now: Instant) -> Instant {
+        let Some((expires, life)) = self.keyring.last_tek(now) else { return now + LAST_RETRY };
+        let jitter = draw(self.random.as_mut(), registration_jitter(life));
+        now + expires.saturating_since(now).saturating_sub(registration_margin(life) + jitter)
+    }
+
+    fn fail(&mut self, reason: Error, now: Instant) {
+        self.failures += 1;
+        self.last_failure = Some(format!("{}: {reason}", self.server().address));
+        let failed = self.server().address;
+        self.server = (self.server + 1) % self.config.servers.len();
+        let retry_in = match self.server {
+            0 => self.back_off(),
+            _ => Duration::ZERO,
+        };
+        let (group, next_server) = (self.group(), self.server().address);
+        self.report(MemberEvent::RegistrationFailed { group, server: failed, reason, next_server, retry_in });
+        self.activity = Activity::Idle(now + retry_in);
+    }
+
+    /// 5 s, doubled up to 60 s after each round through the list, and up to a quarter longer at random.
+    fn back_off(&mut self) -> Duration {
+        let delay = (FIRST_RETRY * 2u32.pow(self.rounds.min(8))).min(LAST_RETRY);
+        self.rounds = self.rounds.saturating_add(1);
+        delay + draw(self.random.as_mut(), delay / 4)
+    }
+
+    fn reject(&mut self, from: SocketAddr, reason: Error, now: Instant) {
+        if self.rejections.count(now) == Report::Yes {
+            self.report(MemberEvent::Rejected { group: self.group(), from, reason });
+        }
+    }
+
+    fn change_view(&mut self, now: Instant) {
+        self.next_view = self.keyring.next_change(now);
+        self.report(MemberEvent::ViewChanged);
+        if self.view(now).inbound.is_empty() {
+            self.report(MemberEvent::KeysExpired { group: self.group() });
+        }
+    }
+
+    fn start_again(&mut self, now: Instant) {
+        if self.view(now).registered {
+            self.report(MemberEvent::Reregistering { group: self.group() });
+        }
+        self.register(now);
+    }
+
+    fn next_timeout(&self) -> Instant {
+        let activity = match &self.activity {
+            Activity::Idle(until) => *until,
+            Activity::Registering(attempt) => attempt.due(),
+        };
+        self.next_view.map_or(activity, |view| view.min(activity))
+    }
+}
+
+impl Endpoint for Member {
+    type Command = MemberCommand;
+    type Event = MemberEvent;
+
+    fn handle_datagram(&mut self, from: SocketAddr, bytes: &[u8], now: Instant) {
+        let progress = match &mut self.activity {
+            Activity::Registering(attempt) => attempt.handle_datagram(from, bytes, self.random.as_mut(), now),
+            Activity::Idle(_) => Progress::Ignored(crate::error::Misbehaved::UnknownExchange.into()),
+        };
+        self.progress(from, progress, now);
+    }
+
+    fn handle_command(&mut self, command: MemberCommand, now: Instant) {
+        match command {
+            MemberCommand::Register => {
+                (self.server, self.rounds) = (0, 0);
+                self.start_again(now);
+            }
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        if self.next_view.is_some_and(|time| time <= now) {
+            self.change_view(now);
+        }
+        match &mut self.activity {
+            Activity::Idle(until) if *until <= now => self.start_again(now),
+            Activity::Idle(_) => {}
+            Activity::Registering(attempt) => {
+                let (server, progress) = (attempt.server(), attempt.handle_timeout(now));
+                self.progress(server, progress, now);
+            }
+        }
+    }
+
+    fn poll(&mut self) -> Output<MemberEvent> {
+        self.output.pop_front().unwrap_or_else(|| Output::Wait(Some(self.next_timeout())))
+    }
+}
+
+fn tek_status(view: &View) -> Vec<TekStatus> {
+    let role = |spi| match &view.outbound {
+        Some(sa) if sa.spi == spi => TekRole::Sending,
+        _ => TekRole::Receiving,
+    };
+    let status = |sa: &crate::Sa| TekStatus {
+        spi: sa.spi,
+        transform: sa.transform,
+        expires: sa.expires,
+        role: role(sa.spi),
+    };
+    view.inbound.iter().map(status).collect()
+}
+
+/// A random part of `span`; all of it where randomness fails, which is only less spread.
+fn draw(random: &mut dyn Random, span: Duration) -> Duration {
+    let mut octets = [0xff; 2];
+    let _ = random.fill(&mut octets);
+    span * u32::from(u16::from_be_bytes(octets)) / u32::from(u16::MAX)
+}

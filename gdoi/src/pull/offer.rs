@@ -1,0 +1,373 @@
+//! A group's policy and keys, and how they are written into SA and KD payloads and read from them.
+
+use crate::crypto::sign::{PublicKey, SignatureAlgorithm};
+use crate::crypto::Secret;
+use crate::error::{Error, Malformed, Misbehaved, Unacceptable};
+use crate::policy::{Ace, Acl, Action, Cipher, Integrity, Selector, Spi, TekKeys, Transform};
+use crate::wire::{Gap, GroupSa, IdField, Kd, KeyPacket, PayloadType, SaKek, SaTek};
+use std::net::SocketAddrV4;
+use std::time::Duration;
+
+const UDP: u8 = 17;
+const KEK_ALG_AES: u16 = 3;
+const KEK_IV_LEN: usize = 16;
+const ESP_AES_CBC: u8 = 12;
+const TUNNEL: u16 = 1;
+const SOURCE_AND_DESTINATION: u16 = 4;
+const SYMMETRIC: u16 = 3;
+
+/// All that a PULL downloads.
+#[derive(Clone, Debug)]
+pub struct GroupPolicy {
+    /// Which traffic the group protects; permit entries only.
+    pub acl: Acl,
+    /// The traffic keys, the one that ends first before the others.
+    pub teks: Vec<Tek>,
+    /// The rekey SA, where the group has one.
+    pub kek: Option<Kek>,
+    /// ATD, whole seconds.
+    pub activation_delay: Option<Duration>,
+    /// DTD, whole seconds.
+    pub deactivation_delay: Option<Duration>,
+}
+
+/// A traffic encryption key.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tek {
+    /// Its SPI.
+    pub spi: Spi,
+    /// How it is used.
+    pub transform: Transform,
+    /// The keys, of the lengths that the transform has.
+    pub keys: TekKeys,
+    /// What is left of its life, whole seconds.
+    pub lifetime: Duration,
+}
+
+/// A key encryption key: the rekey SA.
+#[derive(Clone, Debug)]
+pub struct Kek {
+    /// The cookie pair of the rekey messages, 16 octets.
+    pub spi: [u8; 16],
+    /// The IV (16 octets) and the AES key (16 or 32 octets).
+    pub key: Secret,
+    /// What is left of its life, whole seconds.
+    pub lifetime: Duration,
+    /// How rekey messages are signed.
+    pub signature: SignatureAlgorithm,
+    /// The key that verifies them.
+    pub verification: PublicKey,
+    /// Where they come from.
+    pub source: SocketAddrV4,
+    /// Where they go to.
+    pub destination: SocketAddrV4,
+    /// The number of the last one sent.
+    pub sequence: u32,
+}
+
+impl GroupPolicy {
+    /// The SA payload. TEKs repeat for every entry of the ACL.
+    pub(crate) fn announce(&self) -> GroupSa {
+        let seconds = |delay: Duration| u16::try_from(delay.as_secs()).unwrap_or(u16::MAX);
+        let gap = Gap {
+            activation_delay: self.activation_delay.map(seconds),
+            deactivation_delay: self.deactivation_delay.map(seconds),
+            sender_ids: None,
+        };
+        let selectors = || self.acl.entries().iter().map(|ace| &ace.selector);
+        GroupSa {
+            kek: self.kek.as_ref().map(Kek::announce),
+            gap: (gap != Gap::default()).then_some(gap),
+            teks: self
+                .teks
+                .iter()
+                .flat_map(|tek| selectors().map(|selector| tek.announce(selector)))
+                .collect(),
+        }
+    }
+
+    /// The KD payload.
+    pub(crate) fn download(&self) -> Kd {
+        let kek = self.kek.iter().map(|kek| KeyPacket::Kek {
+            spi: kek.spi,
+            key: kek.key.clone(),
+            verification_key: kek.verification.spki().to_vec(),
+        });
+        let teks = self.teks.iter().map(|tek| KeyPacket::Tek {
+            spi: tek.spi.0,
+            encryption: tek.keys.encryption.clone(),
+            integrity: tek.keys.integrity.clone(),
+        });
+        Kd(kek.chain(teks).collect())
+    }
+}
+
+impl Tek {
+    fn announce(&self, selector: &Selector) -> SaTek {
+        SaTek {
+            protocol: selector.protocol.unwrap_or(0),
+            source: IdField::prefix(&selector.source, selector.source_port),
+            destination: IdField::prefix(&selector.destination, selector.destination_port),
+            transform: ESP_AES_CBC,
+            spi: self.spi.0,
+            lifetime: whole_seconds(self.lifetime),
+            mode: TUNNEL,
+            authentication: authentication_number(self.transform.integrity),
+            key_bits: self.transform.cipher.key_len() as u16 * 8,
+            preservation: SOURCE_AND_DESTINATION,
+            direction: SYMMETRIC,
+        }
+    }
+}
+
+impl Kek {
+    fn announce(&self) -> SaKek {
+        SaKek {
+            protocol: UDP,
+            source: IdField::address(*self.source.ip(), self.source.port()),
+            destination: IdField::address(*self.destination.ip(), self.destination.port()),
+            spi: self.spi,
+            algorithm: KEK_ALG_AES,
+            key_bits: (self.key.len().saturating_sub(KEK_IV_LEN) * 8) as u16,
+            lifetime: whole_seconds(self.lifetime),
+            signature_hash: self.signature.hash_number(),
+            signature_algorithm: self.signature.number(),
+            signature_bits: self.verification.bits() as u16,
+        }
+    }
+}
+
+fn whole_seconds(lifetime: Duration) -> u32 {
+    u32::try_from(lifetime.as_secs()).unwrap_or(u32::MAX)
+}
+
+const fn authentication_number(integrity: Integrity) -> u16 {
+    match integrity {
+        Integrity::HmacSha256 => 5,
+        Integrity::HmacSha384 => 6,
+        Integrity::HmacSha512 => 7,
+    }
+}
+
+/// The policy of an SA payload that this implementation can carry out; keys are still to come.
+#[derive(Debug)]
+pub(crate) struct Offer {
+    acl: Acl,
+    teks: Vec<OfferedTek>,
+    kek: Option<OfferedKek>,
+    gap: Gap,
+}
+
+#[derive(Debug, PartialEq)]
+struct OfferedTek {
+    spi: Spi,
+    transform: Transform,
+    lifetime: Duration,
+    selectors: Vec<Selector>,
+}
+
+#[derive(Debug)]
+struct OfferedKek {
+    spi: [u8; 16],
+    key_len: usize,
+    lifetime: Duration,
+    signature: SignatureAlgorithm,
+    source: SocketAddrV4,
+    destination: SocketAddrV4,
+}
+
+impl Offer {
+    /// Takes the policy in.
+    ///
+    /// # Errors
+    /// An algorithm, mode or combination that is not supported.
+    pub(crate) fn understand(sa: &GroupSa) -> Result<Offer, Error> {
+        let mut teks: Vec<OfferedTek> = Vec::new();
+        for sat in &sa.teks {
+            add_selector(&mut teks, sat)?;
+        }
+        if teks.is_empty() {
+            // Allowed by section 5.2.1, but then nothing says which traffic must not leave in clear.
+            return Err(Misbehaved::MissingPayload(PayloadType::SAT).into());
+        }
+        let gap = sa.gap.clone().unwrap_or_default();
+        let kek = sa.kek.as_ref().map(OfferedKek::understand).transpose()?;
+        Ok(Offer { acl: common_acl(&teks)?, teks, kek, gap })
+    }
+
+    /// Puts the keys to the policy they belong to; every SPI must get its keys and no other may.
+    ///
+    /// # Errors
+    /// [`Misbehaved::KeyMismatch`].
+    pub(crate) fn complete(&self, kd: &Kd, sequence: Option<u32>) -> Result<GroupPolicy, Error> {
+        let expected = self.teks.len() + usize::from(self.kek.is_some());
+        if kd.0.len() != expected {
+            return Err(Misbehaved::KeyMismatch("number of key packets").into());
+        }
+        let delay = |seconds: Option<u16>| seconds.map(|seconds| Duration::from_secs(u64::from(seconds)));
+        Ok(GroupPolicy {
+            acl: self.acl.clone(),
+            teks: self.teks.iter().map(|tek| tek.complete(kd)).collect::<Result<_, _>>()?,
+            kek: self.kek.as_ref().map(|kek| kek.complete(kd, sequence)).transpose()?,
+            activation_delay: delay(self.gap.activation_delay),
+            deactivation_delay: delay(self.gap.deactivation_delay),
+        })
+    }
+}
+
+fn add_selector(teks: &mut Vec<OfferedTek>, sat: &SaTek) -> Result<(), Error> {
+    let (tek, selector) = (understand_tek(sat)?, understand_selector(sat)?);
+    match teks.iter_mut().find(|known| known.spi == tek.spi) {
+        Some(known) if (known.transform, known.lifetime) != (tek.transform, tek.lifetime) => {
+            Err(Misbehaved::KeyMismatch("one SPI with different policies").into())
+        }
+        Some(known) => {
+            known.selectors.push(selector);
+            Ok(())
+        }
+        None => {
+            teks.push(OfferedTek { selectors: vec![selector], ..tek });
+            Ok(())
+        }
+    }
+}
+
+fn understand_tek(sat: &SaTek) -> Result<OfferedTek, Error> {
+    let spi = Spi(sat.spi);
+    if !spi.is_usable() {
+        return Err(Malformed::Value("TEK SPI").into());
+    }
+    if sat.lifetime == 0 {
+        return Err(Malformed::Value("SA life duration").into());
+    }
+    for (what, value, supported) in [
+        ("encapsulation mode", sat.mode, TUNNEL),
+        ("address preservation", sat.preservation, SOURCE_AND_DESTINATION),
+        ("SA direction", sat.direction, SYMMETRIC),
+    ] {
+        if value != supported {
+            return Err(Unacceptable::Unsupported(what, u32::from(value)).into());
+        }
+    }
+    let transform = understand_transform(sat)?;
+    let lifetime = Duration::from_secs(u64::from(sat.lifetime));
+    Ok(OfferedTek { spi, transform, lifetime, selectors: Vec::new() })
+}
+
+fn understand_transform(sat: &SaTek) -> Result<Transform, Error> {
+    let cipher = match (sat.transform, sat.key_bits) {
+        (ESP_AES_CBC, 128) => Cipher::AesCbc128,
+        (ESP_AES_CBC, 256) => Cipher::AesCbc256,
+        (ESP_AES_CBC, bits) => {
+            return Err(Unacceptable::Unsupported("AES key length", u32::from(bits)).into())
+        }
+        (other, _) => return Err(Unacceptable::Unsupported("ESP transform", u32::from(other)).into()),
+    };
+    let known = [Integrity::HmacSha256, Integrity::HmacSha384, Integrity::HmacSha512];
+    let integrity =
+        known.into_iter().find(|integrity| authentication_number(*integrity) == sat.authentication);
+    let unsupported =
+        Unacceptable::Unsupported("ESP authentication algorithm", u32::from(sat.authentication));
+    Ok(Transform { cipher, integrity: integrity.ok_or(unsupported)? })
+}
+
+fn understand_selector(sat: &SaTek) -> Result<Selector, Error> {
+    Ok(Selector {
+        protocol: (sat.protocol != 0).then_some(sat.protocol),
+        source: sat.source.as_prefix()?,
+        source_port: sat.source.as_port(),
+        destination: sat.destination.as_prefix()?,
+        destination_port: sat.destination.as_port(),
+    })
+}
+
+/// The selectors of the first TEK, which all others must share: one ACL for each group.
+fn common_acl(teks: &[OfferedTek]) -> Result<Acl, Error> {
+    let first = teks.first().map(|tek| &tek.selectors[..]).unwrap_or_default();
+    if let Some(other) = teks.iter().find(|tek| tek.selectors != first) {
+        return Err(Unacceptable::Unsupported("another ACL for TEK", other.spi.0).into());
+    }
+    let permit = |selector: &Selector| Ace { action: Action::Permit, selector: *selector };
+    Acl::new(first.iter().map(permit).collect()).map_err(|_| Malformed::TooMany("SAT payloads").into())
+}
+
+impl OfferedTek {
+    fn complete(&self, kd: &Kd) -> Result<Tek, Error> {
+        let keys = kd.0.iter().find_map(|packet| match packet {
+            KeyPacket::Tek { spi, encryption, integrity } if *spi == self.spi.0 => {
+                Some((encryption, integrity))
+            }
+            _ => None,
+        });
+        let (encryption, integrity) = keys.ok_or(Misbehaved::KeyMismatch("no key for a TEK"))?;
+        let lengths = (self.transform.cipher.key_len(), self.transform.integrity.key_len());
+        if (encryption.len(), integrity.len()) != lengths {
+            return Err(Misbehaved::KeyMismatch("length of a TEK").into());
+        }
+        let keys = TekKeys { encryption: encryption.clone(), integrity: integrity.clone() };
+        Ok(Tek { spi: self.spi, transform: self.transform, keys, lifetime: self.lifetime })
+    }
+}
+
+impl OfferedKek {
+    fn understand(sak: &SaKek) -> Result<Self, Error> {
+        let key_len = match (sak.algorithm, sak.key_bits) {
+            (KEK_ALG_AES, 128) => 16,
+            (KEK_ALG_AES, 256) => 32,
+            (KEK_ALG_AES, bits) => {
+                return Err(Unacceptable::Unsupported("KEK key length", u32::from(bits)).into())
+            }
+            (other, _) => return Err(Unacceptable::Unsupported("KEK algorithm", u32::from(other)).into()),
+        };
+        if sak.protocol != UDP {
+            return Err(Unacceptable::Unsupported("rekey protocol", u32::from(sak.protocol)).into());
+        }
+        if sak.lifetime == 0 {
+            return Err(Malformed::Value("KEK_KEY_LIFETIME").into());
+        }
+        let hash = (sak.signature_hash != 0).then_some(sak.signature_hash);
+        let signature = SignatureAlgorithm::from_numbers(sak.signature_algorithm, hash);
+        let unsupported =
+            Unacceptable::Unsupported("signature algorithm", u32::from(sak.signature_algorithm));
+        Ok(OfferedKek {
+            spi: sak.spi,
+            key_len,
+            lifetime: Duration::from_secs(u64::from(sak.lifetime)),
+            signature: signature.ok_or(unsupported)?,
+            source: rekey_address(&sak.source)?,
+            destination: rekey_address(&sak.destination)?,
+        })
+    }
+
+    fn complete(&self, kd: &Kd, sequence: Option<u32>) -> Result<Kek, Error> {
+        let packet = kd.0.iter().find_map(|packet| match packet {
+            KeyPacket::Kek { spi, key, verification_key } if *spi == self.spi => {
+                Some((key, verification_key))
+            }
+            _ => None,
+        });
+        let (key, verification) = packet.ok_or(Misbehaved::KeyMismatch("no key for the KEK"))?;
+        if key.len() != KEK_IV_LEN + self.key_len {
+            return Err(Misbehaved::KeyMismatch("length of the KEK").into());
+        }
+        let verification = PublicKey::from_spki(self.signature, verification);
+        Ok(Kek {
+            spi: self.spi,
+            key: key.clone(),
+            lifetime: self.lifetime,
+            signature: self.signature,
+            verification: verification.map_err(|_| Misbehaved::KeyMismatch("verification key"))?,
+            source: self.source,
+            destination: self.destination,
+            sequence: sequence.ok_or(Misbehaved::MissingPayload(PayloadType::SEQ))?,
+        })
+    }
+}
+
+fn rekey_address(field: &IdField) -> Result<SocketAddrV4, Error> {
+    let prefix = field.as_prefix()?;
+    match prefix.length() {
+        32 => Ok(SocketAddrV4::new(prefix.address(), field.port)),
+        other => Err(Unacceptable::Unsupported("rekey address prefix", u32::from(other)).into()),
+    }
+}

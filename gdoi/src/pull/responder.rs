@@ -1,0 +1,104 @@
+//! The key server's side.
+
+use super::check_header;
+use super::offer::GroupPolicy;
+use crate::crypto::cbc::Block;
+use crate::crypto::Random;
+use crate::error::{Error, Unacceptable};
+use crate::phase1::{fresh_nonce, take_nonce, IsakmpSa};
+use crate::wire::{ExchangeType, Gap, Header, IdType, Identification, PayloadType};
+
+/// The first message of a PULL, authenticated: a member asks for a group.
+pub struct Request {
+    message_id: u32,
+    iv: Block,
+    ni: Vec<u8>,
+    group: Vec<u8>,
+}
+
+/// Waits for the third message, the proof that the member is alive: nothing about the group changes before.
+pub struct AwaitProof {
+    message_id: u32,
+    iv: Block,
+    ni: Vec<u8>,
+    nr: Vec<u8>,
+    policy: GroupPolicy,
+}
+
+impl Request {
+    /// Reads a first message.
+    ///
+    /// # Errors
+    /// Anything but an authenticated HASH(1), Ni, ID with a key ID.
+    pub fn parse(sa: &IsakmpSa, header: &Header, body: &[u8]) -> Result<Request, Error> {
+        check_header(header, sa, header.message_id)?;
+        let opened = sa.open(header, body, &sa.first_iv(header.message_id))?;
+        let mut payloads = opened.authenticated(|rest| sa.skeyid().pull_hash_1(header.message_id, rest))?;
+        let ni = take_nonce(&mut payloads)?.to_vec();
+        let id = Identification::parse(payloads.take(PayloadType::ID)?.body)?;
+        payloads.finish()?;
+        match id.kind {
+            IdType::KEY_ID => {
+                Ok(Request { message_id: header.message_id, iv: opened.next_iv, ni, group: id.data })
+            }
+            other => Err(Unacceptable::Unsupported("group identity type", u32::from(other.0)).into()),
+        }
+    }
+
+    /// The group asked for: its number as 4 octets, or its name.
+    pub fn group(&self) -> &[u8] {
+        &self.group
+    }
+
+    /// Answers with the group's policy; the keys in `policy` are those that the fourth message will carry.
+    ///
+    /// # Errors
+    /// Only internal ones.
+    pub fn offer(
+        self,
+        sa: &IsakmpSa,
+        policy: GroupPolicy,
+        random: &mut dyn Random,
+    ) -> Result<(AwaitProof, Vec<u8>), Error> {
+        let Request { message_id, iv, ni, .. } = self;
+        let nr = fresh_nonce(random)?;
+        let announced = policy.announce().emit();
+        let payloads = [(PayloadType::NONCE, &nr[..]), (PayloadType::SA, &announced)];
+        let hash = |rest: &[u8]| sa.skeyid().pull_hash_2(message_id, &ni, rest);
+        let sealed = sa.seal(ExchangeType::GROUPKEY_PULL, message_id, &iv, &payloads, hash)?;
+        Ok((AwaitProof { message_id, iv: sealed.next_iv, ni, nr, policy }, sealed.message))
+    }
+}
+
+impl AwaitProof {
+    /// Which exchange this is.
+    pub const fn message_id(&self) -> u32 {
+        self.message_id
+    }
+
+    /// Takes in the third message and answers with the keys.
+    ///
+    /// # Errors
+    /// Anything but an authenticated HASH(3) with at most a GAP.
+    pub fn step(&self, sa: &IsakmpSa, header: &Header, body: &[u8]) -> Result<Vec<u8>, Error> {
+        check_header(header, sa, self.message_id)?;
+        let opened = sa.open(header, body, &self.iv)?;
+        let hash = |rest: &[u8]| sa.skeyid().pull_hash_3(self.message_id, &self.ni, &self.nr, rest);
+        let mut payloads = opened.authenticated(hash)?;
+        if let Some(payload) = payloads.take_optional(PayloadType::GAP)? {
+            // A request for sender IDs: none are given out, since no transform here has a use for them.
+            Gap::parse(payload.body)?;
+        }
+        payloads.finish()?;
+        self.deliver(sa, &opened.next_iv)
+    }
+
+    fn deliver(&self, sa: &IsakmpSa, iv: &Block) -> Result<Vec<u8>, Error> {
+        let kd = self.policy.download().emit();
+        let sequence = self.policy.kek.as_ref().map(|kek| kek.sequence.to_be_bytes());
+        let seq = sequence.iter().map(|octets| (PayloadType::SEQ, &octets[..]));
+        let payloads: Vec<_> = seq.chain([(PayloadType::KD, &kd[..])]).collect();
+        let hash = |rest: &[u8]| sa.skeyid().pull_hash_4(self.message_id, &self.ni, &self.nr, rest);
+        Ok(sa.seal(ExchangeType::GROUPKEY_PULL, self.message_id, iv, &payloads, hash)?.message)
+    }
+}

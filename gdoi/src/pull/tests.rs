@@ -1,0 +1,140 @@
+use super::offer::Offer;
+use super::*;
+use crate::crypto::sign::{NewKey, SigningKey};
+use crate::crypto::{Hash, Secret};
+use crate::error::{Malformed, Unacceptable};
+use crate::policy::{Acl, Spi, TekKeys};
+use crate::wire::{GroupSa, IdField, IdType, Kd, KeyPacket, PayloadType};
+use std::net::SocketAddrV4;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+fn tek(spi: u32) -> Tek {
+    let keys = TekKeys { encryption: Secret::new(vec![1; 32]), integrity: Secret::new(vec![2; 48]) };
+    let transform = "aes-256-cbc/hmac-sha-384".parse().unwrap();
+    Tek { spi: Spi(spi), transform, keys, lifetime: Duration::from_secs(3600) }
+}
+
+fn signing_key() -> &'static SigningKey {
+    static KEY: OnceLock<SigningKey> = OnceLock::new();
+    KEY.get_or_init(|| SigningKey::from_pkcs8(&NewKey::EcdsaP256.generate().unwrap(), Hash::Sha256).unwrap())
+}
+
+fn kek() -> Kek {
+    Kek {
+        spi: [7; 16],
+        key: Secret::new(vec![3; 48]),
+        lifetime: Duration::from_secs(86_400),
+        signature: signing_key().algorithm(),
+        verification: signing_key().public().clone(),
+        source: SocketAddrV4::new([192, 0, 2, 1].into(), 848),
+        destination: SocketAddrV4::new([198, 51, 100, 1].into(), 848),
+        sequence: 5,
+    }
+}
+
+fn policy() -> GroupPolicy {
+    let entries = ["permit ip 10.0.0.0/8 10.0.0.0/8", "permit udp host 10.1.1.1 eq 53 any"];
+    GroupPolicy {
+        acl: Acl::new(entries.map(|entry| entry.parse().unwrap()).to_vec()).unwrap(),
+        teks: vec![tek(1000), tek(2000)],
+        kek: Some(kek()),
+        activation_delay: Some(Duration::from_secs(15)),
+        deactivation_delay: Some(Duration::from_secs(30)),
+    }
+}
+
+fn understand(change: impl FnOnce(&mut GroupSa)) -> Result<Offer, Error> {
+    let mut sa = policy().announce();
+    change(&mut sa);
+    Offer::understand(&sa)
+}
+
+#[test]
+fn policy_and_keys_arrive_as_they_were() {
+    let sent = policy();
+    let sa = GroupSa::parse(&sent.announce().emit()).unwrap();
+    let kd = Kd::parse(&sent.download().emit()).unwrap();
+    assert_eq!(sa.teks.len(), 4, "each TEK with each entry");
+    let got = Offer::understand(&sa).unwrap().complete(&kd, Some(5)).unwrap();
+    assert_eq!((&got.acl, &got.teks), (&sent.acl, &sent.teks));
+    assert_eq!(
+        (got.activation_delay, got.deactivation_delay),
+        (sent.activation_delay, sent.deactivation_delay)
+    );
+    let (got, sent) = (got.kek.unwrap(), sent.kek.unwrap());
+    assert_eq!((got.spi, &got.key, got.lifetime, got.sequence), (sent.spi, &sent.key, sent.lifetime, 5));
+    assert_eq!((got.source, got.destination, got.signature), (sent.source, sent.destination, sent.signature));
+    assert_eq!(got.verification.spki(), sent.verification.spki());
+}
+
+#[test]
+fn policies_that_cannot_be_carried_out_are_refused() {
+    let refused = |change: fn(&mut GroupSa)| understand(change).unwrap_err();
+    let unsupported = |what, value| Error::from(Unacceptable::Unsupported(what, value));
+    assert_eq!(refused(|sa| sa.teks[0].mode = 2), unsupported("encapsulation mode", 2));
+    assert_eq!(refused(|sa| sa.teks[0].preservation = 1), unsupported("address preservation", 1));
+    assert_eq!(refused(|sa| sa.teks[0].direction = 1), unsupported("SA direction", 1));
+    assert_eq!(refused(|sa| sa.teks[0].transform = 20), unsupported("ESP transform", 20));
+    assert_eq!(refused(|sa| sa.teks[0].key_bits = 192), unsupported("AES key length", 192));
+    assert_eq!(refused(|sa| sa.teks[0].authentication = 2), unsupported("ESP authentication algorithm", 2));
+    assert_eq!(refused(|sa| sa.teks[0].spi = 255), Malformed::Value("TEK SPI").into());
+    assert_eq!(refused(|sa| sa.teks[0].lifetime = 0), Malformed::Value("SA life duration").into());
+    assert_eq!(refused(|sa| sa.teks[0].source.kind = IdType::FQDN), unsupported("traffic selector type", 2));
+    assert_eq!(refused(|sa| sa.teks.truncate(3)), unsupported("another ACL for TEK", 2000));
+    assert_eq!(refused(|sa| sa.teks.clear()), Misbehaved::MissingPayload(PayloadType::SAT).into());
+    let different = Misbehaved::KeyMismatch("one SPI with different policies");
+    assert_eq!(refused(|sa| sa.teks[1].lifetime = 1), different.into());
+    let many = refused(|sa| sa.teks = vec![sa.teks[0].clone(); 101]);
+    assert_eq!(many, Malformed::TooMany("SAT payloads").into());
+}
+
+#[test]
+fn rekey_policies_that_cannot_be_carried_out_are_refused() {
+    let refused = |change: fn(&mut crate::wire::SaKek)| {
+        understand(|sa| sa.kek.iter_mut().for_each(change)).unwrap_err()
+    };
+    let unsupported = |what, value| Error::from(Unacceptable::Unsupported(what, value));
+    assert_eq!(refused(|kek| kek.algorithm = 2), unsupported("KEK algorithm", 2));
+    assert_eq!(refused(|kek| kek.key_bits = 192), unsupported("KEK key length", 192));
+    assert_eq!(refused(|kek| kek.protocol = 6), unsupported("rekey protocol", 6));
+    assert_eq!(refused(|kek| kek.lifetime = 0), Malformed::Value("KEK_KEY_LIFETIME").into());
+    assert_eq!(refused(|kek| kek.signature_algorithm = 2), unsupported("signature algorithm", 2));
+    let prefix =
+        |kek: &mut crate::wire::SaKek| kek.source = IdField::prefix(&"10.0.0.0/8".parse().unwrap(), None);
+    assert_eq!(refused(prefix), unsupported("rekey address prefix", 8));
+}
+
+#[test]
+fn keys_must_fit_the_policy() {
+    let offer = understand(|_| {}).unwrap();
+    let refused = |change: fn(&mut Vec<KeyPacket>)| {
+        let mut kd = policy().download();
+        change(&mut kd.0);
+        offer.complete(&kd, Some(0)).unwrap_err()
+    };
+    let mismatch = |what| Error::from(Misbehaved::KeyMismatch(what));
+    assert_eq!(refused(|packets| packets.truncate(2)), mismatch("number of key packets"));
+    assert_eq!(refused(|packets| packets[2] = packets[1].clone()), mismatch("no key for a TEK"));
+    assert_eq!(refused(|packets| packets[0] = packets[1].clone()), mismatch("no key for the KEK"));
+    let long = |packets: &mut Vec<KeyPacket>| {
+        packets[1] = KeyPacket::Tek {
+            spi: 1000,
+            encryption: Secret::new(vec![1; 64]),
+            integrity: Secret::new(vec![2; 48]),
+        };
+    };
+    assert_eq!(refused(long), mismatch("length of a TEK"));
+    let short = |packets: &mut Vec<KeyPacket>| {
+        packets[0] =
+            KeyPacket::Kek { spi: [7; 16], key: Secret::new(vec![1; 32]), verification_key: vec![1] };
+    };
+    assert_eq!(refused(short), mismatch("length of the KEK"));
+    let bad = |packets: &mut Vec<KeyPacket>| {
+        packets[0] =
+            KeyPacket::Kek { spi: [7; 16], key: Secret::new(vec![1; 48]), verification_key: vec![1] };
+    };
+    assert_eq!(refused(bad), mismatch("verification key"));
+    let without_seq = offer.complete(&policy().download(), None).unwrap_err();
+    assert_eq!(without_seq, Misbehaved::MissingPayload(PayloadType::SEQ).into());
+}

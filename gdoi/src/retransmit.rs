@@ -1,0 +1,80 @@
+//! Sending again with back-off, by the side that waits for an answer.
+
+use crate::endpoint::{Instant, Transmit};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+const FIRST_DELAY: Duration = Duration::from_secs(1);
+const TRANSMISSIONS: u32 = 4;
+
+/// A message that waits for its answer: sent at 0, 1, 3 and 7 seconds, given up at 15.
+#[derive(Debug)]
+pub(crate) struct Retransmission {
+    transmit: Transmit,
+    sent: u32,
+    due: Instant,
+}
+
+/// What a timeout asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Due {
+    /// Nothing yet.
+    Later,
+    /// Send this again.
+    Again(Transmit),
+    /// Give up.
+    Exhausted,
+}
+
+impl Retransmission {
+    /// The first transmission, which the caller makes itself, is at `now`.
+    pub(crate) fn new(to: SocketAddr, payload: Vec<u8>, now: Instant) -> Self {
+        Retransmission { transmit: Transmit { to, payload }, sent: 1, due: now + FIRST_DELAY }
+    }
+
+    pub(crate) fn first(&self) -> Transmit {
+        self.transmit.clone()
+    }
+
+    pub(crate) const fn due(&self) -> Instant {
+        self.due
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Instant) -> Due {
+        if now < self.due {
+            return Due::Later;
+        }
+        if self.sent == TRANSMISSIONS {
+            return Due::Exhausted;
+        }
+        self.due = now + FIRST_DELAY * 2u32.pow(self.sent);
+        self.sent += 1;
+        Due::Again(self.transmit.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn four_transmissions_in_fifteen_seconds() {
+        let start = Instant::from_millis(0);
+        let mut retransmission = Retransmission::new(([192, 0, 2, 1], 848).into(), vec![1], start);
+        let mut sent = vec![0];
+        for second in 1..20 {
+            match retransmission.handle_timeout(start + Duration::from_secs(second)) {
+                Due::Later => {}
+                Due::Again(transmit) => {
+                    assert_eq!(transmit, retransmission.first());
+                    sent.push(second);
+                }
+                Due::Exhausted => {
+                    assert_eq!((sent, second), (vec![0, 1, 3, 7], 15));
+                    return;
+                }
+            }
+        }
+        panic!("never gave up");
+    }
+}

@@ -1,0 +1,171 @@
+//! Who is talking to the key server: bounded in number, memory and time.
+
+use crate::crypto::prf::digest;
+use crate::crypto::Hash;
+use crate::endpoint::Instant;
+use crate::error::{Error, Misbehaved, Unacceptable};
+use crate::phase1::{IsakmpSa, Responder};
+use crate::pull::AwaitProof;
+use crate::wire::Cookie;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+const HALF_OPEN_LIFE: Duration = Duration::from_secs(30);
+const LONGEST_LIFE: Duration = Duration::from_secs(86_400);
+const SWEEP: Duration = Duration::from_secs(5);
+const MAX_HALF_OPEN: usize = 1024;
+const MAX_HALF_OPEN_PER_PEER: usize = 8;
+const MAX_ESTABLISHED: usize = 16_384;
+const MAX_ESTABLISHED_PER_PEER: usize = 4;
+const MAX_PULLS: usize = 16;
+
+/// One phase 1 and what goes on under it.
+pub(super) struct Session {
+    pub(super) state: State,
+    /// The last message that was answered, and the answer.
+    answered: Option<([u8; 32], Vec<u8>)>,
+    /// The last message that was refused, and what was said to it.
+    refused: Option<([u8; 32], Vec<u8>)>,
+    ends: Instant,
+}
+
+pub(super) enum State {
+    /// Phase 1 is not finished.
+    HalfOpen(Responder),
+    /// It is.
+    Established(Established),
+}
+
+/// An ISAKMP SA and the PULL under way.
+pub(super) struct Established {
+    pub(super) sa: IsakmpSa,
+    /// The PULL that waits for its third message, and the number of its group.
+    pub(super) pull: Option<(AwaitProof, usize)>,
+    /// The message IDs seen: none begins twice.
+    begun: Vec<u32>,
+}
+
+impl Established {
+    /// A PULL begins under a fresh message ID.
+    ///
+    /// # Errors
+    /// A message ID that was used, or too many of them.
+    pub(super) fn begin(&mut self, message_id: u32) -> Result<(), Error> {
+        if self.begun.contains(&message_id) {
+            return Err(Misbehaved::UnknownExchange.into());
+        }
+        if self.begun.len() == MAX_PULLS {
+            return Err(Unacceptable::Busy.into());
+        }
+        self.begun.push(message_id);
+        Ok(())
+    }
+}
+
+impl Session {
+    pub(super) fn half_open(responder: Responder, now: Instant) -> Self {
+        Session {
+            state: State::HalfOpen(responder),
+            answered: None,
+            refused: None,
+            ends: now + HALF_OPEN_LIFE,
+        }
+    }
+
+    pub(super) fn establish(&mut self, sa: IsakmpSa, now: Instant) {
+        self.ends = now + sa.proposal.lifetime.min(LONGEST_LIFE);
+        self.refused = None;
+        self.state = State::Established(Established { sa, pull: None, begun: Vec::new() });
+    }
+
+    /// What was said to this very datagram before.
+    pub(super) fn repeated(&self, datagram: &[u8]) -> Option<Vec<u8>> {
+        let seen = fingerprint(datagram);
+        let known = [&self.answered, &self.refused].into_iter().flatten().find(|(before, _)| *before == seen);
+        known.map(|(_, reply)| reply.clone())
+    }
+
+    pub(super) fn remember(&mut self, datagram: &[u8], reply: Vec<u8>) {
+        self.answered = Some((fingerprint(datagram), reply));
+    }
+
+    /// A refusal does not displace the answer, which an honest peer may still ask for.
+    pub(super) fn remember_refusal(&mut self, datagram: &[u8], reply: Vec<u8>) {
+        self.refused = Some((fingerprint(datagram), reply));
+    }
+
+    const fn is_half_open(&self) -> bool {
+        matches!(self.state, State::HalfOpen(_))
+    }
+}
+
+fn fingerprint(datagram: &[u8]) -> [u8; 32] {
+    digest(Hash::Sha256, &[datagram]).try_into().unwrap_or_default()
+}
+
+/// All sessions, by the peer and its cookie.
+#[derive(Default)]
+pub(super) struct Sessions {
+    sessions: BTreeMap<(SocketAddr, Cookie), Session>,
+    next_sweep: Option<Instant>,
+}
+
+impl Sessions {
+    pub(super) fn take(&mut self, peer: SocketAddr, cookie: Cookie) -> Option<Session> {
+        self.sessions.remove(&(peer, cookie))
+    }
+
+    pub(super) fn insert(&mut self, peer: SocketAddr, cookie: Cookie, session: Session) {
+        self.sessions.insert((peer, cookie), session);
+    }
+
+    /// Makes room for one more half-open session. A peer's own oldest goes first, then anybody's oldest that
+    /// never came back: a flood from forged addresses must not keep honest members out for long.
+    ///
+    /// # Errors
+    /// [`Unacceptable::Busy`] with too many established ones.
+    pub(super) fn admit(&mut self, peer: SocketAddr) -> Result<(), Error> {
+        let of_peer = |ip: &IpAddr| *ip == peer.ip();
+        self.evict(Session::is_half_open, of_peer, MAX_HALF_OPEN_PER_PEER);
+        self.evict(|session| !session.is_half_open(), of_peer, MAX_ESTABLISHED_PER_PEER);
+        self.evict(Session::is_half_open, |_| true, MAX_HALF_OPEN);
+        match self.count().1 {
+            0..MAX_ESTABLISHED => Ok(()),
+            _ => Err(Unacceptable::Busy.into()),
+        }
+    }
+
+    fn evict(&mut self, kind: impl Fn(&Session) -> bool, whose: impl Fn(&IpAddr) -> bool, most: usize) {
+        let matching =
+            || self.sessions.iter().filter(|((peer, _), session)| whose(&peer.ip()) && kind(session));
+        if matching().count() < most {
+            return;
+        }
+        if let Some(oldest) = matching().min_by_key(|(_, session)| session.ends).map(|(key, _)| *key) {
+            self.sessions.remove(&oldest);
+        }
+    }
+
+    /// How many are half-open and how many established.
+    pub(super) fn count(&self) -> (usize, usize) {
+        let half_open = self.sessions.values().filter(|session| session.is_half_open()).count();
+        (half_open, self.sessions.len() - half_open)
+    }
+
+    /// Forgets what has ended.
+    pub(super) fn sweep(&mut self, now: Instant) {
+        if self.next_sweep.is_none_or(|due| due <= now) {
+            self.sessions.retain(|_, session| session.ends > now);
+            self.next_sweep = Some(now + SWEEP);
+        }
+    }
+
+    /// When to sweep again.
+    pub(super) fn next_sweep(&self) -> Option<Instant> {
+        match self.sessions.is_empty() {
+            true => None,
+            false => Some(self.next_sweep.unwrap_or_default()),
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! What `show` commands print: plain values, taken at one point in time.
+
+use crate::crypto::sign::SignatureAlgorithm;
+use crate::endpoint::Instant;
+use crate::event::GroupName;
+use crate::policy::{Acl, Identity, Spi, Transform};
+use crate::pull::Kek;
+use crate::server::Authorization;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+/// A member and its group.
+#[derive(Clone, Debug)]
+pub struct MemberStatus {
+    /// The group.
+    pub group: GroupName,
+    /// How far the member is.
+    pub registration: RegistrationState,
+    /// The key server in use, or the one being asked.
+    pub server: SocketAddr,
+    /// All key servers in order.
+    pub servers: Vec<SocketAddr>,
+    /// Registrations that succeeded.
+    pub registrations: u64,
+    /// Registrations that failed.
+    pub failures: u64,
+    /// Why the last one failed.
+    pub last_failure: Option<String>,
+    /// When the member asks again, if it is registered.
+    pub reregisters_at: Option<Instant>,
+    /// The rekey SA.
+    pub kek: Option<KekStatus>,
+    /// The traffic keys that live.
+    pub teks: Vec<TekStatus>,
+    /// The downloaded ACL.
+    pub acl: Acl,
+    /// ATD as downloaded.
+    pub activation_delay: Option<Duration>,
+    /// DTD as downloaded.
+    pub deactivation_delay: Option<Duration>,
+    /// Datagrams that changed nothing.
+    pub rejected: u64,
+}
+
+/// How far a member is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RegistrationState {
+    /// Never registered, asking now.
+    Registering,
+    /// Never registered, asks again at this time.
+    Waiting {
+        /// When.
+        until: Instant,
+    },
+    /// Registered.
+    Registered,
+    /// Registered and asking again.
+    Reregistering,
+    /// Was registered, all keys have expired: protected traffic is blocked.
+    Expired,
+}
+
+impl fmt::Display for RegistrationState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            RegistrationState::Registering => "registering",
+            RegistrationState::Waiting { .. } => "waiting",
+            RegistrationState::Registered => "registered",
+            RegistrationState::Reregistering => "re-registering",
+            RegistrationState::Expired => "expired",
+        })
+    }
+}
+
+/// A traffic key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TekStatus {
+    /// Its SPI.
+    pub spi: Spi,
+    /// How it is used.
+    pub transform: Transform,
+    /// The end of its life.
+    pub expires: Instant,
+    /// What it does now.
+    pub role: TekRole,
+}
+
+/// What a traffic key does now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TekRole {
+    /// Members send and receive with it.
+    Sending,
+    /// Members receive with it.
+    Receiving,
+}
+
+impl fmt::Display for TekRole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            TekRole::Sending => "sending",
+            TekRole::Receiving => "receiving",
+        })
+    }
+}
+
+/// A rekey SA.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KekStatus {
+    /// The cookie pair, 16 octets.
+    pub spi: [u8; 16],
+    /// Encryption and signature in words.
+    pub algorithm: String,
+    /// The end of its life.
+    pub expires: Instant,
+    /// The number of the last rekey message.
+    pub sequence: u32,
+}
+
+impl KekStatus {
+    pub(crate) fn of(kek: &Kek, expires: Instant) -> Self {
+        let cipher = format!("aes-{}-cbc", kek.key.len().saturating_sub(16) * 8);
+        let signature = match kek.signature {
+            SignatureAlgorithm::Rsa(hash) => format!("rsa-{}/{hash}", kek.verification.bits()),
+            SignatureAlgorithm::EcdsaP256 => "ecdsa-p256".into(),
+            SignatureAlgorithm::EcdsaP384 => "ecdsa-p384".into(),
+        };
+        KekStatus {
+            spi: kek.spi,
+            algorithm: format!("{cipher}, {signature}"),
+            expires,
+            sequence: kek.sequence,
+        }
+    }
+}
+
+/// A key server and its groups.
+#[derive(Clone, Debug)]
+pub struct KeyServerStatus {
+    /// Who it says it is.
+    pub identity: Identity,
+    /// Phase 1 exchanges that are not finished.
+    pub half_open: usize,
+    /// ISAKMP SAs.
+    pub established: usize,
+    /// Datagrams that changed nothing.
+    pub rejected: u64,
+    /// Its groups.
+    pub groups: Vec<GroupStatus>,
+}
+
+/// A group on its key server.
+#[derive(Clone, Debug)]
+pub struct GroupStatus {
+    /// The group.
+    pub group: GroupName,
+    /// How its traffic is protected.
+    pub transform: Transform,
+    /// The life of a new TEK.
+    pub tek_lifetime: Duration,
+    /// Which traffic is protected.
+    pub acl: Acl,
+    /// Who may register.
+    pub authorization: Authorization,
+    /// The traffic keys that live, the one that ends first before the others.
+    pub teks: Vec<TekStatus>,
+    /// The rekey SA.
+    pub kek: Option<KekStatus>,
+    /// Who has registered.
+    pub members: Vec<MemberRecord>,
+    /// Requests refused.
+    pub refused: u64,
+}
+
+/// A member that has registered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberRecord {
+    /// Its address.
+    pub address: IpAddr,
+    /// The identity that it proved.
+    pub identity: Identity,
+    /// When it came first.
+    pub first_registered: Instant,
+    /// When it came last.
+    pub last_registered: Instant,
+    /// How often it came.
+    pub registrations: u64,
+    /// Whether it runs this implementation.
+    pub ours: bool,
+}
