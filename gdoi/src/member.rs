@@ -172,7 +172,7 @@ impl Member {
             Progress::Ignored(reason) => self.reject(from, reason, now),
             Progress::Registered(policy, goodbye) => {
                 self.output.extend(goodbye.map(Output::Transmit));
-                self.registered(policy, now);
+                self.registered(*policy, now);
             }
             Progress::Failed(reason, goodbye) => {
                 self.output.extend(goodbye.map(Output::Transmit));

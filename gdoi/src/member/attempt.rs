@@ -37,7 +37,7 @@ pub(super) enum Progress {
     /// The datagram is not from our server or not for this registration.
     Ignored(Error),
     /// Done; the message takes leave of the server.
-    Registered(GroupPolicy, Option<Transmit>),
+    Registered(Box<GroupPolicy>, Option<Transmit>),
     /// It came to nothing.
     Failed(Error, Option<Transmit>),
 }
@@ -134,7 +134,9 @@ impl Attempt {
             },
             Stage::Pull(sa, pull) => match pull.step(sa, header, body) {
                 Ok(PullStep::Next(next, message)) => self.go_on_pulling(next, message, now),
-                Ok(PullStep::Downloaded(policy)) => Progress::Registered(policy, self.goodbye(sa, random)),
+                Ok(PullStep::Downloaded(policy)) => {
+                    Progress::Registered(Box::new(policy), self.goodbye(sa, random))
+                }
                 Err(error) if anybody_could_cause(&error) => Progress::Ignored(error),
                 Err(error) => Progress::Failed(error, self.goodbye(sa, random)),
             },

@@ -34,7 +34,7 @@ pub(super) enum State {
     /// Phase 1 is not finished.
     HalfOpen(Responder),
     /// It is.
-    Established(Established),
+    Established(Box<Established>),
 }
 
 /// An ISAKMP SA and the PULL under way.
@@ -76,7 +76,7 @@ impl Session {
     pub(super) fn establish(&mut self, sa: IsakmpSa, now: Instant) {
         self.ends = now + sa.proposal.lifetime.min(LONGEST_LIFE);
         self.refused = None;
-        self.state = State::Established(Established { sa, pull: None, begun: Vec::new() });
+        self.state = State::Established(Box::new(Established { sa, pull: None, begun: Vec::new() }));
     }
 
     /// What was said to this very datagram before.
