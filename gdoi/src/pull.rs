@@ -10,10 +10,11 @@
 
 mod initiator;
 mod offer;
+mod policy;
 mod responder;
 
 pub use initiator::{PullInitiator, PullStep};
-pub use offer::{GroupPolicy, Kek, Tek};
+pub use policy::{GroupPolicy, Kek, Tek};
 pub use responder::{AwaitProof, Request};
 
 use crate::error::{Error, Misbehaved};

@@ -178,7 +178,7 @@ impl KeyServer {
         match &mut session.state {
             State::HalfOpen(responder) => match responder.step(header, body, self.random.as_mut())? {
                 ResponderStep::Next(next, message) => {
-                    *responder = next;
+                    **responder = next;
                     Ok(Answer::Send(message))
                 }
                 ResponderStep::Established(sa, message) => {

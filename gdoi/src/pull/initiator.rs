@@ -1,7 +1,8 @@
 //! The member's side.
 
 use super::check_header;
-use super::offer::{GroupPolicy, Offer};
+use super::offer::Offer;
+use super::policy::GroupPolicy;
 use crate::crypto::cbc::Block;
 use crate::crypto::Random;
 use crate::error::{Error, Malformed};

@@ -1,153 +1,15 @@
-//! A group's policy and keys, and how they are written into SA and KD payloads and read from them.
+//! A policy as a member reads it from SA and KD payloads: only what this implementation can carry out.
 
+use super::policy::{
+    authentication_number, GroupPolicy, Kek, Tek, ESP_AES_CBC, KEK_ALG_AES, KEK_IV_LEN,
+    SOURCE_AND_DESTINATION, SYMMETRIC, TUNNEL, UDP,
+};
 use crate::crypto::sign::{PublicKey, SignatureAlgorithm};
-use crate::crypto::Secret;
 use crate::error::{Error, Malformed, Misbehaved, Unacceptable};
 use crate::policy::{Ace, Acl, Action, Cipher, Integrity, Selector, Spi, TekKeys, Transform};
 use crate::wire::{Gap, GroupSa, IdField, Kd, KeyPacket, PayloadType, SaKek, SaTek};
 use std::net::SocketAddrV4;
 use std::time::Duration;
-
-const UDP: u8 = 17;
-const KEK_ALG_AES: u16 = 3;
-const KEK_IV_LEN: usize = 16;
-const ESP_AES_CBC: u8 = 12;
-const TUNNEL: u16 = 1;
-const SOURCE_AND_DESTINATION: u16 = 4;
-const SYMMETRIC: u16 = 3;
-
-/// All that a PULL downloads.
-#[derive(Clone, Debug)]
-pub struct GroupPolicy {
-    /// Which traffic the group protects; permit entries only.
-    pub acl: Acl,
-    /// The traffic keys, the one that ends first before the others.
-    pub teks: Vec<Tek>,
-    /// The rekey SA, where the group has one.
-    pub kek: Option<Kek>,
-    /// ATD, whole seconds.
-    pub activation_delay: Option<Duration>,
-    /// DTD, whole seconds.
-    pub deactivation_delay: Option<Duration>,
-}
-
-/// A traffic encryption key.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Tek {
-    /// Its SPI.
-    pub spi: Spi,
-    /// How it is used.
-    pub transform: Transform,
-    /// The keys, of the lengths that the transform has.
-    pub keys: TekKeys,
-    /// What is left of its life, whole seconds.
-    pub lifetime: Duration,
-}
-
-/// A key encryption key: the rekey SA.
-#[derive(Clone, Debug)]
-pub struct Kek {
-    /// The cookie pair of the rekey messages, 16 octets.
-    pub spi: [u8; 16],
-    /// The IV (16 octets) and the AES key (16 or 32 octets).
-    pub key: Secret,
-    /// What is left of its life, whole seconds.
-    pub lifetime: Duration,
-    /// How rekey messages are signed.
-    pub signature: SignatureAlgorithm,
-    /// The key that verifies them.
-    pub verification: PublicKey,
-    /// Where they come from.
-    pub source: SocketAddrV4,
-    /// Where they go to.
-    pub destination: SocketAddrV4,
-    /// The number of the last one sent.
-    pub sequence: u32,
-}
-
-impl GroupPolicy {
-    /// The SA payload. TEKs repeat for every entry of the ACL.
-    pub(crate) fn announce(&self) -> GroupSa {
-        let seconds = |delay: Duration| u16::try_from(delay.as_secs()).unwrap_or(u16::MAX);
-        let gap = Gap {
-            activation_delay: self.activation_delay.map(seconds),
-            deactivation_delay: self.deactivation_delay.map(seconds),
-            sender_ids: None,
-        };
-        let selectors = || self.acl.entries().iter().map(|ace| &ace.selector);
-        GroupSa {
-            kek: self.kek.as_ref().map(Kek::announce),
-            gap: (gap != Gap::default()).then_some(gap),
-            teks: self
-                .teks
-                .iter()
-                .flat_map(|tek| selectors().map(|selector| tek.announce(selector)))
-                .collect(),
-        }
-    }
-
-    /// The KD payload.
-    pub(crate) fn download(&self) -> Kd {
-        let kek = self.kek.iter().map(|kek| KeyPacket::Kek {
-            spi: kek.spi,
-            key: kek.key.clone(),
-            verification_key: kek.verification.spki().to_vec(),
-        });
-        let teks = self.teks.iter().map(|tek| KeyPacket::Tek {
-            spi: tek.spi.0,
-            encryption: tek.keys.encryption.clone(),
-            integrity: tek.keys.integrity.clone(),
-        });
-        Kd(kek.chain(teks).collect())
-    }
-}
-
-impl Tek {
-    fn announce(&self, selector: &Selector) -> SaTek {
-        SaTek {
-            protocol: selector.protocol.unwrap_or(0),
-            source: IdField::prefix(&selector.source, selector.source_port),
-            destination: IdField::prefix(&selector.destination, selector.destination_port),
-            transform: ESP_AES_CBC,
-            spi: self.spi.0,
-            lifetime: whole_seconds(self.lifetime),
-            mode: TUNNEL,
-            authentication: authentication_number(self.transform.integrity),
-            key_bits: self.transform.cipher.key_len() as u16 * 8,
-            preservation: SOURCE_AND_DESTINATION,
-            direction: SYMMETRIC,
-        }
-    }
-}
-
-impl Kek {
-    fn announce(&self) -> SaKek {
-        SaKek {
-            protocol: UDP,
-            source: IdField::address(*self.source.ip(), self.source.port()),
-            destination: IdField::address(*self.destination.ip(), self.destination.port()),
-            spi: self.spi,
-            algorithm: KEK_ALG_AES,
-            key_bits: (self.key.len().saturating_sub(KEK_IV_LEN) * 8) as u16,
-            lifetime: whole_seconds(self.lifetime),
-            signature_hash: self.signature.hash_number(),
-            signature_algorithm: self.signature.number(),
-            signature_bits: self.verification.bits() as u16,
-        }
-    }
-}
-
-fn whole_seconds(lifetime: Duration) -> u32 {
-    u32::try_from(lifetime.as_secs()).unwrap_or(u32::MAX)
-}
-
-const fn authentication_number(integrity: Integrity) -> u16 {
-    match integrity {
-        Integrity::HmacSha256 => 5,
-        Integrity::HmacSha384 => 6,
-        Integrity::HmacSha512 => 7,
-    }
-}
 
 /// The policy of an SA payload that this implementation can carry out; keys are still to come.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! The key server's side.
 
 use super::check_header;
-use super::offer::GroupPolicy;
+use super::policy::GroupPolicy;
 use crate::crypto::cbc::Block;
 use crate::crypto::Random;
 use crate::error::{Error, Unacceptable};

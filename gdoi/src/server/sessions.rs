@@ -32,7 +32,7 @@ pub(super) struct Session {
 
 pub(super) enum State {
     /// Phase 1 is not finished.
-    HalfOpen(Responder),
+    HalfOpen(Box<Responder>),
     /// It is.
     Established(Box<Established>),
 }
@@ -66,7 +66,7 @@ impl Established {
 impl Session {
     pub(super) fn half_open(responder: Responder, now: Instant) -> Self {
         Session {
-            state: State::HalfOpen(responder),
+            state: State::HalfOpen(Box::new(responder)),
             answered: None,
             refused: None,
             ends: now + HALF_OPEN_LIFE,
