@@ -67,6 +67,19 @@ pub enum Misbehaved {
     KeyMismatch(&'static str),
     /// A cookie is zero, or an initiator's cookie is reused.
     Cookie,
+    /// A rekey message with a sequence number that was used before.
+    Sequence {
+        /// The number in the message.
+        got: u32,
+        /// The last number taken.
+        last: u32,
+    },
+    /// The message was made longer ago than a rekey may take; seconds.
+    TooOld(u64),
+    /// The message claims to come from the future; seconds.
+    TooNew(u64),
+    /// An acknowledgement for no rekey under way.
+    UnknownAcknowledgement,
 }
 
 /// What policy here does not allow.
@@ -107,6 +120,8 @@ pub enum Unauthenticated {
     Hash,
     /// An encrypted message does not decrypt to whole payloads.
     Decryption,
+    /// The signature is not the key server's.
+    Signature,
 }
 
 impl From<Malformed> for Error {
@@ -182,6 +197,12 @@ impl fmt::Display for Misbehaved {
             Misbehaved::NonceLength => f.write_str("nonce is not 8 to 128 octets long"),
             Misbehaved::NotOffered(what) => write!(f, "{what} in the answer was not offered"),
             Misbehaved::KeyMismatch(what) => write!(f, "keys do not fit the announced policy: {what}"),
+            Misbehaved::Sequence { got, last } => write!(f, "sequence number {got} is not above {last}"),
+            Misbehaved::TooOld(seconds) => write!(f, "message is {seconds} s old by the group's pseudotime"),
+            Misbehaved::TooNew(seconds) => {
+                write!(f, "message is {seconds} s ahead of the group's pseudotime")
+            }
+            Misbehaved::UnknownAcknowledgement => f.write_str("acknowledgement of no rekey under way"),
             Misbehaved::Cookie => f.write_str("cookie is zero or reused"),
         }
     }
@@ -216,6 +237,7 @@ impl fmt::Display for Unauthenticated {
             }
             Unauthenticated::Hash => "hash does not match",
             Unauthenticated::Decryption => "message does not decrypt",
+            Unauthenticated::Signature => "signature is not the key server's",
         })
     }
 }

@@ -145,7 +145,14 @@ mod tests {
 
     fn policy(teks: Vec<Tek>) -> GroupPolicy {
         let acl = Acl::new(vec!["permit ip 10.0.0.0/8 10.0.0.0/8".parse().unwrap()]).unwrap();
-        GroupPolicy { acl, teks, kek: None, activation_delay: None, deactivation_delay: None }
+        GroupPolicy {
+            acl,
+            teks,
+            kek: None,
+            activation_delay: None,
+            deactivation_delay: None,
+            pseudotime: None,
+        }
     }
 
     fn shape(keyring: &Keyring, second: u64) -> (Vec<u32>, Option<u32>) {

@@ -46,6 +46,7 @@ pub mod phase1;
 pub mod policy;
 mod protect;
 pub mod pull;
+mod push;
 mod rejections;
 mod retransmit;
 mod server;

@@ -179,6 +179,15 @@ impl SigningKey {
         &self.public
     }
 
+    /// The length of its signatures in octets.
+    pub fn signature_len(&self) -> usize {
+        let octets = self.public.bits().div_ceil(8) as usize;
+        match self.algorithm {
+            SignatureAlgorithm::Rsa(_) => octets,
+            SignatureAlgorithm::EcdsaP256 | SignatureAlgorithm::EcdsaP384 => 2 * octets,
+        }
+    }
+
     /// The signature of `message`, as the SIG payload carries it.
     ///
     /// # Errors

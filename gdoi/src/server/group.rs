@@ -188,6 +188,7 @@ impl Group {
             kek: self.kek_for(member, now),
             activation_delay: Some(self.config.activation_delay),
             deactivation_delay: Some(self.config.deactivation_delay),
+            pseudotime: None,
         }
     }
 
@@ -203,6 +204,7 @@ impl Group {
             destination: SocketAddrV4::new(member, self.source.port()),
             // No GROUPKEY-PUSH was ever sent under this KEK (RFC 6407 section 3.2).
             sequence: 0,
+            ack: None,
         })
     }
 

@@ -40,6 +40,8 @@ registry! {
         ID = 5 "ID",
         /// Hash.
         HASH = 8 "HASH",
+        /// Signature.
+        SIG = 9 "SIG",
         /// Nonce.
         NONCE = 10 "nonce",
         /// Notification.
@@ -72,6 +74,10 @@ registry! {
         INFORMATIONAL = 5 "informational",
         /// GROUPKEY-PULL.
         GROUPKEY_PULL = 32 "GROUPKEY-PULL",
+        /// GROUPKEY-PUSH.
+        GROUPKEY_PUSH = 33 "GROUPKEY-PUSH",
+        /// The acknowledgement of a GROUPKEY-PUSH (RFC 8263).
+        GROUPKEY_PUSH_ACK = 35 "GROUPKEY-PUSH-ACK",
     }
 }
 
