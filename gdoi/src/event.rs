@@ -1,6 +1,6 @@
 //! What members and key servers report, with the names that operators match on.
 
-use crate::error::Error;
+use crate::error::{Error, Misbehaved};
 use crate::policy::{GroupId, Identity, Spi};
 use std::fmt;
 use std::net::SocketAddr;
@@ -68,10 +68,41 @@ pub enum MemberEvent {
         /// And when.
         retry_in: Duration,
     },
-    /// The keys come to their end, the group is asked for new ones.
+    /// The group is asked for new keys.
     Reregistering {
         /// The group.
         group: GroupName,
+        /// Why.
+        cause: Cause,
+    },
+    /// A rekey message brought new keys or took old ones.
+    Rekeyed {
+        /// The group.
+        group: GroupName,
+        /// Who sent it.
+        from: SocketAddr,
+        /// Its number.
+        sequence: u32,
+        /// The SPIs of the TEKs in it.
+        teks: Vec<Spi>,
+    },
+    /// The key server ended the rekey SA: the member must register again.
+    Dismissed {
+        /// The group.
+        group: GroupName,
+        /// Who sent it.
+        from: SocketAddr,
+        /// When it will register again.
+        registers_in: Duration,
+    },
+    /// A rekey message changed nothing.
+    RekeyRefused {
+        /// The group.
+        group: GroupName,
+        /// Its sender.
+        from: SocketAddr,
+        /// Why.
+        reason: Error,
     },
     /// The last key ended without a successor: protected traffic is blocked.
     KeysExpired {
@@ -91,6 +122,27 @@ pub enum MemberEvent {
     ViewChanged,
 }
 
+/// Why a member registers again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// Its keys come to their end and no rekey came.
+    KeysEnd,
+    /// The key server told it to.
+    Dismissed,
+    /// An operator told it to.
+    Command,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Cause::KeysEnd => "its keys come to their end and no rekey was received",
+            Cause::Dismissed => "the key server ended its rekey SA",
+            Cause::Command => "an operator asked for it",
+        })
+    }
+}
+
 impl MemberEvent {
     /// The stable name; empty for [`MemberEvent::ViewChanged`], which is no matter for a log.
     pub const fn name(&self) -> &'static str {
@@ -99,6 +151,9 @@ impl MemberEvent {
             MemberEvent::Registered { .. } => "GM_REGS_COMPL",
             MemberEvent::RegistrationFailed { .. } => "GM_REGS_FAILED",
             MemberEvent::Reregistering { .. } => "GM_RE_REGISTER",
+            MemberEvent::Rekeyed { .. } => "GM_RECV_REKEY",
+            MemberEvent::Dismissed { .. } => "GM_RECV_DELETE",
+            MemberEvent::RekeyRefused { reason, .. } => rekey_failure(reason),
             MemberEvent::KeysExpired { .. } => "GM_KEYS_EXPIRED",
             MemberEvent::Rejected { .. } => "GM_PACKET_DROPPED",
             MemberEvent::ViewChanged => "",
@@ -109,8 +164,13 @@ impl MemberEvent {
     pub const fn severity(&self) -> Severity {
         match self {
             MemberEvent::KeysExpired { .. } => Severity::Error,
-            MemberEvent::RegistrationFailed { .. } | MemberEvent::Rejected { .. } => Severity::Warning,
-            MemberEvent::Reregistering { .. } | MemberEvent::Registered { .. } => Severity::Notice,
+            MemberEvent::RegistrationFailed { .. }
+            | MemberEvent::Rejected { .. }
+            | MemberEvent::RekeyRefused { .. }
+            | MemberEvent::Dismissed { .. } => Severity::Warning,
+            MemberEvent::Reregistering { .. }
+            | MemberEvent::Registered { .. }
+            | MemberEvent::Rekeyed { .. } => Severity::Notice,
             MemberEvent::RegistrationStarted { .. } | MemberEvent::ViewChanged => Severity::Info,
         }
     }
@@ -131,8 +191,20 @@ impl fmt::Display for MemberEvent {
                 "Registration to key server {server} failed for group {group}: {reason}; next try with {next_server} in {} s",
                 retry_in.as_secs()
             ),
-            MemberEvent::Reregistering { group } => {
-                write!(f, "The keys of group {group} come to their end, re-register to a key server")
+            MemberEvent::Reregistering { group, cause } => {
+                write!(f, "Re-register group {group} to a key server: {cause}")
+            }
+            MemberEvent::Rekeyed { group, from, sequence, teks } => {
+                write!(f, "Received rekey for group {group} from {from} with sequence number {sequence}, TEK")?;
+                teks.iter().try_for_each(|spi| write!(f, " {spi}"))
+            }
+            MemberEvent::Dismissed { group, from, registers_in } => write!(
+                f,
+                "Key server {from} ended the rekey SA of group {group}: register again in {} s",
+                registers_in.as_secs()
+            ),
+            MemberEvent::RekeyRefused { group, from, reason } => {
+                write!(f, "Rekey message from {from} for group {group} ignored: {reason}")
             }
             MemberEvent::KeysExpired { group } => write!(
                 f,
@@ -143,6 +215,16 @@ impl fmt::Display for MemberEvent {
             }
             MemberEvent::ViewChanged => f.write_str("what the data plane must hold has changed"),
         }
+    }
+}
+
+/// The field's name for a rekey message that was refused.
+const fn rekey_failure(reason: &Error) -> &'static str {
+    match reason {
+        Error::Misbehaved(Misbehaved::Sequence { .. }) => "GDOI_REKEY_SEQ_FAILURE",
+        Error::Misbehaved(Misbehaved::TooOld(_)) => "PSEUDO_TIME_TOO_OLD",
+        Error::Misbehaved(Misbehaved::TooNew(_)) => "PSEUDO_TIME_LARGE",
+        _ => "GDOI_REKEY_FAILURE",
     }
 }
 

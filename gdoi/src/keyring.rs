@@ -4,6 +4,8 @@ use crate::endpoint::Instant;
 use crate::lifetime::switch_margin;
 use crate::policy::{Acl, Spi, TekKeys, Transform};
 use crate::pull::{GroupPolicy, Kek, Tek};
+use crate::push::Push;
+use crate::wire::Deletion;
 use std::time::Duration;
 
 /// More TEKs are never held at once: the one that ends first goes.
@@ -50,44 +52,108 @@ pub(crate) struct Keyring {
     teks: Vec<HeldTek>,
     kek: Option<(Kek, Instant)>,
     delays: (Option<Duration>, Option<Duration>),
+    /// The group's time in milliseconds, and when it was that.
+    pseudotime: Option<(u64, Instant)>,
+}
+
+/// Which way a new TEK came: members pull at different times, a push reaches all at once.
+#[derive(Clone, Copy)]
+enum Way {
+    Pull,
+    Push,
 }
 
 impl Keyring {
     /// Takes in what a PULL downloaded. TEKs that are held already stay as they are; those that the server
     /// no longer lists live to their end, because other members may still send with them.
-    pub(crate) fn install(&mut self, policy: GroupPolicy, now: Instant) {
-        self.teks.retain(|tek| tek.sa.expires > now);
+    pub(crate) fn pull(&mut self, policy: GroupPolicy, now: Instant) {
         self.registered = true;
-        self.acl = policy.acl;
-        self.delays = (policy.activation_delay, policy.deactivation_delay);
-        self.kek = policy.kek.map(|kek| {
-            let expires = now + kek.lifetime;
-            (kek, expires)
-        });
-        policy.teks.into_iter().for_each(|tek| self.add(tek, now));
+        self.kek = None;
+        self.take(policy, Way::Pull, now);
     }
 
-    fn add(&mut self, tek: Tek, now: Instant) {
-        if self.teks.iter().any(|held| held.sa.spi == tek.spi && held.sa.keys == tek.keys) {
+    /// Takes in what a PUSH said. The delays of its GAP are about its own TEKs: what they replace goes after
+    /// the DTD.
+    pub(crate) fn push(&mut self, push: Push, now: Instant) {
+        push.deletions.iter().for_each(|deletion| self.delete(deletion));
+        if let Some((kek, _)) = &mut self.kek {
+            kek.sequence = push.sequence;
+        }
+        if let Some(policy) = push.policy {
+            if let Some(delay) = policy.deactivation_delay {
+                self.retire(&policy.teks, now + delay);
+            }
+            self.take(policy, Way::Push, now);
+        }
+    }
+
+    fn delete(&mut self, deletion: &Deletion) {
+        match deletion {
+            Deletion::Tek(spi) => self.teks.retain(|tek| tek.sa.spi != Spi(*spi)),
+            Deletion::AllTeks => self.teks.clear(),
+            Deletion::Kek => self.kek = None,
+        }
+    }
+
+    /// All TEKs but these end by `end`.
+    fn retire(&mut self, but: &[Tek], end: Instant) {
+        let replaced = self.teks.iter_mut().filter(|held| but.iter().all(|tek| tek.spi != held.sa.spi));
+        replaced.for_each(|held| held.sa.expires = held.sa.expires.min(end));
+    }
+
+    fn take(&mut self, policy: GroupPolicy, way: Way, now: Instant) {
+        self.teks.retain(|tek| tek.sa.expires > now);
+        if !policy.teks.is_empty() {
+            self.acl = policy.acl;
+        }
+        if let Way::Pull = way {
+            self.delays = (policy.activation_delay, policy.deactivation_delay);
+        }
+        if let Some(kek) = policy.kek {
+            self.replace_kek(kek, now);
+        }
+        self.pseudotime = policy.pseudotime.map(|time| (time, now)).or(self.pseudotime);
+        let delay = policy.activation_delay.unwrap_or_default();
+        policy.teks.into_iter().for_each(|tek| self.add(tek, way, delay, now));
+    }
+
+    /// A KEK that comes by PUSH cannot name each member's address: that of the PULL holds on.
+    fn replace_kek(&mut self, mut kek: Kek, now: Instant) {
+        if let (Some((held, _)), true) = (&self.kek, kek.destination.ip().is_unspecified()) {
+            kek.destination = held.destination;
+        }
+        let expires = now + kek.lifetime;
+        self.kek = Some((kek, expires));
+    }
+
+    fn add(&mut self, tek: Tek, way: Way, delay: Duration, now: Instant) {
+        let end = now + tek.lifetime;
+        if let Some(held) =
+            self.teks.iter_mut().find(|held| held.sa.spi == tek.spi && held.sa.keys == tek.keys)
+        {
+            held.sa.expires = held.sa.expires.min(end);
             return;
         }
         // A server that gives an SPI new keys has lost the old ones.
         self.teks.retain(|held| held.sa.spi != tek.spi);
-        let activates = self.activation(now);
-        let sa = Sa { spi: tek.spi, transform: tek.transform, keys: tek.keys, expires: now + tek.lifetime };
+        let activates = self.activation(way, delay, now);
+        let sa = Sa { spi: tek.spi, transform: tek.transform, keys: tek.keys, expires: end };
         self.teks.push(HeldTek { sa, activates, life: tek.lifetime });
         if self.teks.len() > MAX_TEKS {
             self.teks.remove(0);
         }
     }
 
-    /// When a new TEK begins to send: at once if it is the only one, else shortly before the end of the one
-    /// before it, and never before the ATD has passed.
-    fn activation(&self, now: Instant) -> Instant {
+    /// When a new TEK begins to send: at once if it is the only one. Else after the ATD; if it came by PULL not
+    /// before shortly before the end of the one before it, and never after that end.
+    fn activation(&self, way: Way, delay: Duration, now: Instant) -> Instant {
         let Some(previous) = self.teks.last() else { return now };
         let left = previous.sa.expires.saturating_since(now);
         let margin = switch_margin(previous.life);
-        let wait = left.saturating_sub(margin).max(self.delays.0.unwrap_or_default());
+        let wait = match way {
+            Way::Pull => delay.max(left.saturating_sub(margin)),
+            Way::Push => delay,
+        };
         now + wait.min(left.saturating_sub(margin / 2))
     }
 
@@ -119,6 +185,12 @@ impl Keyring {
     /// The KEK and its end, while it lives.
     pub(crate) fn kek(&self, now: Instant) -> Option<(&Kek, Instant)> {
         self.kek.as_ref().filter(|(_, expires)| *expires > now).map(|(kek, expires)| (kek, *expires))
+    }
+
+    /// The group's time at `now`, milliseconds, if the server tells it.
+    pub(crate) fn pseudotime(&self, now: Instant) -> Option<u64> {
+        let (time, then) = self.pseudotime?;
+        Some(time.saturating_add(now.saturating_since(then).as_millis() as u64))
     }
 
     /// ATD and DTD as downloaded.
@@ -169,7 +241,7 @@ mod tests {
     #[test]
     fn a_single_tek_sends_at_once_and_to_its_end() {
         let mut keyring = Keyring::default();
-        keyring.install(policy(vec![tek(1000, 60)]), at(0));
+        keyring.pull(policy(vec![tek(1000, 60)]), at(0));
         assert_eq!(shape(&keyring, 0), (vec![1000], Some(1000)));
         assert_eq!(keyring.next_change(at(0)), Some(at(60)));
         assert_eq!(shape(&keyring, 59), (vec![1000], Some(1000)));
@@ -180,8 +252,8 @@ mod tests {
     #[test]
     fn roll_over_receives_both_and_sends_the_old_until_shortly_before_its_end() {
         let mut keyring = Keyring::default();
-        keyring.install(policy(vec![tek(1000, 3600)]), at(0));
-        keyring.install(policy(vec![tek(1000, 200), tek(2000, 3500)]), at(3400));
+        keyring.pull(policy(vec![tek(1000, 3600)]), at(0));
+        keyring.pull(policy(vec![tek(1000, 200), tek(2000, 3500)]), at(3400));
         assert_eq!(shape(&keyring, 3400), (vec![1000, 2000], Some(1000)));
         assert_eq!(keyring.next_change(at(3400)), Some(at(3570)));
         assert_eq!(shape(&keyring, 3570), (vec![1000, 2000], Some(2000)));
@@ -195,11 +267,11 @@ mod tests {
             activation_delay: Some(Duration::from_secs(seconds)),
             ..policy(teks)
         };
-        keyring.install(with_delay(vec![tek(1000, 60)], 5), at(0));
-        keyring.install(with_delay(vec![tek(2000, 60)], 20), at(30));
+        keyring.pull(with_delay(vec![tek(1000, 60)], 5), at(0));
+        keyring.pull(with_delay(vec![tek(2000, 60)], 20), at(30));
         assert_eq!(shape(&keyring, 54).1, Some(1000));
         assert_eq!(shape(&keyring, 55).1, Some(2000), "switch margin of 5 s");
-        keyring.install(with_delay(vec![tek(3000, 60)], 1000), at(80));
+        keyring.pull(with_delay(vec![tek(3000, 60)], 1000), at(80));
         assert_eq!(shape(&keyring, 87).1, Some(2000));
         assert_eq!(shape(&keyring, 88).1, Some(3000));
     }
@@ -207,20 +279,76 @@ mod tests {
     #[test]
     fn a_new_member_in_the_middle_of_a_roll_over_does_as_the_others() {
         let mut keyring = Keyring::default();
-        keyring.install(policy(vec![tek(1000, 120), tek(2000, 3600)]), at(0));
+        keyring.pull(policy(vec![tek(1000, 120), tek(2000, 3600)]), at(0));
         assert_eq!(shape(&keyring, 0), (vec![1000, 2000], Some(1000)));
         assert_eq!(shape(&keyring, 110).1, Some(2000));
+    }
+
+    fn push(teks: Vec<Tek>, delays: (u64, u64)) -> Push {
+        let (activation, deactivation) = (Duration::from_secs(delays.0), Duration::from_secs(delays.1));
+        let delays = (Some(activation), Some(deactivation).filter(|delay| !delay.is_zero()));
+        let policy = GroupPolicy { activation_delay: delays.0, deactivation_delay: delays.1, ..policy(teks) };
+        Push { sequence: 1, deletions: Vec::new(), policy: Some(policy) }
+    }
+
+    #[test]
+    fn a_push_switches_after_its_delay_and_retires_after_the_other() {
+        let mut keyring = Keyring::default();
+        keyring.pull(policy(vec![tek(1000, 3600)]), at(0));
+        keyring.push(push(vec![tek(2000, 3600)], (30, 60)), at(100));
+        assert_eq!(shape(&keyring, 129), (vec![1000, 2000], Some(1000)));
+        assert_eq!(shape(&keyring, 130), (vec![1000, 2000], Some(2000)));
+        assert_eq!(shape(&keyring, 160), (vec![2000], Some(2000)));
+    }
+
+    #[test]
+    fn a_scheduled_push_leaves_the_old_key_to_its_end() {
+        let mut keyring = Keyring::default();
+        keyring.pull(policy(vec![tek(1000, 30)]), at(0));
+        keyring.push(push(vec![tek(2000, 30)], (8, 0)), at(20));
+        assert_eq!(shape(&keyring, 27), (vec![1000, 2000], Some(1000)));
+        assert_eq!(shape(&keyring, 28), (vec![1000, 2000], Some(2000)));
+        assert_eq!(shape(&keyring, 30), (vec![2000], Some(2000)));
+    }
+
+    #[test]
+    fn deletions_take_what_they_name() {
+        let delete = |deletion| Push { sequence: 1, deletions: vec![deletion], policy: None };
+        let mut keyring = Keyring::default();
+        keyring.pull(policy(vec![tek(1000, 60), tek(2000, 90)]), at(0));
+        keyring.push(delete(Deletion::Tek(1000)), at(1));
+        assert_eq!(shape(&keyring, 1), (vec![2000], Some(2000)), "the only key sends, whenever it was due");
+        keyring.push(delete(Deletion::AllTeks), at(2));
+        assert_eq!(shape(&keyring, 2), (vec![], None));
+        assert!(keyring.view(at(2)).registered, "the ACL still blocks");
+    }
+
+    #[test]
+    fn a_listed_key_can_only_be_shortened() {
+        let mut keyring = Keyring::default();
+        keyring.pull(policy(vec![tek(1000, 60)]), at(0));
+        keyring.push(push(vec![tek(1000, 600)], (0, 0)), at(10));
+        keyring.push(push(vec![tek(1000, 5)], (0, 0)), at(20));
+        assert_eq!(keyring.next_change(at(20)), Some(at(25)));
+    }
+
+    #[test]
+    fn pseudotime_goes_on() {
+        let mut keyring = Keyring::default();
+        assert_eq!(keyring.pseudotime(at(0)), None);
+        keyring.pull(GroupPolicy { pseudotime: Some(500), ..policy(vec![tek(1000, 60)]) }, at(10));
+        assert_eq!(keyring.pseudotime(at(12)), Some(2500));
     }
 
     #[test]
     fn an_spi_with_new_keys_replaces_the_old_one() {
         let mut keyring = Keyring::default();
-        keyring.install(policy(vec![tek(1000, 60)]), at(0));
+        keyring.pull(policy(vec![tek(1000, 60)]), at(0));
         let other = Tek {
             keys: TekKeys { encryption: Secret::new(vec![9; 32]), ..tek(1000, 60).keys },
             ..tek(1000, 60)
         };
-        keyring.install(policy(vec![other.clone()]), at(1));
+        keyring.pull(policy(vec![other.clone()]), at(1));
         assert_eq!(keyring.view(at(1)).inbound.len(), 1);
         assert_eq!(keyring.view(at(1)).outbound.unwrap().keys, other.keys);
     }
@@ -228,7 +356,7 @@ mod tests {
     #[test]
     fn the_number_of_keys_is_bounded() {
         let mut keyring = Keyring::default();
-        (0..100).for_each(|number| keyring.install(policy(vec![tek(1000 + number, 600)]), at(0)));
+        (0..100).for_each(|number| keyring.pull(policy(vec![tek(1000 + number, 600)]), at(0)));
         assert_eq!(keyring.view(at(0)).inbound.len(), MAX_TEKS);
     }
 }

@@ -55,11 +55,11 @@ pub mod wire;
 
 pub use endpoint::{Endpoint, Instant, Output, Transmit};
 pub use error::{Error, Malformed, Misbehaved, Unacceptable, Unauthenticated};
-pub use event::{GroupName, KeyServerEvent, MemberEvent, Severity};
+pub use event::{Cause, GroupName, KeyServerEvent, MemberEvent, Severity};
 pub use keyring::{Sa, View};
 pub use member::{Member, MemberCommand, MemberConfig, ServerEntry};
 pub use server::{Authorization, GroupConfig, KeyServer, KeyServerConfig, PskEntry, RekeyConfig};
 pub use status::{
-    GroupStatus, KekStatus, KeyServerStatus, MemberRecord, MemberStatus, RegistrationState, TekRole,
-    TekStatus,
+    GroupStatus, KekStatus, KeyServerStatus, MemberRecord, MemberStatus, RegistrationState, RekeyCounters,
+    TekRole, TekStatus,
 };

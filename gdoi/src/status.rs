@@ -41,6 +41,31 @@ pub struct MemberStatus {
     pub deactivation_delay: Option<Duration>,
     /// Datagrams that changed nothing.
     pub rejected: u64,
+    /// Rekey messages by what became of them.
+    pub rekeys: RekeyCounters,
+    /// When the last rekey message came, and its sequence number.
+    pub last_rekey: Option<(Instant, u32)>,
+}
+
+/// What became of the rekey messages that a member got.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RekeyCounters {
+    /// New and true ones.
+    pub received: u64,
+    /// The same message again, because the acknowledgement was late or lost.
+    pub repeated: u64,
+    /// Sequence number used before.
+    pub replayed: u64,
+    /// Signature not the key server's.
+    pub forged: u64,
+    /// Pseudotime too far away.
+    pub untimely: u64,
+    /// For no KEK that is held.
+    pub unknown_spi: u64,
+    /// Not decryptable, or not a rekey message.
+    pub malformed: u64,
+    /// Acknowledgements sent.
+    pub acknowledged: u64,
 }
 
 /// How far a member is.
