@@ -2,6 +2,7 @@
 
 use crate::capture::Capture;
 use crate::daemon::Daemon;
+use crate::eventually::eventually_true;
 use crate::host::Host;
 use crate::outcome::{ensure, failed, Outcome};
 use crate::packet::{protocol, Packet};
@@ -75,7 +76,16 @@ impl Corp {
 /// Waits until a member has registered and the kernel has what it needs.
 pub fn registered(member: &mut Daemon) -> Outcome {
     member.says(&["GM_REGS_COMPL"], REGISTRATION)?;
-    Ok(())
+    protection(member, "encrypting")
+}
+
+/// Waits until gdoictl says that a member's traffic is treated so, and that the kernel holds what it should.
+pub fn protection(member: &Daemon, wanted: &str) -> Outcome {
+    let what = format!("{}'s protection is {wanted}", member.host().name());
+    eventually_true(&what, REGISTRATION, || {
+        let Ok(report) = member.show("gm") else { return Ok(false) };
+        Ok(report["groups"][0]["protection"] == wanted && report["dataplane_error"].is_null())
+    })
 }
 
 /// All pairs of protected hosts, both directions.

@@ -1,11 +1,10 @@
 //! The demonstration: the whole path in one narrative.
 
 use crate::capture::Capture;
-use crate::corp::{self, pairs, ping_all, registered, Crossed};
+use crate::corp::{self, pairs, ping_all, protection, registered, Crossed};
 use crate::daemon::Daemon;
 use crate::outcome::{ensure, Outcome};
 use crate::packet::Packet;
-use crate::scenarios::fail_close::protection;
 use crate::site::{Site, HOSTS, KS1, MEMBERS};
 
 /// How many packets of the capture are printed.

@@ -1,9 +1,7 @@
 //! Members that are not registered yet.
 
 use crate::capture::Capture;
-use crate::corp::{self, key_server, registered, Crossed, REGISTRATION};
-use crate::daemon::Daemon;
-use crate::eventually::eventually_true;
+use crate::corp::{self, key_server, protection, registered, Crossed};
 use crate::outcome::{ensure, Outcome};
 use crate::site::{Site, HOSTS, KS1, OUTSIDE};
 use serde_json::json;
@@ -28,15 +26,6 @@ pub fn closed(site: &Site) -> Outcome {
 
 fn core_capture(site: &Site) -> Outcome<Capture> {
     Capture::start(site.host("core")?, &site.places.out, &site.places.next_name("core"))
-}
-
-/// Waits until gdoictl says that a member's traffic is treated so.
-pub fn protection(member: &Daemon, wanted: &str) -> Outcome {
-    let what = format!("{}'s protection is {wanted}", member.host().name());
-    eventually_true(&what, REGISTRATION, || {
-        let answer = member.show("gm");
-        Ok(answer.is_ok_and(|report| report["groups"][0]["protection"] == wanted))
-    })
 }
 
 fn refused_before(site: &Site, core: &mut Capture) -> Outcome {

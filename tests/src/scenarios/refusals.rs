@@ -33,22 +33,25 @@ pub fn wrong_key(site: &Site) -> Outcome {
     let mut server = corp::key_server(KS1);
     server["pre-shared-keys"] = json!([{ "address": WAN[0], "key": OTHER_KEY }]);
     let lines =
-        Lines { member: &["192.0.2.10", "pre-shared key"], server: &["198.51.100.1", "pre-shared key"] };
+        Lines { member: &["GM_REGS_FAILED", "192.0.2.10"], server: &["198.51.100.1", "pre-shared key"] };
     refused(site, corp::member(&[KS1, KS2]), server, &lines)
 }
 
 pub fn unknown_group(site: &Site) -> Outcome {
     let mut server = corp::key_server(KS1);
     server["groups"][0]["identity-number"] = json!(999);
-    let lines = Lines { member: &["192.0.2.10", "group"], server: &["198.51.100.1", "100"] };
+    let lines =
+        Lines { member: &["GM_REGS_FAILED", "192.0.2.10", "group"], server: &["198.51.100.1", "100"] };
     refused(site, corp::member(&[KS1, KS2]), server, &lines)
 }
 
 pub fn unauthorized_address(site: &Site) -> Outcome {
     let mut server = corp::key_server(KS1);
     server["groups"][0]["server-local"]["authorization"] = json!({ "address": ["198.51.100.4/30"] });
-    let lines =
-        Lines { member: &["192.0.2.10", "authori"], server: &["UNAUTHORIZED_IPADDR", "198.51.100.1"] };
+    let lines = Lines {
+        member: &["GM_REGS_FAILED", "192.0.2.10", "authori"],
+        server: &["UNAUTHORIZED_IPADDR", "198.51.100.1"],
+    };
     refused(site, corp::member(&[KS1, KS2]), server, &lines)
 }
 
@@ -57,15 +60,20 @@ pub fn unauthorized_identity(site: &Site) -> Outcome {
     server["groups"][0]["server-local"]["authorization"] = json!({ "identity": [{ "fqdn": "gm2.example" }] });
     let mut member = corp::member(&[KS1, KS2]);
     member["groups"][0]["identity"] = json!({ "fqdn": "gm1.example" });
-    let lines =
-        Lines { member: &["192.0.2.10", "authori"], server: &["UNAUTHORIZED_IDENTITY", "gm1.example"] };
+    let lines = Lines {
+        member: &["GM_REGS_FAILED", "192.0.2.10", "authori"],
+        server: &["UNAUTHORIZED_IDENTITY", "gm1.example"],
+    };
     refused(site, member, server, &lines)
 }
 
 pub fn no_proposal(site: &Site) -> Outcome {
     let mut server = corp::key_server(KS1);
     server["phase1"] = json!([{ "encryption": "aes-128-cbc", "hash": "sha-512", "group": 14 }]);
-    let lines = Lines { member: &["192.0.2.10", "proposal"], server: &["198.51.100.1", "proposal"] };
+    let lines = Lines {
+        member: &["GM_REGS_FAILED", "192.0.2.10", "proposal"],
+        server: &["198.51.100.1", "proposal"],
+    };
     refused(site, corp::member(&[KS1, KS2]), server, &lines)
 }
 
@@ -105,7 +113,7 @@ pub fn unreachable_server(site: &Site) -> Outcome {
 fn unanswered(site: &Site, server: Ipv4Addr) -> Outcome {
     let mut watch = Watch::start(site, server)?;
     let mut member = site.member("gm1", corp::member(&[server, KS2]))?;
-    member.says(&[&server.to_string(), "answer"], TWO_ATTEMPTS)?;
+    member.says(&[&server.to_string(), "no answer"], TWO_ATTEMPTS)?;
     watch.tries_again(site)?;
     next_server(site, &mut member)
 }
