@@ -59,10 +59,12 @@ impl GroupMember {
         let mut journal = Journal::default();
         refuse_shortcomings(&mut journal)?;
         let groups: Vec<_> = settings.groups.iter().map(|(group, _)| group.clone()).collect();
-        let mut dataplane = DataPlane::open(groups).map_err(|error| format!("the kernel: {error}"))?;
+        let local = local_address(&settings);
+        let speaker = local.clone().unwrap_or(Ipv4Addr::UNSPECIFIED);
+        let mut dataplane =
+            DataPlane::open(groups, speaker).map_err(|error| format!("the kernel: {error}"))?;
         dataplane.guard(&mut journal)?;
-        let local = local_address(&settings)?;
-        dataplane.speak_from(local);
+        let local = local?;
         let doors = Doors { udp: SocketAddrV4::new(local, settings.port), control: settings.control_socket };
         let memberships = Memberships::new(settings.groups, local);
         Ok((GroupMember { memberships, dataplane, journal, reloader }, doors))

@@ -52,7 +52,7 @@ const fn protection(protection: Protection) -> &'static str {
     match protection {
         Protection::Closed => "closed: nothing passes before the registration",
         Protection::Open => "open: everything passes in clear before the registration",
-        Protection::Adopted => "encrypting with what the daemon before this one installed",
+        Protection::Adopted => "as an earlier run left it: encrypting while its keys live, blocked then",
         Protection::Encrypting => "encrypting",
         Protection::Blocked => "blocked: there is no key, protected traffic is held back",
     }

@@ -2,7 +2,7 @@
 
 use super::desired::{assign_slots, desired, Guarded, Phase};
 use crate::clock;
-use crate::config::GroupSettings;
+use crate::config::{FailMode, GroupSettings};
 use crate::events::{Event, Journal, Severity};
 use gdoi::endpoint::Instant;
 use gdoi::View;
@@ -31,33 +31,37 @@ pub struct DataPlane {
 /// Why the kernel is looked at next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Due {
-    /// A view has changed.
-    Now,
-    /// To see whether somebody else changed something.
+    /// Something has changed here.
+    Now(Cause),
+    /// To see whether somebody else changed something there.
     At(Instant),
 }
 
 /// Why the kernel was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Cause {
-    /// A view had changed.
+    /// The daemon starts.
+    Start,
+    /// A view has changed.
     View,
-    /// The kernel did not hold what it had held.
+    /// The kernel does not hold what it held.
     Repair,
+    /// The daemon stops.
+    Stop,
 }
 
 impl DataPlane {
-    /// Opens the kernel.
+    /// Opens the kernel; GDOI is spoken from `local`.
     ///
     /// # Errors
     /// The kernel cannot be spoken to.
-    pub fn open(groups: Vec<GroupSettings>) -> Result<Self, xfrm::Error> {
+    pub fn open(groups: Vec<GroupSettings>, local: Ipv4Addr) -> Result<Self, xfrm::Error> {
         let mut kernel = Kernel::open()?;
         let installed = kernel.installed()?;
         let mut groups = assign_slots(groups);
         groups.iter_mut().for_each(|group| group.adopted = is_protected(group, &installed));
-        let (local, started) = (Ipv4Addr::UNSPECIFIED, clock::now());
-        Ok(DataPlane { kernel, groups, local, started, due: Due::Now, error: None, problems: Vec::new() })
+        let (started, due) = (clock::now(), Due::Now(Cause::Start));
+        Ok(DataPlane { kernel, groups, local, started, due, error: None, problems: Vec::new() })
     }
 
     /// Closes the interfaces of fail-close groups, or leaves them to the keys of the daemon before this one.
@@ -76,15 +80,9 @@ impl DataPlane {
         self.error.clone().map_or(Ok(()), Err)
     }
 
-    /// The address that GDOI is spoken from, which is known only after the interfaces are guarded.
-    pub fn speak_from(&mut self, local: Ipv4Addr) {
-        self.local = local;
-        self.due = Due::Now;
-    }
-
     /// A view has changed.
     pub fn mark_changed(&mut self) {
-        self.due = Due::Now;
+        self.due = Due::Now(Cause::View);
     }
 
     /// Whether [`Self::refresh`] has something to do.
@@ -95,14 +93,17 @@ impl DataPlane {
     /// When the kernel is looked at next.
     pub const fn next_check(&self) -> Instant {
         match self.due {
-            Due::Now => Instant::from_millis(0),
+            Due::Now(_) => Instant::from_millis(0),
             Due::At(time) => time,
         }
     }
 
     /// Makes the kernel hold what the views say.
     pub fn refresh(&mut self, views: &[View], now: Instant, journal: &mut Journal) {
-        let cause = if self.due == Due::Now { Cause::View } else { Cause::Repair };
+        let cause = match self.due {
+            Due::Now(cause) => cause,
+            Due::At(_) => Cause::Repair,
+        };
         self.due = Due::At(now + CHECK_INTERVAL);
         if waits_for_adopted(&self.groups, views, now.saturating_since(self.started)) {
             return;
@@ -116,11 +117,12 @@ impl DataPlane {
 
     /// Leaves the kernel as it should be while no daemon runs.
     pub fn release(&mut self, views: &[View], now: Instant, journal: &mut Journal) {
-        if self.groups.iter().zip(views).any(|(group, view)| group.adopted && !view.registered) {
+        let keeps = |group: &Guarded| group.adopted && group.settings.fail == FailMode::Close;
+        if self.groups.iter().zip(views).any(|(group, view)| keeps(group) && !view.registered) {
             return;
         }
         let wanted = desired(&self.groups, views, self.local, Phase::Stopping, now);
-        self.apply(wanted, Cause::View, now, journal);
+        self.apply(wanted, Cause::Stop, now, journal);
     }
 
     /// The groups and their places.
@@ -175,20 +177,33 @@ impl DataPlane {
 }
 
 fn change_event(changes: &[String], cause: Cause) -> Event {
-    let (first, rest) =
-        (changes.iter().take(3).cloned().collect::<Vec<_>>().join("; "), changes.len().saturating_sub(3));
-    let more = if rest > 0 { format!(" and {rest} more") } else { String::new() };
-    match cause {
+    tracing::debug!("changes in the kernel: {}", changes.join("; "));
+    let count = changes.len();
+    let (severity, name, message) = match cause {
+        Cause::Start => {
+            (Severity::Info, "GM_GUARD", "The interfaces are guarded until registration is complete".into())
+        }
         Cause::View => {
-            tracing::debug!("changes in the kernel: {}", changes.join("; "));
-            let message = format!("The kernel holds what it should after {} changes", changes.len());
-            Event::new(Severity::Info, "GM_INSTALL_POLICIES_SUCCESS", message)
+            let message = format!("Policies and keys are in the kernel ({count} changes)");
+            (Severity::Info, "GM_INSTALL_POLICIES_SUCCESS", message)
         }
         Cause::Repair => {
-            let message = format!("Somebody else changed the kernel; put right: {first}{more}");
-            Event::new(Severity::Warning, "GM_POLICIES_REPAIRED", message)
+            let message =
+                format!("Somebody else changed the kernel, {count} things are put right: {}", first(changes));
+            (Severity::Warning, "GM_POLICIES_REPAIRED", message)
         }
-    }
+        Cause::Stop => (
+            Severity::Notice,
+            "GM_STOP",
+            "Keys are removed; traffic of fail-close groups stays blocked".into(),
+        ),
+    };
+    Event::new(severity, name, message)
+}
+
+fn first(changes: &[String]) -> String {
+    let more = if changes.len() > 3 { "; ..." } else { "" };
+    changes.iter().take(3).cloned().collect::<Vec<_>>().join("; ") + more
 }
 
 /// Whether every interface of the group is protected already, in the group's own place.
@@ -244,9 +259,8 @@ mod tests {
         let repaired = change_event(&changes, Cause::Repair);
         assert_eq!((repaired.severity, repaired.name.as_str()), (Severity::Warning, "GM_POLICIES_REPAIRED"));
         assert!(
-            repaired.message.ends_with("change 1; change 2; change 3 and 2 more"),
-            "{}",
-            repaired.message
+            repaired.message.ends_with("5 things are put right: change 1; change 2; change 3; ..."),
+            "{repaired:?}"
         );
     }
 }

@@ -81,7 +81,7 @@ pub enum Protection {
     Closed,
     /// Not registered, fail-open: everything passes in clear.
     Open,
-    /// Not registered: the kernel goes on with what the daemon before this one installed.
+    /// Not registered: the kernel goes on with what an earlier run of the daemon left there.
     Adopted,
     /// Encrypted.
     Encrypting,
