@@ -2,8 +2,9 @@
 
 pub mod fleet;
 mod link;
-mod node;
+pub mod node;
 pub mod random;
+pub mod rogue;
 mod world;
 
 pub use link::Link;

@@ -3,9 +3,7 @@
 use super::link::Link;
 use super::node::Node;
 use super::random::Seeded;
-use gdoi::{
-    Endpoint, Instant, KeyServer, KeyServerEvent, Member, MemberCommand, MemberEvent, Transmit, View,
-};
+use gdoi::{Instant, KeyServer, KeyServerEvent, Member, MemberCommand, MemberEvent, Transmit, View};
 use std::collections::{BTreeMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -24,6 +22,8 @@ pub struct World {
     pub link: Link,
     /// All that was sent so far, arrived or not.
     pub sent: Vec<Flight>,
+    /// What arrives just before each datagram, with the same sender.
+    pub meddle: Box<dyn Fn(&[u8]) -> Vec<Vec<u8>>>,
     random: Seeded,
     launched: u64,
     flying: BTreeMap<(Instant, u64), Flight>,
@@ -39,6 +39,7 @@ impl World {
             now: Instant::from_millis(1_000_000),
             link,
             sent: Vec::new(),
+            meddle: Box::new(|_| Vec::new()),
             random: Seeded::new(seed),
             launched: 0,
             flying: BTreeMap::new(),
@@ -126,6 +127,9 @@ impl World {
         match self.flying.first_entry().filter(|entry| entry.key().0 <= self.now) {
             Some(entry) => {
                 let flight = entry.remove();
+                for payload in (self.meddle)(&flight.payload) {
+                    self.deliver(&Flight { payload, ..flight });
+                }
                 self.deliver(&flight);
             }
             None => self.wake(),
