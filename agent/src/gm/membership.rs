@@ -4,9 +4,8 @@ use crate::config::GroupSettings;
 use gdoi::crypto::{Secret, SystemRandom};
 use gdoi::endpoint::{Endpoint, Instant, Output};
 use gdoi::policy::Identity;
-use gdoi::{
-    Error, Member, MemberCommand, MemberConfig, MemberEvent, MemberStatus, Misbehaved, ServerEntry, View,
-};
+use gdoi::{Member, MemberCommand, MemberConfig, MemberEvent, MemberStatus, ServerEntry, View};
+use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
 
 /// The place of a group in the configuration.
@@ -22,6 +21,18 @@ struct Membership {
     name: String,
     servers: Vec<SocketAddr>,
     member: Member,
+    /// Of the exchanges that this member began last, the newest at the end.
+    cookies: VecDeque<InitiatorCookie>,
+}
+
+/// The first field of every ISAKMP message (RFC 2408 section 3.1), chosen by who began the exchange.
+type InitiatorCookie = [u8; 8];
+
+/// How many exchanges of one member can be told apart from those of others.
+const COOKIES: usize = 8;
+
+fn cookie(datagram: &[u8]) -> Option<InitiatorCookie> {
+    datagram.first_chunk().copied()
 }
 
 impl Memberships {
@@ -52,24 +63,10 @@ impl Memberships {
         self.members.iter().map(|membership| membership.member.status(now)).collect()
     }
 
-    fn shares_server(&self, server: SocketAddr) -> bool {
-        self.members.iter().filter(|membership| membership.servers.contains(&server)).count() > 1
-    }
-
-    /// Whether an event is only the echo of a datagram that was meant for another group with the same server.
-    fn is_echo(&self, event: &MemberEvent) -> bool {
-        let stray = Error::Misbehaved(Misbehaved::UnknownExchange);
-        matches!(event, MemberEvent::Rejected { from, reason, .. } if *reason == stray && self.shares_server(*from))
-    }
-
-    /// The next output of one member that is of interest.
-    fn poll_one(&mut self, index: usize) -> Output<MemberEvent> {
-        loop {
-            match self.members[index].member.poll() {
-                Output::Event(event) if self.is_echo(&event) => {}
-                output => return output,
-            }
-        }
+    /// Who began the exchange that a datagram belongs to; groups may share a server.
+    fn owner(&mut self, datagram: &[u8]) -> Option<&mut Membership> {
+        let cookie = cookie(datagram)?;
+        self.members.iter_mut().find(|membership| membership.cookies.contains(&cookie))
     }
 }
 
@@ -85,7 +82,16 @@ impl Membership {
             proposal: group.proposal,
             doi: group.doi,
         };
-        Membership { name, servers, member: Member::new(config, Box::new(SystemRandom)) }
+        let member = Member::new(config, Box::new(SystemRandom));
+        Membership { name, servers, member, cookies: VecDeque::new() }
+    }
+
+    fn remember(&mut self, datagram: &[u8]) {
+        let Some(cookie) = cookie(datagram).filter(|cookie| !self.cookies.contains(cookie)) else { return };
+        if self.cookies.len() == COOKIES {
+            self.cookies.pop_front();
+        }
+        self.cookies.push_back(cookie);
     }
 }
 
@@ -93,8 +99,11 @@ impl Endpoint for Memberships {
     type Command = (GroupIndex, MemberCommand);
     type Event = (GroupIndex, MemberEvent);
 
-    /// A datagram goes to every member that knows its sender; those that it is not meant for ignore it.
+    /// A datagram goes to the member that began its exchange, or else to all that know its sender.
     fn handle_datagram(&mut self, from: SocketAddr, bytes: &[u8], now: Instant) {
+        if let Some(owner) = self.owner(bytes) {
+            return owner.member.handle_datagram(from, bytes, now);
+        }
         let addressed = self.members.iter_mut().filter(|membership| membership.servers.contains(&from));
         addressed.for_each(|membership| membership.member.handle_datagram(from, bytes, now));
     }
@@ -111,9 +120,12 @@ impl Endpoint for Memberships {
 
     fn poll(&mut self) -> Output<Self::Event> {
         let mut earliest: Option<Instant> = None;
-        for index in 0..self.members.len() {
-            match self.poll_one(index) {
-                Output::Transmit(transmit) => return Output::Transmit(transmit),
+        for (index, membership) in self.members.iter_mut().enumerate() {
+            match membership.member.poll() {
+                Output::Transmit(transmit) => {
+                    membership.remember(&transmit.payload);
+                    return Output::Transmit(transmit);
+                }
                 Output::Event(event) => return Output::Event((GroupIndex(index), event)),
                 Output::Wait(until) => earliest = earliest.into_iter().chain(until).min(),
             }
@@ -170,14 +182,30 @@ mod tests {
     }
 
     #[test]
-    fn garbage_of_a_shared_server_is_no_news_and_strangers_are_not_heard() {
+    fn answers_find_the_member_that_asked_and_strangers_are_not_heard() {
         let now = Instant::from_millis(1_000);
         let mut memberships = memberships();
         memberships.handle_timeout(now);
         outputs(&mut memberships);
-        let stray = [1; 28];
-        memberships.handle_datagram("203.0.113.9:848".parse().unwrap(), &stray, now);
+        let mine = memberships.members[1].cookies[0];
+        assert_ne!(memberships.members[0].cookies[0], mine);
+        let truncated = [mine.as_slice(), &[0; 4]].concat();
+        memberships.handle_datagram("192.0.2.10:848".parse().unwrap(), &truncated, now);
+        assert_eq!(outputs(&mut memberships).1, [(GroupIndex(1), "GM_PACKET_DROPPED")]);
+        memberships.handle_datagram("192.0.2.10:848".parse().unwrap(), &[9; 12], now);
+        assert_eq!(outputs(&mut memberships).1.len(), 2, "an exchange that nobody began");
+        memberships.handle_datagram("203.0.113.9:848".parse().unwrap(), &[9; 12], now);
         assert_eq!(outputs(&mut memberships).1, []);
+    }
+
+    #[test]
+    fn old_cookies_are_forgotten() {
+        let mut memberships = memberships();
+        let membership = &mut memberships.members[0];
+        (0..20u8).for_each(|number| membership.remember(&[number; 28]));
+        assert_eq!((membership.cookies.len(), membership.cookies[0]), (COOKIES, [12; 8]));
+        membership.remember(&[1; 3]);
+        assert_eq!(membership.cookies.len(), COOKIES);
     }
 
     #[test]
