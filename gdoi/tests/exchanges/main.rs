@@ -2,6 +2,7 @@
 
 mod bench;
 mod hostile;
+mod malicious;
 mod refused;
 mod register;
 mod rollover;
