@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::net::Ipv4Addr;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -162,17 +162,22 @@ fn text(output: &Output) -> String {
     [&output.stdout[..], &output.stderr].map(String::from_utf8_lossy).concat()
 }
 
-fn reason_to_skip() -> Option<String> {
+fn reason_to_skip() -> Option<&'static str> {
+    static REASON: OnceLock<Option<String>> = OnceLock::new();
+    REASON.get_or_init(find_reason_to_skip).as_deref()
+}
+
+fn find_reason_to_skip() -> Option<String> {
     if !nix::unistd::geteuid().is_root() {
         return Some("only root can build network namespaces".into());
     }
     for program in ["ip", "nft", "tcpdump", "ping", "iperf3"] {
-        if !Command::new(program)
+        if Command::new(program)
             .arg("--version")
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .status()
-            .is_ok()
+            .is_err()
         {
             return Some(format!("the program {program} is missing"));
         }
