@@ -1,5 +1,6 @@
 //! Virtual time and a virtual network, driven by chance that repeats itself.
 
+pub mod duel;
 pub mod fleet;
 mod link;
 pub mod node;
@@ -8,4 +9,4 @@ pub mod rogue;
 mod world;
 
 pub use link::Link;
-pub use world::{Flight, World};
+pub use world::World;

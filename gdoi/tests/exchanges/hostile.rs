@@ -209,7 +209,7 @@ fn item_16_and_17_aggressive_mode_and_pushes_get_no_answer() {
     let mut world = World::new(5, Link::CALM);
     let key_server = server_address(1).into();
     world.add_server(key_server, server(server_config(1), 1, world.now));
-    let first = crate::bench::rogue::first_message();
+    let first = crate::bench::rogue::first_message(0);
     for exchange in [1, 3, 4, 6, 32, 33, 34, 35, 36, 37, 240] {
         world.inject(member_address(1), key_server, &edited(&first, 18, &[exchange]));
     }

@@ -1,22 +1,16 @@
 //! The regression checklist, continued: a key server with the right pre-shared key that sends policies and keys that do not
 //! fit. The member refuses, keeps what it has, and asks again later.
 
-use crate::bench::fleet::{acl, member, member_address, member_config, server_address};
-use crate::bench::node::Node;
-use crate::bench::rogue::Rogue;
-use gdoi::crypto::cbc::Block;
+use crate::bench::duel::{introduced, Duel, NOW, NR};
+use crate::bench::fleet::{acl, member_address, server_address};
 use gdoi::crypto::Secret;
 use gdoi::policy::{Identity, Spi};
 use gdoi::wire::{
-    Attribute, ExchangeType, Gap, GroupSa, Header, IdField, Identification, Kd, KeyPacket, NotifyType,
-    PayloadType, SaKek, SaTek,
+    Attribute, Gap, GroupSa, IdField, Identification, Kd, KeyPacket, NotifyType, PayloadType, SaKek, SaTek,
 };
-use gdoi::{Instant, Member, MemberEvent};
 use std::net::SocketAddr;
 
 const SPI: u32 = 0x1000_0001;
-const NR: [u8; 16] = [0x52; 16];
-const NOW: Instant = Instant::from_millis(1_000_000);
 
 fn sat() -> SaTek {
     SaTek {
@@ -63,74 +57,6 @@ fn packet(spi: u32, encryption: usize, integrity: usize) -> KeyPacket {
 
 fn keys() -> Vec<u8> {
     Kd(vec![packet(SPI, 32, 32)]).emit().to_vec()
-}
-
-/// The member under test and the key server that it believes.
-struct Duel {
-    member: Node<Member>,
-    rogue: Rogue,
-    id: u32,
-    ni: Vec<u8>,
-    iv: Block,
-}
-
-fn talk(member: &mut Node<Member>, datagram: &[u8]) -> Vec<u8> {
-    let sent = member.datagram(server_address(1).into(), datagram, NOW);
-    sent.into_iter().next().unwrap_or_else(|| panic!("no answer: {:?}", member.events)).payload
-}
-
-fn server_id() -> Vec<u8> {
-    Identification::phase1(&Identity::Address(*server_address(1).ip())).emit()
-}
-
-impl Duel {
-    /// Up to the member's first PULL message.
-    fn begin() -> Duel {
-        let mut node = Node::new(member(member_config(1), 1), NOW);
-        let first = node.timeout(NOW).remove(0).payload;
-        let (mut rogue, fifth) = Rogue::answer(&first, |datagram| talk(&mut node, datagram));
-        let sixth = rogue.introduce_server(&fifth, &server_id());
-        let request = talk(&mut node, &sixth);
-        Duel::requested(node, rogue, &request)
-    }
-
-    fn requested(member: Node<Member>, rogue: Rogue, request: &[u8]) -> Duel {
-        let id = Header::parse(request).unwrap().0.message_id;
-        let payloads = rogue.open(request, &rogue.first_iv(id));
-        assert_eq!(
-            payloads.iter().map(|(kind, _)| *kind).collect::<Vec<_>>(),
-            [PayloadType::HASH, PayloadType::NONCE, PayloadType::ID]
-        );
-        Duel { member, rogue, id, ni: payloads[1].1.clone(), iv: *request.last_chunk().unwrap() }
-    }
-
-    fn second(&self, payloads: &[(PayloadType, &[u8])]) -> Vec<u8> {
-        let hash = |rest: &[u8]| self.rogue.keys().pull_hash_2(self.id, &self.ni, rest);
-        self.rogue.say(ExchangeType::GROUPKEY_PULL, self.id, &self.iv, payloads, hash)
-    }
-
-    fn fourth(&self, third: &[u8], payloads: &[(PayloadType, &[u8])]) -> Vec<u8> {
-        let hash = |rest: &[u8]| self.rogue.keys().pull_hash_4(self.id, &self.ni, &NR, rest);
-        self.rogue.say(ExchangeType::GROUPKEY_PULL, self.id, third.last_chunk().unwrap(), payloads, hash)
-    }
-
-    /// Sends this as SA payload, and these payloads instead of the keys.
-    fn offer(mut self, policy: &[u8], keys: &[(PayloadType, &[u8])]) -> Duel {
-        let second = self.second(&[(PayloadType::NONCE, &NR), (PayloadType::SA, policy)]);
-        let third = talk(&mut self.member, &second);
-        let fourth = self.fourth(&third, keys);
-        self.member.datagram(server_address(1).into(), &fourth, NOW);
-        self
-    }
-
-    fn failure(&self) -> String {
-        let failed = self.member.events.iter().find_map(|(_, event)| match event {
-            MemberEvent::RegistrationFailed { reason, .. } => Some(reason.to_string()),
-            _ => None,
-        });
-        assert!(!self.member.endpoint.view(NOW).registered, "nothing was taken");
-        failed.unwrap_or_else(|| panic!("{:?}", self.member.events))
-    }
 }
 
 /// Why the member refuses this second message.
@@ -307,10 +233,7 @@ fn item_7_a_server_without_or_with_another_identity() {
         (vec![9, 0, 0, 0, 0x30, 0x82, 0xff, 0xff], "identity type 9"),
         (Identification::phase1(&Identity::Fqdn("ks".into())).emit(), "identified itself as ks"),
     ] {
-        let mut node = Node::new(member(member_config(1), 1), NOW);
-        let first = node.timeout(NOW).remove(0).payload;
-        let (mut rogue, fifth) = Rogue::answer(&first, |datagram| talk(&mut node, datagram));
-        node.datagram(server_address(1).into(), &rogue.introduce_server(&fifth, &id_b), NOW);
+        let node = introduced(&id_b);
         assert!(format!("{:?}", node.events.iter().map(|(_, event)| event.to_string()).collect::<Vec<_>>())
             .contains(reason));
         assert!(!node.endpoint.view(NOW).registered);

@@ -59,21 +59,26 @@ pub fn header(
     Header { initiator: cookies.initiator, responder: cookies.responder, next, exchange, flags, message_id }
 }
 
-pub fn first_message() -> Vec<u8> {
-    let cookies = Cookies { initiator: Cookie([0x52; 8]), responder: Cookie::ZERO };
+/// A first message like any other; each number gives another cookie.
+pub fn first_message(number: u64) -> Vec<u8> {
+    let cookies = Cookies { initiator: Cookie((number + 1).to_be_bytes()), responder: Cookie::ZERO };
     main_mode(cookies, &[(PayloadType::SA, &Phase1Sa::new(Doi::Gdoi, &[Proposal::default()]).emit())])
 }
 
 impl Rogue {
     /// Begins phase 1 with a key server; `talk` brings a datagram to it and its answer back.
-    pub fn meet(mut talk: impl FnMut(&[u8]) -> Vec<u8>) -> Rogue {
-        let first = first_message();
-        let cookies = Cookies::of(&Header::parse(&talk(&first)).unwrap().0);
+    pub fn meet(talk: impl FnMut(&[u8]) -> Vec<u8>) -> Rogue {
+        Rogue::meet_with(&first_message(0), talk)
+    }
+
+    /// As [`Rogue::meet`], with this first message.
+    pub fn meet_with(first: &[u8], mut talk: impl FnMut(&[u8]) -> Vec<u8>) -> Rogue {
+        let cookies = Cookies::of(&Header::parse(&talk(first)).unwrap().0);
         let pair = KeyPair::generate(DhGroup::P256, &mut Seeded::new(1)).unwrap();
         let ours = Part { public: pair.public().to_vec(), nonce: NONCE.to_vec() };
         let theirs = Part::of(&talk(&main_mode(cookies, &ours.payloads())));
         let g_xy = pair.agree(&theirs.public).unwrap();
-        Rogue::derive(cookies, &first, &g_xy, ours, theirs)
+        Rogue::derive(cookies, first, &g_xy, ours, theirs)
     }
 
     /// Answers a member that began with `first`, up to the fourth message; the fifth comes back with it.

@@ -17,13 +17,16 @@ pub struct Flight {
     pub payload: Vec<u8>,
 }
 
+/// What a datagram provokes somebody to send.
+type Meddler = Box<dyn Fn(&[u8]) -> Vec<Vec<u8>>>;
+
 pub struct World {
     pub now: Instant,
     pub link: Link,
     /// All that was sent so far, arrived or not.
     pub sent: Vec<Flight>,
     /// What arrives just before each datagram, with the same sender.
-    pub meddle: Box<dyn Fn(&[u8]) -> Vec<Vec<u8>>>,
+    pub meddle: Meddler,
     random: Seeded,
     launched: u64,
     flying: BTreeMap<(Instant, u64), Flight>,
