@@ -35,10 +35,16 @@ pub struct Sa {
     pub expires: Instant,
 }
 
+/// How much longer a TEK is received with than its lifetime says: that was rounded down to a second.
+const GRACE: Duration = Duration::from_secs(1);
+
 #[derive(Debug)]
 struct HeldTek {
+    /// Its end is the latest that the server can have meant: received with until then.
     sa: Sa,
     activates: Instant,
+    /// The earliest that the server can have meant: sent with until then.
+    ends: Instant,
     life: Duration,
 }
 
@@ -55,7 +61,8 @@ pub(crate) struct Keyring {
 impl Keyring {
     /// Takes in what a PULL downloaded. TEKs that are held already stay as they are; those that the server
     /// no longer lists live to their end, because other members may still send with them.
-    pub(crate) fn install(&mut self, policy: GroupPolicy, now: Instant) {
+    /// `asked` is when the member asked: lifetimes were true at some time between then and now.
+    pub(crate) fn install(&mut self, policy: GroupPolicy, asked: Instant, now: Instant) {
         self.teks.retain(|tek| tek.sa.expires > now);
         self.registered = true;
         self.acl = policy.acl;
@@ -64,18 +71,19 @@ impl Keyring {
             let expires = now + kek.lifetime;
             (kek, expires)
         });
-        policy.teks.into_iter().for_each(|tek| self.add(tek, now));
+        policy.teks.into_iter().for_each(|tek| self.add(tek, asked, now));
     }
 
-    fn add(&mut self, tek: Tek, now: Instant) {
+    fn add(&mut self, tek: Tek, asked: Instant, now: Instant) {
         if self.teks.iter().any(|held| held.sa.spi == tek.spi && held.sa.keys == tek.keys) {
             return;
         }
         // A server that gives an SPI new keys has lost the old ones.
         self.teks.retain(|held| held.sa.spi != tek.spi);
         let activates = self.activation(now);
-        let sa = Sa { spi: tek.spi, transform: tek.transform, keys: tek.keys, expires: now + tek.lifetime };
-        self.teks.push(HeldTek { sa, activates, life: tek.lifetime });
+        let expires = now + tek.lifetime + GRACE;
+        let sa = Sa { spi: tek.spi, transform: tek.transform, keys: tek.keys, expires };
+        self.teks.push(HeldTek { sa, activates, ends: asked + tek.lifetime, life: tek.lifetime });
         if self.teks.len() > MAX_TEKS {
             self.teks.remove(0);
         }
@@ -85,7 +93,7 @@ impl Keyring {
     /// before it, and never before the ATD has passed.
     fn activation(&self, now: Instant) -> Instant {
         let Some(previous) = self.teks.last() else { return now };
-        let left = previous.sa.expires.saturating_since(now);
+        let left = previous.ends.saturating_since(now);
         let margin = switch_margin(previous.life);
         let wait = left.saturating_sub(margin).max(self.delays.0.unwrap_or_default());
         now + wait.min(left.saturating_sub(margin / 2))
@@ -94,8 +102,9 @@ impl Keyring {
     /// What holds at `now`.
     pub(crate) fn view(&self, now: Instant) -> View {
         let live = || self.teks.iter().filter(|tek| tek.sa.expires > now);
-        let active = live().filter(|tek| tek.activates <= now).max_by_key(|tek| tek.activates);
-        let outbound = active.or_else(|| live().min_by_key(|tek| tek.activates));
+        let sendable = || live().filter(|tek| tek.ends > now);
+        let active = sendable().filter(|tek| tek.activates <= now).max_by_key(|tek| tek.activates);
+        let outbound = active.or_else(|| sendable().min_by_key(|tek| tek.activates));
         View {
             registered: self.registered,
             acl: self.acl.clone(),
@@ -106,14 +115,14 @@ impl Keyring {
 
     /// When the view will differ from the one at `now`.
     pub(crate) fn next_change(&self, now: Instant) -> Option<Instant> {
-        let times = self.teks.iter().flat_map(|tek| [tek.activates, tek.sa.expires]);
+        let times = self.teks.iter().flat_map(|tek| [tek.activates, tek.ends, tek.sa.expires]);
         times.filter(|time| *time > now).min()
     }
 
     /// The last TEK's end and the life it had when it came; None without a live TEK.
     pub(crate) fn last_tek(&self, now: Instant) -> Option<(Instant, Duration)> {
         let live = self.teks.iter().filter(|tek| tek.sa.expires > now);
-        live.max_by_key(|tek| tek.sa.expires).map(|tek| (tek.sa.expires, tek.life))
+        live.max_by_key(|tek| tek.ends).map(|tek| (tek.ends, tek.life))
     }
 
     /// The KEK and its end, while it lives.
@@ -162,23 +171,24 @@ mod tests {
     #[test]
     fn a_single_tek_sends_at_once_and_to_its_end() {
         let mut keyring = Keyring::default();
-        keyring.install(policy(vec![tek(1000, 60)]), at(0));
+        keyring.install(policy(vec![tek(1000, 60)]), at(0), at(0));
         assert_eq!(shape(&keyring, 0), (vec![1000], Some(1000)));
         assert_eq!(keyring.next_change(at(0)), Some(at(60)));
         assert_eq!(shape(&keyring, 59), (vec![1000], Some(1000)));
-        assert_eq!(shape(&keyring, 60), (vec![], None));
-        assert!(keyring.view(at(60)).registered, "the ACL still blocks");
+        assert_eq!(shape(&keyring, 60), (vec![1000], None), "still received for a moment");
+        assert_eq!(shape(&keyring, 61), (vec![], None));
+        assert!(keyring.view(at(61)).registered, "the ACL still blocks");
     }
 
     #[test]
     fn roll_over_receives_both_and_sends_the_old_until_shortly_before_its_end() {
         let mut keyring = Keyring::default();
-        keyring.install(policy(vec![tek(1000, 3600)]), at(0));
-        keyring.install(policy(vec![tek(1000, 200), tek(2000, 3500)]), at(3400));
+        keyring.install(policy(vec![tek(1000, 3600)]), at(0), at(0));
+        keyring.install(policy(vec![tek(1000, 200), tek(2000, 3500)]), at(3400), at(3400));
         assert_eq!(shape(&keyring, 3400), (vec![1000, 2000], Some(1000)));
         assert_eq!(keyring.next_change(at(3400)), Some(at(3570)));
         assert_eq!(shape(&keyring, 3570), (vec![1000, 2000], Some(2000)));
-        assert_eq!(shape(&keyring, 3600), (vec![2000], Some(2000)));
+        assert_eq!(shape(&keyring, 3601), (vec![2000], Some(2000)));
     }
 
     #[test]
@@ -188,32 +198,33 @@ mod tests {
             activation_delay: Some(Duration::from_secs(seconds)),
             ..policy(teks)
         };
-        keyring.install(with_delay(vec![tek(1000, 60)], 5), at(0));
-        keyring.install(with_delay(vec![tek(2000, 60)], 20), at(30));
-        assert_eq!(shape(&keyring, 54).1, Some(1000));
-        assert_eq!(shape(&keyring, 55).1, Some(2000), "switch margin of 5 s");
-        keyring.install(with_delay(vec![tek(3000, 60)], 1000), at(80));
-        assert_eq!(shape(&keyring, 87).1, Some(2000));
-        assert_eq!(shape(&keyring, 88).1, Some(3000));
+        keyring.install(with_delay(vec![tek(1000, 60)], 5), at(0), at(0));
+        keyring.install(with_delay(vec![tek(2000, 60)], 20), at(30), at(30));
+        assert_eq!(shape(&keyring, 58).1, Some(1000));
+        assert_eq!(shape(&keyring, 59).1, Some(2000), "1.7 s before the end");
+        keyring.install(with_delay(vec![tek(3000, 60)], 1000), at(80), at(80));
+        assert_eq!(shape(&keyring, 89).1, Some(2000));
+        assert_eq!(shape(&keyring, 90).1, Some(3000));
     }
 
     #[test]
     fn a_new_member_in_the_middle_of_a_roll_over_does_as_the_others() {
         let mut keyring = Keyring::default();
-        keyring.install(policy(vec![tek(1000, 120), tek(2000, 3600)]), at(0));
+        keyring.install(policy(vec![tek(1000, 120), tek(2000, 3600)]), at(0), at(0));
         assert_eq!(shape(&keyring, 0), (vec![1000, 2000], Some(1000)));
-        assert_eq!(shape(&keyring, 110).1, Some(2000));
+        assert_eq!(shape(&keyring, 116).1, Some(1000));
+        assert_eq!(shape(&keyring, 117).1, Some(2000));
     }
 
     #[test]
     fn an_spi_with_new_keys_replaces_the_old_one() {
         let mut keyring = Keyring::default();
-        keyring.install(policy(vec![tek(1000, 60)]), at(0));
+        keyring.install(policy(vec![tek(1000, 60)]), at(0), at(0));
         let other = Tek {
             keys: TekKeys { encryption: Secret::new(vec![9; 32]), ..tek(1000, 60).keys },
             ..tek(1000, 60)
         };
-        keyring.install(policy(vec![other.clone()]), at(1));
+        keyring.install(policy(vec![other.clone()]), at(1), at(1));
         assert_eq!(keyring.view(at(1)).inbound.len(), 1);
         assert_eq!(keyring.view(at(1)).outbound.unwrap().keys, other.keys);
     }
@@ -221,7 +232,7 @@ mod tests {
     #[test]
     fn the_number_of_keys_is_bounded() {
         let mut keyring = Keyring::default();
-        (0..100).for_each(|number| keyring.install(policy(vec![tek(1000 + number, 600)]), at(0)));
+        (0..100).for_each(|number| keyring.install(policy(vec![tek(1000 + number, 600)]), at(0), at(0)));
         assert_eq!(keyring.view(at(0)).inbound.len(), MAX_TEKS);
     }
 }

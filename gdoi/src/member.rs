@@ -9,10 +9,9 @@ use crate::event::{GroupName, MemberEvent};
 use crate::keyring::{Keyring, View};
 use crate::lifetime::{registration_jitter, registration_margin};
 use crate::policy::{Doi, Identity, Proposal};
-use crate::pull::GroupPolicy;
 use crate::rejections::{Rejections, Report};
 use crate::status::{KekStatus, MemberStatus, RegistrationState, TekRole, TekStatus};
-use attempt::{Attempt, Progress};
+use attempt::{Attempt, Download, Progress};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -170,9 +169,9 @@ impl Member {
             Progress::Send(transmit) => self.transmit(transmit),
             Progress::Nothing => {}
             Progress::Ignored(reason) => self.reject(from, reason, now),
-            Progress::Registered(policy, goodbye) => {
+            Progress::Registered(download, goodbye) => {
                 self.output.extend(goodbye.map(Output::Transmit));
-                self.registered(*policy, now);
+                self.registered(*download, now);
             }
             Progress::Failed(reason, goodbye) => {
                 self.output.extend(goodbye.map(Output::Transmit));
@@ -181,9 +180,9 @@ impl Member {
         }
     }
 
-    fn registered(&mut self, policy: GroupPolicy, now: Instant) {
+    fn registered(&mut self, Download { policy, asked }: Download, now: Instant) {
         let (teks, aces) = (policy.teks.iter().map(|tek| tek.spi).collect(), policy.acl.entries().len());
-        self.keyring.install(policy, now);
+        self.keyring.install(policy, asked, now);
         self.registrations += 1;
         self.rounds = 0;
         self.report(MemberEvent::Registered {
