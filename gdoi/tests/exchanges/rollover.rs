@@ -42,7 +42,6 @@ fn check_views(world: &World, start: gdoi::Instant) {
 }
 
 #[test]
-#[ignore = "the members' clocks for the switch do not agree yet"]
 fn short_lives_for_laboratories() {
     for life in [60, 120] {
         (0..10).for_each(|seed| check(life, 8, Link::CALM, seed));
@@ -50,7 +49,6 @@ fn short_lives_for_laboratories() {
 }
 
 #[test]
-#[ignore = "the members' clocks for the switch do not agree yet"]
 fn lives_of_minutes() {
     for life in [300, 600, 1200] {
         (0..10).for_each(|seed| check(life, 8, Link::CALM, seed));
@@ -63,7 +61,7 @@ fn the_usual_hour() {
 }
 
 #[test]
-#[ignore = "the members' clocks for the switch do not agree yet"]
+#[ignore = "a member that joins just before a replacement has half a minute to register; 30 % loss can take longer"]
 fn the_usual_hour_in_a_storm() {
     (0..10).for_each(|seed| check(3600, 12, Link::STORM, seed));
 }
