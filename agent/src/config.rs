@@ -33,6 +33,8 @@ pub struct Loaded<T> {
     pub settings: T,
     /// One line each, for people.
     pub warnings: Vec<String>,
+    /// Changes with the contents of the file and of those that it names.
+    pub fingerprint: u64,
 }
 
 /// A file that can be turned into what a daemon runs with; the files it names are read on the way.
@@ -55,7 +57,7 @@ pub fn load<F: Settings>(path: &Path) -> Result<Loaded<F::Ready>, ConfigError> {
     let mut source = Source::read(path)?;
     let file: F = source.parse()?;
     let settings = file.settle(&mut source)?;
-    Ok(Loaded { settings, warnings: source.into_warnings() })
+    Ok(Loaded { settings, fingerprint: source.fingerprint(), warnings: source.into_warnings() })
 }
 
 /// Checks the configuration `path`, of whichever daemon it is, and answers its warnings.

@@ -1,6 +1,7 @@
 //! Events: logged once, and the last of them kept for `gdoictl show events`.
 
 use crate::clock::Timestamp;
+use crate::report::EventsReport;
 use gdoi::endpoint::Instant;
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, VecDeque};
@@ -22,10 +23,23 @@ const WINDOW: Duration = Duration::from_secs(10);
 pub enum Severity {
     /// As it should be.
     Info,
+    /// As it should be, and significant.
+    Notice,
     /// Worth a look.
     Warning,
     /// Somebody must do something.
     Error,
+}
+
+impl From<gdoi::Severity> for Severity {
+    fn from(severity: gdoi::Severity) -> Self {
+        match severity {
+            gdoi::Severity::Info => Severity::Info,
+            gdoi::Severity::Notice => Severity::Notice,
+            gdoi::Severity::Warning => Severity::Warning,
+            gdoi::Severity::Error => Severity::Error,
+        }
+    }
 }
 
 /// Something that happened.
@@ -69,7 +83,9 @@ impl Event {
     fn log(&self) {
         let (group, peer) = (self.group.as_ref().map(display), self.peer.as_ref().map(display));
         match self.severity {
-            Severity::Info => tracing::info!(group, peer, "{}: {}", self.name, self.message),
+            Severity::Info | Severity::Notice => {
+                tracing::info!(group, peer, "{}: {}", self.name, self.message)
+            }
             Severity::Warning => tracing::warn!(group, peer, "{}: {}", self.name, self.message),
             Severity::Error => tracing::error!(group, peer, "{}: {}", self.name, self.message),
         }
@@ -103,8 +119,8 @@ impl Journal {
     }
 
     /// The events that are kept, oldest first.
-    pub fn events(&self) -> impl Iterator<Item = &Event> {
-        self.kept.iter()
+    pub fn report(&self) -> EventsReport {
+        EventsReport { generated_at: Timestamp::now(), events: self.kept.iter().cloned().collect() }
     }
 
     fn keep(&mut self, event: Event) {
@@ -191,7 +207,7 @@ mod tests {
         for number in 0..KEPT + 10 {
             journal.record(Event::new(Severity::Info, &number.to_string(), ""), Instant::default());
         }
-        assert_eq!(journal.events().count(), KEPT);
-        assert_eq!(journal.events().next().unwrap().name, "10");
+        assert_eq!(journal.report().events.len(), KEPT);
+        assert_eq!(journal.report().events[0].name, "10");
     }
 }

@@ -45,8 +45,8 @@ pub struct TekEntry {
     pub transform: String,
     /// The end of its life.
     pub expires_at: Timestamp,
-    /// What it is used for now.
-    pub state: String,
+    /// What it is used for now: `sending` (and receiving) or `receiving`.
+    pub role: String,
 }
 
 impl TekEntry {
@@ -56,7 +56,7 @@ impl TekEntry {
             spi: tek.spi.to_string(),
             transform: tek.transform.to_string(),
             expires_at: Timestamp::at(tek.expires, now),
-            state: tek.state.to_string(),
+            role: tek.role.to_string(),
         }
     }
 }

@@ -72,8 +72,11 @@ fn codec(criterion: &mut Criterion) {
     assert_eq!(parse(&message).as_ref(), Some(&policy));
     let mut group = criterion.benchmark_group("codec");
     group.throughput(Throughput::Bytes(message.len() as u64));
-    group.bench_function("parse", |bencher| bencher.iter(|| parse(black_box(&message))));
-    group.bench_function("emit", |bencher| bencher.iter(|| emit(black_box(&policy))));
+    let size = message.len();
+    group.bench_function(format!("parse {size} octets"), |bencher| {
+        bencher.iter(|| parse(black_box(&message)))
+    });
+    group.bench_function(format!("emit {size} octets"), |bencher| bencher.iter(|| emit(black_box(&policy))));
     group.finish();
 }
 

@@ -19,6 +19,11 @@ impl Instant {
         self.0
     }
 
+    /// The instant `delay` before this one; the clock's start if that lies before it.
+    pub fn before(self, delay: Duration) -> Instant {
+        Instant(self.0.saturating_sub(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX)))
+    }
+
     /// The time that passed since `earlier`; zero if `earlier` lies ahead.
     pub const fn saturating_since(self, earlier: Instant) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))

@@ -37,10 +37,16 @@ pub struct Sa {
     pub expires: Instant,
 }
 
+/// How much longer a TEK is received with than its lifetime says: that was rounded down to a second.
+const GRACE: Duration = Duration::from_secs(1);
+
 #[derive(Debug)]
 struct HeldTek {
+    /// Its end is the latest that the server can have meant: received with until then.
     sa: Sa,
     activates: Instant,
+    /// The earliest that the server can have meant: sent with until then.
+    ends: Instant,
     life: Duration,
 }
 
@@ -66,10 +72,11 @@ enum Way {
 impl Keyring {
     /// Takes in what a PULL downloaded. TEKs that are held already stay as they are; those that the server
     /// no longer lists live to their end, because other members may still send with them.
-    pub(crate) fn pull(&mut self, policy: GroupPolicy, now: Instant) {
+    /// `asked` is when the member asked: lifetimes were true at some time between then and now.
+    pub(crate) fn pull(&mut self, policy: GroupPolicy, asked: Instant, now: Instant) {
         self.registered = true;
         self.kek = None;
-        self.take(policy, Way::Pull, now);
+        self.take(policy, Way::Pull, asked, now);
     }
 
     /// Takes in what a PUSH said. The delays of its GAP are about its own TEKs: what they replace goes after
@@ -83,8 +90,18 @@ impl Keyring {
             if let Some(delay) = policy.deactivation_delay {
                 self.retire(&policy.teks, now + delay);
             }
-            self.take(policy, Way::Push, now);
+            let made = self.made(&policy, now);
+            self.take(policy, Way::Push, made, now);
         }
+    }
+
+    /// When a message was made, by the group's time in it; it may have been sent more than once since.
+    fn made(&self, policy: &GroupPolicy, now: Instant) -> Instant {
+        let age = match (self.pseudotime(now), policy.pseudotime) {
+            (Some(ours), Some(theirs)) => Duration::from_millis(ours.saturating_sub(theirs)),
+            _ => Duration::ZERO,
+        };
+        now.before(age)
     }
 
     fn delete(&mut self, deletion: &Deletion) {
@@ -98,10 +115,13 @@ impl Keyring {
     /// All TEKs but these end by `end`.
     fn retire(&mut self, but: &[Tek], end: Instant) {
         let replaced = self.teks.iter_mut().filter(|held| but.iter().all(|tek| tek.spi != held.sa.spi));
-        replaced.for_each(|held| held.sa.expires = held.sa.expires.min(end));
+        replaced.for_each(|held| {
+            held.ends = held.ends.min(end);
+            held.sa.expires = held.sa.expires.min(end + GRACE);
+        });
     }
 
-    fn take(&mut self, policy: GroupPolicy, way: Way, now: Instant) {
+    fn take(&mut self, policy: GroupPolicy, way: Way, made: Instant, now: Instant) {
         self.teks.retain(|tek| tek.sa.expires > now);
         if !policy.teks.is_empty() {
             self.acl = policy.acl;
@@ -112,9 +132,9 @@ impl Keyring {
         if let Some(kek) = policy.kek {
             self.replace_kek(kek, now);
         }
-        self.pseudotime = policy.pseudotime.map(|time| (time, now)).or(self.pseudotime);
+        self.pseudotime = policy.pseudotime.map(|time| (time, made)).or(self.pseudotime);
         let delay = policy.activation_delay.unwrap_or_default();
-        policy.teks.into_iter().for_each(|tek| self.add(tek, way, delay, now));
+        policy.teks.into_iter().for_each(|tek| self.add(tek, way, delay, made, now));
     }
 
     /// A KEK that comes by PUSH cannot name each member's address: that of the PULL holds on.
@@ -126,19 +146,20 @@ impl Keyring {
         self.kek = Some((kek, expires));
     }
 
-    fn add(&mut self, tek: Tek, way: Way, delay: Duration, now: Instant) {
-        let end = now + tek.lifetime;
+    fn add(&mut self, tek: Tek, way: Way, delay: Duration, made: Instant, now: Instant) {
+        let (ends, expires) = (made + tek.lifetime, now + tek.lifetime + GRACE);
         if let Some(held) =
             self.teks.iter_mut().find(|held| held.sa.spi == tek.spi && held.sa.keys == tek.keys)
         {
-            held.sa.expires = held.sa.expires.min(end);
+            held.ends = held.ends.min(ends);
+            held.sa.expires = held.sa.expires.min(expires);
             return;
         }
         // A server that gives an SPI new keys has lost the old ones.
         self.teks.retain(|held| held.sa.spi != tek.spi);
         let activates = self.activation(way, delay, now);
-        let sa = Sa { spi: tek.spi, transform: tek.transform, keys: tek.keys, expires: end };
-        self.teks.push(HeldTek { sa, activates, life: tek.lifetime });
+        let sa = Sa { spi: tek.spi, transform: tek.transform, keys: tek.keys, expires };
+        self.teks.push(HeldTek { sa, activates, ends, life: tek.lifetime });
         if self.teks.len() > MAX_TEKS {
             self.teks.remove(0);
         }
@@ -148,7 +169,7 @@ impl Keyring {
     /// before shortly before the end of the one before it, and never after that end.
     fn activation(&self, way: Way, delay: Duration, now: Instant) -> Instant {
         let Some(previous) = self.teks.last() else { return now };
-        let left = previous.sa.expires.saturating_since(now);
+        let left = previous.ends.saturating_since(now);
         let margin = switch_margin(previous.life);
         let wait = match way {
             Way::Pull => delay.max(left.saturating_sub(margin)),
@@ -160,8 +181,9 @@ impl Keyring {
     /// What holds at `now`.
     pub(crate) fn view(&self, now: Instant) -> View {
         let live = || self.teks.iter().filter(|tek| tek.sa.expires > now);
-        let active = live().filter(|tek| tek.activates <= now).max_by_key(|tek| tek.activates);
-        let outbound = active.or_else(|| live().min_by_key(|tek| tek.activates));
+        let sendable = || live().filter(|tek| tek.ends > now);
+        let active = sendable().filter(|tek| tek.activates <= now).max_by_key(|tek| tek.activates);
+        let outbound = active.or_else(|| sendable().min_by_key(|tek| tek.activates));
         View {
             registered: self.registered,
             acl: self.acl.clone(),
@@ -172,14 +194,14 @@ impl Keyring {
 
     /// When the view will differ from the one at `now`.
     pub(crate) fn next_change(&self, now: Instant) -> Option<Instant> {
-        let times = self.teks.iter().flat_map(|tek| [tek.activates, tek.sa.expires]);
+        let times = self.teks.iter().flat_map(|tek| [tek.activates, tek.ends, tek.sa.expires]);
         times.filter(|time| *time > now).min()
     }
 
     /// The last TEK's end and the life it had when it came; None without a live TEK.
     pub(crate) fn last_tek(&self, now: Instant) -> Option<(Instant, Duration)> {
         let live = self.teks.iter().filter(|tek| tek.sa.expires > now);
-        live.max_by_key(|tek| tek.sa.expires).map(|tek| (tek.sa.expires, tek.life))
+        live.max_by_key(|tek| tek.ends).map(|tek| (tek.ends, tek.life))
     }
 
     /// The KEK and its end, while it lives.
@@ -241,23 +263,24 @@ mod tests {
     #[test]
     fn a_single_tek_sends_at_once_and_to_its_end() {
         let mut keyring = Keyring::default();
-        keyring.pull(policy(vec![tek(1000, 60)]), at(0));
+        keyring.pull(policy(vec![tek(1000, 60)]), at(0), at(0));
         assert_eq!(shape(&keyring, 0), (vec![1000], Some(1000)));
         assert_eq!(keyring.next_change(at(0)), Some(at(60)));
         assert_eq!(shape(&keyring, 59), (vec![1000], Some(1000)));
-        assert_eq!(shape(&keyring, 60), (vec![], None));
-        assert!(keyring.view(at(60)).registered, "the ACL still blocks");
+        assert_eq!(shape(&keyring, 60), (vec![1000], None), "still received for a moment");
+        assert_eq!(shape(&keyring, 61), (vec![], None));
+        assert!(keyring.view(at(61)).registered, "the ACL still blocks");
     }
 
     #[test]
     fn roll_over_receives_both_and_sends_the_old_until_shortly_before_its_end() {
         let mut keyring = Keyring::default();
-        keyring.pull(policy(vec![tek(1000, 3600)]), at(0));
-        keyring.pull(policy(vec![tek(1000, 200), tek(2000, 3500)]), at(3400));
+        keyring.pull(policy(vec![tek(1000, 3600)]), at(0), at(0));
+        keyring.pull(policy(vec![tek(1000, 200), tek(2000, 3500)]), at(3400), at(3400));
         assert_eq!(shape(&keyring, 3400), (vec![1000, 2000], Some(1000)));
         assert_eq!(keyring.next_change(at(3400)), Some(at(3570)));
         assert_eq!(shape(&keyring, 3570), (vec![1000, 2000], Some(2000)));
-        assert_eq!(shape(&keyring, 3600), (vec![2000], Some(2000)));
+        assert_eq!(shape(&keyring, 3601), (vec![2000], Some(2000)));
     }
 
     #[test]
@@ -267,21 +290,21 @@ mod tests {
             activation_delay: Some(Duration::from_secs(seconds)),
             ..policy(teks)
         };
-        keyring.pull(with_delay(vec![tek(1000, 60)], 5), at(0));
-        keyring.pull(with_delay(vec![tek(2000, 60)], 20), at(30));
-        assert_eq!(shape(&keyring, 54).1, Some(1000));
-        assert_eq!(shape(&keyring, 55).1, Some(2000), "switch margin of 5 s");
-        keyring.pull(with_delay(vec![tek(3000, 60)], 1000), at(80));
-        assert_eq!(shape(&keyring, 87).1, Some(2000));
-        assert_eq!(shape(&keyring, 88).1, Some(3000));
+        keyring.pull(with_delay(vec![tek(1000, 60)], 5), at(0), at(0));
+        keyring.pull(with_delay(vec![tek(2000, 60)], 20), at(30), at(30));
+        assert_eq!(shape(&keyring, 58).1, Some(1000));
+        assert_eq!(shape(&keyring, 59).1, Some(2000), "1.7 s before the end");
+        keyring.pull(with_delay(vec![tek(3000, 60)], 1000), at(80), at(80));
+        assert_eq!(shape(&keyring, 89).1, Some(2000));
+        assert_eq!(shape(&keyring, 90).1, Some(3000));
     }
 
     #[test]
     fn a_new_member_in_the_middle_of_a_roll_over_does_as_the_others() {
         let mut keyring = Keyring::default();
-        keyring.pull(policy(vec![tek(1000, 120), tek(2000, 3600)]), at(0));
+        keyring.pull(policy(vec![tek(1000, 120), tek(2000, 3600)]), at(0), at(0));
         assert_eq!(shape(&keyring, 0), (vec![1000, 2000], Some(1000)));
-        assert_eq!(shape(&keyring, 110).1, Some(2000));
+        assert_eq!(shape(&keyring, 117).1, Some(2000));
     }
 
     fn push(teks: Vec<Tek>, delays: (u64, u64)) -> Push {
@@ -294,28 +317,28 @@ mod tests {
     #[test]
     fn a_push_switches_after_its_delay_and_retires_after_the_other() {
         let mut keyring = Keyring::default();
-        keyring.pull(policy(vec![tek(1000, 3600)]), at(0));
+        keyring.pull(policy(vec![tek(1000, 3600)]), at(0), at(0));
         keyring.push(push(vec![tek(2000, 3600)], (30, 60)), at(100));
         assert_eq!(shape(&keyring, 129), (vec![1000, 2000], Some(1000)));
         assert_eq!(shape(&keyring, 130), (vec![1000, 2000], Some(2000)));
-        assert_eq!(shape(&keyring, 160), (vec![2000], Some(2000)));
+        assert_eq!(shape(&keyring, 161), (vec![2000], Some(2000)));
     }
 
     #[test]
     fn a_scheduled_push_leaves_the_old_key_to_its_end() {
         let mut keyring = Keyring::default();
-        keyring.pull(policy(vec![tek(1000, 30)]), at(0));
+        keyring.pull(policy(vec![tek(1000, 30)]), at(0), at(0));
         keyring.push(push(vec![tek(2000, 30)], (8, 0)), at(20));
         assert_eq!(shape(&keyring, 27), (vec![1000, 2000], Some(1000)));
         assert_eq!(shape(&keyring, 28), (vec![1000, 2000], Some(2000)));
-        assert_eq!(shape(&keyring, 30), (vec![2000], Some(2000)));
+        assert_eq!(shape(&keyring, 31), (vec![2000], Some(2000)));
     }
 
     #[test]
     fn deletions_take_what_they_name() {
         let delete = |deletion| Push { sequence: 1, deletions: vec![deletion], policy: None };
         let mut keyring = Keyring::default();
-        keyring.pull(policy(vec![tek(1000, 60), tek(2000, 90)]), at(0));
+        keyring.pull(policy(vec![tek(1000, 60), tek(2000, 90)]), at(0), at(0));
         keyring.push(delete(Deletion::Tek(1000)), at(1));
         assert_eq!(shape(&keyring, 1), (vec![2000], Some(2000)), "the only key sends, whenever it was due");
         keyring.push(delete(Deletion::AllTeks), at(2));
@@ -326,7 +349,7 @@ mod tests {
     #[test]
     fn a_listed_key_can_only_be_shortened() {
         let mut keyring = Keyring::default();
-        keyring.pull(policy(vec![tek(1000, 60)]), at(0));
+        keyring.pull(policy(vec![tek(1000, 60)]), at(0), at(0));
         keyring.push(push(vec![tek(1000, 600)], (0, 0)), at(10));
         keyring.push(push(vec![tek(1000, 5)], (0, 0)), at(20));
         assert_eq!(keyring.next_change(at(20)), Some(at(25)));
@@ -336,19 +359,19 @@ mod tests {
     fn pseudotime_goes_on() {
         let mut keyring = Keyring::default();
         assert_eq!(keyring.pseudotime(at(0)), None);
-        keyring.pull(GroupPolicy { pseudotime: Some(500), ..policy(vec![tek(1000, 60)]) }, at(10));
+        keyring.pull(GroupPolicy { pseudotime: Some(500), ..policy(vec![tek(1000, 60)]) }, at(10), at(10));
         assert_eq!(keyring.pseudotime(at(12)), Some(2500));
     }
 
     #[test]
     fn an_spi_with_new_keys_replaces_the_old_one() {
         let mut keyring = Keyring::default();
-        keyring.pull(policy(vec![tek(1000, 60)]), at(0));
+        keyring.pull(policy(vec![tek(1000, 60)]), at(0), at(0));
         let other = Tek {
             keys: TekKeys { encryption: Secret::new(vec![9; 32]), ..tek(1000, 60).keys },
             ..tek(1000, 60)
         };
-        keyring.pull(policy(vec![other.clone()]), at(1));
+        keyring.pull(policy(vec![other.clone()]), at(1), at(1));
         assert_eq!(keyring.view(at(1)).inbound.len(), 1);
         assert_eq!(keyring.view(at(1)).outbound.unwrap().keys, other.keys);
     }
@@ -356,7 +379,7 @@ mod tests {
     #[test]
     fn the_number_of_keys_is_bounded() {
         let mut keyring = Keyring::default();
-        (0..100).for_each(|number| keyring.pull(policy(vec![tek(1000 + number, 600)]), at(0)));
+        (0..100).for_each(|number| keyring.pull(policy(vec![tek(1000 + number, 600)]), at(0), at(0)));
         assert_eq!(keyring.view(at(0)).inbound.len(), MAX_TEKS);
     }
 }

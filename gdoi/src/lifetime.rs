@@ -6,7 +6,10 @@
 //! |---|---|
 //! | max(L/10, 90 s), at most L/3 | the server makes the next TEK |
 //! | max(L/20, 60 s), at most L/6, and up to L/50 earlier at random | a member registers again |
-//! | 30 s, at most L/12 | a member that learned the next TEK in a PULL begins to send with it |
+//! | half of what the latest member leaves itself | a member that learned the next TEK in a PULL sends with it |
+//!
+//! The latest member joined just before the next TEK was made: it knows what was left of the life, not the life,
+//! and leaves itself less time.
 
 use std::time::Duration;
 
@@ -26,9 +29,9 @@ pub fn registration_jitter(life: Duration) -> Duration {
 }
 
 /// How long before its end a TEK of this life is no more sent with, if the next one came by PULL: members pull
-/// at different times, so the old key is kept in use until all must have the new one.
+/// at different times, so the old key is kept in use until even the latest must have the new one.
 pub fn switch_margin(life: Duration) -> Duration {
-    Duration::from_secs(30).min(life / 12)
+    registration_margin(replacement_margin(life)) / 2
 }
 
 #[cfg(test)]
@@ -41,7 +44,8 @@ mod tests {
             let life = Duration::from_secs(seconds);
             let earliest = registration_margin(life) + registration_jitter(life);
             assert!(replacement_margin(life) > earliest, "{seconds}");
-            assert!(registration_margin(life) > switch_margin(life), "{seconds}");
+            let latest = registration_margin(replacement_margin(life));
+            assert!(latest > switch_margin(life), "{seconds}");
         }
     }
 

@@ -10,12 +10,11 @@ use crate::event::{Cause, GroupName, MemberEvent};
 use crate::keyring::{Keyring, View};
 use crate::lifetime::{registration_jitter, registration_margin};
 use crate::policy::{Doi, Identity, Proposal};
-use crate::pull::GroupPolicy;
 use crate::push::Push;
 use crate::rejections::{Rejections, Report};
 use crate::status::{KekStatus, MemberStatus, RegistrationState, TekRole, TekStatus};
 use crate::wire::{ExchangeType, Header};
-use attempt::{Attempt, Progress};
+use attempt::{Attempt, Download, Progress};
 use rekeys::{Received, Rekeys};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -187,9 +186,9 @@ impl Member {
             Progress::Send(transmit) => self.transmit(transmit),
             Progress::Nothing => {}
             Progress::Ignored(reason) => self.reject(from, reason, now),
-            Progress::Registered(policy, goodbye) => {
+            Progress::Registered(download, goodbye) => {
                 self.output.extend(goodbye.map(Output::Transmit));
-                self.registered(*policy, now);
+                self.registered(*download, now);
             }
             Progress::Failed(reason, goodbye) => {
                 self.output.extend(goodbye.map(Output::Transmit));
@@ -198,9 +197,9 @@ impl Member {
         }
     }
 
-    fn registered(&mut self, policy: GroupPolicy, now: Instant) {
+    fn registered(&mut self, Download { policy, asked }: Download, now: Instant) {
         let (teks, aces) = (policy.teks.iter().map(|tek| tek.spi).collect(), policy.acl.entries().len());
-        self.keyring.pull(policy, now);
+        self.keyring.pull(policy, asked, now);
         self.registrations += 1;
         self.rounds = 0;
         self.report(MemberEvent::Registered {

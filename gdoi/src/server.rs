@@ -215,8 +215,8 @@ impl KeyServer {
                 Ok(Answer::Send(keys))
             }
             _ => {
-                established.begin(header.message_id)?;
                 let request = Request::parse(&established.sa, header, body)?;
+                established.begin(header.message_id)?;
                 self.offer(from, established, request, now)
             }
         }

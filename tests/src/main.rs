@@ -1,2 +1,69 @@
-//! placeholder
-fn main() {}
+//! The lab: hosts in network namespaces, real daemons, a real kernel, and what must be seen there.
+//!
+//! `lab [NAME...]` runs scenarios, `lab --list` names them, `lab --demo` tells the whole story once. It must be root
+//! in a kernel with ESP, with network namespaces of its own; `scripts/lab` makes such a place.
+
+mod capture;
+mod corp;
+mod daemon;
+mod eventually;
+mod host;
+mod outcome;
+mod packet;
+mod runner;
+mod scenarios;
+mod site;
+mod topology;
+
+use runner::Runner;
+use scenarios::{Scenario, ALL};
+use site::Site;
+use std::process::ExitCode;
+
+const USAGE: &str = "usage: lab [NAME...] | lab --list | lab --demo";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let done = match words.as_slice() {
+        ["--list"] => list(),
+        ["--demo"] => demo(),
+        names if names.iter().any(|name| name.starts_with('-')) => Err(USAGE.to_owned()),
+        names => chosen(names).and_then(|scenarios| run(&scenarios)),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(reason) => {
+            eprintln!("lab: {reason}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn list() -> Result<bool, String> {
+    ALL.iter().for_each(|scenario| println!("{:22} {}", scenario.name, scenario.about));
+    Ok(true)
+}
+
+fn demo() -> Result<bool, String> {
+    scenarios::demo().map_err(|stop| stop.to_string())?;
+    Ok(true)
+}
+
+/// The named scenarios, or all.
+fn chosen(names: &[&str]) -> Result<Vec<&'static Scenario>, String> {
+    if names.is_empty() {
+        return Ok(ALL.iter().collect());
+    }
+    let find = |name: &&str| {
+        ALL.iter().find(|scenario| scenario.name == *name).ok_or(format!("there is no scenario {name}"))
+    };
+    names.iter().map(find).collect()
+}
+
+fn run(scenarios: &[&Scenario]) -> Result<bool, String> {
+    let mut runner = Runner::new(Site::build().map_err(|stop| stop.to_string())?);
+    scenarios.iter().for_each(|scenario| runner.run(scenario));
+    Ok(runner.finish())
+}

@@ -10,12 +10,12 @@ use std::io;
 use std::net::Ipv4Addr;
 
 use netlink_packet_core::{ParseableParametrized, NLM_F_CREATE, NLM_F_EXCL};
-use netlink_packet_xfrm::constants::{AF_INET, IPPROTO_ESP, XFRM_MSG_NEWPOLICY, XFRM_MSG_NEWSA};
+use netlink_packet_xfrm::constants::{AF_INET, IPPROTO_ESP};
 use netlink_packet_xfrm::policy::DelGetMessage as PolicyIdMessage;
 use netlink_packet_xfrm::state::{DelGetMessage as StateIdMessage, GetDumpMessage};
 use netlink_packet_xfrm::{
-    Address, AddressFilter, UserPolicyId, UserSaId, XfrmAttrs, XfrmMessage, XFRM_USER_POLICY_INFO_LEN,
-    XFRM_USER_SA_INFO_LEN,
+    Address, AddressFilter, UserPolicyId, UserPolicyInfo, UserSaId, XfrmAttrs, XfrmMessage,
+    XFRM_USER_POLICY_INFO_LEN, XFRM_USER_SA_INFO_LEN,
 };
 
 use crate::object::{HeldPolicy, HeldState, Hook, Policy, PolicyIndex, State, StateId};
@@ -32,17 +32,25 @@ pub struct Usage {
 /// All states at our anchors.
 pub fn states(socket: &mut Socket) -> io::Result<Vec<(HeldState, Usage)>> {
     let request = XfrmMessage::GetDumpSa(GetDumpMessage { nlas: vec![anchors_only()] });
-    socket.dump(&request, |(kind, payload)| match parse(kind, payload)? {
-        XfrmMessage::AddSa(message) => Ok(state::read(message)),
-        _ => Ok(None),
+    socket.dump(&request, |(kind, payload)| {
+        at_least(XFRM_USER_SA_INFO_LEN, payload)?;
+        match XfrmMessage::parse_with_param(payload, kind).map_err(invalid)? {
+            XfrmMessage::AddSa(message) => Ok(state::read(message)),
+            _ => Ok(None),
+        }
     })
 }
 
-/// All policies in our block of indices.
+/// All policies in our block of indices. What others wrote is not even parsed: it may be beyond the parser.
 pub fn policies(socket: &mut Socket) -> io::Result<Vec<HeldPolicy>> {
     socket.dump(&XfrmMessage::GetPolicy(PolicyIdMessage::default()), |(kind, payload)| {
-        match parse(kind, payload)? {
-            XfrmMessage::AddPolicy(message) => Ok(policy::read(&message)),
+        at_least(XFRM_USER_POLICY_INFO_LEN, payload)?;
+        let info = UserPolicyInfo::parse(payload).map_err(invalid)?;
+        if !PolicyIndex(info.index).is_ours() {
+            return Ok(None);
+        }
+        match XfrmMessage::parse_with_param(payload, kind).map_err(invalid)? {
+            XfrmMessage::AddPolicy(message) => Ok(Some(policy::read(&message))),
             _ => Ok(None),
         }
     })
@@ -95,18 +103,13 @@ fn anchors_only() -> XfrmAttrs {
 }
 
 /// The crate slices fixed headers without looking at the length first.
-fn parse(kind: u16, payload: &[u8]) -> io::Result<XfrmMessage> {
-    let header = match kind {
-        XFRM_MSG_NEWSA => XFRM_USER_SA_INFO_LEN,
-        XFRM_MSG_NEWPOLICY => XFRM_USER_POLICY_INFO_LEN,
-        other => return Err(invalid(format!("message type {other} is no answer to what was asked"))),
-    };
+fn at_least(header: usize, payload: &[u8]) -> io::Result<()> {
     if payload.len() < header {
-        return Err(invalid(format!("message type {kind} has only {} octets", payload.len())));
+        return Err(invalid(format!("{} octets where {header} are the least", payload.len())));
     }
-    XfrmMessage::parse_with_param(payload, kind).map_err(|error| invalid(error.to_string()))
+    Ok(())
 }
 
-fn invalid(reason: String) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, reason)
+fn invalid(reason: impl ToString) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, reason.to_string())
 }

@@ -99,9 +99,12 @@ pub enum Verdict {
     Pass,
     /// Drop.
     Block,
-    /// Encrypt with exactly this state. The SPI is named because the kernel, left to itself, takes the state with the
-    /// latest second of addition: two states of the same second would be a matter of luck, and a wrong state left by
-    /// hand would be used. Named, the switch to a new state is one atomic policy update.
+    /// Encrypt with exactly this state.
+    ///
+    /// Seen on Linux 7.2: left to itself the kernel takes, of several states to the same anchor, the one added last,
+    /// compared by the seconds of the wall clock. A clock that was set back would keep the old state, and one left by
+    /// hand would win. With the SPI in the template the switch to a new state is one atomic policy update; a flood of
+    /// pings loses nothing over it (kernel test).
     Encrypt(Slot, Spi),
     /// Accept what states of these planes decrypted; that it *was* decrypted is required in nftables.
     Decrypted(Vec<Slot>),

@@ -222,3 +222,6 @@ impl fmt::Display for Op {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

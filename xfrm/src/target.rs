@@ -18,6 +18,8 @@ const TRAILER: u32 = 2;
 /// The smallest MTU worth assuming for an interface that is missing.
 const SMALL_MTU: u32 = 1280;
 const UDP: u8 = 17;
+/// XFRM_MAX_DEPTH: the kernel takes no more templates in one policy.
+const MOST_TEMPLATES: usize = 6;
 
 /// Everything that the kernel shall hold.
 #[derive(Debug, Default)]
@@ -47,7 +49,13 @@ impl Target {
             }
         }
         target.table = Table::new(&rules);
-        Ok(target)
+        match target.policies.values().find(|policy| is_too_wide(policy)) {
+            Some(policy) => Err(Error::Unusable(format!(
+                "more than {MOST_TEMPLATES} planes share the entry {}",
+                policy.key.selector
+            ))),
+            None => Ok(target),
+        }
     }
 
     fn find_link<'a>(&mut self, installed: &'a Installed, plane: &Plane) -> Option<&'a Link> {
@@ -120,6 +128,10 @@ impl Target {
             },
         }
     }
+}
+
+fn is_too_wide(policy: &Policy) -> bool {
+    matches!(&policy.verdict, Verdict::Decrypted(slots) if slots.len() > MOST_TEMPLATES)
 }
 
 fn check(planes: &[Plane]) -> Result<(), Error> {

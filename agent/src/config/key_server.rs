@@ -44,7 +44,8 @@ impl Settings for KeyServerFile {
         let psks = self.keys.into_iter().map(|rule| rule.settle(source)).collect::<Result<_, _>>()?;
         let groups = self.groups.into_iter().map(|group| group.settle(source)).collect::<Result<_, _>>()?;
         let identity = Identity::Address(*self.address.ip());
-        let server = KeyServerConfig { identity, psks, proposals: self.proposals, groups };
+        let server =
+            KeyServerConfig { identity, address: self.address, psks, proposals: self.proposals, groups };
         Ok(KeyServerSettings { address: self.address, control_socket: self.control_socket, server })
     }
 }

@@ -5,6 +5,7 @@ use serde::de::DeserializeOwned;
 use serde_yaml::Value;
 use std::fmt;
 use std::fs::{File, Metadata};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -38,6 +39,7 @@ pub struct Source {
     path: PathBuf,
     text: Zeroizing<String>,
     warnings: Vec<String>,
+    contents: DefaultHasher,
 }
 
 impl Source {
@@ -54,7 +56,10 @@ impl Source {
 
     /// A source with this text; `path` is for messages and to find the files that it names.
     pub fn from_text(path: &Path, text: impl Into<String>) -> Self {
-        Source { path: path.to_owned(), text: Zeroizing::new(text.into()), warnings: Vec::new() }
+        let text = Zeroizing::new(text.into());
+        let mut contents = DefaultHasher::new();
+        text.hash(&mut contents);
+        Source { path: path.to_owned(), text, warnings: Vec::new(), contents }
     }
 
     /// The configuration that the text describes.
@@ -97,7 +102,9 @@ impl Source {
         let path = self.path.parent().unwrap_or(Path::new("")).join(name);
         let refuse = |reason: String| self.error_at(name, format!("{}: {reason}", path.display()));
         let (text, metadata) = read_file(&path).map_err(refuse)?;
-        let value = parse(&Zeroizing::new(text)).map_err(refuse)?;
+        let text = Zeroizing::new(text);
+        let value = parse(&text).map_err(refuse)?;
+        text.hash(&mut self.contents);
         self.warn_if_exposed(&path, &metadata);
         Ok(value)
     }
@@ -112,6 +119,11 @@ impl Source {
     /// The file's text.
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// Changes with the contents of all files read.
+    pub fn fingerprint(&self) -> u64 {
+        self.contents.finish()
     }
 
     /// What deserves attention although the file can be used.

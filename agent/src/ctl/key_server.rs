@@ -12,7 +12,7 @@ use crate::report::{
 pub fn overview(report: &KeyServerReport) -> String {
     let lines = [
         ("Identity", report.identity.clone()),
-        ("Phase 1", format!("{} established, {} half open", report.phase1, report.half_open)),
+        ("Phase 1", format!("{} established, {} half open", report.established, report.half_open)),
         ("Refused", format!("{} datagrams", report.rejected)),
     ];
     let groups = report.groups.iter().map(|group| group_text(group, report.generated_at));

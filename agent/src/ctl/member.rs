@@ -35,14 +35,16 @@ fn group_text(group: &MemberGroup, now: Timestamp) -> String {
 }
 
 fn registration(group: &MemberGroup, now: Timestamp) -> String {
-    let server = group.server.as_deref().unwrap_or("no key server");
-    match (group.registration, group.retries_at) {
-        (Registration::Registered, _) => format!("registered with {server}"),
-        (Registration::Registering, _) => format!("registering with {server}"),
-        (Registration::Waiting, Some(moment)) => {
-            format!("failed, next attempt at {server} {}", distance(moment, now))
+    let server = &group.server;
+    match group.registration {
+        Registration::Registering => format!("registering with {server}"),
+        Registration::Waiting => {
+            let when = group.retries_at.map_or(String::new(), |moment| format!(" {}", distance(moment, now)));
+            format!("failed, next attempt at {server}{when}")
         }
-        (Registration::Waiting, None) => format!("failed, next attempt at {server}"),
+        Registration::Registered => format!("registered with {server}"),
+        Registration::Reregistering => format!("registered, registering again with {server}"),
+        Registration::Expired => format!("all keys have ended, registering again with {server}"),
     }
 }
 
@@ -50,7 +52,7 @@ const fn protection(protection: Protection) -> &'static str {
     match protection {
         Protection::Closed => "closed: nothing passes before the registration",
         Protection::Open => "open: everything passes in clear before the registration",
-        Protection::Adopted => "encrypting with what the daemon before this one installed",
+        Protection::Adopted => "as an earlier run left it: encrypting while its keys live, blocked then",
         Protection::Encrypting => "encrypting",
         Protection::Blocked => "blocked: there is no key, protected traffic is held back",
     }
@@ -69,7 +71,7 @@ pub(super) fn keys(kek: Option<&KekEntry>, teks: &[TekEntry], now: Timestamp) ->
     });
     let tek = |tek: &TekEntry| {
         let end = distance(tek.expires_at, now);
-        ("Traffic key", format!("{} {}, {}, ends {end}", tek.spi, tek.transform, tek.state))
+        ("Traffic key", format!("{} {}, {}, ends {end}", tek.spi, tek.transform, tek.role))
     };
     std::iter::once(("Rekey key", kek)).chain(teks.iter().map(tek)).collect()
 }

@@ -7,7 +7,7 @@ fn text(request: Request, report: Value) -> String {
 }
 
 fn tek() -> Value {
-    json!({"spi": "0x12345678", "transform": "aes-256-cbc/hmac-sha-256", "expires_at": "2026-01-31T13:00:00Z", "state": "outbound"})
+    json!({"spi": "0x12345678", "transform": "aes-256-cbc/hmac-sha-256", "expires_at": "2026-01-31T13:00:00Z", "role": "sending"})
 }
 
 fn member_group() -> Value {
@@ -39,7 +39,7 @@ Group corp (100)
   Protection    encrypting
   Unregistered  fail-close
   Rekey key     none
-  Traffic key   0x12345678 aes-256-cbc/hmac-sha-256, outbound, ends in 1h (2026-01-31T13:00:00Z)
+  Traffic key   0x12345678 aes-256-cbc/hmac-sha-256, sending, ends in 1h (2026-01-31T13:00:00Z)
 "
     );
 }
@@ -106,20 +106,20 @@ fn show_ks_and_its_parts_read_like_this() {
     let group = json!({"name": "corp", "identity_number": 100, "members": 1, "refused": 2, "acl_entries": 1,
         "transform": "aes-256-cbc/hmac-sha-256", "teks": [tek()], "kek": null});
     let report = json!({"generated_at": "2026-01-31T12:00:00Z", "address": "192.0.2.10:848", "identity": "192.0.2.10",
-        "half_open": 0, "phase1": 1, "rejected": 3, "groups": [group]});
+        "half_open": 0, "established": 1, "rejected": 3, "groups": [group]});
     let overview = text(Request::ShowKs, report);
     assert!(overview.starts_with("Key server 192.0.2.10:848\n  Identity  192.0.2.10\n"), "{overview}");
     assert!(overview.contains("  Members      1 registered, 2 registrations refused\n"), "{overview}");
 
     let report = json!({"generated_at": "2026-01-31T12:00:00Z", "groups": [{"name": "corp", "identity_number": 100, "members": [
-        {"address": "198.51.100.1:848", "identity": "gm1.example", "first_registered_at": "2026-01-31T11:00:00Z",
+        {"address": "198.51.100.1", "identity": "gm1.example", "first_registered_at": "2026-01-31T11:00:00Z",
          "last_registered_at": "2026-01-31T11:58:30Z", "registrations": 2, "same_software": true}]}]});
     assert_eq!(
         text(Request::ShowKsMembers, report),
         "\
 Group corp (100): 1 registered
-  MEMBER            IDENTITY     LAST REGISTERED  FIRST                 TIMES  SOFTWARE
-  198.51.100.1:848  gm1.example  1m30s ago        2026-01-31T11:00:00Z  2      this
+  MEMBER        IDENTITY     LAST REGISTERED  FIRST                 TIMES  SOFTWARE
+  198.51.100.1  gm1.example  1m30s ago        2026-01-31T11:00:00Z  2      this
 "
     );
 

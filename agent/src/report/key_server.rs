@@ -16,7 +16,7 @@ pub struct KeyServerReport {
     /// Phase 1 exchanges that have begun.
     pub half_open: usize,
     /// Phase 1 SAs that are up.
-    pub phase1: usize,
+    pub established: usize,
     /// Datagrams that were refused.
     pub rejected: u64,
     /// The groups in the configuration's order.
@@ -65,7 +65,7 @@ pub struct MemberList {
 /// One member.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemberEntry {
-    /// Its address and port.
+    /// Its address.
     pub address: String,
     /// The identity that it proved.
     pub identity: String,

@@ -28,7 +28,7 @@ pub struct MemberGroup {
     /// The next attempt, while waiting for it.
     pub retries_at: Option<Timestamp>,
     /// The key server in use or being tried, with port.
-    pub server: Option<String>,
+    pub server: String,
     /// All key servers in order, with port.
     pub servers: Vec<String>,
     /// Completed registrations since the start.
@@ -63,10 +63,14 @@ pub struct MemberGroup {
 pub enum Registration {
     /// An exchange is under way.
     Registering,
-    /// Policy and keys are there.
-    Registered,
     /// The last attempt failed; the next one has a time.
     Waiting,
+    /// Policy and keys are there.
+    Registered,
+    /// They are there, and an exchange for new ones is under way.
+    Reregistering,
+    /// All keys have ended.
+    Expired,
 }
 
 /// What happens to a group's traffic.
@@ -77,7 +81,7 @@ pub enum Protection {
     Closed,
     /// Not registered, fail-open: everything passes in clear.
     Open,
-    /// Not registered: the kernel goes on with what the daemon before this one installed.
+    /// Not registered: the kernel goes on with what an earlier run of the daemon left there.
     Adopted,
     /// Encrypted.
     Encrypting,

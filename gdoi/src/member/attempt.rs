@@ -17,6 +17,8 @@ pub(super) struct Attempt {
     group: GroupId,
     stage: Stage,
     retransmission: Retransmission,
+    /// When the present stage began.
+    asked: Instant,
     /// The datagram that led here: the server sends it again when our answer is late.
     last_seen: Vec<u8>,
     /// What somebody who knows our cookie said in clear: believed only if nothing better comes.
@@ -28,6 +30,12 @@ enum Stage {
     Pull(IsakmpSa, PullInitiator),
 }
 
+/// Policy and keys, and when the member asked for them.
+pub(super) struct Download {
+    pub(super) policy: GroupPolicy,
+    pub(super) asked: Instant,
+}
+
 /// What an input led to.
 pub(super) enum Progress {
     /// Send this and wait on.
@@ -37,7 +45,7 @@ pub(super) enum Progress {
     /// The datagram is not from our server or not for this registration.
     Ignored(Error),
     /// Done; the message takes leave of the server.
-    Registered(Box<GroupPolicy>, Option<Transmit>),
+    Registered(Box<Download>, Option<Transmit>),
     /// It came to nothing.
     Failed(Error, Option<Transmit>),
 }
@@ -61,6 +69,7 @@ impl Attempt {
             group: config.group.id,
             stage: Stage::Phase1(initiator),
             retransmission: Retransmission::new(server.address, message, now),
+            asked: now,
             last_seen: Vec::new(),
             hint: None,
         })
@@ -135,7 +144,8 @@ impl Attempt {
             Stage::Pull(sa, pull) => match pull.step(sa, header, body) {
                 Ok(PullStep::Next(next, message)) => self.go_on_pulling(next, message, now),
                 Ok(PullStep::Downloaded(policy)) => {
-                    Progress::Registered(Box::new(policy), self.goodbye(sa, random))
+                    let download = Download { policy, asked: self.asked };
+                    Progress::Registered(Box::new(download), self.goodbye(sa, random))
                 }
                 Err(error) if anybody_could_cause(&error) => Progress::Ignored(error),
                 Err(error) => Progress::Failed(error, self.goodbye(sa, random)),
@@ -164,6 +174,7 @@ impl Attempt {
             let reason = Unacceptable::UnexpectedIdentity(sa.peer.to_string());
             return Progress::Failed(reason.into(), self.goodbye(&sa, random));
         }
+        self.asked = now;
         match PullInitiator::start(&sa, self.group, random) {
             Ok((pull, message)) => self.go_on(Stage::Pull(sa, pull), message, now),
             Err(error) => Progress::Failed(error, None),

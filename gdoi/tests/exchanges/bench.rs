@@ -1,3 +1,12 @@
 //! Virtual time and a virtual network, driven by chance that repeats itself.
 
+pub mod duel;
+pub mod fleet;
+mod link;
+pub mod node;
 pub mod random;
+pub mod rogue;
+mod world;
+
+pub use link::Link;
+pub use world::World;

@@ -1,4 +1,12 @@
 //! Whole exchanges between members and key servers in virtual time. One program, so that it is linked once.
+// The whole program is a test; clippy.toml excuses only what carries the attribute.
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 mod bench;
+mod hostile;
+mod intruder;
+mod malicious;
+mod refused;
+mod register;
+mod rollover;
 mod seeds;

@@ -19,6 +19,16 @@ impl Seeded {
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^ (mixed >> 31)
     }
+
+    /// One of 0 to `end` - 1.
+    pub fn below(&mut self, end: u64) -> u64 {
+        self.draw() % end
+    }
+
+    /// True in so many cases of a hundred.
+    pub fn percent(&mut self, cases: u64) -> bool {
+        self.below(100) < cases
+    }
 }
 
 impl Random for Seeded {

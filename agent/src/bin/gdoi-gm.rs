@@ -1,0 +1,5 @@
+//! The group member daemon.
+
+fn main() -> std::process::ExitCode {
+    agent::gm::main()
+}

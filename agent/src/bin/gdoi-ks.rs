@@ -1,0 +1,5 @@
+//! The key server daemon.
+
+fn main() -> std::process::ExitCode {
+    agent::ks::main()
+}

@@ -1,0 +1,114 @@
+//! What both daemons do around their loop: start, tell the service manager, stop, check, reload.
+
+mod notify;
+
+use crate::clock;
+use crate::config::{self, Loaded, Settings};
+use crate::control::Control;
+use crate::drive::{self, Service, Signals};
+use crate::events::{Event, Severity};
+use crate::socket::Socket;
+use std::net::SocketAddrV4;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Where a daemon listens.
+#[derive(Clone, Debug)]
+pub struct Doors {
+    /// For GDOI.
+    pub udp: SocketAddrV4,
+    /// For `gdoictl`.
+    pub control: PathBuf,
+}
+
+/// Checks a configuration and says what is wrong with it, or `FILE: ok`.
+pub fn check<F: Settings>(path: &Path) -> ExitCode {
+    match config::load::<F>(path) {
+        Ok(loaded) => {
+            loaded.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+            println!("{}: ok", path.display());
+            ExitCode::SUCCESS
+        }
+        Err(error) => failure(&error.to_string()),
+    }
+}
+
+/// Runs a daemon that `start` makes of its configuration.
+pub fn run<F: Settings, S: Service>(
+    path: &Path,
+    start: impl FnOnce(F::Ready, Reloader) -> Result<(S, Doors), String>,
+) -> ExitCode {
+    crate::log::start();
+    let loaded = match config::load::<F>(path) {
+        Ok(loaded) => loaded,
+        Err(error) => return failure(&error.to_string()),
+    };
+    loaded.warnings.iter().for_each(|warning| tracing::warn!("CONFIG_WARNING: {warning}"));
+    let reloader = Reloader::new::<F>(path, &loaded);
+    match start(loaded.settings, reloader).and_then(|(service, doors)| serve(service, &doors)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => failure(&reason),
+    }
+}
+
+fn failure(reason: &str) -> ExitCode {
+    eprintln!("{reason}");
+    ExitCode::FAILURE
+}
+
+fn serve<S: Service>(mut service: S, doors: &Doors) -> Result<(), String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| format!("cannot start: {error}"))?;
+    runtime.block_on(async {
+        let mut signals = Signals::listen().map_err(|error| format!("signals: {error}"))?;
+        let mut socket = Socket::bind(doors.udp).map_err(|error| format!("UDP {}: {error}", doors.udp))?;
+        let control = doors.control.display();
+        let mut control = Control::listen(&doors.control).map_err(|error| format!("{control}: {error}"))?;
+        notify::ready();
+        drive::run(&mut service, &mut socket, &mut control, &mut signals).await;
+        notify::stopping();
+        service.stop(clock::now());
+        Ok(())
+    })
+}
+
+/// Reads the configuration again when asked. This version applies a changed one at a restart only, and says so.
+#[derive(Debug)]
+pub struct Reloader {
+    path: PathBuf,
+    fingerprint: u64,
+    read: fn(&Path) -> Result<u64, String>,
+}
+
+impl Reloader {
+    fn new<F: Settings>(path: &Path, loaded: &Loaded<F::Ready>) -> Self {
+        let read = |path: &Path| match config::load::<F>(path) {
+            Ok(loaded) => Ok(loaded.fingerprint),
+            Err(error) => Err(error.to_string()),
+        };
+        Reloader { path: path.to_owned(), fingerprint: loaded.fingerprint, read }
+    }
+
+    /// What became of the request.
+    pub fn reload(&self) -> Event {
+        notify::reloading();
+        let path = self.path.display();
+        let event = match (self.read)(&self.path) {
+            Err(reason) => {
+                Event::new(Severity::Error, "CONFIG_REFUSED", format!("{reason}; nothing has changed"))
+            }
+            Ok(fingerprint) if fingerprint == self.fingerprint => {
+                Event::new(Severity::Info, "CONFIG_UNCHANGED", format!("{path} is as it was"))
+            }
+            Ok(_) => Event::new(
+                Severity::Warning,
+                "CONFIG_CHANGED",
+                format!(
+                    "{path} is valid, but this version does not apply changes while it runs: restart needed"
+                ),
+            ),
+        };
+        notify::ready();
+        event
+    }
+}

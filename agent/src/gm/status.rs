@@ -1,0 +1,137 @@
+//! What `gdoictl show gm` and its parts are told.
+
+use super::dataplane::DataPlane;
+use super::desired::{protection, Guarded};
+use super::membership::Memberships;
+use crate::clock::Timestamp;
+use crate::control::Answer;
+use crate::report::{
+    AccessList, AclReport, DataplaneReport, GroupLabel, KekEntry, MemberGroup, MemberReport, PlaneEntry,
+    Protection, Registration, StateEntry, TekEntry, Traffic,
+};
+use gdoi::endpoint::Instant;
+use gdoi::{MemberStatus, RegistrationState};
+use xfrm::{Counters, Direction, PlaneCounters, Slot, StateCounters};
+
+/// The answer to `show gm`.
+pub fn overview(memberships: &Memberships, dataplane: &DataPlane, now: Instant) -> MemberReport {
+    let protections = protections(memberships, dataplane, now);
+    let rows = memberships.statuses(now).into_iter().zip(dataplane.groups()).zip(protections);
+    MemberReport {
+        generated_at: Timestamp::now(),
+        groups: rows
+            .map(|((status, group), protection)| member_group(&status, group, protection, now))
+            .collect(),
+        dataplane_error: dataplane.error().map(str::to_owned),
+        dataplane_problems: dataplane.problems().to_vec(),
+    }
+}
+
+fn protections(memberships: &Memberships, dataplane: &DataPlane, now: Instant) -> Vec<Protection> {
+    dataplane
+        .groups()
+        .iter()
+        .zip(memberships.views(now))
+        .map(|(group, view)| protection(group, &view))
+        .collect()
+}
+
+fn member_group(status: &MemberStatus, group: &Guarded, protection: Protection, now: Instant) -> MemberGroup {
+    let (registration, retries_at) = registration(status.registration, now);
+    MemberGroup {
+        group: GroupLabel::from(&status.group),
+        registration,
+        retries_at,
+        server: status.server.to_string(),
+        servers: status.servers.iter().map(ToString::to_string).collect(),
+        registrations: status.registrations,
+        failures: status.failures,
+        last_failure: status.last_failure.clone(),
+        reregisters_at: status.reregisters_at.map(|moment| Timestamp::at(moment, now)),
+        rejected: status.rejected,
+        kek: status.kek.as_ref().map(|kek| KekEntry::new(kek, now)),
+        teks: status.teks.iter().map(|tek| TekEntry::new(tek, now)).collect(),
+        activation_delay_seconds: status.activation_delay.map(|delay| delay.as_secs()),
+        deactivation_delay_seconds: status.deactivation_delay.map(|delay| delay.as_secs()),
+        interfaces: group.settings.interfaces.iter().map(ToString::to_string).collect(),
+        fail_close: group.settings.fail == crate::config::FailMode::Close,
+        protection,
+    }
+}
+
+fn registration(state: RegistrationState, now: Instant) -> (Registration, Option<Timestamp>) {
+    match state {
+        RegistrationState::Registering => (Registration::Registering, None),
+        RegistrationState::Waiting { until } => (Registration::Waiting, Some(Timestamp::at(until, now))),
+        RegistrationState::Registered => (Registration::Registered, None),
+        RegistrationState::Reregistering => (Registration::Reregistering, None),
+        RegistrationState::Expired => (Registration::Expired, None),
+    }
+}
+
+/// The answer to `show gm acl`.
+pub fn access_lists(memberships: &Memberships, dataplane: &DataPlane, now: Instant) -> AclReport {
+    let list = |(status, group): (MemberStatus, &Guarded)| AccessList {
+        group: GroupLabel::from(&status.group),
+        local: group.settings.clear.iter().map(|selector| format!("deny {selector}")).collect(),
+        downloaded: status.acl.entries().iter().map(ToString::to_string).collect(),
+    };
+    let groups = memberships.statuses(now).into_iter().zip(dataplane.groups()).map(list).collect();
+    AclReport { generated_at: Timestamp::now(), groups }
+}
+
+/// The answer to `show gm dataplane`.
+pub fn dataplane(memberships: &Memberships, dataplane: &mut DataPlane, now: Instant) -> Answer {
+    let counters = match dataplane.counters() {
+        Ok(counters) => counters,
+        Err(error) => return Answer::Error(error.to_string()),
+    };
+    let rows = dataplane.groups().iter().zip(protections(memberships, dataplane, now));
+    Answer::of(&DataplaneReport {
+        generated_at: Timestamp::now(),
+        planes: rows.flat_map(|(group, protection)| planes(group, protection, &counters)).collect(),
+        xfrm_errors: counters.errors.clone(),
+        error: dataplane.error().map(str::to_owned),
+        problems: dataplane.problems().to_vec(),
+    })
+}
+
+fn planes(group: &Guarded, protection: Protection, counters: &Counters) -> Vec<PlaneEntry> {
+    let plane = |slot: Slot, interface: String| PlaneEntry {
+        group: GroupLabel::from(&group.settings.group),
+        interface,
+        protection,
+        inbound_anchor: slot.inbound_anchor().to_string(),
+        outbound_anchor: slot.outbound_anchor().to_string(),
+        traffic: counters.planes.iter().find(|plane| plane.slot == slot).map(traffic),
+        states: counters.states.iter().filter(|state| state.slot == slot).map(state).collect(),
+    };
+    let places = group.slots.iter().zip(&group.settings.interfaces);
+    places.map(|(slot, interface)| plane(*slot, interface.to_string())).collect()
+}
+
+fn traffic(plane: &PlaneCounters) -> Traffic {
+    Traffic {
+        encrypted_packets: plane.encrypted.packets,
+        encrypted_octets: plane.encrypted.bytes,
+        decrypted_packets: plane.decrypted.packets,
+        decrypted_octets: plane.decrypted.bytes,
+        blocked_out_packets: plane.blocked_out.packets,
+        blocked_in_packets: plane.blocked_in.packets,
+        bypassed_packets: plane.bypassed.packets,
+        unrestored_packets: plane.unrestored.packets,
+    }
+}
+
+fn state(state: &StateCounters) -> StateEntry {
+    StateEntry {
+        direction: match state.direction {
+            Direction::Inbound => "inbound".into(),
+            Direction::Outbound => "outbound".into(),
+        },
+        spi: state.spi.to_string(),
+        packets: state.count.packets,
+        octets: state.count.bytes,
+        integrity_failures: state.integrity_failures.into(),
+    }
+}

@@ -1,0 +1,95 @@
+//! How many members a key server can register in a second on one core: phase 1 and PULL, both sides computed here.
+#![allow(clippy::expect_used)]
+
+use criterion::{criterion_group, criterion_main, BatchSize, Criterion};
+use gdoi::crypto::{DhGroup, Secret, SystemRandom};
+use gdoi::policy::{Acl, Doi, GroupId, Identity, Proposal};
+use gdoi::{
+    Authorization, Endpoint, GroupConfig, GroupName, Instant, KeyServer, KeyServerConfig, Member,
+    MemberConfig, Output, PskEntry, ServerEntry,
+};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::time::Duration;
+
+const KEY_SERVER: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 1), 848);
+const MEMBER: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(198, 51, 100, 1), 848);
+
+fn group() -> GroupName {
+    GroupName { name: "bench".into(), id: GroupId(100) }
+}
+
+fn psk() -> Secret {
+    Secret::from(&b"bench"[..])
+}
+
+fn key_server(proposal: Proposal) -> KeyServer {
+    let acl =
+        Acl::new(vec!["permit ip 10.0.0.0/8 10.0.0.0/8".parse().expect("an entry")]).expect("one entry");
+    let group = GroupConfig {
+        group: group(),
+        transform: "aes-256-cbc/hmac-sha-256".parse().expect("a transform"),
+        tek_lifetime: Duration::from_secs(3600),
+        acl,
+        authorization: Authorization::default(),
+        activation_delay: Duration::ZERO,
+        deactivation_delay: Duration::ZERO,
+        rekey: None,
+    };
+    let config = KeyServerConfig {
+        identity: Identity::Address(*KEY_SERVER.ip()),
+        address: KEY_SERVER,
+        psks: vec![PskEntry { peers: "0.0.0.0/0".parse().expect("a prefix"), key: psk() }],
+        proposals: vec![proposal],
+        groups: vec![group],
+    };
+    KeyServer::new(config, Box::new(SystemRandom), Instant::default()).expect("randomness")
+}
+
+fn member(proposal: Proposal) -> Member {
+    let config = MemberConfig {
+        group: group(),
+        servers: vec![ServerEntry { address: KEY_SERVER.into(), psk: psk() }],
+        identity: Identity::Address(*MEMBER.ip()),
+        proposal,
+        doi: Doi::Gdoi,
+    };
+    Member::new(config, Box::new(SystemRandom))
+}
+
+/// All datagrams that `from` wants to send now go to `to`; whether there were any.
+fn pass<F: Endpoint, T: Endpoint>(from: &mut F, address: SocketAddr, to: &mut T) -> bool {
+    let mut any = false;
+    loop {
+        match from.poll() {
+            Output::Transmit(transmit) => to.handle_datagram(address, &transmit.payload, Instant::default()),
+            Output::Event(_) => continue,
+            Output::Wait(_) => return any,
+        }
+        any = true;
+    }
+}
+
+fn register(server: &mut KeyServer, mut member: Member) {
+    member.handle_timeout(Instant::default());
+    while pass(&mut member, MEMBER.into(), server) | pass(server, KEY_SERVER.into(), &mut member) {}
+    assert!(member.view(Instant::default()).registered);
+}
+
+fn registration(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("registration");
+    for dh in DhGroup::ALL {
+        let proposal = Proposal { group: dh, ..Proposal::default() };
+        let mut server = key_server(proposal);
+        group.bench_function(format!("group {dh}"), |bencher| {
+            bencher.iter_batched(
+                || member(proposal),
+                |member| register(&mut server, member),
+                BatchSize::SmallInput,
+            );
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, registration);
+criterion_main!(benches);

@@ -1,0 +1,93 @@
+//! A member and a key server that keeps to no rule, alone with each other.
+
+use super::fleet::{member, member_config, server_address};
+use super::node::Node;
+use super::rogue::Rogue;
+use gdoi::crypto::cbc::Block;
+use gdoi::policy::Identity;
+use gdoi::wire::{ExchangeType, Header, Identification, PayloadType};
+use gdoi::{Instant, Member, MemberEvent};
+
+/// The server's nonce.
+pub const NR: [u8; 16] = [0x52; 16];
+/// Time stands still.
+pub const NOW: Instant = Instant::from_millis(1_000_000);
+
+/// The member under test and the key server that it believes.
+pub struct Duel {
+    pub member: Node<Member>,
+    pub rogue: Rogue,
+    id: u32,
+    ni: Vec<u8>,
+    iv: Block,
+}
+
+fn talk(member: &mut Node<Member>, datagram: &[u8]) -> Vec<u8> {
+    let sent = member.datagram(server_address(1).into(), datagram, NOW);
+    sent.into_iter().next().unwrap_or_else(|| panic!("no answer: {:?}", member.events)).payload
+}
+
+fn server_id() -> Vec<u8> {
+    Identification::phase1(&Identity::Address(*server_address(1).ip())).emit()
+}
+
+/// A member that was told this identity of the server's.
+pub fn introduced(id_b: &[u8]) -> Node<Member> {
+    let mut node = Node::new(member(member_config(1), 1), NOW);
+    let first = node.timeout(NOW).remove(0).payload;
+    let (mut rogue, fifth) = Rogue::answer(&first, |datagram| talk(&mut node, datagram));
+    node.datagram(server_address(1).into(), &rogue.introduce_server(&fifth, id_b), NOW);
+    node
+}
+
+impl Duel {
+    /// Up to the member's first PULL message.
+    pub fn begin() -> Duel {
+        let mut node = Node::new(member(member_config(1), 1), NOW);
+        let first = node.timeout(NOW).remove(0).payload;
+        let (mut rogue, fifth) = Rogue::answer(&first, |datagram| talk(&mut node, datagram));
+        let sixth = rogue.introduce_server(&fifth, &server_id());
+        let request = talk(&mut node, &sixth);
+        Duel::requested(node, rogue, &request)
+    }
+
+    fn requested(member: Node<Member>, rogue: Rogue, request: &[u8]) -> Duel {
+        let id = Header::parse(request).unwrap().0.message_id;
+        let payloads = rogue.open(request, &rogue.first_iv(id));
+        assert_eq!(
+            payloads.iter().map(|(kind, _)| *kind).collect::<Vec<_>>(),
+            [PayloadType::HASH, PayloadType::NONCE, PayloadType::ID]
+        );
+        Duel { member, rogue, id, ni: payloads[1].1.clone(), iv: *request.last_chunk().unwrap() }
+    }
+
+    /// The second message of the PULL.
+    pub fn second(&self, payloads: &[(PayloadType, &[u8])]) -> Vec<u8> {
+        let hash = |rest: &[u8]| self.rogue.keys().pull_hash_2(self.id, &self.ni, rest);
+        self.rogue.say(ExchangeType::GROUPKEY_PULL, self.id, &self.iv, payloads, hash)
+    }
+
+    fn fourth(&self, third: &[u8], payloads: &[(PayloadType, &[u8])]) -> Vec<u8> {
+        let hash = |rest: &[u8]| self.rogue.keys().pull_hash_4(self.id, &self.ni, &NR, rest);
+        self.rogue.say(ExchangeType::GROUPKEY_PULL, self.id, third.last_chunk().unwrap(), payloads, hash)
+    }
+
+    /// Sends this as SA payload, and these payloads instead of the keys.
+    pub fn offer(mut self, policy: &[u8], keys: &[(PayloadType, &[u8])]) -> Duel {
+        let second = self.second(&[(PayloadType::NONCE, &NR), (PayloadType::SA, policy)]);
+        let third = talk(&mut self.member, &second);
+        let fourth = self.fourth(&third, keys);
+        self.member.datagram(server_address(1).into(), &fourth, NOW);
+        self
+    }
+
+    /// Why the member gave up; nothing was taken.
+    pub fn failure(&self) -> String {
+        let failed = self.member.events.iter().find_map(|(_, event)| match event {
+            MemberEvent::RegistrationFailed { reason, .. } => Some(reason.to_string()),
+            _ => None,
+        });
+        assert!(!self.member.endpoint.view(NOW).registered);
+        failed.unwrap_or_else(|| panic!("{:?}", self.member.events))
+    }
+}

@@ -1,0 +1,93 @@
+//! The usual key server and its usual members.
+
+use super::random::Seeded;
+use gdoi::crypto::sign::SigningKey;
+use gdoi::crypto::{Hash, Secret};
+use gdoi::policy::{Acl, Doi, GroupId, Identity, Proposal};
+use gdoi::{
+    Authorization, GroupConfig, GroupName, Instant, KeyServer, KeyServerConfig, Member, MemberConfig,
+    PskEntry, RekeyConfig, ServerEntry,
+};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::time::Duration;
+
+pub const PSK: &[u8] = b"one key for all of 198.51.0.0/16";
+
+/// What the group protects.
+pub const ACL: [&str; 3] = [
+    "permit ip 10.0.0.0/8 10.0.0.0/8",
+    "permit tcp host 10.1.1.1 eq 8080 172.16.0.0/12",
+    "permit udp any host 10.2.2.2 eq 53",
+];
+
+pub fn group() -> GroupName {
+    GroupName { name: "corp".into(), id: GroupId(0x0a0b_0c0d) }
+}
+
+/// The address of one of 200 key servers.
+pub fn server_address(number: u8) -> SocketAddrV4 {
+    SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, number), 848)
+}
+
+/// The address of one of 60,000 members.
+pub fn member_address(number: u16) -> SocketAddr {
+    let [high, low] = number.to_be_bytes();
+    SocketAddr::from(([198, 51, high, low], 848))
+}
+
+pub fn acl() -> Acl {
+    Acl::new(ACL.map(|entry| entry.parse().unwrap()).to_vec()).unwrap()
+}
+
+pub fn group_config() -> GroupConfig {
+    GroupConfig {
+        group: group(),
+        transform: "aes-256-cbc/hmac-sha-256".parse().unwrap(),
+        tek_lifetime: Duration::from_secs(3600),
+        acl: acl(),
+        authorization: Authorization::default(),
+        activation_delay: Duration::from_secs(15),
+        deactivation_delay: Duration::from_secs(30),
+        rekey: None,
+    }
+}
+
+pub fn rekey_config() -> RekeyConfig {
+    let signing_key = SigningKey::from_pem(include_str!("../rekey-key.pem"), Hash::Sha256).unwrap();
+    RekeyConfig { key_len: 32, lifetime: Duration::from_secs(86_400), signing_key }
+}
+
+pub fn server_config(number: u8) -> KeyServerConfig {
+    KeyServerConfig {
+        identity: Identity::Address(*server_address(number).ip()),
+        address: server_address(number),
+        psks: vec![PskEntry { peers: "198.51.0.0/16".parse().unwrap(), key: Secret::from(PSK) }],
+        proposals: vec![Proposal::default()],
+        groups: vec![group_config()],
+    }
+}
+
+/// A member that knows key server 1.
+pub fn member_config(number: u16) -> MemberConfig {
+    let SocketAddr::V4(address) = member_address(number) else { unreachable!() };
+    MemberConfig {
+        group: group(),
+        servers: vec![server_entry(1)],
+        identity: Identity::Address(*address.ip()),
+        proposal: Proposal::default(),
+        doi: Doi::Gdoi,
+    }
+}
+
+pub fn server_entry(number: u8) -> ServerEntry {
+    ServerEntry { address: server_address(number).into(), psk: Secret::from(PSK) }
+}
+
+/// Everything that an endpoint draws follows from its configuration and this seed.
+pub fn server(config: KeyServerConfig, seed: u64, now: Instant) -> KeyServer {
+    KeyServer::new(config, Box::new(Seeded::new(seed)), now).unwrap()
+}
+
+pub fn member(config: MemberConfig, seed: u64) -> Member {
+    Member::new(config, Box::new(Seeded::new(seed)))
+}

@@ -1,0 +1,189 @@
+//! The project's daemons on the hosts of the lab.
+
+use crate::eventually::eventually;
+use crate::host::{command, Host};
+use crate::outcome::{failed, Outcome, Stop};
+use nix::sys::signal::{kill, Signal};
+use nix::unistd::Pid;
+use serde_json::{json, Value};
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+const STOP_LIMIT: Duration = Duration::from_secs(60);
+
+/// Which daemon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// gdoi-gm
+    Member,
+    /// gdoi-ks
+    KeyServer,
+}
+
+impl Role {
+    fn program(self) -> &'static str {
+        match self {
+            Role::Member => "gdoi-gm",
+            Role::KeyServer => "gdoi-ks",
+        }
+    }
+}
+
+/// Where programs are found, and where configurations and logs are kept for a look afterwards.
+#[derive(Debug)]
+pub struct Places {
+    /// The folder of gdoi-gm, gdoi-ks and gdoictl.
+    pub programs: PathBuf,
+    /// The folder that is left behind.
+    pub out: PathBuf,
+    names: Mutex<Names>,
+}
+
+#[derive(Debug, Default)]
+struct Names {
+    given: u32,
+    logs: Vec<PathBuf>,
+}
+
+impl Places {
+    /// Programs come from where this one is; the rest goes to $LAB_OUT/run, which begins empty.
+    pub fn of_this_run() -> Outcome<Self> {
+        let this = std::env::current_exe()?;
+        let programs = this.parent().unwrap_or(Path::new("/")).to_owned();
+        let out = std::env::var_os("LAB_OUT").map_or_else(|| "target/lab".into(), PathBuf::from).join("run");
+        let _ = fs::remove_dir_all(&out);
+        fs::create_dir_all(&out)?;
+        Ok(Places { programs, out, names: Mutex::default() })
+    }
+
+    /// A name for the files of the next process.
+    pub fn next_name(&self, what: &str) -> String {
+        let mut names = self.names();
+        names.given += 1;
+        format!("{:02}-{what}", names.given)
+    }
+
+    /// The logs of daemons, oldest first.
+    pub fn logs(&self) -> Vec<PathBuf> {
+        self.names().logs.clone()
+    }
+
+    /// Begins with an empty list of logs; the files stay.
+    pub fn forget_logs(&self) {
+        self.names().logs.clear();
+    }
+
+    /// The file for the log of the process of this name.
+    pub fn log(&self, name: &str) -> PathBuf {
+        let log = self.out.join(format!("{name}.log"));
+        self.names().logs.push(log.clone());
+        log
+    }
+
+    fn names(&self) -> MutexGuard<'_, Names> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A running daemon; it is killed when dropped.
+#[derive(Debug)]
+pub struct Daemon {
+    host: Arc<Host>,
+    role: Role,
+    file: PathBuf,
+    socket: PathBuf,
+    places: Arc<Places>,
+    child: Child,
+    log: PathBuf,
+}
+
+impl Daemon {
+    /// Writes the configuration, with a control socket of the host's own, and starts the daemon.
+    pub fn start(places: &Arc<Places>, host: Arc<Host>, role: Role, mut config: Value) -> Outcome<Self> {
+        let socket = PathBuf::from(format!("/run/lab-{}.sock", host.name()));
+        config["control-socket"] = json!(socket);
+        let name = places.next_name(&format!("{}-{}", host.name(), role.program()));
+        let file = places.out.join(format!("{name}.yaml"));
+        fs::write(&file, serde_json::to_string_pretty(&config)?)?;
+        let log = places.log(&name);
+        let child = launch(places, &host, role, &file, &log)?;
+        Ok(Daemon { host, role, file, socket, places: places.clone(), child, log })
+    }
+
+    /// Starts it again, after its end, with a log of its own.
+    pub fn start_again(&mut self) -> Outcome {
+        let name = self.places.next_name(&format!("{}-{}", self.host.name(), self.role.program()));
+        self.log = self.places.log(&name);
+        self.child = launch(&self.places, &self.host, self.role, &self.file, &self.log)?;
+        Ok(())
+    }
+
+    /// The host it runs on.
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// What it has logged since its last start.
+    pub fn log(&self) -> Outcome<String> {
+        Ok(fs::read_to_string(&self.log)?)
+    }
+
+    /// Waits for a line in its log that has all of these words; fails at once when the daemon ends before.
+    pub fn says(&mut self, words: &[&str], limit: Duration) -> Outcome<String> {
+        let what = format!("{} on {} logs {words:?}", self.role.program(), self.host.name());
+        eventually(&what, limit, || {
+            let end = self.child.try_wait()?;
+            let log = self.log()?;
+            let line = log.lines().find(|line| words.iter().all(|word| line.contains(word)));
+            match (line, end) {
+                (Some(line), _) => Ok(Some(line.to_owned())),
+                (None, Some(status)) => failed(format!("{what}: but it ended, {status}")),
+                (None, None) => Ok(None),
+            }
+        })
+    }
+
+    /// What gdoictl answers in JSON.
+    pub fn show(&self, request: &str) -> Outcome<Value> {
+        let text = self.control(&format!("--json show {request}"))?;
+        Ok(serde_json::from_str(&text)?)
+    }
+
+    /// What gdoictl prints.
+    pub fn control(&self, arguments: &str) -> Outcome<String> {
+        let gdoictl = self.places.programs.join("gdoictl");
+        let socket = self.socket.display();
+        self.host.must(&format!("{} --socket {socket} {arguments}", gdoictl.display()))
+    }
+
+    /// Ends it without any warning.
+    pub fn kill(&mut self) -> Outcome {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// Asks it to end, and waits.
+    pub fn terminate(&mut self) -> Outcome<ExitStatus> {
+        kill(Pid::from_raw(self.child.id() as i32), Signal::SIGTERM)?;
+        let what = format!("{} on {} ends after SIGTERM", self.role.program(), self.host.name());
+        eventually(&what, STOP_LIMIT, || self.child.try_wait().map_err(Stop::from))
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.kill();
+    }
+}
+
+fn launch(places: &Places, host: &Host, role: Role, file: &Path, log: &Path) -> Outcome<Child> {
+    let program = places.programs.join(role.program());
+    let mut daemon = command(&format!("{} --config", program.display()));
+    daemon.arg(file).stdin(Stdio::null());
+    daemon.stdout(File::create(log)?).stderr(File::options().append(true).open(log)?);
+    host.spawn(daemon)
+}

@@ -1,0 +1,120 @@
+//! All scenarios, in the order in which they run.
+
+mod clear;
+mod crash;
+mod demo;
+mod fail_close;
+mod kernel;
+mod reach;
+mod refusals;
+mod sizes;
+mod strongswan;
+
+use crate::corp::Corp;
+use crate::outcome::Outcome;
+use crate::site::Site;
+
+pub use demo::demo;
+
+/// One thing to show.
+#[derive(Clone, Copy, Debug)]
+pub struct Scenario {
+    /// How it is called on the command line.
+    pub name: &'static str,
+    /// What must be so, in one line.
+    pub about: &'static str,
+    /// How it is shown.
+    pub run: Run,
+}
+
+/// What a scenario starts from.
+#[derive(Clone, Copy, Debug)]
+pub enum Run {
+    /// A key server and three registered members, shared with the scenarios before and after it.
+    Registered(fn(&Site, &mut Corp) -> Outcome),
+    /// A site without daemons, and nothing in any kernel.
+    Empty(fn(&Site) -> Outcome),
+}
+
+/// All of them.
+pub const ALL: &[Scenario] = &[
+    empty(
+        "kernel",
+        "by hand, without our daemons: this kernel can do it, and the lab sees it",
+        kernel::by_hand,
+    ),
+    registered(
+        "pairs",
+        "all six directed pairs of hosts answer, and the core sees their ESP only",
+        reach::pairs,
+    ),
+    registered("states", "each member holds one outbound and one inbound state", reach::states),
+    registered("show", "gdoictl shows the registration, the policy and the members", reach::show),
+    registered(
+        "router-traffic",
+        "a member's own traffic to a protected host is encrypted",
+        reach::router_traffic,
+    ),
+    registered("outside", "traffic that no entry names crosses in clear", clear::outside),
+    registered("two-lans", "two LANs of one member talk in clear", clear::two_lans),
+    registered("bulk", "TCP bulk in both directions", reach::bulk),
+    registered(
+        "big-datagrams",
+        "oversized datagrams that may be fragmented arrive whole",
+        sizes::big_datagrams,
+    ),
+    registered(
+        "path-mtu",
+        "an oversized packet that may not be fragmented is answered with the right MTU",
+        sizes::path_mtu,
+    ),
+    registered(
+        "killed-member",
+        "after kill -9 the kernel goes on, and a restart leaks nothing",
+        crash::killed_member,
+    ),
+    registered(
+        "stopped-member",
+        "after SIGTERM protected traffic is blocked, other traffic is not",
+        crash::stopped_member,
+    ),
+    empty(
+        "fail-close",
+        "before registration only GDOI and what the local list names passes",
+        fail_close::closed,
+    ),
+    empty(
+        "fail-open",
+        "without fail-close traffic is clear before registration and never after",
+        fail_close::open,
+    ),
+    empty("wrong-key", "a wrong pre-shared key", refusals::wrong_key),
+    empty("unknown-group", "a group that the server does not have", refusals::unknown_group),
+    empty("unauthorized-address", "an address that the group does not admit", refusals::unauthorized_address),
+    empty(
+        "unauthorized-identity",
+        "an identity that the group does not admit",
+        refusals::unauthorized_identity,
+    ),
+    empty("no-proposal", "no common phase 1 proposal", refusals::no_proposal),
+    empty("silent-server", "a server that takes everything and says nothing", refusals::silent_server),
+    empty("unreachable-server", "a server address without a route", refusals::unreachable_server),
+    empty("strongswan-responder", "strongSwan answers our phase 1, groups 19 and 14", strongswan::responder),
+    empty(
+        "strongswan-initiator",
+        "strongSwan starts phase 1 with us, groups 19 and 14",
+        strongswan::initiator,
+    ),
+];
+
+const fn registered(
+    name: &'static str,
+    about: &'static str,
+    run: fn(&Site, &mut Corp) -> Outcome,
+) -> Scenario {
+    Scenario { name, about, run: Run::Registered(run) }
+}
+
+const fn empty(name: &'static str, about: &'static str, run: fn(&Site) -> Outcome) -> Scenario {
+    Scenario { name, about, run: Run::Empty(run) }
+}

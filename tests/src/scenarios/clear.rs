@@ -1,0 +1,31 @@
+//! Traffic that the group does not protect.
+
+use crate::corp::{Corp, Crossed};
+use crate::outcome::{ensure, Outcome};
+use crate::packet::protocol;
+use crate::site::{Site, H4, HOSTS, OUTSIDE};
+use std::collections::BTreeSet;
+
+pub fn outside(site: &Site, corp: &mut Corp) -> Outcome {
+    let (_, h1) = HOSTS[0];
+    corp.core.fresh()?;
+    let answers = site.host("h1")?.ping(OUTSIDE)?;
+    ensure!(answers == 3, "the host outside answered {answers} of 3 requests");
+    let crossed = Crossed::sort(corp.core.fresh()?);
+    ensure!(crossed.esp.is_empty(), "the core sees ESP of {:?}", crossed.esp_flows());
+    let pings = crossed.other.iter().filter(|packet| packet.protocol == protocol::ICMP);
+    let flows: BTreeSet<_> = pings.map(|packet| (packet.source, packet.destination)).collect();
+    ensure!(flows == BTreeSet::from([(h1, OUTSIDE), (OUTSIDE, h1)]), "the core sees ICMP of {flows:?}");
+    Ok(())
+}
+
+pub fn two_lans(site: &Site, corp: &mut Corp) -> Outcome {
+    corp.core.fresh()?;
+    for (host, destination) in [("h1", H4), ("h4", HOSTS[0].1)] {
+        let answers = site.host(host)?.ping(destination)?;
+        ensure!(answers == 3, "{destination} answered {answers} of 3 requests of {host}");
+    }
+    let crossed = Crossed::sort(corp.core.fresh()?);
+    ensure!(crossed.esp.is_empty() && crossed.clear.is_empty(), "it went through the core: {crossed:?}");
+    Ok(())
+}

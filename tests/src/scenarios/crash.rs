@@ -1,0 +1,80 @@
+//! Members that end, in one way or another, while traffic flows.
+
+use crate::corp::{registered, states, Corp, Crossed, States};
+use crate::eventually::eventually_true;
+use crate::host::{answers, command};
+use crate::outcome::{ensure, Outcome};
+use crate::site::{Site, HOSTS, OUTSIDE};
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+const SETTLING: Duration = Duration::from_secs(30);
+
+pub fn killed_member(site: &Site, corp: &mut Corp) -> Outcome {
+    let h1 = site.host("h1")?;
+    corp.core.fresh()?;
+    corp.members[0].kill()?;
+    let without = h1.ping(HOSTS[1].1)?;
+    ensure!(without == 3, "{without} of 3 requests were answered while no daemon ran");
+    let stream = Stream::start(site)?;
+    corp.members[0].start_again()?;
+    registered(&mut corp.members[0])?;
+    settled(site)?;
+    let (sent, answered) = stream.stop()?;
+    // The last request may still be under way.
+    ensure!(answered + 1 >= sent, "{answered} of {sent} requests were answered while the daemon came back");
+    Crossed::sort(corp.core.fresh()?).none_clear()?;
+    let after = h1.ping(HOSTS[1].1)?;
+    ensure!(after == 3, "{after} of 3 requests were answered after the restart");
+    Ok(())
+}
+
+fn settled(site: &Site) -> Outcome {
+    let gm1 = site.host("gm1")?;
+    eventually_true("one outbound and one inbound state after the restart", SETTLING, || {
+        Ok(states(&gm1)? == States { outbound: 1, inbound: 1 })
+    })
+}
+
+/// Echo requests from h1 to h2 all the time.
+struct Stream {
+    ping: Child,
+}
+
+impl Stream {
+    fn start(site: &Site) -> Outcome<Self> {
+        let mut ping = command(&format!("ping -n -i 0.1 -W 2 {}", HOSTS[1].1));
+        ping.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        Ok(Stream { ping: site.host("h1")?.spawn(ping)? })
+    }
+
+    /// How many were sent, how many answered.
+    fn stop(self) -> Outcome<(u32, u32)> {
+        let pid = nix::unistd::Pid::from_raw(self.ping.id() as i32);
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT)?;
+        let output = self.ping.wait_with_output()?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let summary = text.lines().find(|line| line.contains("transmitted")).unwrap_or_default();
+        let sent = summary.split(' ').next().and_then(|number| number.parse().ok()).unwrap_or(0);
+        ensure!(sent > 0, "ping sent nothing: {text}");
+        Ok((sent, answers(&text)))
+    }
+}
+
+pub fn stopped_member(site: &Site, corp: &mut Corp) -> Outcome {
+    let h1 = site.host("h1")?;
+    corp.core.fresh()?;
+    let status = corp.members[0].terminate()?;
+    ensure!(status.success(), "gdoi-gm ended with {status}");
+    let protected = h1.ping(HOSTS[1].1)? + site.host("h2")?.ping(HOSTS[0].1)?;
+    let outside = h1.ping(OUTSIDE)?;
+    let crossed = Crossed::sort(corp.core.fresh()?);
+    ensure!(protected == 0, "{protected} of 6 protected requests were answered by a stopped member");
+    crossed.none_clear()?;
+    ensure!(outside == 3, "{outside} of 3 requests to the host outside were answered");
+    corp.members[0].start_again()?;
+    registered(&mut corp.members[0])?;
+    let after = h1.ping(HOSTS[1].1)?;
+    ensure!(after == 3, "{after} of 3 requests were answered after the restart");
+    Ok(())
+}

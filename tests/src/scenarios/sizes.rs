@@ -1,0 +1,89 @@
+//! Packets that are too large once they are encrypted.
+
+use crate::corp::{Corp, Crossed};
+use crate::host::Host;
+use crate::outcome::{ensure, failed, Outcome, Stop};
+use crate::site::{Site, HOSTS};
+use std::net::{Ipv4Addr, UdpSocket};
+use std::time::Duration;
+
+const PORT: u16 = 7000;
+const LINK_MTU: u16 = 1500;
+/// IPv4 and ICMP header before the data of an echo request.
+const ECHO_HEADERS: u16 = 28;
+/// ESP with a block cipher fills up to a multiple of 16 octets.
+const BLOCK: u16 = 16;
+/// One packet that just does not fit, and one of several fragments.
+const SIZES: [usize; 2] = [1460, 5000];
+
+pub fn big_datagrams(site: &Site, corp: &mut Corp) -> Outcome {
+    corp.core.fresh()?;
+    for (from, to) in [(0, 1), (1, 0)] {
+        let (sender, receiver) = (site.host(HOSTS[from].0)?, site.host(HOSTS[to].0)?);
+        sender.set("net/ipv4/ip_no_pmtu_disc", "1")?;
+        let arrived = SIZES.into_iter().try_for_each(|size| datagram(&sender, &receiver, HOSTS[to].1, size));
+        sender.set("net/ipv4/ip_no_pmtu_disc", "0")?;
+        arrived?;
+    }
+    let crossed = Crossed::sort(corp.core.fresh()?);
+    crossed.none_clear()?;
+    let strange = crossed.esp_flows().into_iter().find(|flow| !between_hosts(*flow));
+    ensure!(strange.is_none(), "ESP with addresses of nobody: {strange:?}");
+    Ok(())
+}
+
+fn between_hosts((source, destination): (Ipv4Addr, Ipv4Addr)) -> bool {
+    let is_host = |address| HOSTS.iter().any(|(_, host)| *host == address);
+    is_host(source) && is_host(destination)
+}
+
+fn datagram(sender: &Host, receiver: &Host, destination: Ipv4Addr, size: usize) -> Outcome {
+    let sent: Vec<u8> = (0..size).map(|index| (index % 251) as u8).collect();
+    let socket = receiver.inside(|| Ok(UdpSocket::bind((Ipv4Addr::UNSPECIFIED, PORT))?))?;
+    socket.set_read_timeout(Some(Duration::from_secs(20)))?;
+    sender
+        .inside(|| Ok(UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?.send_to(&sent, (destination, PORT))?))?;
+    let mut buffer = vec![0; 1 << 16];
+    let Ok(length) = socket.recv(&mut buffer) else {
+        return failed(format!("a datagram of {size} octets did not reach {destination}"));
+    };
+    ensure!(buffer[..length] == sent, "a datagram of {size} octets came to {destination} changed");
+    Ok(())
+}
+
+pub fn path_mtu(site: &Site, corp: &mut Corp) -> Outcome {
+    let (h1, (_, h2)) = (site.host("h1")?, HOSTS[1]);
+    let mtu = announced_mtu(&h1, h2)?;
+    corp.core.fresh()?;
+    let largest = echo(&h1, h2, mtu - ECHO_HEADERS)?;
+    let crossed = Crossed::sort(corp.core.fresh()?);
+    h1.must("ip route flush cache")?;
+    ensure!(
+        largest.contains(" 1 received"),
+        "a packet of the announced MTU {mtu} was not answered: {largest}"
+    );
+    crossed.none_clear()?;
+    ensure!(
+        crossed.esp.iter().all(|packet| !packet.fragment),
+        "packets of the announced MTU {mtu} were fragmented"
+    );
+    let longest = crossed.esp.iter().map(|packet| packet.length).max().unwrap_or(0);
+    ensure!(
+        longest <= LINK_MTU && longest > LINK_MTU - BLOCK,
+        "the MTU {mtu} makes ESP packets of {longest} octets"
+    );
+    Ok(())
+}
+
+/// What the router says to the host about a packet of the full link MTU.
+fn announced_mtu(host: &Host, destination: Ipv4Addr) -> Outcome<u16> {
+    let text = echo(host, destination, LINK_MTU - ECHO_HEADERS)?;
+    let number = text.split("mtu = ").nth(1).and_then(|rest| rest.split(')').next());
+    let mtu = number.and_then(|number| number.parse().ok());
+    mtu.ok_or_else(|| Stop::Failed(format!("no ICMP with an MTU came back: {text}")))
+}
+
+fn echo(host: &Host, destination: Ipv4Addr, data: u16) -> Outcome<String> {
+    let answer = host.run(&format!("ping -n -M do -c 1 -W 5 -s {data} {destination}"))?;
+    Ok(answer.stdout + &answer.stderr)
+}

@@ -1,0 +1,117 @@
+//! The standard site: three members with a LAN each, two key servers, a plain IPv4 core, a host outside.
+//!
+//! ```text
+//!  h1 10.1.1.10 --- lan  gm1  wan 198.51.100.1 ---+            +--- ks1 192.0.2.10
+//!  h4 10.1.2.10 --- lan2 gm1                      |            |
+//!  h2 10.2.2.10 --- lan  gm2  wan 198.51.100.5 ---+--- core ---+--- ks2 192.0.2.14
+//!  h3 10.3.3.10 --- lan  gm3  wan 198.51.100.9 ---+            +--- outside 203.0.113.10
+//! ```
+
+use crate::daemon::{Daemon, Places, Role};
+use crate::host::Host;
+use crate::outcome::Outcome;
+use crate::topology::{self, Network, Plan};
+use serde_json::Value;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+/// The key servers' addresses.
+pub const KS1: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 10);
+/// The second one's.
+pub const KS2: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 14);
+/// The members' addresses on the core's side.
+pub const WAN: [Ipv4Addr; 3] =
+    [Ipv4Addr::new(198, 51, 100, 1), Ipv4Addr::new(198, 51, 100, 5), Ipv4Addr::new(198, 51, 100, 9)];
+/// The members' names.
+pub const MEMBERS: [&str; 3] = ["gm1", "gm2", "gm3"];
+/// The protected hosts, one behind each member.
+pub const HOSTS: [(&str, Ipv4Addr); 3] = [
+    ("h1", Ipv4Addr::new(10, 1, 1, 10)),
+    ("h2", Ipv4Addr::new(10, 2, 2, 10)),
+    ("h3", Ipv4Addr::new(10, 3, 3, 10)),
+];
+/// A host on the second LAN of gm1.
+pub const H4: Ipv4Addr = Ipv4Addr::new(10, 1, 2, 10);
+/// The address of gm1 on its first LAN.
+pub const GM1_LAN: Ipv4Addr = Ipv4Addr::new(10, 1, 1, 1);
+/// A host that no group protects.
+pub const OUTSIDE: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
+
+const PLAN: Plan = Plan {
+    links: &[
+        [("ks1", "eth0", "192.0.2.10/30"), ("core", "ks1", "192.0.2.9/30")],
+        [("ks2", "eth0", "192.0.2.14/30"), ("core", "ks2", "192.0.2.13/30")],
+        [("gm1", "wan", "198.51.100.1/30"), ("core", "gm1", "198.51.100.2/30")],
+        [("gm2", "wan", "198.51.100.5/30"), ("core", "gm2", "198.51.100.6/30")],
+        [("gm3", "wan", "198.51.100.9/30"), ("core", "gm3", "198.51.100.10/30")],
+        [("outside", "eth0", "203.0.113.10/24"), ("core", "outside", "203.0.113.1/24")],
+        [("h1", "eth0", "10.1.1.10/24"), ("gm1", "lan", "10.1.1.1/24")],
+        [("h4", "eth0", "10.1.2.10/24"), ("gm1", "lan2", "10.1.2.1/24")],
+        [("h2", "eth0", "10.2.2.10/24"), ("gm2", "lan", "10.2.2.1/24")],
+        [("h3", "eth0", "10.3.3.10/24"), ("gm3", "lan", "10.3.3.1/24")],
+    ],
+    routes: &[
+        ("ks1", "default via 192.0.2.9"),
+        ("ks2", "default via 192.0.2.13"),
+        ("gm1", "default via 198.51.100.2"),
+        ("gm2", "default via 198.51.100.6"),
+        ("gm3", "default via 198.51.100.10"),
+        ("outside", "default via 203.0.113.1"),
+        ("h1", "default via 10.1.1.1"),
+        ("h4", "default via 10.1.2.1"),
+        ("h2", "default via 10.2.2.1"),
+        ("h3", "default via 10.3.3.1"),
+        ("core", "10.1.1.0/24 via 198.51.100.1"),
+        ("core", "10.1.2.0/24 via 198.51.100.1"),
+        ("core", "10.2.2.0/24 via 198.51.100.5"),
+        ("core", "10.3.3.0/24 via 198.51.100.9"),
+    ],
+    routers: &["core", "gm1", "gm2", "gm3"],
+};
+
+/// Whether an address is in the prefix that the group protects, 10.0.0.0/8.
+pub fn protected(address: Ipv4Addr) -> bool {
+    address.octets()[0] == 10
+}
+
+/// The hosts and links, and where daemons come from.
+#[derive(Debug)]
+pub struct Site {
+    /// Programs, configurations and logs.
+    pub places: Arc<Places>,
+    network: Network,
+}
+
+impl Site {
+    /// Builds the site.
+    pub fn build() -> Outcome<Self> {
+        Ok(Site { places: Arc::new(Places::of_this_run()?), network: Network::build(&PLAN)? })
+    }
+
+    /// A host by its name.
+    pub fn host(&self, name: &str) -> Outcome<Arc<Host>> {
+        self.network.host(name)
+    }
+
+    /// Starts a member daemon.
+    pub fn member(&self, host: &str, config: Value) -> Outcome<Daemon> {
+        Daemon::start(&self.places, self.host(host)?, Role::Member, config)
+    }
+
+    /// Starts a key server daemon.
+    pub fn key_server(&self, host: &str, config: Value) -> Outcome<Daemon> {
+        Daemon::start(&self.places, self.host(host)?, Role::KeyServer, config)
+    }
+
+    /// Takes everything out of the members' kernels that daemons of an earlier scenario left there.
+    pub fn wipe(&self) -> Outcome {
+        self.network.for_each(|host| {
+            if !MEMBERS.contains(&host.name()) {
+                return Ok(());
+            }
+            host.inside(|| topology::batch("xfrm policy flush\nxfrm state flush\n"))?;
+            host.run("ip route flush table all root 192.0.0.0/24")?;
+            host.must("nft flush ruleset").map(drop)
+        })
+    }
+}

@@ -1,0 +1,292 @@
+//! Properties of plans, over random wishes and random damage, on a kernel made of vectors.
+
+use std::net::Ipv4Addr;
+
+use super::*;
+use crate::model::{EncryptionKey, Gate, IntegrityKey, Key, Plane, Prefix, Sa, Selector};
+
+/// xorshift64: the same cases in every run.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % limit as u64) as usize
+    }
+
+    fn some<T>(&mut self, pool: impl IntoIterator<Item = T>) -> Vec<T> {
+        pool.into_iter().filter(|_| self.below(2) == 0).collect()
+    }
+}
+
+fn selectors() -> [Selector; 4] {
+    let prefix = |first: u8| Prefix::new(Ipv4Addr::new(first, 0, 0, 0), 8).unwrap();
+    let any = Selector::between(Prefix::ANY, Prefix::ANY);
+    [
+        Selector::between(prefix(10), prefix(10)),
+        Selector::between(prefix(10), prefix(11)),
+        any,
+        Selector { protocol: Some(6), destination_port: Some(22), ..any },
+    ]
+}
+
+/// Few SPIs and two keys for each, so that the same SPI comes with another key.
+fn sa(dice: &mut Dice) -> Sa {
+    let key = dice.below(2) as u8;
+    Sa {
+        spi: Spi(256 + dice.below(4) as u32),
+        encryption: EncryptionKey::AesCbc128(Key::new([key + 1; 16])),
+        integrity: IntegrityKey::HmacSha256(Key::new([key + 1; 32])),
+        hard_lifetime: None,
+    }
+}
+
+fn gate(dice: &mut Dice) -> Gate {
+    match dice.below(6) {
+        0 => Gate::Open,
+        1 => Gate::Closed,
+        _ => {
+            let mut inbound: Vec<Sa> = (0..dice.below(4)).map(|_| sa(dice)).collect();
+            inbound.sort_by_key(|sa| sa.spi);
+            inbound.dedup_by_key(|sa| sa.spi);
+            let outbound = inbound.get(dice.below(4)).cloned();
+            Gate::Protect { acl: dice.some(selectors()), inbound, outbound }
+        }
+    }
+}
+
+fn desired(dice: &mut Dice) -> Desired {
+    let plane = |dice: &mut Dice, number: u8| Plane {
+        interface: ["wan0", "wan1", "down", "missing"][dice.below(4)].into(),
+        local: Ipv4Addr::new(192, 0, 2, 1),
+        slot: Slot::new(number).unwrap(),
+        servers: dice.some(["192.0.2.10:848".parse().unwrap()]),
+        clear: dice.some(selectors()),
+        gate: gate(dice),
+    };
+    let slots = dice.some(0..3u8);
+    Desired { planes: slots.into_iter().map(|number| plane(dice, number)).collect() }
+}
+
+fn empty_kernel() -> Installed {
+    let link = |index, name: &str, up| Link {
+        index,
+        name: name.into(),
+        up,
+        mtu: 1500,
+        addresses: vec![Ipv4Addr::new(192, 0, 2, 1)],
+    };
+    let links =
+        vec![link(1, "lo", true), link(2, "wan0", true), link(3, "wan1", true), link(4, "down", false)];
+    Installed { links, ..Default::default() }
+}
+
+impl Installed {
+    /// What the kernel does, and refuses.
+    fn execute(&mut self, op: &Op) {
+        match op {
+            Op::AddRoute(route) => {
+                self.routes.retain(|held| held.anchor() != route.anchor());
+                self.routes.push(*route);
+            }
+            Op::RemoveRoute(route) => remove_one(&mut self.routes, |held| held == route),
+            Op::AddState(state) => {
+                assert!(self.states.iter().all(|held| held.id != state.id), "{op} exists");
+                self.states.push(HeldState { id: state.id, content: Some(state.clone()) });
+            }
+            Op::RemoveState(id) => remove_one(&mut self.states, |held| held.id == *id),
+            Op::WriteTable(table) => {
+                self.table = Some(HeldTable { digest: Some(table.digest()), slots: table.slots() });
+            }
+            Op::RemoveTable => self.table = None,
+            Op::AddPolicy(index, policy) => {
+                assert!(self.policies.iter().all(|held| held.index != *index), "{index} is taken");
+                assert!(index.is_ours() && index.hook() == Some(policy.key.hook));
+                assert!(self.position(policy).is_none(), "{op} exists");
+                self.policies.push(HeldPolicy { index: *index, content: Some(policy.clone()) });
+            }
+            Op::UpdatePolicy(_, policy) => {
+                let position = self.position(policy).unwrap();
+                self.policies[position].content = Some(policy.clone());
+            }
+            Op::RemovePolicy(index) => remove_one(&mut self.policies, |held| held.index == *index),
+        }
+    }
+
+    fn position(&self, policy: &Policy) -> Option<usize> {
+        let key = |held: &HeldPolicy| held.content.as_ref().map(|content| content.key);
+        self.policies.iter().position(|held| key(held) == Some(policy.key))
+    }
+
+    fn apply(&mut self, desired: &Desired) -> Vec<Op> {
+        let ops = plan(self, desired).unwrap().ops;
+        ops.iter().for_each(|op| self.execute(op));
+        ops
+    }
+
+    /// Removes and distorts a few things, as people do.
+    fn damage(&mut self, dice: &mut Dice) {
+        self.states.retain(|_| dice.below(4) > 0);
+        self.routes.retain(|_| dice.below(4) > 0);
+        self.policies.retain(|_| dice.below(4) > 0);
+        self.states.iter_mut().filter(|_| dice.below(4) == 0).for_each(|held| held.content = None);
+        self.policies.iter_mut().filter(|_| dice.below(4) == 0).for_each(|held| held.content = None);
+        match dice.below(3) {
+            0 => self.table = None,
+            1 => self.table.iter_mut().for_each(|table| table.digest = None),
+            _ => {}
+        }
+    }
+
+    /// Every policy that encrypts finds its state.
+    fn is_sound(&self) -> bool {
+        self.policies.iter().filter_map(|held| held.content.as_ref()).all(|policy| match policy.verdict {
+            Verdict::Encrypt(slot, spi) => self
+                .states
+                .iter()
+                .any(|held| held.id == StateId { slot, direction: Direction::Outbound, spi }),
+            _ => true,
+        })
+    }
+}
+
+fn remove_one<T>(list: &mut Vec<T>, matches: impl Fn(&T) -> bool) {
+    let position = list.iter().position(matches).expect("what is removed exists");
+    list.remove(position);
+}
+
+/// What a kernel holds, without the order and the handles.
+fn holdings(kernel: &Installed) -> (Vec<HeldState>, Vec<Policy>, Vec<Route>, Option<HeldTable>) {
+    let mut states = kernel.states.clone();
+    states.sort_by_key(|held| held.id);
+    let mut policies: Vec<_> = kernel.policies.iter().map(|held| held.content.clone().unwrap()).collect();
+    policies.sort_by_key(|policy| policy.key);
+    let mut routes = kernel.routes.clone();
+    routes.sort();
+    (states, policies, routes, kernel.table)
+}
+
+fn cases(mut test: impl FnMut(&mut Dice, Installed, Desired, Desired)) {
+    for seed in 1..2000u64 {
+        let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let (before, after) = (desired(&mut dice), desired(&mut dice));
+        let mut kernel = empty_kernel();
+        kernel.apply(&before);
+        test(&mut dice, kernel, before, after);
+    }
+}
+
+#[test]
+fn every_way_leads_to_what_is_desired_and_then_rests() {
+    cases(|dice, mut kernel, _, after| {
+        if dice.below(2) == 0 {
+            kernel.damage(dice);
+        }
+        kernel.apply(&after);
+        let mut fresh = empty_kernel();
+        fresh.apply(&after);
+        assert_eq!(holdings(&kernel), holdings(&fresh));
+        assert_eq!(kernel.apply(&after), vec![]);
+    });
+}
+
+#[test]
+fn nothing_desired_leaves_nothing() {
+    cases(|dice, mut kernel, _, _| {
+        kernel.damage(dice);
+        kernel.apply(&Desired::default());
+        assert!(kernel.is_empty());
+    });
+}
+
+fn protected(desired: &Desired) -> Vec<(Slot, &Plane)> {
+    let planes = desired.planes.iter().filter(|plane| matches!(plane.gate, Gate::Protect { .. }));
+    planes.map(|plane| (plane.slot, plane)).collect()
+}
+
+#[test]
+fn the_leak_guard_stands_while_a_plane_protects() {
+    cases(|_, mut kernel, before, after| {
+        let both = protected(&before)
+            .into_iter()
+            .filter(|(slot, _)| protected(&after).iter().any(|(s, _)| s == slot));
+        let slots: Vec<_> = both.map(|(slot, _)| slot).collect();
+        let mut fresh = empty_kernel();
+        fresh.apply(&after);
+        for op in plan(&kernel, &after).unwrap().ops {
+            kernel.execute(&op);
+            let on_policies = matches!(op, Op::AddPolicy(..) | Op::UpdatePolicy(..) | Op::RemovePolicy(_));
+            assert!(!on_policies || fresh.table.is_none() || kernel.table == fresh.table, "{op} comes early");
+            for slot in &slots {
+                assert!(kernel.table.is_some_and(|table| table.slots.contains(*slot)), "after {op}");
+            }
+        }
+    });
+}
+
+#[test]
+fn what_encrypts_always_has_its_state() {
+    cases(|_, mut kernel, _, after| {
+        let ops = plan(&kernel, &after).unwrap().ops;
+        for (number, op) in ops.iter().enumerate() {
+            kernel.execute(op);
+            // Another key under the same SPI cannot be had without a gap.
+            let rekeyed = matches!((op, ops.get(number + 1)),
+                (Op::RemoveState(id), Some(Op::AddState(state))) if state.id == *id);
+            assert!(rekeyed || kernel.is_sound(), "after {op}");
+        }
+    });
+}
+
+#[test]
+fn reception_comes_first_and_goes_last() {
+    let added = |op: &Op| matches!(op, Op::AddState(state) if state.id.direction == Direction::Inbound);
+    let removed = |op: &Op| matches!(op, Op::RemoveState(id) if id.direction == Direction::Inbound);
+    let other = |op: &Op| !added(op) && !removed(op) && !matches!(op, Op::AddRoute(_) | Op::RemoveRoute(_));
+    cases(|_, kernel, _, after| {
+        let ops = plan(&kernel, &after).unwrap().ops;
+        let first_other = ops.iter().position(other).unwrap_or(ops.len());
+        let last_other = ops.iter().rposition(other).unwrap_or(0);
+        for (number, op) in ops.iter().enumerate() {
+            assert!(!added(op) || number < first_other, "{op} comes late");
+            let replaced = ops[number + 1..].first().is_some_and(added);
+            assert!(!removed(op) || replaced || number >= last_other, "{op} comes early");
+        }
+    });
+}
+
+#[test]
+fn contradictions_are_refused() {
+    let plane = |slot, interface: &str| Plane {
+        interface: interface.into(),
+        local: Ipv4Addr::LOCALHOST,
+        slot: Slot::new(slot).unwrap(),
+        servers: Vec::new(),
+        clear: Vec::new(),
+        gate: Gate::Protect { acl: selectors().to_vec(), inbound: Vec::new(), outbound: None },
+    };
+    let refused = |planes| plan(&empty_kernel(), &Desired { planes }).unwrap_err().to_string();
+    assert_eq!(refused(vec![plane(1, "wan0"), plane(1, "wan1")]), "two planes use slot 1");
+    for name in ["", "wan\"; drop", "eth*", "a name that is too long", "wan 0"] {
+        assert_eq!(refused(vec![plane(1, name)]), format!("`{name}` cannot be the name of an interface"));
+    }
+    let many = (0..7).map(|slot| plane(slot, "wan0")).collect();
+    assert!(refused(many).starts_with("more than 6 planes share the entry"));
+}
+
+#[test]
+fn a_plane_without_its_interface_is_guarded_and_named() {
+    let mut dice = Dice(7);
+    let mut wish = desired(&mut dice);
+    while wish.planes.is_empty() {
+        wish = desired(&mut dice);
+    }
+    wish.planes.truncate(1);
+    wish.planes[0].interface = "missing".into();
+    wish.planes[0].gate = Gate::Protect { acl: selectors().to_vec(), inbound: vec![], outbound: None };
+    let Plan { ops, problems } = plan(&empty_kernel(), &wish).unwrap();
+    assert_eq!(problems, ["interface missing does not exist"]);
+    assert!(ops.iter().any(|op| matches!(op, Op::WriteTable(_))));
+}

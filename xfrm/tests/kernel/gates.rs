@@ -1,0 +1,170 @@
+//! What a plane holds back, and for how long.
+
+use std::net::{SocketAddrV4, UdpSocket};
+use std::time::Duration;
+
+use xfrm::{Desired, Gate, Kernel, Selector};
+
+use crate::bench::{acl, in_clear, plane, prefix, protect, sa, wait_until, Lab};
+
+#[test]
+fn a_closed_gate_passes_only_gdoi_and_the_local_deny_list() {
+    let Some(lab) = Lab::build() else { return };
+    let mut closed = plane("gm1", Gate::Closed);
+    closed.servers = vec!["192.0.2.2:848".parse().unwrap()];
+    let telnet = Selector {
+        protocol: Some(6),
+        ..Selector::between(prefix([172, 16, 0, 0], 12), prefix([0, 0, 0, 0], 0))
+    };
+    closed.clear = vec![
+        telnet,
+        Selector {
+            protocol: Some(6),
+            ..Selector::between(prefix([0, 0, 0, 0], 0), prefix([172, 16, 0, 0], 12))
+        },
+    ];
+    lab.apply("gm1", &Desired { planes: vec![closed] });
+    let capture = lab.capture();
+    for (host, address) in [
+        ("h1", "10.2.2.10"),
+        ("h1", "172.16.2.10"),
+        ("h2", "172.16.1.10"),
+        ("gm1", "192.0.2.2"),
+        ("core", "192.0.2.1"),
+    ] {
+        assert!(!lab.reaches(host, address), "{host} reaches {address}");
+    }
+    assert!(speaks_gdoi(&lab, "192.0.2.2:848"));
+    assert!(!speaks_gdoi(&lab, "192.0.2.2:849"));
+    assert!(!speaks_gdoi(&lab, "198.51.100.2:848"));
+    let mut server = lab.start("h2", "iperf3 -s -1");
+    wait_until("iperf3 listens", || lab.attempt("h2", "ss -ltn | grep -q :5201").0);
+    lab.run("h1", "iperf3 -c 172.16.2.10 -B 172.16.1.10 -n 20K");
+    server.wait().unwrap();
+    let lines = capture.finish();
+    let passed =
+        |line: &String| line.contains("proto TCP (6)") || line.contains(".848:") || line.contains(".848 >");
+    let held: Vec<_> =
+        lines.iter().filter(|line| !passed(line) && !line.contains("192.0.2.2 > 192.0.2.1: ICMP")).collect();
+    // The two pings towards gm1 are the core's own and stop at gm1's door.
+    assert!(held.iter().all(|line| line.contains("172.16.2.10 > 172.16.1.10: ICMP")), "{held:?}");
+    assert_eq!(lab.run("gm1", "ip xfrm state; ip xfrm policy"), "");
+}
+
+/// Whether a datagram from gm1 is answered by a server in the core.
+fn speaks_gdoi(lab: &Lab, server: &str) -> bool {
+    let server: SocketAddrV4 = server.parse().unwrap();
+    let there = lab.within("core", move || UdpSocket::bind(server).unwrap());
+    let here = lab.within("gm1", || UdpSocket::bind("192.0.2.1:848").unwrap());
+    for socket in [&there, &here] {
+        socket.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+    }
+    let mut buffer = [0; 16];
+    if here.send_to(b"hello", server).is_err() {
+        return false;
+    }
+    let Ok((length, from)) = there.recv_from(&mut buffer) else { return false };
+    there.send_to(&buffer[..length], from).unwrap();
+    here.recv(&mut buffer).is_ok_and(|length| &buffer[..length] == b"hello")
+}
+
+#[test]
+fn gdoi_is_never_encrypted_even_where_an_entry_names_everything() {
+    let Some(lab) = Lab::build() else { return };
+    let everything = vec![Selector::between(prefix([0, 0, 0, 0], 0), prefix([0, 0, 0, 0], 0))];
+    let gate = Gate::Protect { acl: everything, inbound: vec![sa(1)], outbound: Some(sa(1)) };
+    let mut desired = plane("gm1", gate);
+    desired.servers = vec!["192.0.2.2:848".parse().unwrap()];
+    lab.apply("gm1", &Desired { planes: vec![desired] });
+    let capture = lab.capture();
+    assert!(speaks_gdoi(&lab, "192.0.2.2:848"));
+    assert!(!lab.reaches("gm1", "192.0.2.2"));
+    let lines = capture.finish();
+    let clear = in_clear(&lines);
+    assert_eq!(clear.len(), 2, "{clear:?}");
+    assert!(clear.iter().all(|line| line.contains(".848")), "{clear:?}");
+    assert!(lines.iter().any(|line| line.contains("192.0.2.1 > 192.0.2.2: ESP")), "{lines:?}");
+}
+
+#[test]
+fn an_open_gate_leaves_no_trace() {
+    let Some(lab) = Lab::build() else { return };
+    let report = lab.apply("gm1", &Desired { planes: vec![plane("gm1", Gate::Open)] });
+    assert_eq!(report.changes, Vec::<String>::new());
+    assert!(lab.reaches("h1", "10.2.2.10"));
+}
+
+#[test]
+fn without_a_sending_state_protected_traffic_is_blocked_and_the_rest_passes() {
+    let Some(lab) = Lab::build() else { return };
+    lab.protect(&[1]);
+    assert!(lab.reaches("h1", "10.2.2.10"));
+    let stopped = plane("gm1", Gate::Protect { acl: acl(), inbound: Vec::new(), outbound: None });
+    lab.apply("gm1", &Desired { planes: vec![stopped] });
+    let capture = lab.capture();
+    assert!(!lab.reaches("h1", "10.2.2.10"));
+    assert!(!lab.attempt("gm1", "ping -n -c 1 -W 1 -I 10.1.1.1 10.2.2.10").0);
+    assert!(lab.reaches("h1", "172.16.2.10"));
+    let lines = capture.finish();
+    assert_eq!(in_clear(&lines).len(), 2, "{lines:?}");
+    assert_eq!(lab.run("gm1", "ip xfrm state"), "");
+}
+
+#[test]
+fn protected_traffic_that_arrives_in_clear_is_refused() {
+    let Some(lab) = Lab::build() else { return };
+    // Only gm1 protects: what h2 sends arrives in clear.
+    lab.apply("gm1", &protect("gm1", &[1]));
+    lab.run("h2", "ping -n -q -c 3 -i 0.2 -W 1 10.1.1.10 || true");
+    lab.run("h2", "ping -n -q -c 2 -i 0.2 -W 1 10.1.1.1 || true");
+    let carried = lab.kernel("gm1", |kernel| kernel.counters().unwrap()).planes[0];
+    assert_eq!((carried.blocked_in.packets, carried.decrypted.packets), (5, 0));
+}
+
+#[test]
+fn nothing_leaks_when_states_and_policies_are_removed_by_hand() {
+    let Some(lab) = Lab::build() else { return };
+    lab.protect(&[1]);
+    let capture = lab.capture();
+    lab.run("gm1", "ip xfrm state flush");
+    assert!(!lab.reaches("h1", "10.2.2.10"));
+    lab.run("gm1", "ip xfrm policy flush");
+    assert!(!lab.reaches("h1", "10.2.2.10"));
+    assert!(!lab.attempt("gm1", "ping -n -c 1 -W 1 -I 10.1.1.1 10.2.2.10").0);
+    let lines = capture.finish();
+    assert_eq!(in_clear(&lines), Vec::<&String>::new());
+    let carried = lab.kernel("gm1", |kernel| kernel.counters().unwrap()).planes[0];
+    assert_eq!(carried.blocked_out.packets, 2);
+    lab.apply("gm1", &protect("gm1", &[1]));
+    assert!(lab.reaches("h1", "10.2.2.10"));
+}
+
+#[test]
+fn a_state_that_expires_blocks_and_comes_back_with_the_next_apply() {
+    let Some(lab) = Lab::build() else { return };
+    let mut desired = protect("gm1", &[1]);
+    let short = xfrm::Sa { hard_lifetime: Some(Duration::from_secs(1)), ..sa(1) };
+    desired.planes[0].gate =
+        Gate::Protect { acl: acl(), inbound: vec![short.clone()], outbound: Some(short) };
+    lab.apply("gm1", &desired);
+    lab.apply("gm2", &protect("gm2", &[1]));
+    wait_until("the states expire", || lab.run("gm1", "ip xfrm state").is_empty());
+    let capture = lab.capture();
+    assert!(!lab.reaches("h1", "10.2.2.10"));
+    assert_eq!(in_clear(&capture.finish()), Vec::<&String>::new());
+    lab.apply("gm1", &desired);
+    assert!(lab.reaches("h1", "10.2.2.10"));
+}
+
+#[test]
+fn what_a_killed_agent_left_is_recognised() {
+    let Some(lab) = Lab::build() else { return };
+    assert_eq!(lab.kernel("gm1", |kernel| kernel.installed().unwrap()).protecting(), vec![]);
+    lab.apply("gm1", &Desired { planes: vec![plane("gm1", Gate::Closed)] });
+    assert_eq!(lab.kernel("gm1", |kernel| kernel.installed().unwrap()).protecting(), vec![]);
+    lab.apply("gm1", &protect("gm1", &[1, 2]));
+    let found = lab.kernel("gm1", |kernel: &mut Kernel| kernel.installed().unwrap().protecting());
+    let [found] = &found[..] else { panic!("{found:?}") };
+    assert_eq!((found.slot, found.interface.as_str()), (plane("gm1", Gate::Open).slot, "wan"));
+    assert_eq!((found.inbound.len(), found.outbound), (2, Some(sa(2).spi)));
+}

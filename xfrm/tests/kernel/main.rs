@@ -1,0 +1,10 @@
+//! The data plane on a real kernel. Needs root and a kernel with ESP, otherwise each test says why it is skipped;
+//! LAB_KERNEL or GDOI_KERNEL_TESTS=require in the environment turns that into a failure.
+
+// Outside of test functions, too, a bench panics.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod bench;
+mod gates;
+mod repair;
+mod traffic;
