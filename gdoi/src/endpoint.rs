@@ -1,5 +1,6 @@
 //! The contract between the protocol and whoever owns the socket and the clock.
 
+use crate::crypto::Secret;
 use std::net::SocketAddr;
 use std::ops::Add;
 use std::time::Duration;
@@ -52,6 +53,8 @@ pub struct Transmit {
 pub enum Output<E> {
     /// Send this datagram.
     Transmit(Transmit),
+    /// Store this durably before taking the next output: what follows may be known to others then.
+    Store(Secret),
     /// Something that operators or the data plane should know.
     Event(E),
     /// Nothing more now; call [`Endpoint::handle_timeout`] at this instant, if there is one.

@@ -93,6 +93,8 @@ pub enum Unacceptable {
     Address,
     /// The peer's identity is not in the group's authorization list.
     Identity(String),
+    /// The member was removed from the group by an operator.
+    Revoked,
     /// No pre-shared key is configured for this peer.
     NoKey,
     /// The peer proved another identity than the one expected of it.
@@ -217,6 +219,7 @@ impl fmt::Display for Unacceptable {
             Unacceptable::UnknownGroup(name) => write!(f, "group {name} is not configured on the key server"),
             Unacceptable::Address => f.write_str("address is not authorized for the group"),
             Unacceptable::Identity(name) => write!(f, "identity {name} is not authorized for the group"),
+            Unacceptable::Revoked => f.write_str("member was removed from the group"),
             Unacceptable::NoKey => f.write_str("no pre-shared key is configured for this address"),
             Unacceptable::UnexpectedIdentity(name) => write!(f, "peer identified itself as {name}"),
             Unacceptable::PublicValue => f.write_str("peer's Diffie-Hellman value is not valid"),

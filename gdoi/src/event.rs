@@ -2,8 +2,9 @@
 
 use crate::error::{Error, Misbehaved};
 use crate::policy::{GroupId, Identity, Spi};
+use crate::server::Transport;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 /// How much an event matters.
@@ -263,6 +264,42 @@ pub enum KeyServerEvent {
         /// Its SPI.
         spi: Spi,
     },
+    /// A rekey message goes out.
+    RekeySent {
+        /// The group.
+        group: GroupName,
+        /// How.
+        transport: Transport,
+        /// Its number.
+        sequence: u32,
+        /// How many members there are.
+        members: usize,
+        /// The SPIs of the TEKs in it.
+        teks: Vec<Spi>,
+    },
+    /// A member did not acknowledge three rekeys in a row and gets no more.
+    MemberDropped {
+        /// The group.
+        group: GroupName,
+        /// The member.
+        member: IpAddr,
+    },
+    /// An operator removed a member.
+    Revoked {
+        /// The group.
+        group: GroupName,
+        /// The member.
+        member: IpAddr,
+    },
+    /// An acknowledgement changed nothing.
+    AckRefused {
+        /// The group.
+        group: GroupName,
+        /// Its sender.
+        from: SocketAddr,
+        /// Why.
+        reason: Error,
+    },
     /// A new KEK was made.
     NewKek {
         /// The group.
@@ -293,6 +330,11 @@ impl KeyServerEvent {
             KeyServerEvent::Phase1Failed { .. } => "KS_PHASE1_FAILED",
             KeyServerEvent::NewTek { .. } => "KS_NEW_TEK",
             KeyServerEvent::NewKek { .. } => "KS_NEW_KEK",
+            KeyServerEvent::RekeySent { transport: Transport::Unicast, .. } => "KS_SEND_UNICAST_REKEY",
+            KeyServerEvent::RekeySent { transport: Transport::Multicast(_), .. } => "KS_SEND_MCAST_REKEY",
+            KeyServerEvent::MemberDropped { .. } => "KS_GM_DROPPED",
+            KeyServerEvent::Revoked { .. } => "KS_GM_REVOKED",
+            KeyServerEvent::AckRefused { .. } => "KS_ACK_REFUSED",
             KeyServerEvent::Rejected { .. } => "KS_PACKET_DROPPED",
         }
     }
@@ -303,7 +345,10 @@ impl KeyServerEvent {
             KeyServerEvent::Refused { .. }
             | KeyServerEvent::Phase1Failed { .. }
             | KeyServerEvent::Rejected { .. } => Severity::Warning,
-            KeyServerEvent::Registered { .. } => Severity::Notice,
+            KeyServerEvent::MemberDropped { .. } | KeyServerEvent::AckRefused { .. } => Severity::Warning,
+            KeyServerEvent::Registered { .. }
+            | KeyServerEvent::RekeySent { .. }
+            | KeyServerEvent::Revoked { .. } => Severity::Notice,
             KeyServerEvent::NewTek { .. } | KeyServerEvent::NewKek { .. } => Severity::Info,
         }
     }
@@ -325,6 +370,25 @@ impl fmt::Display for KeyServerEvent {
                 write!(f, "Phase 1 with {peer} failed: {reason}")
             }
             KeyServerEvent::NewTek { group, spi } => write!(f, "New TEK {spi} for group {group}"),
+            KeyServerEvent::RekeySent { group, transport, sequence, members, teks } => {
+                match transport {
+                    Transport::Unicast => write!(f, "Sending unicast rekey for group {group} to {members} members")?,
+                    Transport::Multicast(to) => write!(f, "Sending multicast rekey for group {group} to {to}")?,
+                }
+                write!(f, " with sequence number {sequence}, TEK")?;
+                teks.iter().try_for_each(|spi| write!(f, " {spi}"))
+            }
+            KeyServerEvent::MemberDropped { group, member } => write!(
+                f,
+                "Member {member} of group {group} did not acknowledge three rekeys in a row and gets no more until it \
+                 registers again"
+            ),
+            KeyServerEvent::Revoked { group, member } => {
+                write!(f, "Member {member} is removed from group {group} and may not register again")
+            }
+            KeyServerEvent::AckRefused { group, from, reason } => {
+                write!(f, "Acknowledgement from {from} for group {group} ignored: {reason}")
+            }
             KeyServerEvent::NewKek { group } => write!(f, "New KEK for group {group}"),
             KeyServerEvent::Rejected { from, reason } => write!(f, "Message from {from} ignored: {reason}"),
         }

@@ -57,6 +57,8 @@ pub(crate) struct Keyring {
     acl: Acl,
     teks: Vec<HeldTek>,
     kek: Option<(Kek, Instant)>,
+    /// The one before: the message that replaced it may come again under it, with a new number.
+    previous_kek: Option<(Kek, Instant)>,
     delays: (Option<Duration>, Option<Duration>),
     /// The group's time in milliseconds, and when it was that.
     pseudotime: Option<(u64, Instant)>,
@@ -75,7 +77,7 @@ impl Keyring {
     /// `asked` is when the member asked: lifetimes were true at some time between then and now.
     pub(crate) fn pull(&mut self, policy: GroupPolicy, asked: Instant, now: Instant) {
         self.registered = true;
-        self.kek = None;
+        self.keep_kek_only_if(policy.kek.as_ref());
         self.take(policy, Way::Pull, asked, now);
     }
 
@@ -83,9 +85,8 @@ impl Keyring {
     /// the DTD.
     pub(crate) fn push(&mut self, push: Push, now: Instant) {
         push.deletions.iter().for_each(|deletion| self.delete(deletion));
-        if let Some((kek, _)) = &mut self.kek {
-            kek.sequence = push.sequence;
-        }
+        let keks = [&mut self.kek, &mut self.previous_kek].into_iter().flatten();
+        keks.filter(|(kek, _)| kek.spi == push.kek_spi).for_each(|(kek, _)| kek.sequence = push.sequence);
         if let Some(policy) = push.policy {
             if let Some(delay) = policy.deactivation_delay {
                 self.retire(&policy.teks, now + delay);
@@ -108,7 +109,7 @@ impl Keyring {
         match deletion {
             Deletion::Tek(spi) => self.teks.retain(|tek| tek.sa.spi != Spi(*spi)),
             Deletion::AllTeks => self.teks.clear(),
-            Deletion::Kek => self.kek = None,
+            Deletion::Kek => (self.kek, self.previous_kek) = (None, None),
         }
     }
 
@@ -139,11 +140,22 @@ impl Keyring {
 
     /// A KEK that comes by PUSH cannot name each member's address: that of the PULL holds on.
     fn replace_kek(&mut self, mut kek: Kek, now: Instant) {
+        if let Some((held, _)) = self.kek.as_mut().filter(|(held, _)| held.spi == kek.spi) {
+            // "The sequence number value in the SEQ payload MUST be considered stale" (RFC 6407 section 3.3).
+            held.sequence = held.sequence.max(kek.sequence);
+            return;
+        }
         if let (Some((held, _)), true) = (&self.kek, kek.destination.ip().is_unspecified()) {
             kek.destination = held.destination;
         }
         let expires = now + kek.lifetime;
-        self.kek = Some((kek, expires));
+        self.previous_kek = self.kek.replace((kek, expires));
+    }
+
+    /// After a PULL only the KEK in it counts.
+    fn keep_kek_only_if(&mut self, listed: Option<&Kek>) {
+        self.previous_kek = None;
+        self.kek.take_if(|(held, _)| listed.is_none_or(|listed| listed.spi != held.spi));
     }
 
     fn add(&mut self, tek: Tek, way: Way, delay: Duration, made: Instant, now: Instant) {
@@ -213,6 +225,12 @@ impl Keyring {
     pub(crate) fn pseudotime(&self, now: Instant) -> Option<u64> {
         let (time, then) = self.pseudotime?;
         Some(time.saturating_add(now.saturating_since(then).as_millis() as u64))
+    }
+
+    /// The KEK that a rekey message with this cookie pair is under, while it lives.
+    pub(crate) fn kek_named(&self, spi: [u8; 16], now: Instant) -> Option<&Kek> {
+        let keks = [&self.kek, &self.previous_kek].into_iter().flatten();
+        keks.filter(|(_, expires)| *expires > now).map(|(kek, _)| kek).find(|kek| kek.spi == spi)
     }
 
     /// ATD and DTD as downloaded.
@@ -311,7 +329,7 @@ mod tests {
         let (activation, deactivation) = (Duration::from_secs(delays.0), Duration::from_secs(delays.1));
         let delays = (Some(activation), Some(deactivation).filter(|delay| !delay.is_zero()));
         let policy = GroupPolicy { activation_delay: delays.0, deactivation_delay: delays.1, ..policy(teks) };
-        Push { sequence: 1, deletions: Vec::new(), policy: Some(policy) }
+        Push { kek_spi: [0; 16], sequence: 1, deletions: Vec::new(), policy: Some(policy) }
     }
 
     #[test]
@@ -336,7 +354,8 @@ mod tests {
 
     #[test]
     fn deletions_take_what_they_name() {
-        let delete = |deletion| Push { sequence: 1, deletions: vec![deletion], policy: None };
+        let delete =
+            |deletion| Push { kek_spi: [0; 16], sequence: 1, deletions: vec![deletion], policy: None };
         let mut keyring = Keyring::default();
         keyring.pull(policy(vec![tek(1000, 60), tek(2000, 90)]), at(0), at(0));
         keyring.push(delete(Deletion::Tek(1000)), at(1));

@@ -58,8 +58,11 @@ pub use error::{Error, Malformed, Misbehaved, Unacceptable, Unauthenticated};
 pub use event::{Cause, GroupName, KeyServerEvent, MemberEvent, Severity};
 pub use keyring::{Sa, View};
 pub use member::{Member, MemberCommand, MemberConfig, ServerEntry};
-pub use server::{Authorization, GroupConfig, KeyServer, KeyServerConfig, PskEntry, RekeyConfig};
+pub use server::{
+    Authorization, GroupConfig, KeyServer, KeyServerCommand, KeyServerConfig, PskEntry, RekeyConfig,
+    RekeyKind, Removal, Retransmit, Transport,
+};
 pub use status::{
-    GroupStatus, KekStatus, KeyServerStatus, MemberRecord, MemberStatus, RegistrationState, RekeyCounters,
-    TekRole, TekStatus,
+    AckCounters, GroupStatus, KekStatus, KeyServerStatus, MemberRecord, MemberStatus, RegistrationState,
+    RekeyCounters, RekeyStatus, TekRole, TekStatus,
 };

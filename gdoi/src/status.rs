@@ -5,7 +5,7 @@ use crate::endpoint::Instant;
 use crate::event::GroupName;
 use crate::policy::{Acl, Identity, Spi, Transform};
 use crate::pull::Kek;
-use crate::server::Authorization;
+use crate::server::{Authorization, Retransmit, Transport};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -193,8 +193,46 @@ pub struct GroupStatus {
     pub kek: Option<KekStatus>,
     /// Who has registered.
     pub members: Vec<MemberRecord>,
+    /// Who was removed and may not come back.
+    pub revoked: Vec<IpAddr>,
     /// Requests refused.
     pub refused: u64,
+    /// Rekeying, where the group has a rekey SA.
+    pub rekey: Option<RekeyStatus>,
+}
+
+/// How a group is rekeyed.
+#[derive(Clone, Debug)]
+pub struct RekeyStatus {
+    /// How messages reach the members.
+    pub transport: Transport,
+    /// When they are sent again.
+    pub retransmit: Retransmit,
+    /// Rekeys made.
+    pub rekeys: u64,
+    /// When the last one was.
+    pub last: Option<Instant>,
+    /// When the next one is due.
+    pub next: Option<Instant>,
+    /// Members that have not acknowledged the one under way.
+    pub waiting_for: usize,
+    /// Messages sent for the one under way.
+    pub transmissions: u64,
+    /// Acknowledgements by what became of them.
+    pub acks: AckCounters,
+}
+
+/// What became of the acknowledgements that a key server got.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AckCounters {
+    /// Good ones.
+    pub received: u64,
+    /// Repeated, or of no rekey under way.
+    pub unexpected: u64,
+    /// The hash does not match.
+    pub forged: u64,
+    /// No acknowledgement.
+    pub malformed: u64,
 }
 
 /// A member that has registered.
@@ -202,6 +240,8 @@ pub struct GroupStatus {
 pub struct MemberRecord {
     /// Its address.
     pub address: IpAddr,
+    /// The UDP port from which it registered.
+    pub port: u16,
     /// The identity that it proved.
     pub identity: Identity,
     /// When it came first.
@@ -212,4 +252,10 @@ pub struct MemberRecord {
     pub registrations: u64,
     /// Whether it runs this implementation.
     pub ours: bool,
+    /// Rekey messages that it acknowledged.
+    pub rekeys_acknowledged: u64,
+    /// Rekey messages in a row that it did not acknowledge.
+    pub rekeys_missed: u32,
+    /// When it acknowledged last.
+    pub last_acknowledged: Option<Instant>,
 }

@@ -5,8 +5,10 @@ use crate::crypto::Hash;
 use crate::endpoint::{Instant, Transmit};
 use crate::error::{Error, Misbehaved, Unauthenticated};
 use crate::keyring::Keyring;
+use crate::phase1::Cookies;
 use crate::push::{receive, Acknowledgement, Push};
 use crate::status::RekeyCounters;
+use crate::wire::Header;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -51,7 +53,7 @@ impl Rekeys {
         }
         match self.take(keyring, datagram, now) {
             Ok(push) => {
-                let ack = acknowledgement(keyring, own, from, push.sequence, now);
+                let ack = acknowledgement(keyring, own, from, &push, now);
                 self.last = Some((fingerprint, ack.clone()));
                 self.last_received = Some((now, push.sequence));
                 self.counters.received += 1;
@@ -65,7 +67,8 @@ impl Rekeys {
     }
 
     fn take(&self, keyring: &Keyring, datagram: &[u8], now: Instant) -> Result<Push, Error> {
-        let (kek, _) = keyring.kek(now).ok_or(Misbehaved::UnknownExchange)?;
+        let (header, _) = Header::parse(datagram)?;
+        let kek = keyring.kek_named(Cookies::of(&header).octets(), now).ok_or(Misbehaved::UnknownExchange)?;
         let push = receive(kek, datagram)?;
         let theirs = push.policy.as_ref().and_then(|policy| policy.pseudotime);
         if let (Some(theirs), Some(ours)) = (theirs, keyring.pseudotime(now)) {
@@ -100,10 +103,10 @@ fn acknowledgement(
     keyring: &Keyring,
     own: Option<Ipv4Addr>,
     from: SocketAddr,
-    sequence: u32,
+    push: &Push,
     now: Instant,
 ) -> Option<Transmit> {
-    let (kek, _) = keyring.kek(now)?;
+    let (kek, sequence) = (keyring.kek_named(push.kek_spi, now)?, push.sequence);
     let destination = *kek.destination.ip();
     let unicast = !destination.is_multicast() && !destination.is_unspecified();
     let member = unicast.then_some(destination).or(own)?;

@@ -10,6 +10,8 @@ use zeroize::Zeroizing;
 /// What a rekey message says, proved to come from the key server.
 #[derive(Debug)]
 pub(crate) struct Push {
+    /// Which KEK it was under.
+    pub(crate) kek_spi: [u8; 16],
     pub(crate) sequence: u32,
     pub(crate) deletions: Vec<Deletion>,
     pub(crate) policy: Option<GroupPolicy>,
@@ -38,7 +40,7 @@ pub(crate) fn receive(kek: &Kek, datagram: &[u8]) -> Result<Push, Error> {
     let covered = Zeroizing::new([REKEY, &datagram[..HEADER_LEN], signed].concat());
     kek.verification.verify(&covered, signature.body).map_err(|_| Unauthenticated::Signature)?;
     let (deletions, policy) = content(&payloads[1..])?;
-    Ok(Push { sequence, deletions, policy })
+    Ok(Push { kek_spi: kek.spi, sequence, deletions, policy })
 }
 
 fn check_header(kek: &Kek, header: &Header) -> Result<(), Error> {

@@ -71,7 +71,17 @@ impl Distribution {
         let (kek_spi, sequence) = kek;
         let queue = receivers.all();
         let rounds_left = retransmit.number;
-        Distribution { message, sequence, kek_spi, retransmit, receivers, queue, rounds_left, due: now, transmissions: 0 }
+        Distribution {
+            message,
+            sequence,
+            kek_spi,
+            retransmit,
+            receivers,
+            queue,
+            rounds_left,
+            due: now,
+            transmissions: 0,
+        }
     }
 
     /// What to send at `now`.

@@ -3,7 +3,7 @@
 use crate::crypto::{Random, Secret};
 use crate::endpoint::Instant;
 use crate::error::Error;
-use crate::lifetime::replacement_margin;
+use crate::lifetime::server_margin;
 use crate::policy::{Spi, TekKeys, Transform};
 use crate::pull::Tek;
 use std::time::Duration;
@@ -50,7 +50,7 @@ pub(super) struct Life {
 
 impl Life {
     fn margin(&self) -> Duration {
-        replacement_margin(self.total, self.distribution)
+        server_margin(self.total, self.distribution)
     }
 }
 
@@ -83,8 +83,10 @@ impl Keys {
         now: Instant,
     ) -> Result<GroupTek, Error> {
         let Transform { cipher, integrity } = transform;
-        let keys =
-            TekKeys { encryption: random.secret(cipher.key_len())?, integrity: random.secret(integrity.key_len())? };
+        let keys = TekKeys {
+            encryption: random.secret(cipher.key_len())?,
+            integrity: random.secret(integrity.key_len())?,
+        };
         let tek = GroupTek { spi: self.fresh_spi(random)?, transform, keys, expires: now + life };
         self.teks.push(tek.clone());
         Ok(tek)
@@ -115,9 +117,21 @@ impl Keys {
         Ok(())
     }
 
-    /// All TEKs of now end by `end`.
+    /// All TEKs end by `end`.
     pub(super) fn shorten(&mut self, end: Instant) {
         self.teks.iter_mut().for_each(|tek| tek.expires = tek.expires.min(end));
+    }
+
+    /// All TEKs but the newest end by `end`.
+    pub(super) fn shorten_but_last(&mut self, end: Instant) {
+        let old = self.teks.len().saturating_sub(1);
+        self.teks[..old].iter_mut().for_each(|tek| tek.expires = tek.expires.min(end));
+    }
+
+    /// A message with this number was made under the KEK with this SPI.
+    pub(super) fn used(&mut self, spi: [u8; 16], sequence: u32) {
+        let keks = [&mut self.kek, &mut self.previous_kek];
+        keks.into_iter().flatten().filter(|kek| kek.spi == spi).for_each(|kek| kek.sequence = sequence);
     }
 
     /// The KEK that a message with this cookie pair is under.

@@ -88,8 +88,8 @@ impl Members {
         self.revoked.insert(member);
     }
 
-    pub(super) fn contains(&self, member: IpAddr) -> bool {
-        self.records.contains_key(&member)
+    pub(super) fn is_empty(&self) -> bool {
+        self.records.is_empty()
     }
 
     pub(super) fn addresses(&self) -> Vec<SocketAddr> {
