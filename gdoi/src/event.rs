@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Misbehaved};
 use crate::policy::{GroupId, Identity, Spi};
-use crate::server::Transport;
+use crate::server::{Change, Transport};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -300,6 +300,11 @@ pub enum KeyServerEvent {
         /// Why.
         reason: Error,
     },
+    /// The configuration of a group was changed.
+    PolicyChange {
+        /// What, and when it holds.
+        change: Change,
+    },
     /// A new KEK was made.
     NewKek {
         /// The group.
@@ -330,6 +335,7 @@ impl KeyServerEvent {
             KeyServerEvent::Phase1Failed { .. } => "KS_PHASE1_FAILED",
             KeyServerEvent::NewTek { .. } => "KS_NEW_TEK",
             KeyServerEvent::NewKek { .. } => "KS_NEW_KEK",
+            KeyServerEvent::PolicyChange { .. } => "POLICY_CHANGE",
             KeyServerEvent::RekeySent { transport: Transport::Unicast, .. } => "KS_SEND_UNICAST_REKEY",
             KeyServerEvent::RekeySent { transport: Transport::Multicast(_), .. } => "KS_SEND_MCAST_REKEY",
             KeyServerEvent::MemberDropped { .. } => "KS_GM_DROPPED",
@@ -348,7 +354,8 @@ impl KeyServerEvent {
             KeyServerEvent::MemberDropped { .. } | KeyServerEvent::AckRefused { .. } => Severity::Warning,
             KeyServerEvent::Registered { .. }
             | KeyServerEvent::RekeySent { .. }
-            | KeyServerEvent::Revoked { .. } => Severity::Notice,
+            | KeyServerEvent::Revoked { .. }
+            | KeyServerEvent::PolicyChange { .. } => Severity::Notice,
             KeyServerEvent::NewTek { .. } | KeyServerEvent::NewKek { .. } => Severity::Info,
         }
     }
@@ -389,6 +396,7 @@ impl fmt::Display for KeyServerEvent {
             KeyServerEvent::AckRefused { group, from, reason } => {
                 write!(f, "Acknowledgement from {from} for group {group} ignored: {reason}")
             }
+            KeyServerEvent::PolicyChange { change } => change.fmt(f),
             KeyServerEvent::NewKek { group } => write!(f, "New KEK for group {group}"),
             KeyServerEvent::Rejected { from, reason } => write!(f, "Message from {from} ignored: {reason}"),
         }

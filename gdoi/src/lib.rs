@@ -59,8 +59,8 @@ pub use event::{Cause, GroupName, KeyServerEvent, MemberEvent, Severity};
 pub use keyring::{Sa, View};
 pub use member::{Member, MemberCommand, MemberConfig, ServerEntry};
 pub use server::{
-    Authorization, GroupConfig, KeyServer, KeyServerCommand, KeyServerConfig, PskEntry, RekeyConfig,
-    RekeyKind, Removal, Retransmit, Transport,
+    Authorization, Change, Effect, GroupConfig, KeyServer, KeyServerCommand, KeyServerConfig, PskEntry,
+    RekeyConfig, RekeyKind, Removal, Retransmit, Transport,
 };
 pub use status::{
     AckCounters, GroupStatus, KekStatus, KeyServerStatus, MemberRecord, MemberStatus, RegistrationState,

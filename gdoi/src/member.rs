@@ -9,6 +9,7 @@ use crate::error::Error;
 use crate::event::{Cause, GroupName, MemberEvent};
 use crate::keyring::{Keyring, View};
 use crate::lifetime::{registration_jitter, registration_margin};
+use crate::phase1::Cookies;
 use crate::policy::{Doi, Identity, Proposal};
 use crate::push::Push;
 use crate::rejections::{Rejections, Report};
@@ -143,6 +144,15 @@ impl Member {
         }
     }
 
+    /// Whether a datagram is for this member: an answer to it, or a rekey message under its KEK.
+    pub fn owns(&self, datagram: &[u8], now: Instant) -> bool {
+        let Ok((header, _)) = Header::parse(datagram) else { return false };
+        match &self.activity {
+            Activity::Registering(attempt) if attempt.cookie() == header.initiator => true,
+            _ => self.keyring.kek_named(Cookies::of(&header).octets(), now).is_some(),
+        }
+    }
+
     fn registration(&self, view: &View) -> RegistrationState {
         match &self.activity {
             _ if view.registered && view.inbound.is_empty() => RegistrationState::Expired,
@@ -222,7 +232,7 @@ impl Member {
         };
         match self.rekeys.receive(&self.keyring, own, from, datagram, now) {
             Received::New(push, ack) => {
-                self.take_rekey(from, push, now);
+                self.take_rekey(from, *push, now);
                 self.acknowledge(ack, now);
             }
             Received::Again(ack) => self.acknowledge(ack, now),

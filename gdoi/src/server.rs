@@ -6,12 +6,14 @@ mod group;
 mod keys;
 mod members;
 mod rekey;
+mod reload;
 mod sessions;
 mod snapshot;
 
 pub use distribution::{Retransmit, Transport};
 pub use group::{Authorization, GroupConfig, RekeyConfig};
 pub use rekey::{RekeyKind, Removal};
+pub use reload::{Change, Effect};
 
 use crate::crypto::{Random, Secret};
 use crate::endpoint::{Endpoint, Instant, Output, Transmit};

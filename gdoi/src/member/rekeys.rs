@@ -28,7 +28,7 @@ pub(super) struct Rekeys {
 /// What a rekey message led to.
 pub(super) enum Received {
     /// It is new and true; acknowledge with this.
-    New(Push, Option<Transmit>),
+    New(Box<Push>, Option<Transmit>),
     /// It was taken in before; acknowledge again.
     Again(Option<Transmit>),
     /// It changes nothing.
@@ -57,7 +57,7 @@ impl Rekeys {
                 self.last = Some((fingerprint, ack.clone()));
                 self.last_received = Some((now, push.sequence));
                 self.counters.received += 1;
-                Received::New(push, ack)
+                Received::New(Box::new(push), ack)
             }
             Err(reason) => {
                 self.count(&reason);
