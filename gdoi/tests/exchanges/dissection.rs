@@ -25,12 +25,10 @@ fn tshark(capture: &Path, insider: &Rogue, fields: &[&str]) -> Option<Vec<Vec<St
     let mut command = Command::new("tshark");
     command.args(["-n", "-d", "udp.port==848,isakmp", "-T", "fields", "-E", "separator=|", "-o"]);
     command.arg(format!("uat:ikev1_decryption_table:{key}")).arg("-r").arg(capture);
-    fields.iter().for_each(|field| drop(command.args(["-e", field])));
+    command.args(fields.iter().flat_map(|field| ["-e", field]));
     let output = match command.stderr(Stdio::null()).output() {
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            // Not by a macro: what those print is shown for failures only.
-            writeln!(std::io::stderr(), "SKIPPED: tshark is not installed, nobody else reads our messages")
-                .unwrap();
+            skipped();
             return None;
         }
         output => output.unwrap(),
@@ -38,6 +36,12 @@ fn tshark(capture: &Path, insider: &Rogue, fields: &[&str]) -> Option<Vec<Vec<St
     assert!(output.status.success(), "{command:?}");
     let lines = String::from_utf8(output.stdout).unwrap();
     Some(lines.lines().map(|line| line.split('|').map(str::to_owned).collect()).collect())
+}
+
+/// Says so in any case: what macros print is shown only if the test fails.
+#[allow(clippy::explicit_write)]
+fn skipped() {
+    writeln!(std::io::stderr(), "SKIPPED: tshark is not installed, nobody else reads our messages").unwrap();
 }
 
 /// A payload of the message `number` of the PULL, 1 to 4, as the insider reads it.

@@ -184,21 +184,33 @@ impl Rogue {
     /// `payloads` behind the HASH payload that `hash` makes of them.
     pub fn say(
         &self,
-        exchange: ExchangeType,
-        id: u32,
+        exchange: (ExchangeType, u32),
         iv: &Block,
         payloads: &[(PayloadType, &[u8])],
         hash: impl FnOnce(&[u8]) -> Secret,
     ) -> Vec<u8> {
-        let hash = hash(&emit_chain(payloads));
-        let all = [&[(PayloadType::HASH, hash.expose())], payloads].concat();
-        self.seal(exchange, id, iv, PayloadType::HASH, &emit_chain(&all))
+        let next = payloads.first().map_or(PayloadType::NONE, |(kind, _)| *kind);
+        self.say_octets(exchange, iv, (next, &emit_chain(payloads)), hash)
+    }
+
+    /// Any octets as the chain behind the HASH payload that `hash` makes of them; `next` is the type of the first.
+    pub fn say_octets(
+        &self,
+        (exchange, id): (ExchangeType, u32),
+        iv: &Block,
+        (next, octets): (PayloadType, &[u8]),
+        hash: impl FnOnce(&[u8]) -> Secret,
+    ) -> Vec<u8> {
+        let hash = hash(octets);
+        let length = (hash.len() + 4) as u16;
+        let plain = [&[next.0, 0], &length.to_be_bytes()[..], hash.expose(), octets].concat();
+        self.seal(exchange, id, iv, PayloadType::HASH, &plain)
     }
 
     /// A protected informational message with any payloads.
     pub fn inform(&self, id: u32, payloads: &[(PayloadType, &[u8])]) -> Vec<u8> {
         let hash = |rest: &[u8]| self.keys.informational_hash(id, rest);
-        self.say(ExchangeType::INFORMATIONAL, id, &self.first_iv(id), payloads, hash)
+        self.say((ExchangeType::INFORMATIONAL, id), &self.first_iv(id), payloads, hash)
     }
 }
 
