@@ -8,7 +8,7 @@
 use crate::bench::fleet::group;
 use crate::bench::rogue::Rogue;
 use crate::bench::Flight;
-use crate::transcripts::{insider, registration, write_capture};
+use crate::transcripts::{decryption, insider, registration, write_capture};
 use gdoi::policy::Doi;
 use gdoi::wire::{emit_chain, Chain, ExchangeType, GroupSa, Header, Kd, KeyPacket, Padding, PayloadType};
 use std::io::{ErrorKind, Write};
@@ -21,10 +21,9 @@ fn hex(octets: &[u8]) -> String {
 
 /// What tshark finds in each datagram: these fields, several values of one separated by commas. None without tshark.
 fn tshark(capture: &Path, insider: &Rogue, fields: &[&str]) -> Option<Vec<Vec<String>>> {
-    let key = format!("{},{}", hex(&insider.cookies.initiator.0), hex(insider.cipher_key().expose()));
     let mut command = Command::new("tshark");
     command.args(["-n", "-d", "udp.port==848,isakmp", "-T", "fields", "-E", "separator=|", "-o"]);
-    command.arg(format!("uat:ikev1_decryption_table:{key}")).arg("-r").arg(capture);
+    command.arg(format!("uat:ikev1_decryption_table:{}", decryption(insider))).arg("-r").arg(capture);
     command.args(fields.iter().flat_map(|field| ["-e", field]));
     let output = match command.stderr(Stdio::null()).output() {
         Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -60,7 +59,8 @@ fn nothing_is_malformed() {
     for (name, doi) in [("doi-ipsec", Doi::Ipsec), ("doi-gdoi", Doi::Gdoi)] {
         let flights = registration(doi);
         let fields = ["isakmp.exchangetype", "_ws.malformed", "_ws.expert", "isakmp.payloadlength.invalid"];
-        let Some(read) = tshark(&write_capture(name, &flights), &insider(&flights), &fields) else { return };
+        let insider = insider(&flights);
+        let Some(read) = tshark(&write_capture(name, &flights, &insider), &insider, &fields) else { return };
         let exchanges = ["2", "2", "2", "2", "2", "2", "32", "32", "32", "32", "5"];
         assert!(
             read.iter().map(|fields| &fields[..]).eq(exchanges.map(|exchange| [exchange, "", "", ""])),
@@ -81,9 +81,9 @@ fn phase_1_as_sent() {
         "isakmp.ike.attr.life_duration",
         "isakmp.id.data.ipv4_addr",
     ];
-    let Some(read) = tshark(&write_capture("doi-ipsec", &flights), &insider(&flights), &fields) else {
-        return;
-    };
+    let insider = insider(&flights);
+    let capture = write_capture("doi-ipsec", &flights, &insider);
+    let Some(read) = tshark(&capture, &insider, &fields) else { return };
     let transform = ["7", "256", "4", "1", "19", "86400", ""];
     let identity = |address| ["", "", "", "", "", "", address];
     assert_eq!(read[0], transform);
@@ -106,7 +106,8 @@ fn the_pull_as_sent() {
         "isakmp.key_download.attr.value",
         "isakmp.delete.spi",
     ];
-    let Some(read) = tshark(&write_capture("doi-ipsec", &flights), &insider, &fields) else { return };
+    let capture = write_capture("doi-ipsec", &flights, &insider);
+    let Some(read) = tshark(&capture, &insider, &fields) else { return };
     let kek = GroupSa::parse(&pull_payload(&flights, &insider, 2, PayloadType::SA)).unwrap().kek.unwrap();
     let (spis, keys) = downloaded(&Kd::parse(&pull_payload(&flights, &insider, 4, PayloadType::KD)).unwrap());
     assert_eq!(read[6], [&hex(&group().id.0.to_be_bytes()), "", "", "", "", "", "", ""]);
@@ -181,7 +182,7 @@ fn transforms_and_selectors_as_sent() {
         "isakmp.ipsec.attr.life_duration",
         "_ws.malformed",
     ];
-    let capture = write_capture("doi-ipsec-readable", &readable(&flights, &insider));
+    let capture = write_capture("doi-ipsec-readable", &readable(&flights, &insider), &insider);
     let Some(read) = tshark(&capture, &insider, &fields) else { return };
     let policy = GroupSa::parse(&pull_payload(&flights, &insider, 2, PayloadType::SA)).unwrap();
     let spi = hex(&policy.teks[0].spi.to_be_bytes());

@@ -58,11 +58,25 @@ fn golden() {
     }
 }
 
-/// Writes the capture where people find it, and says where.
-pub fn write_capture(name: &str, flights: &[Flight]) -> PathBuf {
+/// The line of tshark's `ikev1_decryption_table`: initiator cookie and cipher key.
+pub fn decryption(insider: &Rogue) -> String {
+    let hex = |octets: &[u8]| octets.iter().map(|octet| format!("{octet:02x}")).collect::<String>();
+    format!("{},{}", hex(&insider.cookies.initiator.0), hex(insider.cipher_key().expose()))
+}
+
+/// Writes the capture where people find it, the key beside it, and says where.
+pub fn write_capture(name: &str, flights: &[Flight], insider: &Rogue) -> PathBuf {
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("transcripts");
     std::fs::create_dir_all(&directory).unwrap();
-    let path = directory.join(name).with_extension("pcap");
-    std::fs::write(&path, pcap(flights)).unwrap();
-    path
+    let path = directory.join(name);
+    write(&path.with_extension("key"), decryption(insider).as_bytes());
+    write(&path.with_extension("pcap"), &pcap(flights));
+    path.with_extension("pcap")
+}
+
+/// At once: tests run side by side, and several write the same file.
+fn write(path: &Path, contents: &[u8]) {
+    let own = path.with_extension(format!("{:?}", std::thread::current().id()));
+    std::fs::write(&own, contents).unwrap();
+    std::fs::rename(own, path).unwrap();
 }
