@@ -7,6 +7,8 @@ use nix::sys::signal::{kill, Signal};
 use nix::unistd::Pid;
 use serde_json::{json, Value};
 use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -107,7 +109,8 @@ impl Daemon {
         config["control-socket"] = json!(socket);
         let name = places.next_name(&format!("{}-{}", host.name(), role.program()));
         let file = places.out.join(format!("{name}.yaml"));
-        fs::write(&file, serde_json::to_string_pretty(&config)?)?;
+        let mut writer = File::options().write(true).create(true).truncate(true).mode(0o600).open(&file)?;
+        writer.write_all(serde_json::to_string_pretty(&config)?.as_bytes())?;
         let log = places.log(&name);
         let child = launch(places, &host, role, &file, &log)?;
         Ok(Daemon { host, role, file, socket, places: places.clone(), child, log })

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::fs;
 use std::io;
-use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use crate::model::{EncryptionKey, IntegrityKey, Key, Prefix, Selector, Slot, Spi};
@@ -112,7 +111,6 @@ fn table() -> Option<Problem> {
     let plane = PlaneRules {
         slot: Slot::LAST,
         interface: "lo".into(),
-        local: Ipv4Addr::LOCALHOST,
         gdoi_out: vec![any],
         gdoi_in: vec![any],
         clear: vec![any],

@@ -166,7 +166,6 @@ fn plane_rules(plane: &Plane, link: Option<&Link>, offload: Offload) -> Option<P
     Some(PlaneRules {
         slot: plane.slot,
         interface: plane.interface.clone(),
-        local: plane.local,
         gdoi_out: gdoi(plane, Direction::Outbound),
         gdoi_in: gdoi(plane, Direction::Inbound),
         clear: plane.clear.clone(),

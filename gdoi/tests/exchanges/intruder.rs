@@ -41,7 +41,7 @@ fn inside(server: &mut Node<KeyServer>) -> Rogue {
 /// The first message of a PULL with these payloads.
 fn ask(rogue: &Rogue, id: u32, payloads: &[(PayloadType, &[u8])]) -> Vec<u8> {
     let hash = |rest: &[u8]| rogue.keys().pull_hash_1(id, rest);
-    rogue.say(ExchangeType::GROUPKEY_PULL, id, &rogue.first_iv(id), payloads, hash)
+    rogue.say((ExchangeType::GROUPKEY_PULL, id), &rogue.first_iv(id), payloads, hash)
 }
 
 fn last_reason(server: &Node<KeyServer>) -> String {
@@ -144,7 +144,7 @@ fn no_keys_without_a_proof_of_life() {
     let second =
         talk(&mut server, &ask(&rogue, 5, &[(PayloadType::NONCE, &[1; 16]), (PayloadType::ID, &id)]));
     let iv = *second.last_chunk().unwrap();
-    let wrong = rogue.say(ExchangeType::GROUPKEY_PULL, 5, &iv, &[], |_| Secret::new(vec![0; 32]));
+    let wrong = rogue.say((ExchangeType::GROUPKEY_PULL, 5), &iv, &[], |_| Secret::new(vec![0; 32]));
     assert_eq!(server.datagram(member_address(1), &wrong, NOW), []);
     assert!(last_reason(&server).contains("hash does not match"));
     let replayed = ask(&rogue, 6, &[(PayloadType::NONCE, &[1; 16]), (PayloadType::ID, &id)]);

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod bench;
+mod dissection;
 mod hostile;
 mod intruder;
 mod malicious;
@@ -10,3 +11,4 @@ mod refused;
 mod register;
 mod rollover;
 mod seeds;
+mod transcripts;

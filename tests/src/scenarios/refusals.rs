@@ -1,10 +1,10 @@
 //! Registrations that cannot succeed at the first key server: both sides say why, nothing is installed, the member tries
 //! again and goes on to the next server.
 //!
-//! gm1 knows ks1, which refuses, and ks2, which does not run at first.
+//! gm1 knows ks1, which refuses or does not answer, and ks2, which at first does not have the group.
 
 use crate::capture::Capture;
-use crate::corp::{self, nothing_installed, registered, KEY};
+use crate::corp::{self, nothing_installed, registered};
 use crate::daemon::Daemon;
 use crate::eventually::eventually_true;
 use crate::outcome::{ensure, Outcome};
@@ -32,16 +32,19 @@ struct Lines<'a> {
 pub fn wrong_key(site: &Site) -> Outcome {
     let mut server = corp::key_server(KS1);
     server["pre-shared-keys"] = json!([{ "address": WAN[0], "key": OTHER_KEY }]);
-    let lines =
-        Lines { member: &["GM_REGS_FAILED", "192.0.2.10"], server: &["198.51.100.1", "pre-shared key"] };
+    let lines = Lines {
+        member: &["GM_REGS_FAILED", "server 192.0.2.10:848 failed"],
+        server: &["198.51.100.1", "pre-shared key"],
+    };
     refused(site, corp::member(&[KS1, KS2]), server, &lines)
 }
 
 pub fn unknown_group(site: &Site) -> Outcome {
-    let mut server = corp::key_server(KS1);
-    server["groups"][0]["identity-number"] = json!(999);
-    let lines =
-        Lines { member: &["GM_REGS_FAILED", "192.0.2.10", "group"], server: &["198.51.100.1", "100"] };
+    let server = without_group(KS1);
+    let lines = Lines {
+        member: &["GM_REGS_FAILED", "server 192.0.2.10:848 failed", "refused"],
+        server: &["198.51.100.1", "100"],
+    };
     refused(site, corp::member(&[KS1, KS2]), server, &lines)
 }
 
@@ -49,7 +52,7 @@ pub fn unauthorized_address(site: &Site) -> Outcome {
     let mut server = corp::key_server(KS1);
     server["groups"][0]["server-local"]["authorization"] = json!({ "address": ["198.51.100.4/30"] });
     let lines = Lines {
-        member: &["GM_REGS_FAILED", "192.0.2.10", "authori"],
+        member: &["GM_REGS_FAILED", "server 192.0.2.10:848 failed", "refused"],
         server: &["UNAUTHORIZED_IPADDR", "198.51.100.1"],
     };
     refused(site, corp::member(&[KS1, KS2]), server, &lines)
@@ -61,7 +64,7 @@ pub fn unauthorized_identity(site: &Site) -> Outcome {
     let mut member = corp::member(&[KS1, KS2]);
     member["groups"][0]["identity"] = json!({ "fqdn": "gm1.example" });
     let lines = Lines {
-        member: &["GM_REGS_FAILED", "192.0.2.10", "authori"],
+        member: &["GM_REGS_FAILED", "server 192.0.2.10:848 failed", "refused"],
         server: &["UNAUTHORIZED_IDENTITY", "gm1.example"],
     };
     refused(site, member, server, &lines)
@@ -71,14 +74,21 @@ pub fn no_proposal(site: &Site) -> Outcome {
     let mut server = corp::key_server(KS1);
     server["phase1"] = json!([{ "encryption": "aes-128-cbc", "hash": "sha-512", "group": 14 }]);
     let lines = Lines {
-        member: &["GM_REGS_FAILED", "192.0.2.10", "proposal"],
+        member: &["GM_REGS_FAILED", "server 192.0.2.10:848 failed", "proposal"],
         server: &["198.51.100.1", "proposal"],
     };
     refused(site, corp::member(&[KS1, KS2]), server, &lines)
 }
 
+fn without_group(server: Ipv4Addr) -> Value {
+    let mut file = corp::key_server(server);
+    file["groups"][0]["identity-number"] = json!(999);
+    file
+}
+
 fn refused(site: &Site, member: Value, server: Value, lines: &Lines<'_>) -> Outcome {
     let mut watch = Watch::start(site, KS1)?;
+    let other = site.key_server("ks2", without_group(KS2))?;
     let mut refusing = site.key_server("ks1", server)?;
     let mut member = site.member("gm1", member)?;
     member.says(lines.member, TWO_ATTEMPTS)?;
@@ -86,6 +96,7 @@ fn refused(site: &Site, member: Value, server: Value, lines: &Lines<'_>) -> Outc
     watch.tries_again(site)?;
     ensure_short(&member, lines.member, watch.attempts.len())?;
     ensure_short(&refusing, lines.server, watch.attempts.len())?;
+    drop(other);
     next_server(site, &mut member)
 }
 
@@ -112,17 +123,17 @@ pub fn unreachable_server(site: &Site) -> Outcome {
 
 fn unanswered(site: &Site, server: Ipv4Addr) -> Outcome {
     let mut watch = Watch::start(site, server)?;
+    let other = site.key_server("ks2", without_group(KS2))?;
     let mut member = site.member("gm1", corp::member(&[server, KS2]))?;
-    member.says(&[&server.to_string(), "no answer"], TWO_ATTEMPTS)?;
+    member.says(&["GM_REGS_FAILED", &format!("server {server}:848 failed"), "no answer"], TWO_ATTEMPTS)?;
     watch.tries_again(site)?;
+    drop(other);
     next_server(site, &mut member)
 }
 
-/// The second server of the list starts to run: the member ends there, and works.
+/// The second server of the list comes back with the group: the member ends there, and works.
 fn next_server(site: &Site, member: &mut Daemon) -> Outcome {
-    let mut server = corp::key_server(KS2);
-    server["pre-shared-keys"] = json!([{ "address": "198.51.100.0/24", "key": KEY }]);
-    let mut key_server = site.key_server("ks2", server)?;
+    let mut key_server = site.key_server("ks2", corp::key_server(KS2))?;
     registered(member)?;
     let mut other = site.member("gm2", corp::member(&[KS2]))?;
     registered(&mut other)?;

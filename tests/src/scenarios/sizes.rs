@@ -53,6 +53,7 @@ fn datagram(sender: &Host, receiver: &Host, destination: Ipv4Addr, size: usize) 
 
 pub fn path_mtu(site: &Site, corp: &mut Corp) -> Outcome {
     let (h1, (_, h2)) = (site.host("h1")?, HOSTS[1]);
+    h1.must("ip route flush cache")?; // forgets what earlier scenarios taught it
     let mtu = announced_mtu(&h1, h2)?;
     corp.core.fresh()?;
     let largest = echo(&h1, h2, mtu - ECHO_HEADERS)?;

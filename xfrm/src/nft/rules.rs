@@ -2,10 +2,9 @@
 //!
 //! A packet on its way out meets them in this order: XFRM policy lookup (not here), `keep` (its addresses stay as they
 //! are), `stash`, `guard`, encryption, `restore` (its own addresses come back), `guard` once more as ESP. On its way in:
-//! `inbound`, decryption, and `require` in the forward or input hook.
+//! `inbound`, decryption, and `require_forward` or `require_input`.
 
 use std::fmt::Write;
-use std::net::Ipv4Addr;
 
 use super::matching::{ct_original, packet, quoted_exactly, quoted_widely};
 use crate::model::{Selector, Slot, Spi};
@@ -15,7 +14,6 @@ use crate::model::{Selector, Slot, Spi};
 pub struct PlaneRules {
     pub slot: Slot,
     pub interface: String,
-    pub local: Ipv4Addr,
     /// GDOI as this router sends it.
     pub gdoi_out: Vec<Selector>,
     /// GDOI as this router receives it.
@@ -52,7 +50,7 @@ pub struct Chain {
 pub const COUNTERS: [&str; 6] =
     ["encrypted", "decrypted", "blocked_out", "blocked_in", "bypassed", "unrestored"];
 /// The chains of each plane.
-pub const PLANE_CHAINS: [&str; 5] = ["restore", "out", "errors_out", "in", "errors_in"];
+pub const PLANE_CHAINS: [&str; 5] = ["restore", "pass_out", "hold_out", "pass_in", "hold_in"];
 
 const ANCHORS: &str = "192.0.0.84-192.0.0.167";
 /// The ICMP messages that quote the packet they are about.
@@ -76,18 +74,10 @@ pub fn chains(planes: &[PlaneRules]) -> Vec<Chain> {
             planes.iter().filter_map(keep).collect(),
         ),
         base("stash", "type filter hook postrouting priority 250", planes.iter().filter_map(stash).collect()),
-        base("guard", "type filter hook postrouting priority 300", planes.iter().map(to_guard).collect()),
+        base("guard", "type filter hook postrouting priority 300", guard(planes)),
         base("inbound", "type filter hook prerouting priority raw", inbound(planes)),
-        base(
-            "require_forward",
-            "type filter hook forward priority filter",
-            planes.iter().map(to_require).collect(),
-        ),
-        base(
-            "require_input",
-            "type filter hook input priority filter",
-            planes.iter().map(to_require).collect(),
-        ),
+        base("require_forward", "type filter hook forward priority filter", require(planes)),
+        base("require_input", "type filter hook input priority filter", require(planes)),
     ];
     chains.extend(planes.iter().flat_map(plane_chains));
     chains.push(Chain { name: "seal".into(), hook: None, rules: Vec::new() });
@@ -128,12 +118,15 @@ fn stash(plane: &PlaneRules) -> Option<String> {
     ))
 }
 
-fn to_guard(plane: &PlaneRules) -> String {
-    format!("oifname \"{}\" jump out_{}", plane.interface, plane.slot.number())
+/// What one plane passes no other plane of the same interface holds: groups must not lock out each other's GDOI.
+fn guard(planes: &[PlaneRules]) -> Vec<String> {
+    let jump = |chain: &'static str| planes.iter().map(move |plane| plane.jump("oifname", chain));
+    jump("pass_out").chain(jump("hold_out")).collect()
 }
 
-fn to_require(plane: &PlaneRules) -> String {
-    format!("iifname \"{}\" jump in_{}", plane.interface, plane.slot.number())
+fn require(planes: &[PlaneRules]) -> Vec<String> {
+    let jump = |chain: &'static str| planes.iter().map(move |plane| plane.jump("iifname", chain));
+    jump("pass_in").chain(jump("hold_in")).collect()
 }
 
 /// ESP of ours is handed to the kernel. Fragments need no rule: `keep` is a NAT chain, so connection tracking is
@@ -162,16 +155,9 @@ fn list(spis: &[Spi]) -> String {
 }
 
 fn plane_chains(plane: &PlaneRules) -> [Chain; 5] {
-    let chain =
-        |name: &str, rules| Chain { name: format!("{name}_{}", plane.slot.number()), hook: None, rules };
-    let [restore, out, errors_out, in_, errors_in] = PLANE_CHAINS;
-    [
-        chain(restore, plane.restore()),
-        chain(out, plane.out()),
-        chain(errors_out, plane.errors(&plane.gdoi_in, "blocked_out")),
-        chain(in_, plane.incoming()),
-        chain(errors_in, plane.errors(&plane.gdoi_out, "blocked_in")),
-    ]
+    let rules = [plane.restore(), plane.pass_out(), plane.hold_out(), plane.pass_in(), plane.hold_in()];
+    let mut names = PLANE_CHAINS.into_iter().map(|name| format!("{name}_{}", plane.slot.number()));
+    rules.map(|rules| Chain { name: names.next().unwrap_or_default(), hook: None, rules })
 }
 
 impl PlaneRules {
@@ -182,6 +168,10 @@ impl PlaneRules {
         }
     }
 
+    fn jump(&self, interface: &str, chain: &str) -> String {
+        format!("{interface} \"{}\" jump {chain}_{}", self.interface, self.slot.number())
+    }
+
     fn counter(&self, name: &str) -> String {
         format!("counter name \"{name}_{}\"", self.slot.number())
     }
@@ -190,8 +180,8 @@ impl PlaneRules {
         format!("{} drop", self.counter(name))
     }
 
-    fn pass(&self) -> String {
-        format!("{} accept", self.counter("bypassed"))
+    fn accept(&self, name: &str) -> String {
+        format!("{} accept", self.counter(name))
     }
 
     /// Copies the inner addresses over the outer ones: octets 12 to 19 behind ESP header (8) and IV (16). Before that
@@ -211,65 +201,65 @@ impl PlaneRules {
         }
     }
 
-    /// The leak guard. What was encrypted passes as untracked ESP; nothing shows an anchor address to the network.
-    fn out(&self) -> Vec<String> {
+    /// What was encrypted passes as untracked ESP; nothing shows an anchor address to the network.
+    fn pass_out(&self) -> Vec<String> {
         let mut rules = Vec::new();
         if self.stash().is_some() {
             rules.push("ip protocol esp ct state untracked accept".into());
             rules.push(format!("ip saddr {ANCHORS} {}", self.drop("unrestored")));
             rules.push(format!("ip daddr {ANCHORS} {}", self.drop("unrestored")));
+            rules.push("rt ipsec exists accept".into());
         }
-        rules.extend(self.gdoi_out.iter().map(|selector| format!("{} {}", packet(selector), self.pass())));
-        rules.extend(self.clear.iter().map(|selector| format!("{} {}", packet(selector), self.pass())));
-        rules.extend(self.clear.iter().map(|selector| format!("{} {}", ct_original(selector), self.pass())));
-        match &self.gate {
-            GateRules::Closed => rules.extend(self.closed("errors_out", "blocked_out")),
-            GateRules::Protect { acl, .. } => {
-                rules.push("rt ipsec exists accept".into());
-                rules.push(format!("{ICMP_ERRORS} jump errors_out_{}", self.slot.number()));
-                rules.extend(acl.iter().map(|ace| format!("{} {}", packet(ace), self.drop("blocked_out"))));
-                rules.extend(
-                    acl.iter().map(|ace| format!("{} {}", ct_original(ace), self.drop("blocked_out"))),
-                );
-            }
-        }
+        rules.extend(self.pass(&self.gdoi_out, &self.gdoi_in));
+        rules
+            .extend(self.clear.iter().map(|one| format!("{} {}", ct_original(one), self.accept("bypassed"))));
         rules
     }
 
-    fn incoming(&self) -> Vec<String> {
+    /// The leak guard.
+    fn hold_out(&self) -> Vec<String> {
+        let GateRules::Protect { acl, .. } = &self.gate else { return self.hold_all("blocked_out") };
+        let mut rules = self.hold(acl, "blocked_out");
+        rules.extend(acl.iter().map(|ace| format!("{} {}", ct_original(ace), self.drop("blocked_out"))));
+        rules
+    }
+
+    fn pass_in(&self) -> Vec<String> {
         let mut rules = Vec::new();
         if self.stash().is_some() {
             rules.push(format!("ip protocol esp ip daddr {} accept", self.slot.inbound_anchor()));
-            rules.push(format!("meta ipsec exists {} accept", self.counter("decrypted")));
+            rules.push(format!("ipsec in reqid {} {}", self.slot.reqid(), self.accept("decrypted")));
         }
-        rules.extend(self.gdoi_in.iter().map(|selector| format!("{} {}", packet(selector), self.pass())));
-        rules.extend(self.clear.iter().map(|selector| format!("{} {}", packet(selector), self.pass())));
+        rules.extend(self.pass(&self.gdoi_in, &self.gdoi_out));
+        rules
+    }
+
+    fn hold_in(&self) -> Vec<String> {
         match &self.gate {
-            GateRules::Closed => rules.extend(self.closed("errors_in", "blocked_in")),
-            GateRules::Protect { acl, .. } => {
-                rules.push(format!("{ICMP_ERRORS} jump errors_in_{}", self.slot.number()));
-                rules.extend(acl.iter().map(|ace| format!("{} {}", packet(ace), self.drop("blocked_in"))));
-            }
+            GateRules::Closed => self.hold_all("blocked_in"),
+            GateRules::Protect { acl, .. } => self.hold(acl, "blocked_in"),
         }
-        rules
     }
 
-    fn closed(&self, errors: &str, blocked: &str) -> [String; 3] {
-        [
-            format!("{NEIGHBOUR_DISCOVERY} accept"),
-            format!("{ICMP_ERRORS} jump {errors}_{}", self.slot.number()),
-            self.drop(blocked),
-        ]
+    /// GDOI and the local deny entries, and ICMP errors about them. An error goes against its packet, so it quotes GDOI
+    /// of the other direction.
+    fn pass(&self, gdoi: &[Selector], gdoi_back: &[Selector]) -> Vec<String> {
+        let accept = self.accept("bypassed");
+        let packets = gdoi.iter().chain(&self.clear).map(|one| format!("{} {accept}", packet(one)));
+        let errors = gdoi_back.iter().chain(&self.clear);
+        packets.chain(errors.map(|one| format!("{ICMP_ERRORS} {} {accept}", quoted_exactly(one)))).collect()
     }
 
-    /// ICMP errors in clear, judged by the packet they quote: one about clear traffic passes even where its own
-    /// addresses match an entry; one about protected traffic would show a piece of it, or is forged.
-    fn errors(&self, gdoi: &[Selector], blocked: &str) -> Vec<String> {
-        let clear = gdoi.iter().chain(&self.clear);
-        let mut rules: Vec<_> = clear.map(|one| format!("{} {}", quoted_exactly(one), self.pass())).collect();
-        if let GateRules::Protect { acl, .. } = &self.gate {
-            rules.extend(acl.iter().map(|ace| format!("{} {}", quoted_widely(ace), self.drop(blocked))));
-        }
-        rules
+    /// Clear packets that an entry names, and clear ICMP errors that quote one: they would show a piece of it, or are
+    /// forged, because nobody outside has seen it.
+    fn hold(&self, acl: &[Selector], counter: &str) -> Vec<String> {
+        let drop = self.drop(counter);
+        let packets = acl.iter().map(|ace| format!("{} {drop}", packet(ace)));
+        let errors = acl.iter().map(|ace| format!("{ICMP_ERRORS} {} {drop}", quoted_widely(ace)));
+        packets.chain(errors).collect()
+    }
+
+    fn hold_all(&self, counter: &str) -> Vec<String> {
+        vec![format!("{NEIGHBOUR_DISCOVERY} accept"), self.drop(counter)]
     }
 }

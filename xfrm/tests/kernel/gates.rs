@@ -3,7 +3,7 @@
 use std::net::{SocketAddrV4, UdpSocket};
 use std::time::Duration;
 
-use xfrm::{Desired, Gate, Kernel, Selector};
+use xfrm::{Desired, Gate, Kernel, Selector, Slot};
 
 use crate::bench::{acl, in_clear, plane, prefix, protect, sa, wait_until, Lab};
 
@@ -84,6 +84,26 @@ fn gdoi_is_never_encrypted_even_where_an_entry_names_everything() {
     assert_eq!(clear.len(), 2, "{clear:?}");
     assert!(clear.iter().all(|line| line.contains(".848")), "{clear:?}");
     assert!(lines.iter().any(|line| line.contains("192.0.2.1 > 192.0.2.2: ESP")), "{lines:?}");
+}
+
+#[test]
+fn groups_on_one_interface_do_not_lock_each_other_out() {
+    let Some(lab) = Lab::build() else { return };
+    for closed_first in [0, 1] {
+        let mut closed = plane("gm1", Gate::Closed);
+        closed.slot = Slot::new(closed_first).unwrap();
+        closed.servers = vec!["192.0.2.2:849".parse().unwrap()];
+        let mut protecting = protect("gm1", &[1]).planes.remove(0);
+        protecting.slot = Slot::new(1 - closed_first).unwrap();
+        protecting.servers = vec!["192.0.2.2:848".parse().unwrap()];
+        let mut planes = vec![closed, protecting];
+        planes.sort_by_key(|plane| plane.slot);
+        lab.apply("gm1", &Desired { planes });
+        lab.apply("gm2", &protect("gm2", &[1]));
+        assert!(speaks_gdoi(&lab, "192.0.2.2:848") && speaks_gdoi(&lab, "192.0.2.2:849"));
+        assert!(lab.reaches("h1", "10.2.2.10") && lab.reaches("h2", "10.1.1.10"));
+        assert!(!lab.reaches("h1", "172.16.2.10") && !lab.reaches("h2", "172.16.1.10"));
+    }
 }
 
 #[test]

@@ -57,10 +57,10 @@ fn every_change_by_hand_is_repaired() {
         "ip route del local 192.0.0.84/32 dev lo table local",
         "nft flush ruleset",
         "nft flush table inet gdoi",
-        "nft delete rule inet gdoi guard handle $(nft -a list chain inet gdoi guard | sed -n 's/.*jump.*handle //p')",
-        "nft add rule inet gdoi out_0 accept",
+        "nft flush chain inet gdoi hold_out_0",
+        "nft add rule inet gdoi hold_out_0 accept",
         "nft add chain inet gdoi mine",
-        "nft insert rule inet gdoi in_0 counter accept",
+        "nft insert rule inet gdoi hold_in_0 counter accept",
         "ip link set wan down; ip link set wan up; ip route replace default via 192.0.2.2",
         "ip xfrm state flush; ip xfrm policy flush; nft flush ruleset; ip route del 192.0.0.85/32",
     ];

@@ -64,12 +64,12 @@ impl Duel {
     /// The second message of the PULL.
     pub fn second(&self, payloads: &[(PayloadType, &[u8])]) -> Vec<u8> {
         let hash = |rest: &[u8]| self.rogue.keys().pull_hash_2(self.id, &self.ni, rest);
-        self.rogue.say(ExchangeType::GROUPKEY_PULL, self.id, &self.iv, payloads, hash)
+        self.rogue.say((ExchangeType::GROUPKEY_PULL, self.id), &self.iv, payloads, hash)
     }
 
     fn fourth(&self, third: &[u8], payloads: &[(PayloadType, &[u8])]) -> Vec<u8> {
         let hash = |rest: &[u8]| self.rogue.keys().pull_hash_4(self.id, &self.ni, &NR, rest);
-        self.rogue.say(ExchangeType::GROUPKEY_PULL, self.id, third.last_chunk().unwrap(), payloads, hash)
+        self.rogue.say((ExchangeType::GROUPKEY_PULL, self.id), third.last_chunk().unwrap(), payloads, hash)
     }
 
     /// Sends this as SA payload, and these payloads instead of the keys.

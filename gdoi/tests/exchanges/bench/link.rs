@@ -15,6 +15,9 @@ impl Link {
     /// Everything arrives after 10 ms, in order.
     pub const CALM: Link = Link { loss_percent: 0, duplication_percent: 0, delay_ms: (10, 10) };
 
+    /// One of twenty is lost, one of ten comes twice, many come in another order.
+    pub const RAIN: Link = Link { loss_percent: 5, duplication_percent: 10, delay_ms: (1, 200) };
+
     /// Three of ten are lost, three of ten come twice, and what comes, comes in any order.
     pub const STORM: Link = Link { loss_percent: 30, duplication_percent: 30, delay_ms: (1, 400) };
 

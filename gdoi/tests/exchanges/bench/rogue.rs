@@ -93,6 +93,17 @@ impl Rogue {
         (Rogue::derive(cookies, first, &g_xy, theirs, ours), fifth)
     }
 
+    /// One who was there: the keys of an exchange between two others, of whom the initiator drew from `seed`.
+    pub fn overhear(seed: u64, phase1: &[&[u8]]) -> Rogue {
+        let [first, second, third, fourth] = phase1[..4] else { panic!("four messages") };
+        let (initiator, responder) = (Part::of(third), Part::of(fourth));
+        let g_xy = drawn(seed, &initiator.public).agree(&responder.public).unwrap();
+        let mut rogue =
+            Rogue::derive(Cookies::of(&Header::parse(second).unwrap().0), first, &g_xy, initiator, responder);
+        rogue.block = *phase1.last().and_then(|sixth| sixth.last_chunk()).unwrap();
+        rogue
+    }
+
     fn derive(cookies: Cookies, first: &[u8], g_xy: &Secret, initiator: Part, responder: Part) -> Rogue {
         let exchange = exchange(cookies, &initiator.public, &responder.public);
         let skeyid = skeyid_psk(Hash::Sha256, &Secret::from(PSK), &initiator.nonce, &responder.nonce);
@@ -134,6 +145,10 @@ impl Rogue {
         self.block = *sixth.last_chunk().unwrap();
     }
 
+    pub fn cipher_key(&self) -> Secret {
+        self.keys.cipher_key(32)
+    }
+
     pub fn keys(&self) -> &Skeyid {
         &self.keys
     }
@@ -153,7 +168,7 @@ impl Rogue {
     ) -> Vec<u8> {
         let mut body = plain.to_vec();
         body.resize(plain.len().next_multiple_of(16), 0);
-        encrypt(&self.keys.cipher_key(32), iv, &mut body).unwrap();
+        encrypt(&self.cipher_key(), iv, &mut body).unwrap();
         header(self.cookies, exchange, id, next, Flags::ENCRYPTED).emit(&body)
     }
 
@@ -161,7 +176,7 @@ impl Rogue {
     pub fn open(&self, datagram: &[u8], iv: &Block) -> Vec<(PayloadType, Vec<u8>)> {
         let (header, body) = Header::parse(datagram).unwrap();
         let mut plain = body.to_vec();
-        decrypt(&self.keys.cipher_key(32), iv, &mut plain).unwrap();
+        decrypt(&self.cipher_key(), iv, &mut plain).unwrap();
         let chain = Chain::parse(header.next, &plain, Padding::Block).unwrap();
         chain.payloads.iter().map(|payload| (payload.kind, payload.body.to_vec())).collect()
     }
@@ -169,22 +184,47 @@ impl Rogue {
     /// `payloads` behind the HASH payload that `hash` makes of them.
     pub fn say(
         &self,
-        exchange: ExchangeType,
-        id: u32,
+        exchange: (ExchangeType, u32),
         iv: &Block,
         payloads: &[(PayloadType, &[u8])],
         hash: impl FnOnce(&[u8]) -> Secret,
     ) -> Vec<u8> {
-        let hash = hash(&emit_chain(payloads));
-        let all = [&[(PayloadType::HASH, hash.expose())], payloads].concat();
-        self.seal(exchange, id, iv, PayloadType::HASH, &emit_chain(&all))
+        let next = payloads.first().map_or(PayloadType::NONE, |(kind, _)| *kind);
+        self.say_octets(exchange, iv, (next, &emit_chain(payloads)), hash)
+    }
+
+    /// Any octets as the chain behind the HASH payload that `hash` makes of them; `next` is the type of the first.
+    pub fn say_octets(
+        &self,
+        (exchange, id): (ExchangeType, u32),
+        iv: &Block,
+        (next, octets): (PayloadType, &[u8]),
+        hash: impl FnOnce(&[u8]) -> Secret,
+    ) -> Vec<u8> {
+        let hash = hash(octets);
+        let length = (hash.len() + 4) as u16;
+        let plain = [&[next.0, 0], &length.to_be_bytes()[..], hash.expose(), octets].concat();
+        self.seal(exchange, id, iv, PayloadType::HASH, &plain)
     }
 
     /// A protected informational message with any payloads.
     pub fn inform(&self, id: u32, payloads: &[(PayloadType, &[u8])]) -> Vec<u8> {
         let hash = |rest: &[u8]| self.keys.informational_hash(id, rest);
-        self.say(ExchangeType::INFORMATIONAL, id, &self.first_iv(id), payloads, hash)
+        self.say((ExchangeType::INFORMATIONAL, id), &self.first_iv(id), payloads, hash)
     }
+}
+
+/// The key pair of this public value, which somebody generated early in the sequence of `seed`.
+fn drawn(seed: u64, public: &[u8]) -> KeyPair {
+    let mut random = Seeded::new(seed);
+    for _ in 0..16 {
+        let pair = KeyPair::generate(DhGroup::P256, &mut random.clone()).unwrap();
+        if pair.public() == public {
+            return pair;
+        }
+        random.draw();
+    }
+    panic!("not drawn from {seed}")
 }
 
 fn exchange<'a>(cookies: Cookies, initiator: &'a [u8], responder: &'a [u8]) -> Exchange<'a> {

@@ -4,9 +4,10 @@ pub mod duel;
 pub mod fleet;
 mod link;
 pub mod node;
+pub mod pcap;
 pub mod random;
 pub mod rogue;
 mod world;
 
 pub use link::Link;
-pub use world::World;
+pub use world::{Flight, World};
