@@ -155,7 +155,9 @@ impl Group {
 
     /// One message, encrypted and signed once, for all members.
     fn distribute(&mut self, protecting: &GroupKek, plan: Plan, now: Instant) -> Result<(), Error> {
-        let Some(rekey) = &self.config.rekey else { return Ok(()) };
+        let Some(rekey) = self.config.rekey.as_ref().filter(|_| !self.members.is_empty()) else {
+            return Ok(());
+        };
         let sequence = protecting.sequence + 1;
         let policy = self.policy_of(rekey, &plan, now);
         let content = PushContent { sequence, deletes: &plan.deletes, policy: policy.as_ref() };
