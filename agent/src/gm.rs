@@ -1,11 +1,11 @@
 //! `gdoi-gm`: the group member daemon, which keeps the kernel in step with its memberships.
 
-mod addresses;
 mod dataplane;
 mod desired;
 mod membership;
 mod status;
 
+use crate::addresses;
 use crate::config::{MemberFile, MemberSettings};
 use crate::control::{Answer, Request};
 use crate::daemon::{self, Doors, Reloader};
@@ -19,11 +19,11 @@ use membership::{GroupIndex, Memberships};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use xfrm::Problem;
+use xfrm::{Kernel, Problem};
 
 /// Joins GDOI groups (RFC 6407) and encrypts their traffic under its own IP header.
 ///
-/// SIGHUP checks the configuration again; SIGTERM stops and leaves protected traffic blocked (fail-close) or
+/// SIGHUP checks the configuration again. SIGTERM stops and leaves protected traffic blocked (fail-close) or
 /// in clear (fail-open).
 #[derive(Debug, Parser)]
 #[command(name = "gdoi-gm", version)]
@@ -34,15 +34,28 @@ struct Cli {
     /// Check the configuration and exit
     #[arg(long)]
     check: bool,
+    /// Remove everything that a stopped daemon left in the kernel and exit: all traffic passes in clear then
+    #[arg(long, conflicts_with = "check")]
+    remove: bool,
 }
 
 /// Runs `gdoi-gm` with the process's arguments.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    match cli.check {
-        true => daemon::check::<MemberFile>(&cli.config),
-        false => daemon::run::<MemberFile, _>(&cli.config, GroupMember::start),
+    if cli.check {
+        daemon::check::<MemberFile>(&cli.config)
+    } else if cli.remove {
+        daemon::conclude(remove())
+    } else {
+        daemon::run::<MemberFile, _>(&cli.config, GroupMember::start)
     }
+}
+
+fn remove() -> Result<(), String> {
+    let removed =
+        Kernel::open().and_then(|mut kernel| kernel.remove_all()).map_err(|error| error.to_string())?;
+    removed.changes.iter().for_each(|change| println!("{change}"));
+    Ok(())
 }
 
 /// The daemon around its memberships.
