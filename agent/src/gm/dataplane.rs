@@ -70,8 +70,7 @@ impl DataPlane {
     /// The kernel refuses.
     pub fn guard(&mut self, journal: &mut Journal) -> Result<(), String> {
         for group in self.groups.iter().filter(|group| group.adopted) {
-            let message =
-                "The kernel goes on protecting with the keys that it has until registration is complete";
+            let message = "What an earlier run left in the kernel protects until registration is complete";
             let event = Event::new(Severity::Notice, "GM_ADOPTED", message);
             journal.record(event.of_group(&group.settings.group.name), self.started);
         }
