@@ -115,11 +115,16 @@ fn make_room(path: &Path) -> io::Result<()> {
         std::fs::create_dir_all(directory)?;
     }
     let is_socket = std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket());
-    match BlockingStream::connect(path) {
-        Ok(_) => Err(io::Error::new(io::ErrorKind::AddrInUse, "another daemon listens there")),
-        Err(_) if is_socket => std::fs::remove_file(path),
-        Err(_) => Ok(()),
+    match is_served(path) {
+        true => Err(io::Error::new(io::ErrorKind::AddrInUse, "another daemon listens there")),
+        false if is_socket => std::fs::remove_file(path),
+        false => Ok(()),
     }
+}
+
+/// Whether a daemon listens at `path`.
+pub fn is_served(path: &Path) -> bool {
+    BlockingStream::connect(path).is_ok()
 }
 
 /// The mask and not a later chmod: the socket must never be open to others, not even for a moment.

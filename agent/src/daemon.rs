@@ -33,22 +33,34 @@ pub fn check<F: Settings>(path: &Path) -> ExitCode {
     }
 }
 
+/// The exit status for a result, whose error goes to standard error.
+pub fn conclude(result: Result<(), String>) -> ExitCode {
+    result.map_or_else(|reason| failure(&reason), |()| ExitCode::SUCCESS)
+}
+
 /// Runs a daemon that `start` makes of its configuration.
 pub fn run<F: Settings, S: Service>(
     path: &Path,
     start: impl FnOnce(F::Ready, Reloader) -> Result<(S, Doors), String>,
 ) -> ExitCode {
     crate::log::start();
-    let loaded = match config::load::<F>(path) {
-        Ok(loaded) => loaded,
-        Err(error) => return failure(&error.to_string()),
-    };
+    match prepare::<F, S>(path, start).and_then(|(service, doors)| serve(service, &doors)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            reason.lines().for_each(|line| tracing::error!("START_FAILED: {line}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn prepare<F: Settings, S: Service>(
+    path: &Path,
+    start: impl FnOnce(F::Ready, Reloader) -> Result<(S, Doors), String>,
+) -> Result<(S, Doors), String> {
+    let loaded = config::load::<F>(path).map_err(|error| error.to_string())?;
     loaded.warnings.iter().for_each(|warning| tracing::warn!("CONFIG_WARNING: {warning}"));
     let reloader = Reloader::new::<F>(path, &loaded);
-    match start(loaded.settings, reloader).and_then(|(service, doors)| serve(service, &doors)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(reason) => failure(&reason),
-    }
+    start(loaded.settings, reloader)
 }
 
 fn failure(reason: &str) -> ExitCode {

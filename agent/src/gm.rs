@@ -1,13 +1,13 @@
 //! `gdoi-gm`: the group member daemon, which keeps the kernel in step with its memberships.
 
-mod addresses;
 mod dataplane;
 mod desired;
 mod membership;
 mod status;
 
-use crate::config::{MemberFile, MemberSettings};
-use crate::control::{Answer, Request};
+use crate::addresses;
+use crate::config::{self, MemberFile, MemberSettings};
+use crate::control::{self, Answer, Request};
 use crate::daemon::{self, Doors, Reloader};
 use crate::drive::Service;
 use crate::events::{Event, Journal, Severity};
@@ -17,13 +17,13 @@ use gdoi::endpoint::{Endpoint, Instant};
 use gdoi::{MemberCommand, MemberEvent};
 use membership::{GroupIndex, Memberships};
 use std::net::{Ipv4Addr, SocketAddrV4};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use xfrm::Problem;
+use xfrm::{Kernel, Problem};
 
 /// Joins GDOI groups (RFC 6407) and encrypts their traffic under its own IP header.
 ///
-/// SIGHUP checks the configuration again; SIGTERM stops and leaves protected traffic blocked (fail-close) or
+/// SIGHUP checks the configuration again. SIGTERM stops and leaves protected traffic blocked (fail-close) or
 /// in clear (fail-open).
 #[derive(Debug, Parser)]
 #[command(name = "gdoi-gm", version)]
@@ -34,14 +34,37 @@ struct Cli {
     /// Check the configuration and exit
     #[arg(long)]
     check: bool,
+    /// Remove everything that a stopped daemon left in the kernel and exit: all traffic passes in clear then
+    #[arg(long, conflicts_with = "check")]
+    remove: bool,
 }
 
 /// Runs `gdoi-gm` with the process's arguments.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    match cli.check {
-        true => daemon::check::<MemberFile>(&cli.config),
-        false => daemon::run::<MemberFile, _>(&cli.config, GroupMember::start),
+    if cli.check {
+        daemon::check::<MemberFile>(&cli.config)
+    } else if cli.remove {
+        daemon::conclude(remove(&cli.config))
+    } else {
+        daemon::run::<MemberFile, _>(&cli.config, GroupMember::start)
+    }
+}
+
+fn remove(config: &Path) -> Result<(), String> {
+    let loaded = config::load::<MemberFile>(config).map_err(|error| error.to_string())?;
+    refuse_company(&loaded.settings)?;
+    let removed =
+        Kernel::open().and_then(|mut kernel| kernel.remove_all()).map_err(|error| error.to_string())?;
+    removed.changes.iter().for_each(|change| println!("{change}"));
+    Ok(())
+}
+
+/// A second daemon would take the kernel away from the first.
+fn refuse_company(settings: &MemberSettings) -> Result<(), String> {
+    match control::is_served(&settings.control_socket) {
+        true => Err(format!("{}: a daemon is running already", settings.control_socket.display())),
+        false => Ok(()),
     }
 }
 
@@ -57,6 +80,7 @@ impl GroupMember {
     /// Guards the interfaces before anything else happens, so that a start that fails later on is closed, too.
     fn start(settings: MemberSettings, reloader: Reloader) -> Result<(Self, Doors), String> {
         let mut journal = Journal::default();
+        refuse_company(&settings)?;
         refuse_shortcomings(&mut journal)?;
         let groups: Vec<_> = settings.groups.iter().map(|(group, _)| group.clone()).collect();
         let local = local_address(&settings);

@@ -2,12 +2,13 @@
 
 mod status;
 
+use crate::addresses;
 use crate::clock;
 use crate::config::{KeyServerFile, KeyServerSettings};
 use crate::control::{Answer, Request};
 use crate::daemon::{self, Doors, Reloader};
 use crate::drive::Service;
-use crate::events::{Event, Journal};
+use crate::events::{Event, Journal, Severity};
 use clap::Parser;
 use gdoi::crypto::SystemRandom;
 use gdoi::endpoint::Instant;
@@ -53,10 +54,12 @@ impl KeyServerDaemon {
         let server = KeyServer::new(settings.server, Box::new(SystemRandom), clock::now());
         let server = server.map_err(|error| error.to_string())?;
         let doors = Doors { udp: settings.address, control: settings.control_socket };
-        Ok((
-            KeyServerDaemon { server, address: settings.address, journal: Journal::default(), reloader },
-            doors,
-        ))
+        let mut journal = Journal::default();
+        if !addresses::of_this_host().is_ok_and(|own| own.has(*settings.address.ip())) {
+            let message = format!("{} is not an address of this host yet", settings.address.ip());
+            journal.record(Event::new(Severity::Warning, "KS_ADDRESS_MISSING", message), clock::now());
+        }
+        Ok((KeyServerDaemon { server, address: settings.address, journal, reloader }, doors))
     }
 }
 

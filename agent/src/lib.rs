@@ -1,5 +1,6 @@
 //! The daemons `gdoi-gm` and `gdoi-ks` and their control program `gdoictl`: files, sockets, clocks and signals.
 
+pub mod addresses;
 pub mod clock;
 pub mod config;
 pub mod control;

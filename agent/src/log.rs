@@ -4,7 +4,6 @@ use crate::clock::Timestamp;
 use nix::sys::stat::fstat;
 use std::env;
 use std::fmt;
-use std::io::IsTerminal;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::fmt::format::{DefaultFields, FormatEvent, FormatFields, Writer};
 use tracing_subscriber::fmt::{FmtContext, MakeWriter};
@@ -17,7 +16,7 @@ pub fn start() {
     let started = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_ansi(false)
         .event_format(Line::for_stderr())
         .try_init();
     if let Err(error) = started {

@@ -14,7 +14,7 @@ use std::thread;
 use std::time::Duration;
 
 /// Long enough for a registration on an emulated processor.
-pub const REGISTRATION: Duration = Duration::from_secs(60);
+pub const REGISTRATION: Duration = Duration::from_secs(120);
 /// The key that all members share with the key servers.
 pub const KEY: &str = "the lab's key, 32 octets of text";
 

@@ -47,8 +47,8 @@ fn list() -> Result<bool, String> {
 }
 
 fn demo() -> Result<bool, String> {
-    scenarios::demo().map_err(|stop| stop.to_string())?;
-    Ok(true)
+    let shown = scenarios::demo().map_err(|stop| format!("{stop}; the daemons' logs are in target/lab/run"));
+    shown.map(|()| true)
 }
 
 /// The named scenarios, or all.

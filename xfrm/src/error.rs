@@ -10,8 +10,10 @@ pub enum Error {
     Unusable(String),
     /// A netlink socket could not be opened or used.
     Socket(io::Error),
-    /// The kernel refused a request; the text names the object.
+    /// The kernel refused a request; the text says which.
     Refused(String, io::Error),
+    /// Somebody else's policy has exactly the selector of ours; the text names it.
+    Occupied(String),
     /// The kernel's answer could not be understood.
     Answer(String),
     /// The nft program could not be run.
@@ -25,7 +27,10 @@ impl fmt::Display for Error {
         match self {
             Self::Unusable(reason) => f.write_str(reason),
             Self::Socket(error) => write!(f, "netlink socket: {error}"),
-            Self::Refused(object, error) => write!(f, "the kernel refuses {object}: {error}"),
+            Self::Refused(object, error) => write!(f, "{object}: the kernel answers: {error}"),
+            Self::Occupied(policy) => {
+                write!(f, "{policy}: a policy of somebody else has exactly this selector")
+            }
             Self::Answer(reason) => write!(f, "the kernel's answer is not understood: {reason}"),
             Self::NftMissing(error) => write!(f, "the program nft cannot be run: {error}"),
             Self::Nft(words) => write!(f, "nft: {words}"),

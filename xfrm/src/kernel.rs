@@ -106,7 +106,12 @@ impl Kernel {
             Op::UpdatePolicy(index, policy) => message::update_policy(&mut self.xfrm, *index, policy),
             Op::RemovePolicy(index) => gone_is_fine(message::remove_policy(&mut self.xfrm, *index)),
         };
-        result.map_err(refused(&op.to_string()))
+        result.map_err(|error| match op {
+            Op::AddPolicy(..) if error.kind() == io::ErrorKind::AlreadyExists => {
+                Error::Occupied(op.to_string())
+            }
+            _ => Error::Refused(op.to_string(), error),
+        })
     }
 
     /// Adds a state and removes it again, to learn whether the kernel can.

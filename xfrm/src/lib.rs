@@ -1,4 +1,46 @@
 //! Everything the Linux kernel must hold so that a packet crosses the WAN encrypted under its own header.
+//!
+//! # Use
+//! A caller says what it wants as a [`Desired`]: one [`Plane`] per group and protected interface, each with a [`Gate`].
+//! [`Kernel::apply`] reads what the kernel holds ([`Installed`]), plans the difference ([`plan`], pure) and executes it.
+//! Start, rekey, repair and stop are this same call; the second time it does nothing. It is cheap enough for every few
+//! seconds and should be called then: it repairs what people, expiry and interfaces that went down have undone.
+//! [`preflight`] says what the machine lacks. [`Kernel::counters`] is for people. [`Installed::protecting`] tells what a
+//! killed agent left behind; whoever wants to keep that simply does not apply anything until the new keys are there.
+//!
+//! # How a packet travels
+//! Every plane has a [`Slot`] and with it two addresses that exist only inside this router, VI and VO (192.0.0.84 and
+//! up), and a reqid (84800 and up).
+//! * **Out.** An XFRM policy per entry of the access list, limited to the interface, encrypts towards VO with a
+//!   tunnel-mode state that is named by its SPI. In the output hook nftables copies the inner addresses over the outer
+//!   ones, which works because ESP is framed there but encrypted later, by esp4_offload. Packets that may be fragmented
+//!   and are too long for that path have their addresses put aside before encryption.
+//! * **In.** nftables gives ESP with one of our SPIs the destination VI, where the inbound state decrypts it. The inner
+//!   packet is routed as usual.
+//! * **Never in clear.** After everything else nftables drops what leaves or enters the interface in clear although an
+//!   entry names it: by its addresses, by those before NAT, and by those that an ICMP error quotes. Policies without a
+//!   sending state block. Both stay when the agent dies.
+//! * An entry is judged source to destination in both directions, so access lists are symmetric. Local deny entries
+//!   come before the group's. An ICMP error about protected traffic goes through the tunnel (forwarded ones since Linux
+//!   6.9, before that they are dropped).
+//!
+//! # What is ours
+//! States to an anchor address; policies with an index in 0x84800000/12; routes to an anchor with protocol 84; table
+//! `inet gdoi`, sealed with a digest so that any change by hand is noticed. Nothing else is ever touched. Where somebody
+//! else's policy has exactly the selector of ours, `apply` fails and names it.
+//!
+//! # What the operator must know
+//! * Input filters must accept ESP (protocol 50) on the protected interface.
+//! * Packets without DF that are too long lose their packet mark and priority when they are encrypted; without
+//!   esp4_offload all encrypted packets do.
+//! * The route of an encrypted packet is looked up once more, as if the router itself had sent it: routing rules by
+//!   incoming interface do not apply to it.
+//! * At most 6 planes can share an entry, 42 can exist.
+//! * A daemon that removes routes of unknown origin (systemd-networkd with `ManageForeignRoutes=yes`) or another
+//!   service that flushes all of nftables stops protected traffic, in safety, until the next `apply`.
+//!
+//! # Not here
+//! IPv6, multicast data, counter-mode ciphers, path MTU reports of the core.
 
 mod counters;
 mod error;

@@ -108,13 +108,19 @@ fn sample(encryption: EncryptionKey, integrity: IntegrityKey) -> State {
 
 fn table() -> Option<Problem> {
     let any = Selector::between(Prefix::ANY, Prefix::ANY);
+    let ports = Selector { source_port: Some(1), destination_port: Some(1), ..any };
+    let tcp = Selector { protocol: Some(6), ..ports };
     let plane = PlaneRules {
         slot: Slot::LAST,
         interface: "lo".into(),
         gdoi_out: vec![any],
         gdoi_in: vec![any],
-        clear: vec![any],
-        gate: GateRules::Protect { acl: vec![any], receivable: vec![Spi(256)], stash: Stash::Oversize(1400) },
+        clear: vec![any, ports, tcp],
+        gate: GateRules::Protect {
+            acl: vec![any, ports, tcp],
+            receivable: vec![Spi(256)],
+            stash: Stash::Oversize(1400),
+        },
     };
     let table = Table::new(&[plane])?;
     match nft::check(&table) {

@@ -314,3 +314,15 @@ fn the_shipped_examples_are_valid() {
     Source::read(&deploy.join("gm.yaml")).unwrap().parse::<MemberFile>().unwrap();
     Source::read(&deploy.join("ks.yaml")).unwrap().parse::<KeyServerFile>().unwrap();
 }
+
+#[test]
+fn the_configurations_of_the_readme_are_valid() {
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md")).unwrap();
+    let blocks: Vec<&str> =
+        readme.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    let kinds: Vec<Kind> =
+        blocks.iter().map(|text| Source::from_text(Path::new("README.md"), *text).kind().unwrap()).collect();
+    assert_eq!(kinds, [Kind::KeyServer, Kind::Member]);
+    server(blocks[0]).unwrap();
+    member(blocks[1]).unwrap();
+}

@@ -70,8 +70,7 @@ impl DataPlane {
     /// The kernel refuses.
     pub fn guard(&mut self, journal: &mut Journal) -> Result<(), String> {
         for group in self.groups.iter().filter(|group| group.adopted) {
-            let message =
-                "The kernel goes on protecting with the keys that it has until registration is complete";
+            let message = "What an earlier run left in the kernel protects until registration is complete";
             let event = Event::new(Severity::Notice, "GM_ADOPTED", message);
             journal.record(event.of_group(&group.settings.group.name), self.started);
         }
@@ -157,9 +156,10 @@ impl DataPlane {
     }
 
     fn succeeded(&mut self, report: Report, cause: Cause, now: Instant, journal: &mut Journal) {
-        for problem in report.problems.iter().filter(|problem| !self.problems.contains(problem)) {
-            journal.record(Event::new(Severity::Warning, "GM_DATAPLANE_PROBLEM", problem), now);
-        }
+        let news = report.problems.iter().filter(|problem| !self.problems.contains(problem));
+        news.for_each(|problem| {
+            journal.record(Event::new(Severity::Warning, "GM_DATAPLANE_PROBLEM", problem), now)
+        });
         self.problems = report.problems;
         self.error = None;
         if !report.changes.is_empty() {
@@ -188,8 +188,10 @@ fn change_event(changes: &[String], cause: Cause) -> Event {
             (Severity::Info, "GM_INSTALL_POLICIES_SUCCESS", message)
         }
         Cause::Repair => {
-            let message =
-                format!("Somebody else changed the kernel, {count} things are put right: {}", first(changes));
+            let message = format!(
+                "The kernel did not hold what it should, {count} things are put right: {}",
+                first(changes)
+            );
             (Severity::Warning, "GM_POLICIES_REPAIRED", message)
         }
         Cause::Stop => (

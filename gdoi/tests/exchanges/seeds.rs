@@ -6,7 +6,12 @@ mod responder;
 #[path = "../../fuzz/src/sequence.rs"]
 mod sequence;
 
+use crate::bench::fleet::{
+    member, member_address, member_config, rekey_config, server, server_address, server_config,
+};
+use crate::bench::node::Node;
 use crate::bench::random::Seeded;
+use crate::bench::{Link, World};
 use gdoi::crypto::{DhGroup, Hash, Secret};
 use gdoi::phase1::{Initiator, InitiatorStep, Responder, ResponderStep};
 use gdoi::policy::{Doi, GroupId, Identity, Proposal};
@@ -14,6 +19,7 @@ use gdoi::wire::{
     emit_chain, Cookie, Delete, ExchangeType, Flags, Gap, GroupSa, Header, IdField, Identification, Kd,
     KeyPacket, Notify, NotifyType, PayloadType, Phase1Sa, SaKek, SaTek,
 };
+use gdoi::Instant;
 use responder::{responder_settings, RESPONDER_SEED};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -167,4 +173,58 @@ fn main_mode_responder() {
     assert!(sequence::datagrams(&input).eq(datagrams.iter()));
     check("main_mode_responder", "whole", &input);
     check("main_mode_responder", "first", &sequence::sequence([&datagrams[0][..]]));
+}
+
+/// The datagrams of one registration by their sender, as the fuzz targets' endpoints send and expect them.
+fn registration(from: std::net::SocketAddr) -> Vec<Vec<u8>> {
+    let mut world = World::new(1, Link::CALM);
+    world.add_server(server_address(1).into(), server(server_config(1), 1, world.now));
+    world.add_member(member_address(1), member(member_config(1), 1001));
+    world.run_for(Duration::from_secs(5));
+    world.sent.into_iter().filter(|flight| flight.from == from).map(|flight| flight.payload).collect()
+}
+
+#[test]
+fn endpoints() {
+    for (target, from) in
+        [("key_server_datagram", member_address(1)), ("member_datagram", server_address(1).into())]
+    {
+        let datagrams = registration(from);
+        check(target, "whole", &sequence::sequence(datagrams.iter().map(Vec::as_slice)));
+    }
+    let now = Instant::from_millis(1_000_000);
+    let mut replayed = Node::new(member(member_config(1), 1001), now);
+    replayed.timeout(now);
+    for datagram in registration(server_address(1).into()) {
+        replayed.datagram(server_address(1).into(), &datagram, now);
+    }
+    assert!(replayed.endpoint.view(now).registered, "the seed leads all the way");
+}
+
+#[test]
+fn insiders() {
+    let policy = |sa: &GroupSa, keys: Vec<(PayloadType, &[u8])>| {
+        let chain = [&[keys[0].0 .0], &emit_chain(&keys)[..]].concat();
+        sequence::sequence([&sa.emit()[..], &chain])
+    };
+    let verification_key = rekey_config().signing_key.public().spki().to_vec();
+    let kek = KeyPacket::Kek { spi: sak().spi, key: Secret::new(vec![1; 48]), verification_key };
+    let (teks, all) = (Kd(vec![tek_packet()]).emit(), Kd(vec![kek, tek_packet()]).emit());
+    let sak = SaKek { signature_algorithm: 4, ..sak() };
+    let bare = GroupSa { kek: None, gap: None, teks: vec![sat("10.1.0.0/16", None)] };
+    check("member_policy", "tek", &policy(&bare, vec![(PayloadType::KD, &teks)]));
+    let full = vec![(PayloadType::SEQ, &[0; 4][..]), (PayloadType::KD, &all)];
+    check(
+        "member_policy",
+        "kek-gap-tek",
+        &policy(&GroupSa { kek: Some(sak), gap: Some(gap()), ..bare }, full),
+    );
+    let said = |kind: u8, payloads: &[(PayloadType, &[u8])]| {
+        [&[kind, payloads[0].0 .0], &emit_chain(payloads)[..]].concat()
+    };
+    let id = Identification::group(GroupId(0x0a0b_0c0d)).emit();
+    let request = said(0, &[(PayloadType::NONCE, &[9; 16]), (PayloadType::ID, &id)]);
+    let notify = said(1, &[(PayloadType::NOTIFY, &Notify { kind: NotifyType::INITIAL_CONTACT }.emit())]);
+    let delete = said(1, &[(PayloadType::DELETE, &Delete::phase1([3; 16]).emit())]);
+    check("key_server_pull", "all", &sequence::sequence([&request[..], &notify, &delete, &request]));
 }

@@ -15,7 +15,7 @@ use std::net::{Ipv4Addr, UdpSocket};
 use std::time::Duration;
 
 /// Two attempts at a server that says nothing, with all retransmissions and the pause between.
-const TWO_ATTEMPTS: Duration = Duration::from_secs(120);
+const TWO_ATTEMPTS: Duration = Duration::from_secs(240);
 /// The members' port and the servers'.
 const GDOI: u16 = 848;
 /// Nobody has this address, and the core has no route to it.

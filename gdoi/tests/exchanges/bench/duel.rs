@@ -81,6 +81,21 @@ impl Duel {
         self
     }
 
+    /// Sends this as SA payload, and if the member goes on, any octets behind the hash of the fourth message.
+    pub fn offer_octets(mut self, policy: &[u8], chain: (PayloadType, &[u8])) -> Duel {
+        let second = self.second(&[(PayloadType::NONCE, &NR), (PayloadType::SA, policy)]);
+        let sent = self.member.datagram(server_address(1).into(), &second, NOW);
+        let third = sent.first().map(|transmit| &transmit.payload[..]);
+        let goes_on = |third: &&[u8]| Header::parse(third).unwrap().0.exchange == ExchangeType::GROUPKEY_PULL;
+        if let Some(third) = third.filter(goes_on) {
+            let hash = |rest: &[u8]| self.rogue.keys().pull_hash_4(self.id, &self.ni, &NR, rest);
+            let exchange = (ExchangeType::GROUPKEY_PULL, self.id);
+            let fourth = self.rogue.say_octets(exchange, third.last_chunk().unwrap(), chain, hash);
+            self.member.datagram(server_address(1).into(), &fourth, NOW);
+        }
+        self
+    }
+
     /// Why the member gave up; nothing was taken.
     pub fn failure(&self) -> String {
         let failed = self.member.events.iter().find_map(|(_, event)| match event {

@@ -1,0 +1,24 @@
+//! What a key server that knows the pre-shared key may say: any SA payload, any payloads instead of the keys. The member
+//! takes only what its data plane can carry out.
+#![no_main]
+
+use gdoi::policy::MAX_ACES;
+use gdoi::wire::PayloadType;
+use gdoi_fuzz::bench::duel::{Duel, NOW};
+use gdoi_fuzz::datagrams;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|input: &[u8]| {
+    let mut parts = datagrams(input);
+    let (policy, keys) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    let (next, octets) = keys.split_first().unwrap_or((&0, &[]));
+    let duel = Duel::begin().offer_octets(policy, (PayloadType(*next), octets));
+    let view = duel.member.endpoint.view(NOW);
+    assert!(view.acl.entries().len() <= MAX_ACES && view.inbound.len() <= 8);
+    assert_eq!(view.registered, view.outbound.is_some());
+    for sa in &view.inbound {
+        assert!(sa.spi.is_usable() && sa.expires > NOW);
+        assert_eq!(sa.keys.encryption.len(), sa.transform.cipher.key_len());
+        assert_eq!(sa.keys.integrity.len(), sa.transform.integrity.key_len());
+    }
+});
