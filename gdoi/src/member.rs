@@ -18,7 +18,7 @@ use crate::wire::{ExchangeType, Header};
 use attempt::{Attempt, Download, Progress};
 use rekeys::{Received, Rekeys};
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
 const FIRST_RETRY: Duration = Duration::from_secs(5);
@@ -71,6 +71,7 @@ pub struct Member {
     next_view: Option<Instant>,
     output: VecDeque<Output<MemberEvent>>,
     registrations: u64,
+    last_registered: Option<Instant>,
     failures: u64,
     last_failure: Option<String>,
     rejections: Rejections,
@@ -101,6 +102,7 @@ impl Member {
             next_view: None,
             output: VecDeque::new(),
             registrations: 0,
+            last_registered: None,
             failures: 0,
             last_failure: None,
             rejections: Rejections::default(),
@@ -130,6 +132,7 @@ impl Member {
             server: self.server().address,
             servers: self.config.servers.iter().map(|server| server.address).collect(),
             registrations: self.registrations,
+            last_registered: self.last_registered,
             failures: self.failures,
             last_failure: self.last_failure.clone(),
             reregisters_at,
@@ -141,7 +144,14 @@ impl Member {
             rejected: self.rejections.total(),
             rekeys: self.rekeys.counters,
             last_rekey: self.rekeys.last_received,
+            rekey_group: self.rekey_group(now),
         }
+    }
+
+    /// The multicast group to which the key server sends rekey messages, while the member can read them.
+    pub fn rekey_group(&self, now: Instant) -> Option<SocketAddrV4> {
+        let (kek, _) = self.keyring.kek(now)?;
+        kek.destination.ip().is_multicast().then_some(kek.destination)
     }
 
     /// Whether a datagram is for this member: an answer to it, or a rekey message under its KEK.
@@ -211,6 +221,7 @@ impl Member {
         let (teks, aces) = (policy.teks.iter().map(|tek| tek.spi).collect(), policy.acl.entries().len());
         self.keyring.pull(policy, asked, now);
         self.registrations += 1;
+        self.last_registered = Some(now);
         self.rounds = 0;
         self.report(MemberEvent::Registered {
             group: self.group(),
@@ -345,7 +356,7 @@ impl Endpoint for Member {
     type Event = MemberEvent;
 
     fn handle_datagram(&mut self, from: SocketAddr, bytes: &[u8], now: Instant) {
-        if Header::parse(bytes).is_ok_and(|(header, _)| header.exchange == ExchangeType::GROUPKEY_PUSH) {
+        if ExchangeType::claimed_by(bytes) == Some(ExchangeType::GROUPKEY_PUSH) {
             return self.rekey(from, bytes, now);
         }
         let progress = match &mut self.activity {

@@ -17,7 +17,7 @@ pub use reload::{Change, Effect};
 
 use crate::crypto::{Random, Secret};
 use crate::endpoint::{Endpoint, Instant, Output, Transmit};
-use crate::error::{Error, Misbehaved};
+use crate::error::{Error, Malformed, Misbehaved};
 use crate::event::KeyServerEvent;
 use crate::phase1::Cookies;
 use crate::policy::{GroupId, Identity, Ipv4Prefix, Proposal};
@@ -40,6 +40,8 @@ pub enum KeyServerCommand {
     Rekey(GroupId, RekeyKind),
     /// Remove a member, or all of them; all others must register again.
     Remove(GroupId, Option<IpAddr>, Removal),
+    /// A member that was removed may register again.
+    Readmit(GroupId, IpAddr),
 }
 
 /// What a key server is told.
@@ -180,8 +182,20 @@ impl KeyServer {
         }
     }
 
+    /// A datagram that is no message; one that begins as an acknowledgement of a group's is counted there, too.
+    fn malformed(&mut self, from: SocketAddr, datagram: &[u8], reason: Malformed, now: Instant) {
+        if ExchangeType::claimed_by(datagram) == Some(ExchangeType::GROUPKEY_PUSH_ACK) {
+            let named = datagram.first_chunk().copied();
+            let groups = self.groups.iter_mut().filter(|group| named.is_some_and(|spi| group.has_kek(spi)));
+            groups.for_each(Group::count_malformed);
+        }
+        self.complain(KeyServerEvent::Rejected { from, reason: reason.into() }, now);
+    }
+
     fn carry_out(&mut self, command: KeyServerCommand, now: Instant) -> Result<(), Error> {
-        let (KeyServerCommand::Rekey(id, _) | KeyServerCommand::Remove(id, ..)) = command;
+        let (KeyServerCommand::Rekey(id, _)
+        | KeyServerCommand::Remove(id, ..)
+        | KeyServerCommand::Readmit(id, _)) = command;
         let Some(index) = self.groups.iter().position(|group| group.name().id == id) else { return Ok(()) };
         let group = &mut self.groups[index];
         match command {
@@ -192,6 +206,7 @@ impl KeyServer {
             KeyServerCommand::Remove(_, member, removal) => {
                 group.remove(member, removal, self.random.as_mut(), now)?
             }
+            KeyServerCommand::Readmit(_, member) => group.changed |= group.members.readmit(member),
         }
         self.refresh_groups(now)
     }
@@ -219,9 +234,7 @@ impl Endpoint for KeyServer {
     fn handle_datagram(&mut self, from: SocketAddr, bytes: &[u8], now: Instant) {
         let (header, body) = match Header::parse(bytes) {
             Ok(parsed) => parsed,
-            Err(reason) => {
-                return self.complain(KeyServerEvent::Rejected { from, reason: reason.into() }, now)
-            }
+            Err(reason) => return self.malformed(from, bytes, reason, now),
         };
         if header.exchange == ExchangeType::GROUPKEY_PUSH_ACK {
             self.acknowledgement(from, &header, body, now);

@@ -7,7 +7,7 @@ use crate::policy::{Acl, Identity, Spi, Transform};
 use crate::pull::Kek;
 use crate::server::{Authorization, Retransmit, Transport};
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
 /// A member and its group.
@@ -23,6 +23,8 @@ pub struct MemberStatus {
     pub servers: Vec<SocketAddr>,
     /// Registrations that succeeded.
     pub registrations: u64,
+    /// When the last of them was complete.
+    pub last_registered: Option<Instant>,
     /// Registrations that failed.
     pub failures: u64,
     /// Why the last one failed.
@@ -45,6 +47,8 @@ pub struct MemberStatus {
     pub rekeys: RekeyCounters,
     /// When the last rekey message came, and its sequence number.
     pub last_rekey: Option<(Instant, u32)>,
+    /// The multicast group to which rekey messages are sent.
+    pub rekey_group: Option<SocketAddrV4>,
 }
 
 /// What became of the rekey messages that a member got.

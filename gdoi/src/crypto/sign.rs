@@ -114,6 +114,14 @@ impl NewKey {
             NewKey::EcdsaP384 => generate_ecdsa(&signature::ECDSA_P384_SHA384_FIXED_SIGNING),
         }
     }
+
+    /// The same as the text that [`SigningKey::from_pem`] reads.
+    ///
+    /// # Errors
+    /// As [`NewKey::generate`].
+    pub fn generate_pem(self) -> Result<Secret, Error> {
+        self.generate().map(|der| pem::private_key_block(&der))
+    }
 }
 
 fn generate_rsa(size: rsa::KeySize) -> Result<Secret, Error> {

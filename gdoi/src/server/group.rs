@@ -212,8 +212,10 @@ impl Group {
         Some(self.keys.kek_due(self.kek_life()?))
     }
 
+    /// Without members nothing is sent, so nothing would ever be the last one sent.
     fn reminder_due(&self) -> Option<Instant> {
-        Some(self.last_rekey? + self.config.rekey.as_ref()?.reminder)
+        let reminder = self.config.rekey.as_ref().filter(|_| !self.members.is_empty())?.reminder;
+        Some(self.last_rekey? + reminder)
     }
 
     /// When [`Group::handle_timeout`] has something to do.
@@ -286,6 +288,11 @@ impl Group {
     /// Whether rekey messages under this KEK are of this group.
     pub(super) fn has_kek(&self, spi: [u8; 16]) -> bool {
         self.keys.kek_named(spi).is_some()
+    }
+
+    /// An acknowledgement could not even be read.
+    pub(super) fn count_malformed(&mut self) {
+        self.acks.malformed += 1;
     }
 
     /// Takes in an acknowledgement. Who is not waited for is answered before any cryptography (RFC 8263 section 5).

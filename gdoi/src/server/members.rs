@@ -88,6 +88,11 @@ impl Members {
         self.revoked.insert(member);
     }
 
+    /// Whether it was revoked.
+    pub(super) fn readmit(&mut self, member: IpAddr) -> bool {
+        self.revoked.remove(&member)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.records.is_empty()
     }

@@ -16,6 +16,8 @@ pub enum Effect {
     AtOnce,
     /// With the next rekey, which an operator can ask for; the keys of now live on until their end.
     NextRekey,
+    /// When they register again by themselves: the group has no rekey SA to tell them by.
+    NextRegistration,
     /// All members are told to register again.
     Reregistration,
 }
@@ -25,6 +27,7 @@ impl fmt::Display for Effect {
         f.write_str(match self {
             Effect::AtOnce => "applied at once",
             Effect::NextRekey => "reaches registered members with the next rekey (`ks rekey` does it now)",
+            Effect::NextRegistration => "reaches registered members when they register again by themselves",
             Effect::Reregistration => "all members are told to register again",
         })
     }
@@ -63,7 +66,7 @@ impl KeyServer {
             .groups
             .iter()
             .filter(|group| config.groups.iter().all(|new| new.group.id != group.name().id));
-        changes.extend(gone.map(|group| change(&group.config, "removed", Effect::Reregistration)));
+        changes.extend(gone.map(|group| change(&group.config, "removed", when_told(&group.config))));
         changes
     }
 
@@ -86,6 +89,7 @@ impl KeyServer {
         self.config = config;
         let report = |change: &Change| KeyServerEvent::PolicyChange { change: change.clone() };
         changes.iter().for_each(|change| self.report(report(change)));
+        self.store();
         self.refresh_groups(now)?;
         Ok(changes)
     }
@@ -114,23 +118,40 @@ fn change(config: &GroupConfig, what: &'static str, effect: Effect) -> Change {
     Change { group: config.group.clone(), what, effect }
 }
 
+/// How members learn that they must register again.
+fn when_told(config: &GroupConfig) -> Effect {
+    match config.rekey {
+        Some(_) => Effect::Reregistration,
+        None => Effect::NextRegistration,
+    }
+}
+
+/// When members learn what goes with keys.
+fn with_keys(config: &GroupConfig) -> Effect {
+    match config.rekey {
+        Some(_) => Effect::NextRekey,
+        None => Effect::NextRegistration,
+    }
+}
+
 fn differences(old: &GroupConfig, new: &GroupConfig) -> Vec<Change> {
     let mut changes = Vec::new();
+    let with_keys = with_keys(old);
     let mut compare = |differs: bool, what, effect| {
         if differs {
             changes.push(change(new, what, effect));
         }
     };
     compare(old.authorization != new.authorization, "authorization", Effect::AtOnce);
-    compare(old.acl != new.acl, "match-address", Effect::NextRekey);
-    compare(old.transform != new.transform, "transform", Effect::NextRekey);
-    compare(old.tek_lifetime != new.tek_lifetime, "sa-ipsec lifetime", Effect::NextRekey);
+    compare(old.acl != new.acl, "match-address", with_keys);
+    compare(old.transform != new.transform, "transform", with_keys);
+    compare(old.tek_lifetime != new.tek_lifetime, "sa-ipsec lifetime", with_keys);
     let delays = |config: &GroupConfig| (config.activation_delay, config.deactivation_delay);
-    compare(delays(old) != delays(new), "activation and deactivation delay", Effect::NextRekey);
+    compare(delays(old) != delays(new), "activation and deactivation delay", with_keys);
     match (&old.rekey, &new.rekey) {
         (Some(old), Some(new)) => compare_rekey(old, new, &mut compare),
         (None, None) => {}
-        _ => compare(true, "rekey", Effect::Reregistration),
+        _ => compare(true, "rekey", when_told(old)),
     }
     changes
 }

@@ -81,6 +81,13 @@ registry! {
     }
 }
 
+impl ExchangeType {
+    /// What a datagram says that it is, whether or not the rest of it can be read.
+    pub fn claimed_by(datagram: &[u8]) -> Option<Self> {
+        datagram.get(18).copied().map(ExchangeType)
+    }
+}
+
 registry! {
     /// Notify message types (RFC 2408 section 3.14.1, RFC 2407 section 4.6.3).
     NotifyType(u16) {

@@ -218,3 +218,76 @@ fn a_changed_policy_reaches_the_members_with_the_next_rekey() {
     assert_eq!(view.acl.entries()[0].to_string(), "permit ip 10.0.0.0/9 any");
     assert_eq!(view.outbound.unwrap().transform.to_string(), "aes-128-cbc/hmac-sha-512");
 }
+
+#[test]
+fn who_is_readmitted_comes_back() {
+    let mut world = start(2, config(3600, Transport::Unicast), Link::CALM, 12);
+    let removed = member_address(2).ip();
+    let remove = KeyServerCommand::Remove(group(), Some(removed), Removal::Now);
+    world.command_server(server_address(1).into(), remove);
+    world.run_for(seconds(60));
+    let status = world.server(server_address(1).into()).status(world.now);
+    assert_eq!((status.groups[0].revoked.clone(), status.groups[0].members.len()), (vec![removed], 1));
+    world.command_server(server_address(1).into(), KeyServerCommand::Readmit(group(), removed));
+    world.run_for(seconds(120));
+    let status = world.server(server_address(1).into()).status(world.now);
+    assert_eq!((status.groups[0].revoked.len(), status.groups[0].members.len()), (0, 2));
+    check(&world);
+}
+
+#[test]
+fn a_group_without_members_needs_no_reminders() {
+    let mut world = start(1, config(30 * 86_400, Transport::Unicast), Link::CALM, 13);
+    rekey(&mut world, RekeyKind::Forced);
+    world.run_for(seconds(60));
+    let command = KeyServerCommand::Remove(group(), Some(member_address(1).ip()), Removal::Now);
+    world.command_server(server_address(1).into(), command);
+    world.run_for(seconds(3 * 86_400));
+}
+
+#[test]
+fn the_multicast_group_is_known_while_the_kek_lives() {
+    let world = start(1, config(3600, MULTICAST), Link::CALM, 14);
+    let group = |world: &World| world.member(member_address(1)).rekey_group(world.now);
+    let Transport::Multicast(expected) = MULTICAST else { unreachable!() };
+    assert_eq!(group(&world), Some(expected));
+    assert_eq!(group(&start(1, config(3600, Transport::Unicast), Link::CALM, 14)), None);
+    let mut removed = start(1, config(3600, MULTICAST), Link::CALM, 15);
+    let command =
+        KeyServerCommand::Remove(crate::bench::fleet::group().id, Some(member_address(1).ip()), Removal::Now);
+    removed.command_server(server_address(1).into(), command);
+    removed.run_for(seconds(60));
+    assert_eq!(group(&removed), None);
+}
+
+#[test]
+fn truncated_messages_are_counted_for_what_they_seem() {
+    use gdoi::wire::ExchangeType;
+    let mut world = start(1, config(3600, Transport::Unicast), Link::CALM, 16);
+    rekey(&mut world, RekeyKind::Reminder);
+    world.run_for(seconds(1));
+    for kind in [ExchangeType::GROUPKEY_PUSH, ExchangeType::GROUPKEY_PUSH_ACK] {
+        let flight = world.sent.iter().rfind(|flight| flight.payload[18] == kind.0).unwrap().clone();
+        for length in 19..59 {
+            world.inject(flight.from, flight.to, &flight.payload[..length]);
+        }
+        world.run_for(seconds(1));
+    }
+    let member = world.member(member_address(1)).status(world.now).rekeys;
+    let server = world.server(server_address(1).into()).status(world.now);
+    assert_eq!((member.received, member.malformed), (1, 40));
+    assert_eq!(server.groups[0].rekey.clone().unwrap().acks.malformed, 40);
+}
+
+#[test]
+fn changes_of_a_group_without_rekeys_wait_for_the_next_registration() {
+    use gdoi::Effect;
+    let plain = || server_config(1);
+    let mut world = start(1, plain(), Link::CALM, 17);
+    let mut changed = plain();
+    changed.groups[0].tek_lifetime = seconds(7200);
+    changed.groups[0].rekey = Some(rekey_config());
+    let changes = world.reconfigure(server_address(1).into(), changed);
+    assert_eq!(changes.len(), 2);
+    assert!(changes.iter().all(|change| change.effect == Effect::NextRegistration), "{changes:?}");
+}
