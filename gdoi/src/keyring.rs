@@ -6,6 +6,7 @@ use crate::policy::{Acl, Spi, TekKeys, Transform};
 use crate::pull::{GroupPolicy, Kek, Tek};
 use crate::push::Push;
 use crate::wire::Deletion;
+use std::net::SocketAddrV4;
 use std::time::Duration;
 
 /// More TEKs are never held at once: the one that ends first goes.
@@ -22,6 +23,8 @@ pub struct View {
     pub inbound: Vec<Sa>,
     /// What sends; None blocks the protected traffic.
     pub outbound: Option<Sa>,
+    /// The multicast group to which the key server sends rekey messages, while there is a KEK to read them with.
+    pub rekey_group: Option<SocketAddrV4>,
 }
 
 /// One security association for the group's traffic.
@@ -201,10 +204,17 @@ impl Keyring {
             acl: self.acl.clone(),
             inbound: live().map(|tek| tek.sa.clone()).collect(),
             outbound: outbound.map(|tek| tek.sa.clone()),
+            rekey_group: self.rekey_group(now),
         }
     }
 
-    /// When the view will differ from the one at `now`.
+    /// The multicast group of the KEK.
+    pub(crate) fn rekey_group(&self, now: Instant) -> Option<SocketAddrV4> {
+        let (kek, _) = self.kek(now)?;
+        kek.destination.ip().is_multicast().then_some(kek.destination)
+    }
+
+    /// When the view's keys will differ from those at `now`.
     pub(crate) fn next_change(&self, now: Instant) -> Option<Instant> {
         let times = self.teks.iter().flat_map(|tek| [tek.activates, tek.ends, tek.sa.expires]);
         times.filter(|time| *time > now).min()

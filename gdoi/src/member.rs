@@ -18,7 +18,7 @@ use crate::wire::{ExchangeType, Header};
 use attempt::{Attempt, Download, Progress};
 use rekeys::{Received, Rekeys};
 use std::collections::VecDeque;
-use std::net::{SocketAddr, SocketAddrV4};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 const FIRST_RETRY: Duration = Duration::from_secs(5);
@@ -144,14 +144,8 @@ impl Member {
             rejected: self.rejections.total(),
             rekeys: self.rekeys.counters,
             last_rekey: self.rekeys.last_received,
-            rekey_group: self.rekey_group(now),
+            rekey_group: view.rekey_group,
         }
-    }
-
-    /// The multicast group to which the key server sends rekey messages, while the member can read them.
-    pub fn rekey_group(&self, now: Instant) -> Option<SocketAddrV4> {
-        let (kek, _) = self.keyring.kek(now)?;
-        kek.destination.ip().is_multicast().then_some(kek.destination)
     }
 
     /// Whether a datagram is for this member: an answer to it, or a rekey message under its KEK.

@@ -216,8 +216,10 @@ pub struct RekeyStatus {
     pub rekeys: u64,
     /// When the last one was.
     pub last: Option<Instant>,
-    /// When the next one is due.
+    /// When new keys are due.
     pub next: Option<Instant>,
+    /// When the keys of now are sent once more.
+    pub reminder: Option<Instant>,
     /// Members that have not acknowledged the one under way.
     pub waiting_for: usize,
     /// Messages sent for the one under way.

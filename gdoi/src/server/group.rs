@@ -385,6 +385,7 @@ impl Group {
             rekeys: self.rekeys,
             last: self.last_rekey,
             next: Some(self.keys.tek_due(self.tek_life())).into_iter().chain(self.kek_due()).min(),
+            reminder: self.reminder_due(),
             waiting_for: self.distribution.as_ref().map_or(0, |under_way| under_way.silent().len()),
             transmissions: self.distribution.as_ref().map_or(0, Distribution::transmissions),
             acks: self.acks,

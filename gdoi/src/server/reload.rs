@@ -70,7 +70,8 @@ impl KeyServer {
         changes
     }
 
-    /// Goes on with another configuration. Sessions and keys stay; the address it answers from cannot change.
+    /// Goes on with another configuration. Sessions and keys stay; the address it answers from and its identity cannot
+    /// change.
     ///
     /// # Errors
     /// Only internal ones.
@@ -86,6 +87,7 @@ impl KeyServer {
             }
         }
         config.address = self.config.address;
+        config.identity = self.config.identity.clone();
         self.config = config;
         let report = |change: &Change| KeyServerEvent::PolicyChange { change: change.clone() };
         changes.iter().for_each(|change| self.report(report(change)));

@@ -248,7 +248,7 @@ fn a_group_without_members_needs_no_reminders() {
 #[test]
 fn the_multicast_group_is_known_while_the_kek_lives() {
     let world = start(1, config(3600, MULTICAST), Link::CALM, 14);
-    let group = |world: &World| world.member(member_address(1)).rekey_group(world.now);
+    let group = |world: &World| world.view(member_address(1)).rekey_group;
     let Transport::Multicast(expected) = MULTICAST else { unreachable!() };
     assert_eq!(group(&world), Some(expected));
     assert_eq!(group(&start(1, config(3600, Transport::Unicast), Link::CALM, 14)), None);
