@@ -1,4 +1,5 @@
 //! The programs as operators run them, as far as that needs no privilege.
+#![allow(clippy::unwrap_used, reason = "a test may panic, in its helping functions as well")]
 
 use gdoi::crypto::{Secret, SystemRandom};
 use gdoi::endpoint::{Endpoint, Instant, Output};
