@@ -196,8 +196,8 @@ impl fmt::Display for MemberEvent {
                 write!(f, "Re-register group {group} to a key server: {cause}")
             }
             MemberEvent::Rekeyed { group, from, sequence, teks } => {
-                write!(f, "Received rekey for group {group} from {from} with sequence number {sequence}, TEK")?;
-                teks.iter().try_for_each(|spi| write!(f, " {spi}"))
+                write!(f, "Received rekey for group {group} from {from} with sequence number {sequence}")?;
+                write_keys(f, teks)
             }
             MemberEvent::Dismissed { group, from, registers_in } => write!(
                 f,
@@ -217,6 +217,12 @@ impl fmt::Display for MemberEvent {
             MemberEvent::ViewChanged => f.write_str("what the data plane must hold has changed"),
         }
     }
+}
+
+/// The keys in a rekey message; one that only ends keys has none.
+fn write_keys(f: &mut fmt::Formatter<'_>, teks: &[Spi]) -> fmt::Result {
+    f.write_str(if teks.is_empty() { ", no TEK" } else { ", TEK" })?;
+    teks.iter().try_for_each(|spi| write!(f, " {spi}"))
 }
 
 /// The field's name for a rekey message that was refused.
@@ -382,8 +388,8 @@ impl fmt::Display for KeyServerEvent {
                     Transport::Unicast => write!(f, "Sending unicast rekey for group {group} to {members} members")?,
                     Transport::Multicast(to) => write!(f, "Sending multicast rekey for group {group} to {to}")?,
                 }
-                write!(f, " with sequence number {sequence}, TEK")?;
-                teks.iter().try_for_each(|spi| write!(f, " {spi}"))
+                write!(f, " with sequence number {sequence}")?;
+                write_keys(f, teks)
             }
             KeyServerEvent::MemberDropped { group, member } => write!(
                 f,
