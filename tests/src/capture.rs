@@ -48,10 +48,12 @@ impl Capture {
     pub fn fresh(&mut self) -> Outcome<Vec<Packet>> {
         self.markers += 1;
         let marker = format!("marker {}", self.markers);
-        self.host
-            .inside(|| Ok(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?.send_to(marker.as_bytes(), MARKER)?))?;
-        let (file, taken) = (&self.file, self.taken);
+        let (host, file, taken) = (&self.host, &self.file, self.taken);
         let mut packets = eventually("the capture holds its marker", LIMIT, || {
+            // Sent each time: one is enough, and a busy machine can lose the first.
+            host.inside(|| {
+                Ok(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?.send_to(marker.as_bytes(), MARKER)?)
+            })?;
             let packets = packet::read(&fs::read(file)?).map_err(Stop::Failed)?;
             let end =
                 packets.iter().skip(taken).position(|packet| packet.udp_payload() == Some(marker.as_bytes()));
