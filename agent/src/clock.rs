@@ -1,4 +1,7 @@
-//! The one place that reads clocks: a monotonic one for the protocol, the wall clock for people.
+//! The one place that reads clocks.
+//!
+//! The protocol's instants are milliseconds since 1970 by the wall clock at the process's start, and go on with a clock
+//! that nobody sets: they mean the same after a restart, and never go back while a process runs.
 
 use gdoi::endpoint::Instant;
 use nix::time::{clock_gettime, ClockId};
@@ -6,12 +9,34 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::str::FromStr;
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
+
+/// The instant of boot, by the wall clock when it was first asked for.
+static BOOT: OnceLock<Instant> = OnceLock::new();
 
 /// The present on the protocol's clock, which counts the time that the machine sleeps, too.
 pub fn now() -> Instant {
-    let since_boot = clock_gettime(ClockId::CLOCK_BOOTTIME).map(Duration::from).unwrap_or_default();
-    Instant::from_millis(u64::try_from(since_boot.as_millis()).unwrap_or(u64::MAX))
+    *BOOT.get_or_init(|| boot(Instant::default())) + since_boot()
+}
+
+/// Begins the clock, if it has not begun, but not before `earliest`, which an earlier process has seen: the wall clock
+/// may have been set back since.
+pub fn begin(earliest: Instant) {
+    BOOT.get_or_init(|| boot(earliest));
+}
+
+/// What the wall clock shows as an instant; somebody may set it at any time.
+pub fn wall() -> Instant {
+    Instant::default() + SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+}
+
+fn boot(earliest: Instant) -> Instant {
+    wall().max(earliest).before(since_boot())
+}
+
+fn since_boot() -> Duration {
+    clock_gettime(ClockId::CLOCK_BOOTTIME).map(Duration::from).unwrap_or_default()
 }
 
 /// A moment on the wall clock, in whole seconds since 1970. Written as RFC 3339 in UTC.
@@ -132,5 +157,19 @@ mod tests {
     #[test]
     fn the_clock_runs() {
         assert!(now() > Instant::default() && Timestamp::now() > Timestamp(1_600_000_000));
+    }
+
+    #[test]
+    fn instants_mean_the_same_in_every_process() {
+        let difference = now().as_millis().abs_diff(wall().as_millis());
+        assert!(difference < 60_000, "{difference}");
+        assert!(Timestamp::at(now(), now()).0.abs_diff(wall().as_millis() / 1000) < 60);
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_goes_on_from_where_it_was() {
+        let later = now() + Duration::from_secs(1_000_000);
+        let begun = boot(later) + since_boot();
+        assert!(begun >= later && begun.saturating_since(later) < Duration::from_secs(60));
     }
 }

@@ -8,14 +8,16 @@ mod located;
 mod member;
 mod names;
 mod phase1;
+mod rekey;
 mod secret;
 mod served_group;
 mod server_address;
 mod source;
 
-pub use key_server::{KeyServerFile, KeyServerSettings, KEY_SERVER_SOCKET};
+pub use key_server::{KeyServerFile, KeyServerSettings, StateSettings, KEY_SERVER_SOCKET};
 pub use member::{FailMode, GroupSettings, MemberFile, MemberSettings, MEMBER_SOCKET};
 pub use names::InterfaceName;
+pub use rekey::MulticastRoute;
 pub use source::{ConfigError, Source};
 
 use serde::de::DeserializeOwned;

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::io;
+use std::net::IpAddr;
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream as BlockingStream;
 use std::path::{Path, PathBuf};
@@ -31,6 +32,8 @@ pub enum Request {
     ShowGmAcl,
     /// What a member's kernel holds and has counted.
     ShowGmDataplane,
+    /// The rekey messages that a member got.
+    ShowGmRekey,
     /// Register again now.
     GmRegister {
         /// The group's name; all groups without it.
@@ -42,6 +45,43 @@ pub enum Request {
     ShowKsMembers,
     /// Its policy and keys.
     ShowKsPolicy,
+    /// Its rekey messages and their acknowledgements.
+    ShowKsRekey,
+    /// New keys for the members now.
+    KsRekey {
+        /// The group's name; all groups without it.
+        group: Option<String>,
+        /// Whether the old keys end at once, with what is under way.
+        replace_now: bool,
+    },
+    /// Remove a member, which may not come back; all others must register again.
+    KsRemove {
+        /// The group's name; all groups that the member is in without it.
+        group: Option<String>,
+        /// The member.
+        member: IpAddr,
+        /// Whether the keys end at once.
+        now: bool,
+    },
+    /// All members must register again.
+    KsRemoveAll {
+        /// The group's name; all groups without it.
+        group: Option<String>,
+        /// Whether the keys end at once.
+        now: bool,
+    },
+    /// A removed member may come back.
+    KsReadmit {
+        /// The group's name; all groups without it.
+        group: Option<String>,
+        /// The member.
+        member: IpAddr,
+    },
+    /// Read the configuration again.
+    Reload {
+        /// Whether only to tell what would change.
+        dry_run: bool,
+    },
     /// The last events of either daemon.
     ShowEvents,
 }
@@ -57,6 +97,11 @@ pub enum Answer {
 }
 
 impl Answer {
+    /// What was asked for, or why not.
+    pub fn from_result(result: Result<impl Serialize, String>) -> Self {
+        result.map_or_else(Answer::Error, |report| Answer::of(&report))
+    }
+
     /// The report as an answer.
     pub fn of(report: &impl Serialize) -> Self {
         serde_json::to_value(report).map_or_else(|error| Answer::Error(error.to_string()), Answer::Ok)

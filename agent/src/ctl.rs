@@ -1,98 +1,34 @@
 //! `gdoictl`: asks a daemon, prints its answer for people or as JSON.
 
+mod change;
+mod command;
+mod key;
 mod key_server;
 mod member;
+mod rekey;
 mod table;
 
-use crate::config::{self, KEY_SERVER_SOCKET, MEMBER_SOCKET};
+use crate::config;
 use crate::control::{Answer, Request, CLIENT_TIME};
 use crate::report::EventsReport;
-use clap::{Parser, Subcommand};
+use clap::Parser;
+use command::{request, Cli, Command, Key, Ks};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 /// The longest answer that is read, in octets: some 60,000 members.
 const MAX_ANSWER: u64 = 16 << 20;
-
-/// Shows and controls the group member and key server daemons of this host.
-#[derive(Debug, Parser)]
-#[command(name = "gdoictl", version)]
-struct Cli {
-    /// The daemon's control socket [default: /run/gdoi/gm.sock or /run/gdoi/ks.sock, whichever the command is about]
-    #[arg(long, global = true)]
-    socket: Option<PathBuf>,
-    /// Print JSON; times are RFC 3339 in UTC, spans are seconds
-    #[arg(long, global = true)]
-    json: bool,
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Show what a daemon knows
-    #[command(subcommand)]
-    Show(Show),
-    /// Ask the group member daemon to do something
-    #[command(subcommand)]
-    Gm(Gm),
-    /// Check a configuration file of either daemon
-    Check {
-        /// The file
-        file: PathBuf,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-enum Show {
-    /// The group member: registration, keys, protection
-    Gm {
-        #[command(subcommand)]
-        part: Option<MemberPart>,
-    },
-    /// The key server: groups and keys
-    Ks {
-        #[command(subcommand)]
-        part: Option<KeyServerPart>,
-    },
-    /// The last events of the daemon (of the group member where both run, unless --socket says otherwise)
-    Events,
-}
-
-#[derive(Debug, Subcommand)]
-enum MemberPart {
-    /// The local and the downloaded access list
-    Acl,
-    /// What the kernel holds and has counted
-    Dataplane,
-}
-
-#[derive(Debug, Subcommand)]
-enum KeyServerPart {
-    /// The registered members
-    Members,
-    /// Access list, authorization and keys
-    Policy,
-}
-
-#[derive(Debug, Subcommand)]
-enum Gm {
-    /// Register again now; the keys stay until they are replaced
-    Register {
-        /// The group's name [default: all groups]
-        group: Option<String>,
-    },
-}
 
 /// Runs `gdoictl` with the process's arguments.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match &cli.command {
         Command::Check { file } => check(file),
+        Command::Ks(Ks::Key(Key::Generate { kind, file })) => key::generate(*kind, file),
         command => ask(&cli, command),
     };
     match result.and_then(|text| print(&text)) {
@@ -119,7 +55,7 @@ fn print(text: &str) -> Result<(), String> {
 }
 
 fn ask(cli: &Cli, command: &Command) -> Result<String, String> {
-    let (request, default_socket) = request(command)?;
+    let (request, default_socket) = request(command).ok_or("this command asks no daemon")?;
     let socket = cli.socket.as_deref().unwrap_or(default_socket);
     let report =
         exchange(socket, &request).map_err(|reason| format!("gdoictl: {}: {reason}", socket.display()))?;
@@ -129,24 +65,6 @@ fn ask(cli: &Cli, command: &Command) -> Result<String, String> {
         }
         false => render(&request, report),
     }
-}
-
-fn request(command: &Command) -> Result<(Request, &'static Path), String> {
-    let (member, key_server) = (Path::new(MEMBER_SOCKET), Path::new(KEY_SERVER_SOCKET));
-    Ok(match command {
-        Command::Show(Show::Gm { part: None }) => (Request::ShowGm, member),
-        Command::Show(Show::Gm { part: Some(MemberPart::Acl) }) => (Request::ShowGmAcl, member),
-        Command::Show(Show::Gm { part: Some(MemberPart::Dataplane) }) => (Request::ShowGmDataplane, member),
-        Command::Show(Show::Ks { part: None }) => (Request::ShowKs, key_server),
-        Command::Show(Show::Ks { part: Some(KeyServerPart::Members) }) => {
-            (Request::ShowKsMembers, key_server)
-        }
-        Command::Show(Show::Ks { part: Some(KeyServerPart::Policy) }) => (Request::ShowKsPolicy, key_server),
-        Command::Show(Show::Events) if member.exists() => (Request::ShowEvents, member),
-        Command::Show(Show::Events) => (Request::ShowEvents, key_server),
-        Command::Gm(Gm::Register { group }) => (Request::GmRegister { group: group.clone() }, member),
-        Command::Check { .. } => return Err("a check asks no daemon".into()),
-    })
 }
 
 fn exchange(socket: &Path, request: &Request) -> Result<Value, String> {
@@ -182,6 +100,13 @@ fn render(request: &Request, report: Value) -> Result<String, String> {
         Request::ShowKs => Ok(key_server::overview(&read(report)?)),
         Request::ShowKsMembers => Ok(key_server::members(&read(report)?)),
         Request::ShowKsPolicy => Ok(key_server::policies(&read(report)?)),
+        Request::ShowKsRekey => Ok(rekey::of_key_server(&read(report)?)),
+        Request::ShowGmRekey => Ok(rekey::of_member(&read(report)?)),
+        Request::KsRekey { .. }
+        | Request::KsRemove { .. }
+        | Request::KsRemoveAll { .. }
+        | Request::KsReadmit { .. } => Ok(change::action(&read(report)?)),
+        Request::Reload { .. } => Ok(change::reload(&read(report)?)),
         Request::ShowEvents => Ok(events(&read(report)?)),
         Request::GmRegister { .. } => Ok("registering\n".into()),
     }

@@ -1,13 +1,14 @@
 //! What both daemons do around their loop: start, tell the service manager, stop, check, reload.
 
 mod notify;
+pub mod reload;
 
 use crate::clock;
-use crate::config::{self, Loaded, Settings};
+use crate::config::{self, Settings};
 use crate::control::Control;
 use crate::drive::{self, Service, Signals};
-use crate::events::{Event, Severity};
 use crate::socket::Socket;
+use reload::Reloader;
 use std::net::SocketAddrV4;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -59,7 +60,7 @@ fn prepare<F: Settings, S: Service>(
 ) -> Result<(S, Doors), String> {
     let loaded = config::load::<F>(path).map_err(|error| error.to_string())?;
     loaded.warnings.iter().for_each(|warning| tracing::warn!("CONFIG_WARNING: {warning}"));
-    let reloader = Reloader::new::<F>(path, &loaded);
+    let reloader = Reloader::new(path, &loaded);
     start(loaded.settings, reloader)
 }
 
@@ -82,45 +83,4 @@ fn serve<S: Service>(mut service: S, doors: &Doors) -> Result<(), String> {
         service.stop(clock::now());
         Ok(())
     })
-}
-
-/// Reads the configuration again when asked. This version applies a changed one at a restart only, and says so.
-#[derive(Debug)]
-pub struct Reloader {
-    path: PathBuf,
-    fingerprint: u64,
-    read: fn(&Path) -> Result<u64, String>,
-}
-
-impl Reloader {
-    fn new<F: Settings>(path: &Path, loaded: &Loaded<F::Ready>) -> Self {
-        let read = |path: &Path| match config::load::<F>(path) {
-            Ok(loaded) => Ok(loaded.fingerprint),
-            Err(error) => Err(error.to_string()),
-        };
-        Reloader { path: path.to_owned(), fingerprint: loaded.fingerprint, read }
-    }
-
-    /// What became of the request.
-    pub fn reload(&self) -> Event {
-        notify::reloading();
-        let path = self.path.display();
-        let event = match (self.read)(&self.path) {
-            Err(reason) => {
-                Event::new(Severity::Error, "CONFIG_REFUSED", format!("{reason}; nothing has changed"))
-            }
-            Ok(fingerprint) if fingerprint == self.fingerprint => {
-                Event::new(Severity::Info, "CONFIG_UNCHANGED", format!("{path} is as it was"))
-            }
-            Ok(_) => Event::new(
-                Severity::Warning,
-                "CONFIG_CHANGED",
-                format!(
-                    "{path} is valid, but this version does not apply changes while it runs: restart needed"
-                ),
-            ),
-        };
-        notify::ready();
-        event
-    }
 }

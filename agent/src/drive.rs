@@ -1,11 +1,16 @@
 //! The one loop that owns an endpoint: datagrams, time, requests and signals go in, datagrams and events come out.
 
 use crate::clock;
+use crate::config::MulticastRoute;
 use crate::control::{Answer, Control, Request};
+use crate::daemon::reload::{reload, ReloadMode};
 use crate::events::{Event, Severity};
-use crate::socket::Socket;
-use gdoi::endpoint::{Endpoint, Instant, Output};
+use crate::report::ReloadReport;
+use crate::socket::{Listening, Socket};
+use gdoi::crypto::Secret;
+use gdoi::endpoint::{Endpoint, Instant, Output, Transmit};
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::signal::unix::{signal, Signal, SignalKind};
 
@@ -23,6 +28,18 @@ pub trait Service {
     /// Takes note of what happened around the endpoint.
     fn record(&mut self, event: Event, now: Instant);
 
+    /// Makes the endpoint's state durable before it returns, if it can.
+    fn store(&mut self, state: Secret, now: Instant);
+
+    /// Whether it could.
+    fn durability(&self) -> Durability;
+
+    /// How a datagram to a multicast group leaves this host.
+    fn route(&self, to: SocketAddr) -> Option<&MulticastRoute>;
+
+    /// The multicast groups that the endpoint wants to hear.
+    fn listening(&self, now: Instant) -> Vec<Listening>;
+
     /// Does what the noticed events ask for; called whenever the endpoint has nothing more to say. Answers
     /// when it wants to be called again at the latest.
     fn settle(&mut self, now: Instant) -> Option<Instant>;
@@ -30,11 +47,23 @@ pub trait Service {
     /// Answers an operator.
     fn answer(&mut self, request: Request, now: Instant) -> Answer;
 
-    /// Reads the configuration again.
-    fn reload(&mut self, now: Instant);
+    /// Reads the configuration again and applies what can be applied, all of it or nothing of a bad file.
+    ///
+    /// # Errors
+    /// What is wrong with the file; nothing has changed.
+    fn reload(&mut self, mode: ReloadMode, now: Instant) -> Result<ReloadReport, String>;
 
     /// Leaves things as they should be while no daemon runs.
     fn stop(&mut self, now: Instant);
+}
+
+/// Whether what an endpoint wanted to be stored survives a crash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// It does, or nobody wants it to.
+    Durable,
+    /// It does not: what follows from it must not be sent.
+    Lost,
 }
 
 /// The signals that a daemon listens to.
@@ -87,36 +116,54 @@ pub async fn run<S: Service>(
         tokio::select! {
             (from, bytes) = socket.receive() => service.endpoint().handle_datagram(from, bytes, clock::now()),
             Some(query) = control.next() => {
-                let answer = service.answer(query.request.clone(), clock::now());
+                let answer = answer(service, query.request.clone(), clock::now());
                 query.answer(answer);
             }
             () = sleep_until(wake) => service.endpoint().handle_timeout(clock::now()),
             wish = signals.next() => match wish {
                 Wish::Stop => return,
-                Wish::Reload => service.reload(clock::now()),
+                Wish::Reload => drop(reload(service, ReloadMode::Apply, clock::now())),
             },
         }
     }
 }
 
+fn answer<S: Service>(service: &mut S, request: Request, now: Instant) -> Answer {
+    match request {
+        Request::Reload { dry_run: true } => Answer::from_result(service.reload(ReloadMode::Preview, now)),
+        Request::Reload { dry_run: false } => Answer::from_result(reload(service, ReloadMode::Apply, now)),
+        request => service.answer(request, now),
+    }
+}
+
 /// Carries out all that the endpoint wants, and answers when it wants to be woken.
+///
+/// What cannot be stored is not sent: to the peers it is a datagram that the network lost, and what matters is repeated.
 fn drain<S: Service>(service: &mut S, socket: &mut Socket) -> Option<Instant> {
     let now = clock::now();
     let endpoint = loop {
         match service.endpoint().poll() {
-            Output::Transmit(transmit) => {
-                if let Some(error) = socket.send(transmit.to, &transmit.payload) {
-                    let event =
-                        Event::new(Severity::Warning, "PEER_UNREACHABLE", format!("Cannot send: {error}"));
-                    service.record(event.with_peer(transmit.to), now);
-                }
+            Output::Transmit(transmit) if service.durability() == Durability::Durable => {
+                send(service, socket, &transmit, now);
             }
+            Output::Transmit(_) => {}
+            Output::Store(state) => service.store(state, now),
             Output::Event(event) => service.notice(event, now),
             Output::Wait(until) => break until,
         }
     };
-    let service = service.settle(now);
-    endpoint.into_iter().chain(service).min()
+    let wake = service.settle(now);
+    for problem in socket.listen(&service.listening(now)) {
+        service.record(Event::new(Severity::Warning, "GM_REKEY_GROUP", problem), now);
+    }
+    endpoint.into_iter().chain(wake).min()
+}
+
+fn send<S: Service>(service: &mut S, socket: &mut Socket, transmit: &Transmit, now: Instant) {
+    if let Some(error) = socket.send(transmit.to, &transmit.payload, service.route(transmit.to)) {
+        let event = Event::new(Severity::Warning, "PEER_UNREACHABLE", format!("Cannot send: {error}"));
+        service.record(event.with_peer(transmit.to), now);
+    }
 }
 
 /// A long sleep is cut in pieces, because the runtime's clock stands still while the machine sleeps.

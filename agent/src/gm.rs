@@ -3,27 +3,32 @@
 mod dataplane;
 mod desired;
 mod membership;
+mod reload;
 mod status;
 
 use crate::addresses;
-use crate::config::{self, MemberFile, MemberSettings};
+use crate::config::{self, GroupSettings, MemberFile, MemberSettings, MulticastRoute};
 use crate::control::{self, Answer, Request};
-use crate::daemon::{self, Doors, Reloader};
-use crate::drive::Service;
+use crate::daemon::reload::{ReloadMode, Reloader};
+use crate::daemon::{self, Doors};
+use crate::drive::{Durability, Service};
 use crate::events::{Event, Journal, Severity};
+use crate::report::{ChangeEntry, ReloadEffect, ReloadReport};
+use crate::socket::Listening;
 use clap::Parser;
 use dataplane::DataPlane;
+use gdoi::crypto::Secret;
 use gdoi::endpoint::{Endpoint, Instant};
-use gdoi::{MemberCommand, MemberEvent};
+use gdoi::{MemberCommand, MemberEvent, View};
 use membership::{GroupIndex, Memberships};
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use xfrm::{Kernel, Problem};
 
 /// Joins GDOI groups (RFC 6407) and encrypts their traffic under its own IP header.
 ///
-/// SIGHUP checks the configuration again. SIGTERM stops and leaves protected traffic blocked (fail-close) or
+/// SIGHUP applies a changed local list and fail mode, and says what needs a restart. SIGTERM stops and leaves protected traffic blocked (fail-close) or
 /// in clear (fail-open).
 #[derive(Debug, Parser)]
 #[command(name = "gdoi-gm", version)]
@@ -70,6 +75,7 @@ fn refuse_company(settings: &MemberSettings) -> Result<(), String> {
 
 /// The daemon around its memberships.
 struct GroupMember {
+    settings: MemberSettings,
     memberships: Memberships,
     dataplane: DataPlane,
     journal: Journal,
@@ -89,9 +95,28 @@ impl GroupMember {
             DataPlane::open(groups, speaker).map_err(|error| format!("the kernel: {error}"))?;
         dataplane.guard(&mut journal)?;
         let local = local?;
-        let doors = Doors { udp: SocketAddrV4::new(local, settings.port), control: settings.control_socket };
-        let memberships = Memberships::new(settings.groups, local);
-        Ok((GroupMember { memberships, dataplane, journal, reloader }, doors))
+        let (udp, control) = (SocketAddrV4::new(local, settings.port), settings.control_socket.clone());
+        let memberships = Memberships::new(settings.groups.clone(), local);
+        Ok((GroupMember { settings, memberships, dataplane, journal, reloader }, Doors { udp, control }))
+    }
+
+    /// Takes over what needs no restart.
+    fn adopt(&mut self, new: MemberSettings, changes: &[ChangeEntry], now: Instant) {
+        for (group, _) in &new.groups {
+            self.dataplane.reconfigure(&group.group.name, &group.clear, group.fail);
+        }
+        for (group, _) in &mut self.settings.groups {
+            if let Some((changed, _)) = new.groups.iter().find(|(new, _)| new.group.name == group.group.name)
+            {
+                group.clear.clone_from(&changed.clear);
+                group.fail = changed.fail;
+            }
+        }
+        for change in changes.iter().filter(|change| change.effect == ReloadEffect::AtOnce) {
+            let message = format!("{}: {}", change.what, change.meaning);
+            let event = Event::new(Severity::Notice, "POLICY_CHANGE", message);
+            self.journal.record(event.of_group(change.group.as_deref().unwrap_or_default()), now);
+        }
     }
 
     fn register(&mut self, name: Option<&str>, now: Instant) -> Answer {
@@ -161,6 +186,26 @@ impl Service for GroupMember {
         self.journal.record(event, now);
     }
 
+    /// A member's state is in the kernel.
+    fn store(&mut self, _: Secret, _: Instant) {}
+
+    fn durability(&self) -> Durability {
+        Durability::Durable
+    }
+
+    fn route(&self, _: SocketAddr) -> Option<&MulticastRoute> {
+        None
+    }
+
+    fn listening(&self, now: Instant) -> Vec<Listening> {
+        let groups = self.settings.groups.iter().zip(self.memberships.views(now));
+        let listening = |(group, view): (&(GroupSettings, Secret), View)| {
+            let interface = group.0.interfaces.first()?.clone();
+            Some(Listening { group: view.rekey_group?, interface })
+        };
+        groups.filter_map(listening).collect()
+    }
+
     fn settle(&mut self, now: Instant) -> Option<Instant> {
         if self.dataplane.is_due(now) {
             self.dataplane.refresh(&self.memberships.views(now), now, &mut self.journal);
@@ -173,17 +218,23 @@ impl Service for GroupMember {
             Request::ShowGm => Answer::of(&status::overview(&self.memberships, &self.dataplane, now)),
             Request::ShowGmAcl => Answer::of(&status::access_lists(&self.memberships, &self.dataplane, now)),
             Request::ShowGmDataplane => status::dataplane(&self.memberships, &mut self.dataplane, now),
+            Request::ShowGmRekey => Answer::of(&status::rekeys(&self.memberships, now)),
             Request::GmRegister { group } => self.register(group.as_deref(), now),
             Request::ShowEvents => Answer::of(&self.journal.report()),
-            Request::ShowKs | Request::ShowKsMembers | Request::ShowKsPolicy => {
-                Answer::Error("this is the group member daemon, not the key server's".into())
-            }
+            _ => Answer::Error("this is the group member daemon, not the key server's".into()),
         }
     }
 
-    fn reload(&mut self, now: Instant) {
-        let event = self.reloader.reload();
-        self.journal.record(event, now);
+    fn reload(&mut self, mode: ReloadMode, now: Instant) -> Result<ReloadReport, String> {
+        let Some(loaded) = self.reloader.read::<MemberFile>()? else {
+            return Ok(self.reloader.report(mode, Vec::new(), Vec::new()));
+        };
+        let changes = reload::compare(&self.settings, &loaded.settings);
+        if mode == ReloadMode::Apply {
+            self.adopt(loaded.settings, &changes, now);
+            self.reloader.applied(loaded.fingerprint, &changes);
+        }
+        Ok(self.reloader.report(mode, changes, loaded.warnings))
     }
 
     fn stop(&mut self, now: Instant) {
@@ -199,8 +250,11 @@ fn log_entry(event: &MemberEvent) -> Event {
         | MemberEvent::RegistrationFailed { group, server, .. } => {
             entry.of_group(&group.name).with_peer(server)
         }
-        MemberEvent::Rejected { group, from, .. } => entry.of_group(&group.name).with_peer(from),
-        MemberEvent::Reregistering { group } | MemberEvent::KeysExpired { group } => {
+        MemberEvent::Rejected { group, from, .. }
+        | MemberEvent::Rekeyed { group, from, .. }
+        | MemberEvent::Dismissed { group, from, .. }
+        | MemberEvent::RekeyRefused { group, from, .. } => entry.of_group(&group.name).with_peer(from),
+        MemberEvent::Reregistering { group, .. } | MemberEvent::KeysExpired { group } => {
             entry.of_group(&group.name)
         }
         MemberEvent::ViewChanged => entry,

@@ -1,26 +1,34 @@
 //! `gdoi-ks`: the key server daemon. It needs no privilege but its UDP port.
 
+mod action;
+mod keeper;
+mod reload;
 mod status;
 
 use crate::addresses;
 use crate::clock;
-use crate::config::{KeyServerFile, KeyServerSettings};
+use crate::config::{KeyServerFile, KeyServerSettings, MulticastRoute};
 use crate::control::{Answer, Request};
-use crate::daemon::{self, Doors, Reloader};
-use crate::drive::Service;
+use crate::daemon::reload::{ReloadMode, Reloader};
+use crate::daemon::{self, Doors};
+use crate::drive::{Durability, Service};
 use crate::events::{Event, Journal, Severity};
+use crate::report::ReloadReport;
+use crate::socket::Listening;
 use clap::Parser;
-use gdoi::crypto::SystemRandom;
+use gdoi::crypto::{Secret, SystemRandom};
 use gdoi::endpoint::Instant;
-use gdoi::{KeyServer, KeyServerEvent};
-use std::net::SocketAddrV4;
+use gdoi::{KeyServer, KeyServerEvent, RekeyKind, Removal};
+use keeper::{Heritage, Keeper};
+use reload::OwnSettings;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Serves policy and keys to the members of GDOI groups (RFC 6407).
+/// Serves policy and keys to the members of GDOI groups (RFC 6407), and changes the keys.
 ///
-/// SIGHUP checks the configuration again; SIGTERM stops. Keys are kept in memory only: after a restart
-/// members get new ones when they register again.
+/// SIGHUP applies a changed configuration; SIGTERM stops. With a state key (`state-key-file`, or the service manager's
+/// credential `state-key`) keys and members survive a restart; without one, all members must register again after it.
 #[derive(Debug, Parser)]
 #[command(name = "gdoi-ks", version)]
 struct Cli {
@@ -30,6 +38,9 @@ struct Cli {
     /// Check the configuration and exit
     #[arg(long)]
     check: bool,
+    /// Begin with new keys, whatever is stored: all members must register again
+    #[arg(long, conflicts_with = "check")]
+    discard_state: bool,
 }
 
 /// Runs `gdoi-ks` with the process's arguments.
@@ -37,29 +48,42 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     match cli.check {
         true => daemon::check::<KeyServerFile>(&cli.config),
-        false => daemon::run::<KeyServerFile, _>(&cli.config, KeyServerDaemon::start),
+        false => daemon::run::<KeyServerFile, _>(&cli.config, |settings, reloader| {
+            let heritage = if cli.discard_state { Heritage::Discarded } else { Heritage::Kept };
+            KeyServerDaemon::start(settings, heritage, reloader)
+        }),
     }
 }
 
 /// The daemon around its key server.
 struct KeyServerDaemon {
     server: KeyServer,
-    address: SocketAddrV4,
+    own: OwnSettings,
+    keeper: Keeper,
     journal: Journal,
     reloader: Reloader,
 }
 
 impl KeyServerDaemon {
-    fn start(settings: KeyServerSettings, reloader: Reloader) -> Result<(Self, Doors), String> {
-        let server = KeyServer::new(settings.server, Box::new(SystemRandom), clock::now());
-        let server = server.map_err(|error| error.to_string())?;
+    fn start(
+        settings: KeyServerSettings,
+        heritage: Heritage,
+        reloader: Reloader,
+    ) -> Result<(Self, Doors), String> {
+        let own = OwnSettings::of(&settings);
         let doors = Doors { udp: settings.address, control: settings.control_socket };
-        let mut journal = Journal::default();
-        if !addresses::of_this_host().is_ok_and(|own| own.has(*settings.address.ip())) {
-            let message = format!("{} is not an address of this host yet", settings.address.ip());
-            journal.record(Event::new(Severity::Warning, "KS_ADDRESS_MISSING", message), clock::now());
+        let (keeper, stored) = Keeper::open(settings.state, heritage)?;
+        clock::begin(stored.as_ref().map_or(Instant::default(), |stored| stored.written));
+        let (now, mut journal) = (clock::now(), Journal::default());
+        let state = stored.as_ref().map(|stored| &stored.state);
+        let server = KeyServer::new(settings.server, state, Box::new(SystemRandom), now);
+        let server = server.map_err(|error| keeper.refuse(&error))?;
+        keeper.introduce(stored.as_ref(), now, &mut journal);
+        if !addresses::of_this_host().is_ok_and(|own| own.has(*doors.udp.ip())) {
+            let message = format!("{} is not an address of this host yet", doors.udp.ip());
+            journal.record(Event::new(Severity::Warning, "KS_ADDRESS_MISSING", message), now);
         }
-        Ok((KeyServerDaemon { server, address: settings.address, journal, reloader }, doors))
+        Ok((KeyServerDaemon { server, own, keeper, journal, reloader }, doors))
     }
 }
 
@@ -78,28 +102,80 @@ impl Service for KeyServerDaemon {
         self.journal.record(event, now);
     }
 
-    fn settle(&mut self, _: Instant) -> Option<Instant> {
-        None
+    fn store(&mut self, state: Secret, now: Instant) {
+        self.keeper.keep(state, now, &mut self.journal);
+    }
+
+    fn durability(&self) -> Durability {
+        self.keeper.durability()
+    }
+
+    fn route(&self, to: SocketAddr) -> Option<&MulticastRoute> {
+        self.own.routes.iter().find(|route| SocketAddr::V4(route.group) == to)
+    }
+
+    fn listening(&self, _: Instant) -> Vec<Listening> {
+        Vec::new()
+    }
+
+    fn settle(&mut self, now: Instant) -> Option<Instant> {
+        self.keeper.retry(now, &mut self.journal)
     }
 
     fn answer(&mut self, request: Request, now: Instant) -> Answer {
+        let status = || self.server.status(now);
         match request {
-            Request::ShowKs => Answer::of(&status::overview(&self.server.status(now), self.address, now)),
-            Request::ShowKsMembers => Answer::of(&status::members(&self.server.status(now), now)),
-            Request::ShowKsPolicy => Answer::of(&status::policies(&self.server.status(now), now)),
+            Request::ShowKs => Answer::of(&status::overview(&status(), self.own.address, &self.keeper, now)),
+            Request::ShowKsMembers => Answer::of(&status::members(&status(), now)),
+            Request::ShowKsPolicy => Answer::of(&status::policies(&status(), now)),
+            Request::ShowKsRekey => Answer::of(&status::rekeys(&status(), now)),
             Request::ShowEvents => Answer::of(&self.journal.report()),
-            Request::ShowGm | Request::ShowGmAcl | Request::ShowGmDataplane | Request::GmRegister { .. } => {
-                Answer::Error("this is the key server daemon, not the group member's".into())
-            }
+            request => self.act(request, now),
         }
     }
 
-    fn reload(&mut self, now: Instant) {
-        let event = self.reloader.reload();
-        self.journal.record(event, now);
+    fn reload(&mut self, mode: ReloadMode, now: Instant) -> Result<ReloadReport, String> {
+        let Some(loaded) = self.reloader.read::<KeyServerFile>()? else {
+            return Ok(self.reloader.report(mode, Vec::new(), Vec::new()));
+        };
+        let mut changes = self.own.compare(&loaded.settings);
+        changes.extend(self.server.preview(&loaded.settings.server).iter().map(reload::entry));
+        if mode == ReloadMode::Apply {
+            self.own.adopt(&loaded.settings);
+            self.server.reconfigure(loaded.settings.server, now).map_err(|error| error.to_string())?;
+            self.reloader.applied(loaded.fingerprint, &changes);
+        }
+        Ok(self.reloader.report(mode, changes, loaded.warnings))
     }
 
     fn stop(&mut self, _: Instant) {}
+}
+
+impl KeyServerDaemon {
+    fn act(&mut self, request: Request, now: Instant) -> Answer {
+        let server = &mut self.server;
+        Answer::from_result(match request {
+            Request::KsRekey { group, replace_now } => {
+                let kind = if replace_now { RekeyKind::ReplaceNow } else { RekeyKind::Forced };
+                action::rekey(server, group.as_deref(), kind, now)
+            }
+            Request::KsRemove { group, member, now: at_once } => {
+                action::remove(server, group.as_deref(), member, removal(at_once), now)
+            }
+            Request::KsRemoveAll { group, now: at_once } => {
+                action::remove_all(server, group.as_deref(), removal(at_once), now)
+            }
+            Request::KsReadmit { group, member } => action::readmit(server, group.as_deref(), member, now),
+            _ => Err("this is the key server daemon, not the group member's".into()),
+        })
+    }
+}
+
+const fn removal(at_once: bool) -> Removal {
+    match at_once {
+        true => Removal::Now,
+        false => Removal::Graceful,
+    }
 }
 
 fn log_entry(event: &KeyServerEvent) -> Event {
@@ -111,9 +187,14 @@ fn log_entry(event: &KeyServerEvent) -> Event {
         }
         KeyServerEvent::Refused { group: None, member, .. } => entry.with_peer(member),
         KeyServerEvent::Phase1Failed { peer, .. } => entry.with_peer(peer),
-        KeyServerEvent::NewTek { group, .. } | KeyServerEvent::NewKek { group } => {
-            entry.of_group(&group.name)
+        KeyServerEvent::NewTek { group, .. }
+        | KeyServerEvent::NewKek { group }
+        | KeyServerEvent::RekeySent { group, .. } => entry.of_group(&group.name),
+        KeyServerEvent::MemberDropped { group, member } | KeyServerEvent::Revoked { group, member } => {
+            entry.of_group(&group.name).with_peer(member)
         }
+        KeyServerEvent::AckRefused { group, from, .. } => entry.of_group(&group.name).with_peer(from),
+        KeyServerEvent::PolicyChange { change } => entry.of_group(&change.group.name),
         KeyServerEvent::Rejected { from, .. } => entry.with_peer(from),
     }
 }

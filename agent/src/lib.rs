@@ -13,3 +13,4 @@ pub mod ks;
 pub mod log;
 pub mod report;
 pub mod socket;
+pub mod state;

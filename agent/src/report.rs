@@ -5,15 +5,22 @@
 
 mod key_server;
 mod member;
+mod rekey;
+mod reload;
 
 pub use key_server::{
     KeyServerGroup, KeyServerPolicies, KeyServerPolicy, KeyServerReport, MemberEntry, MemberList,
     MembersReport,
 };
 pub use member::{
-    AccessList, AclReport, DataplaneReport, MemberGroup, MemberReport, PlaneEntry, Protection, Registration,
-    StateEntry, Traffic,
+    AccessList, AclReport, DataplaneReport, KeyOrigin, KeyWay, MemberGroup, MemberReport, PlaneEntry,
+    Protection, Registration, StateEntry, Traffic,
 };
+pub use rekey::{
+    AckCounts, KeyServerRekey, KeyServerRekeys, MemberRekey, MemberRekeys, RekeyCounts, RekeyEntry,
+    RekeyTransport,
+};
+pub use reload::{ActionEntry, ActionReport, ChangeEntry, ReloadEffect, ReloadReport};
 
 use crate::clock::Timestamp;
 use crate::events::Event;

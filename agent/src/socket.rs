@@ -1,11 +1,19 @@
-//! The UDP socket.
+//! The UDP sockets: one that everything is sent from, and one for each multicast group that is listened to.
 
+mod multicast;
+
+use crate::config::MulticastRoute;
+use multicast::Ears;
+pub use multicast::Listening;
 use nix::sys::socket::{bind, setsockopt, socket, sockopt, AddressFamily, SockFlag, SockType, SockaddrIn};
 use std::collections::HashSet;
+use std::future::poll_fn;
 use std::io;
 use std::net::{SocketAddr, SocketAddrV4, UdpSocket};
 use std::os::fd::AsRawFd;
+use std::task::Poll;
 use std::time::Duration;
+use tokio::io::ReadBuf;
 
 /// The largest datagram there is, in octets.
 const MAX_DATAGRAM: usize = 65_535;
@@ -13,12 +21,13 @@ const MAX_DATAGRAM: usize = 65_535;
 /// How many peers are remembered as unreachable, so that each is logged once.
 const MAX_UNREACHABLE: usize = 1_000;
 
-/// A UDP socket: receiving waits, sending does not.
+/// A UDP socket and its multicast groups: receiving waits, sending does not.
 #[derive(Debug)]
 pub struct Socket {
     receiving: tokio::net::UdpSocket,
     /// The same socket; tokio's own non-blocking send refuses until its reactor has seen the socket writable.
     sending: UdpSocket,
+    ears: Ears,
     buffer: Vec<u8>,
     unreachable: HashSet<SocketAddr>,
 }
@@ -31,14 +40,30 @@ impl Socket {
     pub fn bind(address: SocketAddrV4) -> io::Result<Self> {
         let sending = bind_early(address)?;
         let receiving = tokio::net::UdpSocket::from_std(sending.try_clone()?)?;
-        Ok(Socket { receiving, sending, buffer: vec![0; MAX_DATAGRAM], unreachable: HashSet::new() })
+        let (ears, unreachable) = (Ears::default(), HashSet::new());
+        Ok(Socket { receiving, sending, ears, buffer: vec![0; MAX_DATAGRAM], unreachable })
+    }
+
+    /// Listens to exactly these multicast groups from now on. Answers one line for each that cannot be joined, once;
+    /// the next call tries it again.
+    pub fn listen(&mut self, wanted: &[Listening]) -> Vec<String> {
+        self.ears.listen(wanted)
     }
 
     /// The next datagram and its sender. An ICMP error that the kernel reports here is none, and no end either.
     pub async fn receive(&mut self) -> (SocketAddr, &[u8]) {
         loop {
-            match self.receiving.recv_from(&mut self.buffer).await {
-                Ok((length, from)) => return (from, &self.buffer[..length]),
+            let (ears, mut buffer) = (&self.ears, ReadBuf::new(&mut self.buffer));
+            let receiving = &self.receiving;
+            let received = poll_fn(|context| match receiving.poll_recv_from(context, &mut buffer) {
+                Poll::Pending => ears.poll_receive(context, &mut buffer),
+                ready => ready,
+            });
+            match received.await {
+                Ok(from) => {
+                    let length = buffer.filled().len();
+                    return (from, &self.buffer[..length]);
+                }
                 Err(error) => tracing::debug!("receiving: {error}"),
             }
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -46,9 +71,15 @@ impl Socket {
     }
 
     /// Sends a datagram or loses it, as the network may, too; the endpoint repeats what matters. The first
-    /// failure towards a peer is the answer, until one succeeds.
-    pub fn send(&mut self, to: SocketAddr, payload: &[u8]) -> Option<io::Error> {
-        match self.sending.send_to(payload, to) {
+    /// failure towards a peer is the answer, until one succeeds. A multicast group is sent to by its route.
+    pub fn send(
+        &mut self,
+        to: SocketAddr,
+        payload: &[u8],
+        route: Option<&MulticastRoute>,
+    ) -> Option<io::Error> {
+        let prepared = route.map_or(Ok(()), |route| multicast::prepare(&self.sending, route));
+        match prepared.and_then(|()| self.sending.send_to(payload, to)) {
             Ok(_) => {
                 self.unreachable.remove(&to);
                 None
@@ -91,7 +122,7 @@ mod tests {
             let (mut sender, mut receiver) = (local(), local());
             let (from, to) = (sender.sending.local_addr().unwrap(), receiver.sending.local_addr().unwrap());
             let payload = vec![7; 60_000];
-            assert!(sender.send(to, &payload).is_none());
+            assert!(sender.send(to, &payload, None).is_none());
             assert_eq!(receiver.receive().await, (from, payload.as_slice()));
         });
     }
@@ -101,9 +132,9 @@ mod tests {
         with_runtime(async {
             let (mut socket, mut peer) = (local(), local());
             let dead = local().sending.local_addr().unwrap();
-            socket.send(dead, b"anybody there?");
+            socket.send(dead, b"anybody there?", None);
             let to = socket.sending.local_addr().unwrap();
-            assert!(peer.send(to, b"here").is_none());
+            assert!(peer.send(to, b"here", None).is_none());
             assert_eq!(socket.receive().await.1, b"here");
         });
     }
@@ -113,8 +144,42 @@ mod tests {
         with_runtime(async {
             let mut socket = local();
             let nowhere = "240.0.0.1:848".parse().unwrap();
-            assert!(socket.send(nowhere, b"x").is_some());
-            assert!(socket.send(nowhere, b"x").is_none());
+            assert!(socket.send(nowhere, b"x", None).is_some());
+            assert!(socket.send(nowhere, b"x", None).is_none());
+        });
+    }
+
+    #[test]
+    fn a_multicast_group_is_heard_where_it_was_joined_and_while_it_is_wanted() {
+        with_runtime(async {
+            let (mut sender, mut receiver) = (local(), local());
+            let group = "239.255.77.1:38848".parse().unwrap();
+            let wanted = Listening { group, interface: "lo".parse().unwrap() };
+            assert_eq!(receiver.listen(&[wanted.clone(), wanted.clone()]), Vec::<String>::new());
+            let route = MulticastRoute { group, interface: Some(wanted.interface.clone()), ttl: 3 };
+            let mut heard = async |receiver: &mut Socket| {
+                assert!(sender.send(group.into(), b"rekey", Some(&route)).is_none());
+                tokio::time::timeout(Duration::from_millis(200), receiver.receive()).await.is_ok()
+            };
+            assert!(heard(&mut receiver).await);
+            assert!(receiver.listen(&[wanted]).is_empty() && heard(&mut receiver).await);
+            assert!(receiver.listen(&[]).is_empty() && !heard(&mut receiver).await);
+        });
+    }
+
+    #[test]
+    fn a_group_that_cannot_be_joined_or_sent_to_is_told_once() {
+        with_runtime(async {
+            let mut socket = local();
+            let group = "239.255.77.2:38848".parse().unwrap();
+            let interface = "nowhere0".parse().unwrap();
+            let wanted = [Listening { group, interface }];
+            let problems = socket.listen(&wanted);
+            assert_eq!(problems, ["cannot listen to 239.255.77.2:38848 on nowhere0: No such device"]);
+            assert!(socket.listen(&wanted).is_empty());
+            let route = MulticastRoute { group, interface: Some(wanted[0].interface.clone()), ttl: 1 };
+            let error = socket.send(group.into(), b"x", Some(&route)).unwrap();
+            assert_eq!(error.to_string(), "nowhere0 has no IPv4 address");
         });
     }
 

@@ -42,7 +42,7 @@ fn key_server(proposal: Proposal) -> KeyServer {
         proposals: vec![proposal],
         groups: vec![group],
     };
-    KeyServer::new(config, Box::new(SystemRandom), Instant::default()).expect("randomness")
+    KeyServer::new(config, None, Box::new(SystemRandom), Instant::default()).expect("randomness")
 }
 
 fn member(proposal: Proposal) -> Member {
@@ -62,7 +62,7 @@ fn pass<F: Endpoint, T: Endpoint>(from: &mut F, address: SocketAddr, to: &mut T)
     loop {
         match from.poll() {
             Output::Transmit(transmit) => to.handle_datagram(address, &transmit.payload, Instant::default()),
-            Output::Event(_) => continue,
+            Output::Event(_) | Output::Store(_) => continue,
             Output::Wait(_) => return any,
         }
         any = true;

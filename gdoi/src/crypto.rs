@@ -10,6 +10,7 @@ pub mod dh;
 mod ffi;
 mod pem;
 pub mod prf;
+pub mod seal;
 pub mod secret;
 pub mod sign;
 #[cfg(test)]
@@ -36,6 +37,10 @@ pub enum Error {
     BadKey,
     /// A signature does not belong to the message and the key.
     BadSignature,
+    /// What should be sealed state does not begin as such.
+    NotSealed,
+    /// Sealed state was sealed with another key, or it is damaged.
+    BadSeal,
     /// The cryptographic library failed, for lack of memory.
     Library,
 }
@@ -51,6 +56,8 @@ impl fmt::Display for Error {
                 "not a usable RSA (2048 to 4096 bits) or ECDSA (P-256, P-384) key in unencrypted PKCS#8"
             }
             Error::BadSignature => "the signature is not valid",
+            Error::NotSealed => "not a sealed state of this version",
+            Error::BadSeal => "sealed with another key, or damaged",
             Error::Library => "the cryptographic library failed, probably for lack of memory",
         })
     }

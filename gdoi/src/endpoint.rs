@@ -1,5 +1,6 @@
 //! The contract between the protocol and whoever owns the socket and the clock.
 
+use crate::crypto::Secret;
 use std::net::SocketAddr;
 use std::ops::Add;
 use std::time::Duration;
@@ -17,6 +18,11 @@ impl Instant {
     /// Milliseconds since the clock's start.
     pub const fn as_millis(self) -> u64 {
         self.0
+    }
+
+    /// The instant `delay` before this one; the clock's start if that lies before it.
+    pub fn before(self, delay: Duration) -> Instant {
+        Instant(self.0.saturating_sub(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX)))
     }
 
     /// The time that passed since `earlier`; zero if `earlier` lies ahead.
@@ -47,6 +53,8 @@ pub struct Transmit {
 pub enum Output<E> {
     /// Send this datagram.
     Transmit(Transmit),
+    /// Store this durably before taking the next output: what follows may be known to others then.
+    Store(Secret),
     /// Something that operators or the data plane should know.
     Event(E),
     /// Nothing more now; call [`Endpoint::handle_timeout`] at this instant, if there is one.

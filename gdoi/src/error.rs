@@ -67,6 +67,19 @@ pub enum Misbehaved {
     KeyMismatch(&'static str),
     /// A cookie is zero, or an initiator's cookie is reused.
     Cookie,
+    /// A rekey message with a sequence number that was used before.
+    Sequence {
+        /// The number in the message.
+        got: u32,
+        /// The last number taken.
+        last: u32,
+    },
+    /// The message was made longer ago than a rekey may take; seconds.
+    TooOld(u64),
+    /// The message claims to come from the future; seconds.
+    TooNew(u64),
+    /// An acknowledgement for no rekey under way.
+    UnknownAcknowledgement,
 }
 
 /// What policy here does not allow.
@@ -80,6 +93,8 @@ pub enum Unacceptable {
     Address,
     /// The peer's identity is not in the group's authorization list.
     Identity(String),
+    /// The member was removed from the group by an operator.
+    Revoked,
     /// No pre-shared key is configured for this peer.
     NoKey,
     /// The peer proved another identity than the one expected of it.
@@ -107,6 +122,8 @@ pub enum Unauthenticated {
     Hash,
     /// An encrypted message does not decrypt to whole payloads.
     Decryption,
+    /// The signature is not the key server's.
+    Signature,
 }
 
 impl From<Malformed> for Error {
@@ -182,6 +199,12 @@ impl fmt::Display for Misbehaved {
             Misbehaved::NonceLength => f.write_str("nonce is not 8 to 128 octets long"),
             Misbehaved::NotOffered(what) => write!(f, "{what} in the answer was not offered"),
             Misbehaved::KeyMismatch(what) => write!(f, "keys do not fit the announced policy: {what}"),
+            Misbehaved::Sequence { got, last } => write!(f, "sequence number {got} is not above {last}"),
+            Misbehaved::TooOld(seconds) => write!(f, "message is {seconds} s old by the group's pseudotime"),
+            Misbehaved::TooNew(seconds) => {
+                write!(f, "message is {seconds} s ahead of the group's pseudotime")
+            }
+            Misbehaved::UnknownAcknowledgement => f.write_str("acknowledgement of no rekey under way"),
             Misbehaved::Cookie => f.write_str("cookie is zero or reused"),
         }
     }
@@ -196,6 +219,7 @@ impl fmt::Display for Unacceptable {
             Unacceptable::UnknownGroup(name) => write!(f, "group {name} is not configured on the key server"),
             Unacceptable::Address => f.write_str("address is not authorized for the group"),
             Unacceptable::Identity(name) => write!(f, "identity {name} is not authorized for the group"),
+            Unacceptable::Revoked => f.write_str("member was removed from the group"),
             Unacceptable::NoKey => f.write_str("no pre-shared key is configured for this address"),
             Unacceptable::UnexpectedIdentity(name) => write!(f, "peer identified itself as {name}"),
             Unacceptable::PublicValue => f.write_str("peer's Diffie-Hellman value is not valid"),
@@ -226,6 +250,7 @@ impl fmt::Display for Unauthenticated {
             }
             Unauthenticated::Hash => "hash does not match",
             Unauthenticated::Decryption => "message does not decrypt",
+            Unauthenticated::Signature => "signature is not the key server's",
         })
     }
 }

@@ -1,9 +1,10 @@
 //! What members and key servers report, with the names that operators match on.
 
-use crate::error::Error;
+use crate::error::{Error, Misbehaved};
 use crate::policy::{GroupId, Identity, Spi};
+use crate::server::{Change, Transport};
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 /// How much an event matters.
@@ -68,10 +69,41 @@ pub enum MemberEvent {
         /// And when.
         retry_in: Duration,
     },
-    /// The keys come to their end, the group is asked for new ones.
+    /// The group is asked for new keys.
     Reregistering {
         /// The group.
         group: GroupName,
+        /// Why.
+        cause: Cause,
+    },
+    /// A rekey message brought new keys or took old ones.
+    Rekeyed {
+        /// The group.
+        group: GroupName,
+        /// Who sent it.
+        from: SocketAddr,
+        /// Its number.
+        sequence: u32,
+        /// The SPIs of the TEKs in it.
+        teks: Vec<Spi>,
+    },
+    /// The key server ended the rekey SA: the member must register again.
+    Dismissed {
+        /// The group.
+        group: GroupName,
+        /// Who sent it.
+        from: SocketAddr,
+        /// When it will register again.
+        registers_in: Duration,
+    },
+    /// A rekey message changed nothing.
+    RekeyRefused {
+        /// The group.
+        group: GroupName,
+        /// Its sender.
+        from: SocketAddr,
+        /// Why.
+        reason: Error,
     },
     /// The last key ended without a successor: protected traffic is blocked.
     KeysExpired {
@@ -91,6 +123,27 @@ pub enum MemberEvent {
     ViewChanged,
 }
 
+/// Why a member registers again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// Its keys come to their end and no rekey came.
+    KeysEnd,
+    /// The key server told it to.
+    Dismissed,
+    /// An operator told it to.
+    Command,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Cause::KeysEnd => "its keys come to their end and no rekey was received",
+            Cause::Dismissed => "the key server ended its rekey SA",
+            Cause::Command => "an operator asked for it",
+        })
+    }
+}
+
 impl MemberEvent {
     /// The stable name; empty for [`MemberEvent::ViewChanged`], which is no matter for a log.
     pub const fn name(&self) -> &'static str {
@@ -99,6 +152,9 @@ impl MemberEvent {
             MemberEvent::Registered { .. } => "GM_REGS_COMPL",
             MemberEvent::RegistrationFailed { .. } => "GM_REGS_FAILED",
             MemberEvent::Reregistering { .. } => "GM_RE_REGISTER",
+            MemberEvent::Rekeyed { .. } => "GM_RECV_REKEY",
+            MemberEvent::Dismissed { .. } => "GM_RECV_DELETE",
+            MemberEvent::RekeyRefused { reason, .. } => rekey_failure(reason),
             MemberEvent::KeysExpired { .. } => "GM_KEYS_EXPIRED",
             MemberEvent::Rejected { .. } => "GM_PACKET_DROPPED",
             MemberEvent::ViewChanged => "",
@@ -109,8 +165,13 @@ impl MemberEvent {
     pub const fn severity(&self) -> Severity {
         match self {
             MemberEvent::KeysExpired { .. } => Severity::Error,
-            MemberEvent::RegistrationFailed { .. } | MemberEvent::Rejected { .. } => Severity::Warning,
-            MemberEvent::Reregistering { .. } | MemberEvent::Registered { .. } => Severity::Notice,
+            MemberEvent::RegistrationFailed { .. }
+            | MemberEvent::Rejected { .. }
+            | MemberEvent::RekeyRefused { .. }
+            | MemberEvent::Dismissed { .. } => Severity::Warning,
+            MemberEvent::Reregistering { .. }
+            | MemberEvent::Registered { .. }
+            | MemberEvent::Rekeyed { .. } => Severity::Notice,
             MemberEvent::RegistrationStarted { .. } | MemberEvent::ViewChanged => Severity::Info,
         }
     }
@@ -131,8 +192,20 @@ impl fmt::Display for MemberEvent {
                 "Registration to key server {server} failed for group {group}: {reason}; next try with {next_server} in {} s",
                 retry_in.as_secs()
             ),
-            MemberEvent::Reregistering { group } => {
-                write!(f, "The keys of group {group} come to their end, re-register to a key server")
+            MemberEvent::Reregistering { group, cause } => {
+                write!(f, "Re-register group {group} to a key server: {cause}")
+            }
+            MemberEvent::Rekeyed { group, from, sequence, teks } => {
+                write!(f, "Received rekey for group {group} from {from} with sequence number {sequence}, TEK")?;
+                teks.iter().try_for_each(|spi| write!(f, " {spi}"))
+            }
+            MemberEvent::Dismissed { group, from, registers_in } => write!(
+                f,
+                "Key server {from} ended the rekey SA of group {group}: register again in {} s",
+                registers_in.as_secs()
+            ),
+            MemberEvent::RekeyRefused { group, from, reason } => {
+                write!(f, "Rekey message from {from} for group {group} ignored: {reason}")
             }
             MemberEvent::KeysExpired { group } => write!(
                 f,
@@ -143,6 +216,16 @@ impl fmt::Display for MemberEvent {
             }
             MemberEvent::ViewChanged => f.write_str("what the data plane must hold has changed"),
         }
+    }
+}
+
+/// The field's name for a rekey message that was refused.
+const fn rekey_failure(reason: &Error) -> &'static str {
+    match reason {
+        Error::Misbehaved(Misbehaved::Sequence { .. }) => "GDOI_REKEY_SEQ_FAILURE",
+        Error::Misbehaved(Misbehaved::TooOld(_)) => "PSEUDO_TIME_TOO_OLD",
+        Error::Misbehaved(Misbehaved::TooNew(_)) => "PSEUDO_TIME_LARGE",
+        _ => "GDOI_REKEY_FAILURE",
     }
 }
 
@@ -181,6 +264,47 @@ pub enum KeyServerEvent {
         /// Its SPI.
         spi: Spi,
     },
+    /// A rekey message goes out.
+    RekeySent {
+        /// The group.
+        group: GroupName,
+        /// How.
+        transport: Transport,
+        /// Its number.
+        sequence: u32,
+        /// How many members there are.
+        members: usize,
+        /// The SPIs of the TEKs in it.
+        teks: Vec<Spi>,
+    },
+    /// A member did not acknowledge three rekeys in a row and gets no more.
+    MemberDropped {
+        /// The group.
+        group: GroupName,
+        /// The member.
+        member: IpAddr,
+    },
+    /// An operator removed a member.
+    Revoked {
+        /// The group.
+        group: GroupName,
+        /// The member.
+        member: IpAddr,
+    },
+    /// An acknowledgement changed nothing.
+    AckRefused {
+        /// The group.
+        group: GroupName,
+        /// Its sender.
+        from: SocketAddr,
+        /// Why.
+        reason: Error,
+    },
+    /// The configuration of a group was changed.
+    PolicyChange {
+        /// What, and when it holds.
+        change: Change,
+    },
     /// A new KEK was made.
     NewKek {
         /// The group.
@@ -211,6 +335,12 @@ impl KeyServerEvent {
             KeyServerEvent::Phase1Failed { .. } => "KS_PHASE1_FAILED",
             KeyServerEvent::NewTek { .. } => "KS_NEW_TEK",
             KeyServerEvent::NewKek { .. } => "KS_NEW_KEK",
+            KeyServerEvent::PolicyChange { .. } => "POLICY_CHANGE",
+            KeyServerEvent::RekeySent { transport: Transport::Unicast, .. } => "KS_SEND_UNICAST_REKEY",
+            KeyServerEvent::RekeySent { transport: Transport::Multicast(_), .. } => "KS_SEND_MCAST_REKEY",
+            KeyServerEvent::MemberDropped { .. } => "KS_GM_DROPPED",
+            KeyServerEvent::Revoked { .. } => "KS_GM_REVOKED",
+            KeyServerEvent::AckRefused { .. } => "KS_ACK_REFUSED",
             KeyServerEvent::Rejected { .. } => "KS_PACKET_DROPPED",
         }
     }
@@ -221,7 +351,11 @@ impl KeyServerEvent {
             KeyServerEvent::Refused { .. }
             | KeyServerEvent::Phase1Failed { .. }
             | KeyServerEvent::Rejected { .. } => Severity::Warning,
-            KeyServerEvent::Registered { .. } => Severity::Notice,
+            KeyServerEvent::MemberDropped { .. } | KeyServerEvent::AckRefused { .. } => Severity::Warning,
+            KeyServerEvent::Registered { .. }
+            | KeyServerEvent::RekeySent { .. }
+            | KeyServerEvent::Revoked { .. }
+            | KeyServerEvent::PolicyChange { .. } => Severity::Notice,
             KeyServerEvent::NewTek { .. } | KeyServerEvent::NewKek { .. } => Severity::Info,
         }
     }
@@ -243,6 +377,26 @@ impl fmt::Display for KeyServerEvent {
                 write!(f, "Phase 1 with {peer} failed: {reason}")
             }
             KeyServerEvent::NewTek { group, spi } => write!(f, "New TEK {spi} for group {group}"),
+            KeyServerEvent::RekeySent { group, transport, sequence, members, teks } => {
+                match transport {
+                    Transport::Unicast => write!(f, "Sending unicast rekey for group {group} to {members} members")?,
+                    Transport::Multicast(to) => write!(f, "Sending multicast rekey for group {group} to {to}")?,
+                }
+                write!(f, " with sequence number {sequence}, TEK")?;
+                teks.iter().try_for_each(|spi| write!(f, " {spi}"))
+            }
+            KeyServerEvent::MemberDropped { group, member } => write!(
+                f,
+                "Member {member} of group {group} did not acknowledge three rekeys in a row and gets no more until it \
+                 registers again"
+            ),
+            KeyServerEvent::Revoked { group, member } => {
+                write!(f, "Member {member} is removed from group {group} and may not register again")
+            }
+            KeyServerEvent::AckRefused { group, from, reason } => {
+                write!(f, "Acknowledgement from {from} for group {group} ignored: {reason}")
+            }
+            KeyServerEvent::PolicyChange { change } => change.fmt(f),
             KeyServerEvent::NewKek { group } => write!(f, "New KEK for group {group}"),
             KeyServerEvent::Rejected { from, reason } => write!(f, "Message from {from} ignored: {reason}"),
         }

@@ -4,6 +4,9 @@ use crate::endpoint::Instant;
 use crate::lifetime::switch_margin;
 use crate::policy::{Acl, Spi, TekKeys, Transform};
 use crate::pull::{GroupPolicy, Kek, Tek};
+use crate::push::Push;
+use crate::wire::Deletion;
+use std::net::SocketAddrV4;
 use std::time::Duration;
 
 /// More TEKs are never held at once: the one that ends first goes.
@@ -20,6 +23,8 @@ pub struct View {
     pub inbound: Vec<Sa>,
     /// What sends; None blocks the protected traffic.
     pub outbound: Option<Sa>,
+    /// The multicast group to which the key server sends rekey messages, while there is a KEK to read them with.
+    pub rekey_group: Option<SocketAddrV4>,
 }
 
 /// One security association for the group's traffic.
@@ -55,47 +60,136 @@ pub(crate) struct Keyring {
     acl: Acl,
     teks: Vec<HeldTek>,
     kek: Option<(Kek, Instant)>,
+    /// The one before: the message that replaced it may come again under it, with a new number.
+    previous_kek: Option<(Kek, Instant)>,
     delays: (Option<Duration>, Option<Duration>),
+    /// The group's time in milliseconds, and when it was that.
+    pseudotime: Option<(u64, Instant)>,
+}
+
+/// Which way a new TEK came: members pull at different times, a push reaches all at once.
+#[derive(Clone, Copy)]
+enum Way {
+    Pull,
+    Push,
 }
 
 impl Keyring {
     /// Takes in what a PULL downloaded. TEKs that are held already stay as they are; those that the server
     /// no longer lists live to their end, because other members may still send with them.
     /// `asked` is when the member asked: lifetimes were true at some time between then and now.
-    pub(crate) fn install(&mut self, policy: GroupPolicy, asked: Instant, now: Instant) {
-        self.teks.retain(|tek| tek.sa.expires > now);
+    pub(crate) fn pull(&mut self, policy: GroupPolicy, asked: Instant, now: Instant) {
         self.registered = true;
-        self.acl = policy.acl;
-        self.delays = (policy.activation_delay, policy.deactivation_delay);
-        self.kek = policy.kek.map(|kek| {
-            let expires = now + kek.lifetime;
-            (kek, expires)
-        });
-        policy.teks.into_iter().for_each(|tek| self.add(tek, asked, now));
+        self.keep_kek_only_if(policy.kek.as_ref());
+        self.take(policy, Way::Pull, asked, now);
     }
 
-    fn add(&mut self, tek: Tek, asked: Instant, now: Instant) {
-        if self.teks.iter().any(|held| held.sa.spi == tek.spi && held.sa.keys == tek.keys) {
+    /// Takes in what a PUSH said. The delays of its GAP are about its own TEKs: what they replace goes after
+    /// the DTD.
+    pub(crate) fn push(&mut self, push: Push, now: Instant) {
+        push.deletions.iter().for_each(|deletion| self.delete(deletion));
+        let keks = [&mut self.kek, &mut self.previous_kek].into_iter().flatten();
+        keks.filter(|(kek, _)| kek.spi == push.kek_spi).for_each(|(kek, _)| kek.sequence = push.sequence);
+        if let Some(policy) = push.policy {
+            if let Some(delay) = policy.deactivation_delay {
+                self.retire(&policy.teks, now + delay);
+            }
+            let made = self.made(&policy, now);
+            self.take(policy, Way::Push, made, now);
+        }
+    }
+
+    /// When a message was made, by the group's time in it; it may have been sent more than once since.
+    fn made(&self, policy: &GroupPolicy, now: Instant) -> Instant {
+        let age = match (self.pseudotime(now), policy.pseudotime) {
+            (Some(ours), Some(theirs)) => Duration::from_millis(ours.saturating_sub(theirs)),
+            _ => Duration::ZERO,
+        };
+        now.before(age)
+    }
+
+    fn delete(&mut self, deletion: &Deletion) {
+        match deletion {
+            Deletion::Tek(spi) => self.teks.retain(|tek| tek.sa.spi != Spi(*spi)),
+            Deletion::AllTeks => self.teks.clear(),
+            Deletion::Kek => (self.kek, self.previous_kek) = (None, None),
+        }
+    }
+
+    /// All TEKs but these end by `end`.
+    fn retire(&mut self, but: &[Tek], end: Instant) {
+        let replaced = self.teks.iter_mut().filter(|held| but.iter().all(|tek| tek.spi != held.sa.spi));
+        replaced.for_each(|held| {
+            held.ends = held.ends.min(end);
+            held.sa.expires = held.sa.expires.min(end + GRACE);
+        });
+    }
+
+    fn take(&mut self, policy: GroupPolicy, way: Way, made: Instant, now: Instant) {
+        self.teks.retain(|tek| tek.sa.expires > now);
+        if !policy.teks.is_empty() {
+            self.acl = policy.acl;
+        }
+        if let Way::Pull = way {
+            self.delays = (policy.activation_delay, policy.deactivation_delay);
+        }
+        if let Some(kek) = policy.kek {
+            self.replace_kek(kek, now);
+        }
+        self.pseudotime = policy.pseudotime.map(|time| (time, made)).or(self.pseudotime);
+        let delay = policy.activation_delay.unwrap_or_default();
+        policy.teks.into_iter().for_each(|tek| self.add(tek, way, delay, made, now));
+    }
+
+    /// A KEK that comes by PUSH cannot name each member's address: that of the PULL holds on.
+    fn replace_kek(&mut self, mut kek: Kek, now: Instant) {
+        if let Some((held, _)) = self.kek.as_mut().filter(|(held, _)| held.spi == kek.spi) {
+            // "The sequence number value in the SEQ payload MUST be considered stale" (RFC 6407 section 3.3).
+            held.sequence = held.sequence.max(kek.sequence);
+            return;
+        }
+        if let (Some((held, _)), true) = (&self.kek, kek.destination.ip().is_unspecified()) {
+            kek.destination = held.destination;
+        }
+        let expires = now + kek.lifetime;
+        self.previous_kek = self.kek.replace((kek, expires));
+    }
+
+    /// After a PULL only the KEK in it counts.
+    fn keep_kek_only_if(&mut self, listed: Option<&Kek>) {
+        self.previous_kek = None;
+        self.kek.take_if(|(held, _)| listed.is_none_or(|listed| listed.spi != held.spi));
+    }
+
+    fn add(&mut self, tek: Tek, way: Way, delay: Duration, made: Instant, now: Instant) {
+        let (ends, expires) = (made + tek.lifetime, now + tek.lifetime + GRACE);
+        if let Some(held) =
+            self.teks.iter_mut().find(|held| held.sa.spi == tek.spi && held.sa.keys == tek.keys)
+        {
+            held.ends = held.ends.min(ends);
+            held.sa.expires = held.sa.expires.min(expires);
             return;
         }
         // A server that gives an SPI new keys has lost the old ones.
         self.teks.retain(|held| held.sa.spi != tek.spi);
-        let activates = self.activation(now);
-        let expires = now + tek.lifetime + GRACE;
+        let activates = self.activation(way, delay, now);
         let sa = Sa { spi: tek.spi, transform: tek.transform, keys: tek.keys, expires };
-        self.teks.push(HeldTek { sa, activates, ends: asked + tek.lifetime, life: tek.lifetime });
+        self.teks.push(HeldTek { sa, activates, ends, life: tek.lifetime });
         if self.teks.len() > MAX_TEKS {
             self.teks.remove(0);
         }
     }
 
-    /// When a new TEK begins to send: at once if it is the only one, else shortly before the end of the one
-    /// before it, and never before the ATD has passed.
-    fn activation(&self, now: Instant) -> Instant {
+    /// When a new TEK begins to send: at once if it is the only one. Else after the ATD; if it came by PULL not
+    /// before shortly before the end of the one before it, and never after that end.
+    fn activation(&self, way: Way, delay: Duration, now: Instant) -> Instant {
         let Some(previous) = self.teks.last() else { return now };
         let left = previous.ends.saturating_since(now);
         let margin = switch_margin(previous.life);
-        let wait = left.saturating_sub(margin).max(self.delays.0.unwrap_or_default());
+        let wait = match way {
+            Way::Pull => delay.max(left.saturating_sub(margin)),
+            Way::Push => delay,
+        };
         now + wait.min(left.saturating_sub(margin / 2))
     }
 
@@ -110,10 +204,17 @@ impl Keyring {
             acl: self.acl.clone(),
             inbound: live().map(|tek| tek.sa.clone()).collect(),
             outbound: outbound.map(|tek| tek.sa.clone()),
+            rekey_group: self.rekey_group(now),
         }
     }
 
-    /// When the view will differ from the one at `now`.
+    /// The multicast group of the KEK.
+    pub(crate) fn rekey_group(&self, now: Instant) -> Option<SocketAddrV4> {
+        let (kek, _) = self.kek(now)?;
+        kek.destination.ip().is_multicast().then_some(kek.destination)
+    }
+
+    /// When the view's keys will differ from those at `now`.
     pub(crate) fn next_change(&self, now: Instant) -> Option<Instant> {
         let times = self.teks.iter().flat_map(|tek| [tek.activates, tek.ends, tek.sa.expires]);
         times.filter(|time| *time > now).min()
@@ -128,6 +229,18 @@ impl Keyring {
     /// The KEK and its end, while it lives.
     pub(crate) fn kek(&self, now: Instant) -> Option<(&Kek, Instant)> {
         self.kek.as_ref().filter(|(_, expires)| *expires > now).map(|(kek, expires)| (kek, *expires))
+    }
+
+    /// The group's time at `now`, milliseconds, if the server tells it.
+    pub(crate) fn pseudotime(&self, now: Instant) -> Option<u64> {
+        let (time, then) = self.pseudotime?;
+        Some(time.saturating_add(now.saturating_since(then).as_millis() as u64))
+    }
+
+    /// The KEK that a rekey message with this cookie pair is under, while it lives.
+    pub(crate) fn kek_named(&self, spi: [u8; 16], now: Instant) -> Option<&Kek> {
+        let keks = [&self.kek, &self.previous_kek].into_iter().flatten();
+        keks.filter(|(_, expires)| *expires > now).map(|(kek, _)| kek).find(|kek| kek.spi == spi)
     }
 
     /// ATD and DTD as downloaded.
@@ -154,7 +267,14 @@ mod tests {
 
     fn policy(teks: Vec<Tek>) -> GroupPolicy {
         let acl = Acl::new(vec!["permit ip 10.0.0.0/8 10.0.0.0/8".parse().unwrap()]).unwrap();
-        GroupPolicy { acl, teks, kek: None, activation_delay: None, deactivation_delay: None }
+        GroupPolicy {
+            acl,
+            teks,
+            kek: None,
+            activation_delay: None,
+            deactivation_delay: None,
+            pseudotime: None,
+        }
     }
 
     fn shape(keyring: &Keyring, second: u64) -> (Vec<u32>, Option<u32>) {
@@ -171,7 +291,7 @@ mod tests {
     #[test]
     fn a_single_tek_sends_at_once_and_to_its_end() {
         let mut keyring = Keyring::default();
-        keyring.install(policy(vec![tek(1000, 60)]), at(0), at(0));
+        keyring.pull(policy(vec![tek(1000, 60)]), at(0), at(0));
         assert_eq!(shape(&keyring, 0), (vec![1000], Some(1000)));
         assert_eq!(keyring.next_change(at(0)), Some(at(60)));
         assert_eq!(shape(&keyring, 59), (vec![1000], Some(1000)));
@@ -183,8 +303,8 @@ mod tests {
     #[test]
     fn roll_over_receives_both_and_sends_the_old_until_shortly_before_its_end() {
         let mut keyring = Keyring::default();
-        keyring.install(policy(vec![tek(1000, 3600)]), at(0), at(0));
-        keyring.install(policy(vec![tek(1000, 200), tek(2000, 3500)]), at(3400), at(3400));
+        keyring.pull(policy(vec![tek(1000, 3600)]), at(0), at(0));
+        keyring.pull(policy(vec![tek(1000, 200), tek(2000, 3500)]), at(3400), at(3400));
         assert_eq!(shape(&keyring, 3400), (vec![1000, 2000], Some(1000)));
         assert_eq!(keyring.next_change(at(3400)), Some(at(3570)));
         assert_eq!(shape(&keyring, 3570), (vec![1000, 2000], Some(2000)));
@@ -198,11 +318,11 @@ mod tests {
             activation_delay: Some(Duration::from_secs(seconds)),
             ..policy(teks)
         };
-        keyring.install(with_delay(vec![tek(1000, 60)], 5), at(0), at(0));
-        keyring.install(with_delay(vec![tek(2000, 60)], 20), at(30), at(30));
+        keyring.pull(with_delay(vec![tek(1000, 60)], 5), at(0), at(0));
+        keyring.pull(with_delay(vec![tek(2000, 60)], 20), at(30), at(30));
         assert_eq!(shape(&keyring, 58).1, Some(1000));
         assert_eq!(shape(&keyring, 59).1, Some(2000), "1.7 s before the end");
-        keyring.install(with_delay(vec![tek(3000, 60)], 1000), at(80), at(80));
+        keyring.pull(with_delay(vec![tek(3000, 60)], 1000), at(80), at(80));
         assert_eq!(shape(&keyring, 89).1, Some(2000));
         assert_eq!(shape(&keyring, 90).1, Some(3000));
     }
@@ -210,21 +330,77 @@ mod tests {
     #[test]
     fn a_new_member_in_the_middle_of_a_roll_over_does_as_the_others() {
         let mut keyring = Keyring::default();
-        keyring.install(policy(vec![tek(1000, 120), tek(2000, 3600)]), at(0), at(0));
+        keyring.pull(policy(vec![tek(1000, 120), tek(2000, 3600)]), at(0), at(0));
         assert_eq!(shape(&keyring, 0), (vec![1000, 2000], Some(1000)));
-        assert_eq!(shape(&keyring, 116).1, Some(1000));
         assert_eq!(shape(&keyring, 117).1, Some(2000));
+    }
+
+    fn push(teks: Vec<Tek>, delays: (u64, u64)) -> Push {
+        let (activation, deactivation) = (Duration::from_secs(delays.0), Duration::from_secs(delays.1));
+        let delays = (Some(activation), Some(deactivation).filter(|delay| !delay.is_zero()));
+        let policy = GroupPolicy { activation_delay: delays.0, deactivation_delay: delays.1, ..policy(teks) };
+        Push { kek_spi: [0; 16], sequence: 1, deletions: Vec::new(), policy: Some(policy) }
+    }
+
+    #[test]
+    fn a_push_switches_after_its_delay_and_retires_after_the_other() {
+        let mut keyring = Keyring::default();
+        keyring.pull(policy(vec![tek(1000, 3600)]), at(0), at(0));
+        keyring.push(push(vec![tek(2000, 3600)], (30, 60)), at(100));
+        assert_eq!(shape(&keyring, 129), (vec![1000, 2000], Some(1000)));
+        assert_eq!(shape(&keyring, 130), (vec![1000, 2000], Some(2000)));
+        assert_eq!(shape(&keyring, 161), (vec![2000], Some(2000)));
+    }
+
+    #[test]
+    fn a_scheduled_push_leaves_the_old_key_to_its_end() {
+        let mut keyring = Keyring::default();
+        keyring.pull(policy(vec![tek(1000, 30)]), at(0), at(0));
+        keyring.push(push(vec![tek(2000, 30)], (8, 0)), at(20));
+        assert_eq!(shape(&keyring, 27), (vec![1000, 2000], Some(1000)));
+        assert_eq!(shape(&keyring, 28), (vec![1000, 2000], Some(2000)));
+        assert_eq!(shape(&keyring, 31), (vec![2000], Some(2000)));
+    }
+
+    #[test]
+    fn deletions_take_what_they_name() {
+        let delete =
+            |deletion| Push { kek_spi: [0; 16], sequence: 1, deletions: vec![deletion], policy: None };
+        let mut keyring = Keyring::default();
+        keyring.pull(policy(vec![tek(1000, 60), tek(2000, 90)]), at(0), at(0));
+        keyring.push(delete(Deletion::Tek(1000)), at(1));
+        assert_eq!(shape(&keyring, 1), (vec![2000], Some(2000)), "the only key sends, whenever it was due");
+        keyring.push(delete(Deletion::AllTeks), at(2));
+        assert_eq!(shape(&keyring, 2), (vec![], None));
+        assert!(keyring.view(at(2)).registered, "the ACL still blocks");
+    }
+
+    #[test]
+    fn a_listed_key_can_only_be_shortened() {
+        let mut keyring = Keyring::default();
+        keyring.pull(policy(vec![tek(1000, 60)]), at(0), at(0));
+        keyring.push(push(vec![tek(1000, 600)], (0, 0)), at(10));
+        keyring.push(push(vec![tek(1000, 5)], (0, 0)), at(20));
+        assert_eq!(keyring.next_change(at(20)), Some(at(25)));
+    }
+
+    #[test]
+    fn pseudotime_goes_on() {
+        let mut keyring = Keyring::default();
+        assert_eq!(keyring.pseudotime(at(0)), None);
+        keyring.pull(GroupPolicy { pseudotime: Some(500), ..policy(vec![tek(1000, 60)]) }, at(10), at(10));
+        assert_eq!(keyring.pseudotime(at(12)), Some(2500));
     }
 
     #[test]
     fn an_spi_with_new_keys_replaces_the_old_one() {
         let mut keyring = Keyring::default();
-        keyring.install(policy(vec![tek(1000, 60)]), at(0), at(0));
+        keyring.pull(policy(vec![tek(1000, 60)]), at(0), at(0));
         let other = Tek {
             keys: TekKeys { encryption: Secret::new(vec![9; 32]), ..tek(1000, 60).keys },
             ..tek(1000, 60)
         };
-        keyring.install(policy(vec![other.clone()]), at(1), at(1));
+        keyring.pull(policy(vec![other.clone()]), at(1), at(1));
         assert_eq!(keyring.view(at(1)).inbound.len(), 1);
         assert_eq!(keyring.view(at(1)).outbound.unwrap().keys, other.keys);
     }
@@ -232,7 +408,7 @@ mod tests {
     #[test]
     fn the_number_of_keys_is_bounded() {
         let mut keyring = Keyring::default();
-        (0..100).for_each(|number| keyring.install(policy(vec![tek(1000 + number, 600)]), at(0), at(0)));
+        (0..100).for_each(|number| keyring.pull(policy(vec![tek(1000 + number, 600)]), at(0), at(0)));
         assert_eq!(keyring.view(at(0)).inbound.len(), MAX_TEKS);
     }
 }

@@ -46,6 +46,7 @@ pub mod phase1;
 pub mod policy;
 mod protect;
 pub mod pull;
+mod push;
 mod rejections;
 mod retransmit;
 mod server;
@@ -54,11 +55,14 @@ pub mod wire;
 
 pub use endpoint::{Endpoint, Instant, Output, Transmit};
 pub use error::{Error, Malformed, Misbehaved, Unacceptable, Unauthenticated};
-pub use event::{GroupName, KeyServerEvent, MemberEvent, Severity};
+pub use event::{Cause, GroupName, KeyServerEvent, MemberEvent, Severity};
 pub use keyring::{Sa, View};
 pub use member::{Member, MemberCommand, MemberConfig, ServerEntry};
-pub use server::{Authorization, GroupConfig, KeyServer, KeyServerConfig, PskEntry, RekeyConfig};
+pub use server::{
+    Authorization, Change, Effect, GroupConfig, KeyServer, KeyServerCommand, KeyServerConfig, PskEntry,
+    RekeyConfig, RekeyKind, Removal, Retransmit, Transport,
+};
 pub use status::{
-    GroupStatus, KekStatus, KeyServerStatus, MemberRecord, MemberStatus, RegistrationState, TekRole,
-    TekStatus,
+    AckCounters, GroupStatus, KekStatus, KeyServerStatus, MemberRecord, MemberStatus, RegistrationState,
+    RekeyCounters, RekeyStatus, TekRole, TekStatus,
 };

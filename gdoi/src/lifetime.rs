@@ -18,6 +18,11 @@ pub fn replacement_margin(life: Duration) -> Duration {
     (life / 10).max(Duration::from_secs(90)).min(life / 3)
 }
 
+/// The same where a rekey message takes a while to reach all members; never more than a third of the life.
+pub fn server_margin(life: Duration, distribution: Duration) -> Duration {
+    (life / 10).max(Duration::from_secs(90) + distribution).min(life / 3)
+}
+
 /// How long before the end of a TEK of this life a member registers again, at the latest.
 pub fn registration_margin(life: Duration) -> Duration {
     (life / 20).max(Duration::from_secs(60)).min(life / 6)

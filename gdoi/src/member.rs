@@ -1,23 +1,31 @@
 //! A group member: registers with the first key server of its list that answers, and again before its keys end.
 
 mod attempt;
+mod rekeys;
 
 use crate::crypto::{Random, Secret};
 use crate::endpoint::{Endpoint, Instant, Output, Transmit};
 use crate::error::Error;
-use crate::event::{GroupName, MemberEvent};
+use crate::event::{Cause, GroupName, MemberEvent};
 use crate::keyring::{Keyring, View};
 use crate::lifetime::{registration_jitter, registration_margin};
+use crate::phase1::Cookies;
 use crate::policy::{Doi, Identity, Proposal};
+use crate::push::Push;
 use crate::rejections::{Rejections, Report};
 use crate::status::{KekStatus, MemberStatus, RegistrationState, TekRole, TekStatus};
+use crate::wire::{ExchangeType, Header};
 use attempt::{Attempt, Download, Progress};
+use rekeys::{Received, Rekeys};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 const FIRST_RETRY: Duration = Duration::from_secs(5);
 const LAST_RETRY: Duration = Duration::from_secs(60);
+/// Below the 5 s after which no acknowledgement may come (RFC 8263 section 6).
+const ACK_JITTER: Duration = Duration::from_secs(4);
+const DISMISSAL_JITTER: Duration = Duration::from_secs(2);
 
 /// What a member is told.
 #[derive(Clone, Debug)]
@@ -63,9 +71,15 @@ pub struct Member {
     next_view: Option<Instant>,
     output: VecDeque<Output<MemberEvent>>,
     registrations: u64,
+    last_registered: Option<Instant>,
     failures: u64,
     last_failure: Option<String>,
     rejections: Rejections,
+    rekeys: Rekeys,
+    /// An acknowledgement that waits, and until when (RFC 8263 section 6).
+    late_ack: Option<(Instant, Transmit)>,
+    /// Why the next registration will be.
+    cause: Cause,
 }
 
 enum Activity {
@@ -90,9 +104,13 @@ impl Member {
             next_view: None,
             output: VecDeque::new(),
             registrations: 0,
+            last_registered: None,
             failures: 0,
             last_failure: None,
             rejections: Rejections::default(),
+            rekeys: Rekeys::default(),
+            late_ack: None,
+            cause: Cause::KeysEnd,
         }
     }
 
@@ -116,6 +134,7 @@ impl Member {
             server: self.server().address,
             servers: self.config.servers.iter().map(|server| server.address).collect(),
             registrations: self.registrations,
+            last_registered: self.last_registered,
             failures: self.failures,
             last_failure: self.last_failure.clone(),
             reregisters_at,
@@ -125,6 +144,18 @@ impl Member {
             activation_delay,
             deactivation_delay,
             rejected: self.rejections.total(),
+            rekeys: self.rekeys.counters,
+            last_rekey: self.rekeys.last_received,
+            rekey_group: view.rekey_group,
+        }
+    }
+
+    /// Whether a datagram is for this member: an answer to it, or a rekey message under its KEK.
+    pub fn owns(&self, datagram: &[u8], now: Instant) -> bool {
+        let Ok((header, _)) = Header::parse(datagram) else { return false };
+        match &self.activity {
+            Activity::Registering(attempt) if attempt.cookie() == header.initiator => true,
+            _ => self.keyring.kek_named(Cookies::of(&header).octets(), now).is_some(),
         }
     }
 
@@ -184,8 +215,9 @@ impl Member {
 
     fn registered(&mut self, Download { policy, asked }: Download, now: Instant) {
         let (teks, aces) = (policy.teks.iter().map(|tek| tek.spi).collect(), policy.acl.entries().len());
-        self.keyring.install(policy, asked, now);
+        self.keyring.pull(policy, asked, now);
         self.registrations += 1;
+        self.last_registered = Some(now);
         self.rounds = 0;
         self.report(MemberEvent::Registered {
             group: self.group(),
@@ -195,7 +227,65 @@ impl Member {
         });
         self.report(MemberEvent::ViewChanged);
         self.next_view = self.keyring.next_change(now);
+        self.cause = Cause::KeysEnd;
         self.activity = Activity::Idle(self.reregistration(now));
+    }
+
+    /// A rekey message. It may come from any address: the signature says who made it.
+    fn rekey(&mut self, from: SocketAddr, datagram: &[u8], now: Instant) {
+        let own = match self.config.identity {
+            Identity::Address(address) => Some(address),
+            _ => None,
+        };
+        match self.rekeys.receive(&self.keyring, own, from, datagram, now) {
+            Received::New(push, ack) => {
+                self.take_rekey(from, *push, now);
+                self.acknowledge(ack, now);
+            }
+            Received::Again(ack) => self.acknowledge(ack, now),
+            Received::Refused(reason) => {
+                if self.rejections.count(now) == Report::Yes {
+                    self.report(MemberEvent::RekeyRefused { group: self.group(), from, reason });
+                }
+            }
+        }
+    }
+
+    fn take_rekey(&mut self, from: SocketAddr, push: Push, now: Instant) {
+        let (sequence, had_kek) = (push.sequence, self.keyring.kek(now).is_some());
+        let teks = push.policy.iter().flat_map(|policy| policy.teks.iter().map(|tek| tek.spi)).collect();
+        self.keyring.push(push, now);
+        self.report(MemberEvent::Rekeyed { group: self.group(), from, sequence, teks });
+        self.report(MemberEvent::ViewChanged);
+        self.next_view = self.keyring.next_change(now);
+        if had_kek && self.keyring.kek(now).is_none() {
+            return self.dismissed(from, now);
+        }
+        if let Activity::Idle(_) | Activity::Retrying(_) = self.activity {
+            self.activity = Activity::Idle(self.reregistration(now));
+        }
+    }
+
+    /// The rekey SA was deleted: register again while the traffic keys still live, not all members at once.
+    fn dismissed(&mut self, from: SocketAddr, now: Instant) {
+        let left =
+            self.keyring.last_tek(now).map_or(Duration::ZERO, |(expires, _)| expires.saturating_since(now));
+        let span = (left / 2).clamp(DISMISSAL_JITTER, LAST_RETRY);
+        let registers_in = draw(self.random.as_mut(), span);
+        self.report(MemberEvent::Dismissed { group: self.group(), from, registers_in });
+        self.cause = Cause::Dismissed;
+        self.activity = Activity::Idle(now + registers_in);
+    }
+
+    /// At once to a server that waits for it; where the message came by multicast, a little later each.
+    fn acknowledge(&mut self, ack: Option<Transmit>, now: Instant) {
+        let Some(ack) = ack else { return };
+        self.rekeys.counters.acknowledged += 1;
+        let multicast = self.keyring.kek(now).is_some_and(|(kek, _)| kek.destination.ip().is_multicast());
+        match multicast {
+            true => self.late_ack = Some((now + draw(self.random.as_mut(), ACK_JITTER), ack)),
+            false => self.transmit(ack),
+        }
     }
 
     /// When to ask for the next keys: before the last one ends, each member a little earlier than it must.
@@ -244,7 +334,7 @@ impl Member {
     fn start_again(&mut self, now: Instant) {
         (self.server, self.rounds) = (0, 0);
         if self.view(now).registered {
-            self.report(MemberEvent::Reregistering { group: self.group() });
+            self.report(MemberEvent::Reregistering { group: self.group(), cause: self.cause });
         }
         self.register(now);
     }
@@ -254,7 +344,8 @@ impl Member {
             Activity::Idle(until) | Activity::Retrying(until) => *until,
             Activity::Registering(attempt) => attempt.due(),
         };
-        self.next_view.map_or(activity, |view| view.min(activity))
+        let ack = self.late_ack.as_ref().map(|(due, _)| *due);
+        [self.next_view, ack].into_iter().flatten().fold(activity, Instant::min)
     }
 }
 
@@ -263,6 +354,9 @@ impl Endpoint for Member {
     type Event = MemberEvent;
 
     fn handle_datagram(&mut self, from: SocketAddr, bytes: &[u8], now: Instant) {
+        if ExchangeType::claimed_by(bytes) == Some(ExchangeType::GROUPKEY_PUSH) {
+            return self.rekey(from, bytes, now);
+        }
         let progress = match &mut self.activity {
             Activity::Registering(attempt) => attempt.handle_datagram(from, bytes, self.random.as_mut(), now),
             Activity::Idle(_) | Activity::Retrying(_) => {
@@ -275,12 +369,16 @@ impl Endpoint for Member {
     fn handle_command(&mut self, command: MemberCommand, now: Instant) {
         match command {
             MemberCommand::Register => {
+                self.cause = Cause::Command;
                 self.start_again(now);
             }
         }
     }
 
     fn handle_timeout(&mut self, now: Instant) {
+        if let Some((_, ack)) = self.late_ack.take_if(|(due, _)| *due <= now) {
+            self.transmit(ack);
+        }
         if self.next_view.is_some_and(|time| time <= now) {
             self.change_view(now);
         }

@@ -51,10 +51,19 @@ pub(crate) fn open(header: &Header, body: &[u8], key: &Secret, iv: &Block) -> Re
 }
 
 impl Opened {
-    /// The payloads. A wrong key shows as a chain that cannot be parsed.
+    /// The payloads in order. A wrong key shows as a chain that cannot be parsed.
+    pub(crate) fn chain(&self) -> Result<Chain<'_>, Error> {
+        Chain::parse(self.first, &self.plain, Padding::Block).map_err(|_| Unauthenticated::Decryption.into())
+    }
+
+    /// The octets that were encrypted.
+    pub(crate) fn plain(&self) -> &[u8] {
+        &self.plain
+    }
+
+    /// The payloads by type.
     pub(crate) fn payloads(&self) -> Result<Payloads<'_>, Error> {
-        let chain = Chain::parse(self.first, &self.plain, Padding::Block);
-        Ok(Payloads::new(chain.map_err(|_| Unauthenticated::Decryption)?))
+        Ok(Payloads::new(self.chain()?))
     }
 
     /// The payloads behind the HASH payload, which must come first and be what `expected` makes of the octets
@@ -63,8 +72,7 @@ impl Opened {
         &self,
         expected: impl FnOnce(&[u8]) -> Secret,
     ) -> Result<Payloads<'_>, Error> {
-        let mut chain =
-            Chain::parse(self.first, &self.plain, Padding::Block).map_err(|_| Unauthenticated::Decryption)?;
+        let mut chain = self.chain()?;
         if chain.payloads.first().map(|payload| payload.kind) != Some(PayloadType::HASH) {
             return Err(Unauthenticated::Decryption.into());
         }

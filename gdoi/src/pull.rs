@@ -14,7 +14,8 @@ mod policy;
 mod responder;
 
 pub use initiator::{PullInitiator, PullStep};
-pub use policy::{GroupPolicy, Kek, Tek};
+pub(crate) use offer::Offer;
+pub use policy::{AckType, GroupPolicy, Kek, Tek};
 pub use responder::{AwaitProof, Request};
 
 use crate::error::{Error, Misbehaved};

@@ -1,25 +1,48 @@
-//! A key server: authenticates members, authorizes them for groups, hands out policy and keys.
+//! A key server: authenticates members, authorizes them for groups, hands out policy and keys, and changes them.
 
+mod distribution;
+mod exchange;
 mod group;
+mod keys;
+mod members;
+mod rekey;
+mod reload;
 mod sessions;
+mod snapshot;
 
+pub use distribution::{Retransmit, Transport};
 pub use group::{Authorization, GroupConfig, RekeyConfig};
+pub use rekey::{RekeyKind, Removal};
+pub use reload::{Change, Effect};
 
 use crate::crypto::{Random, Secret};
 use crate::endpoint::{Endpoint, Instant, Output, Transmit};
-use crate::error::{Error, Misbehaved, Unacceptable, Unauthenticated};
+use crate::error::{Error, Malformed, Misbehaved};
 use crate::event::KeyServerEvent;
-use crate::phase1::{Cookies, Informational, IsakmpSa, Responder, ResponderStep, Settings};
-use crate::policy::{Doi, Identity, Ipv4Prefix, Proposal};
-use crate::pull::Request;
+use crate::phase1::Cookies;
+use crate::policy::{GroupId, Identity, Ipv4Prefix, Proposal};
 use crate::rejections::{Rejections, Report};
 use crate::status::KeyServerStatus;
-use crate::wire::{emit_chain, Cookie, ExchangeType, Flags, Header, Notify, NotifyType, PayloadType};
+use crate::wire::{ExchangeType, Header};
 use group::Group;
-use sessions::{Established, Session, Sessions, State};
+use sessions::Sessions;
 use std::collections::VecDeque;
-use std::convert::Infallible;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr, SocketAddrV4};
+use std::time::Duration;
+
+/// So long the stored member list may lag behind.
+const MEMBERS_LAG: Duration = Duration::from_secs(1);
+
+/// What operators can ask of a key server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyServerCommand {
+    /// New keys for a group.
+    Rekey(GroupId, RekeyKind),
+    /// Remove a member, or all of them; all others must register again.
+    Remove(GroupId, Option<IpAddr>, Removal),
+    /// A member that was removed may register again.
+    Readmit(GroupId, IpAddr),
+}
 
 /// What a key server is told.
 #[derive(Debug)]
@@ -53,6 +76,8 @@ pub struct KeyServer {
     sessions: Sessions,
     output: VecDeque<Output<KeyServerEvent>>,
     rejections: Rejections,
+    /// When the changed member list is stored.
+    store_members: Option<Instant>,
 }
 
 /// What to do with a message that was taken in.
@@ -66,21 +91,38 @@ enum Answer {
 }
 
 impl KeyServer {
-    /// A key server with fresh keys for every group.
+    /// A key server that goes on from `stored`, what an [`Output::Store`] of an earlier life said, or begins with
+    /// fresh keys for every group that is not in it.
     ///
     /// # Errors
-    /// Only internal ones.
+    /// A stored state that is damaged, or internal ones.
     pub fn new(
         mut config: KeyServerConfig,
+        stored: Option<&Secret>,
         random: Box<dyn Random + Send>,
         now: Instant,
     ) -> Result<Self, Error> {
         let address = config.address;
-        let groups = config.groups.drain(..).map(|group| Group::new(group, address)).collect();
+        let mut groups: Vec<_> =
+            config.groups.drain(..).map(|group| Group::new(group, address, now)).collect();
+        if let Some(stored) = stored {
+            snapshot::restore(&mut groups, stored)?;
+        }
         let (sessions, output, rejections) = (Sessions::default(), VecDeque::new(), Rejections::default());
-        let mut server = KeyServer { config, random, groups, sessions, output, rejections };
+        let mut server =
+            KeyServer { config, random, groups, sessions, output, rejections, store_members: None };
         server.refresh_groups(now)?;
+        server.resume(now)?;
         Ok(server)
+    }
+
+    /// A rekey that a crash cut off goes out again.
+    fn resume(&mut self, now: Instant) -> Result<(), Error> {
+        for index in 0..self.groups.len() {
+            let transmits = self.groups[index].resume(self.random.as_mut(), now)?;
+            self.flush(index, transmits);
+        }
+        Ok(())
     }
 
     /// For operators.
@@ -96,11 +138,77 @@ impl KeyServer {
     }
 
     fn refresh_groups(&mut self, now: Instant) -> Result<(), Error> {
-        for group in &mut self.groups {
-            let events = group.refresh(self.random.as_mut(), now)?;
-            self.output.extend(events.into_iter().map(Output::Event));
+        for index in 0..self.groups.len() {
+            let transmits = self.groups[index].handle_timeout(self.random.as_mut(), now)?;
+            self.flush(index, transmits);
         }
         Ok(())
+    }
+
+    /// What a group has to say: first stored, then told, then sent.
+    fn flush(&mut self, index: usize, transmits: Vec<Transmit>) {
+        if std::mem::take(&mut self.groups[index].changed) {
+            self.store();
+        }
+        let events = std::mem::take(&mut self.groups[index].events);
+        self.output.extend(events.into_iter().map(Output::Event));
+        self.output.extend(transmits.into_iter().map(Output::Transmit));
+    }
+
+    fn store(&mut self) {
+        self.store_members = None;
+        self.groups.iter_mut().for_each(|group| group.members_changed = false);
+        self.output.push_back(Output::Store(snapshot::take(&self.groups)));
+    }
+
+    fn store_members(&mut self, now: Instant) {
+        let changed = self.groups.iter().any(|group| group.members_changed);
+        match self.store_members {
+            None if changed => self.store_members = Some(now + MEMBERS_LAG),
+            Some(due) if due <= now => self.store(),
+            _ => {}
+        }
+    }
+
+    fn acknowledgement(&mut self, from: SocketAddr, header: &Header, body: &[u8], now: Instant) {
+        let spi = Cookies::of(header).octets();
+        let Some(index) = self.groups.iter().position(|group| group.has_kek(spi)) else {
+            let reason = Misbehaved::UnknownExchange.into();
+            return self.complain(KeyServerEvent::Rejected { from, reason }, now);
+        };
+        if let Err(reason) = self.groups[index].acknowledge(from, spi, (header, body), now) {
+            let group = self.groups[index].name();
+            self.complain(KeyServerEvent::AckRefused { group, from, reason }, now);
+        }
+    }
+
+    /// A datagram that is no message; one that begins as an acknowledgement of a group's is counted there, too.
+    fn malformed(&mut self, from: SocketAddr, datagram: &[u8], reason: Malformed, now: Instant) {
+        if ExchangeType::claimed_by(datagram) == Some(ExchangeType::GROUPKEY_PUSH_ACK) {
+            let named = datagram.first_chunk().copied();
+            let groups = self.groups.iter_mut().filter(|group| named.is_some_and(|spi| group.has_kek(spi)));
+            groups.for_each(Group::count_malformed);
+        }
+        self.complain(KeyServerEvent::Rejected { from, reason: reason.into() }, now);
+    }
+
+    fn carry_out(&mut self, command: KeyServerCommand, now: Instant) -> Result<(), Error> {
+        let (KeyServerCommand::Rekey(id, _)
+        | KeyServerCommand::Remove(id, ..)
+        | KeyServerCommand::Readmit(id, _)) = command;
+        let Some(index) = self.groups.iter().position(|group| group.name().id == id) else { return Ok(()) };
+        let group = &mut self.groups[index];
+        match command {
+            KeyServerCommand::Rekey(_, kind) => {
+                group.changed = true;
+                group.rekey(kind, self.random.as_mut(), now)?;
+            }
+            KeyServerCommand::Remove(_, member, removal) => {
+                group.remove(member, removal, self.random.as_mut(), now)?
+            }
+            KeyServerCommand::Readmit(_, member) => group.changed |= group.members.readmit(member),
+        }
+        self.refresh_groups(now)
     }
 
     fn report(&mut self, event: KeyServerEvent) {
@@ -117,193 +225,21 @@ impl KeyServer {
     fn transmit(&mut self, to: SocketAddr, payload: Vec<u8>) {
         self.output.push_back(Output::Transmit(Transmit { to, payload }));
     }
-
-    /// A message without a session: the first of a phase 1, or nothing of ours.
-    fn open(&mut self, from: SocketAddr, header: &Header, body: &[u8], datagram: &[u8], now: Instant) {
-        if let Some(reply) = self.sessions.turned_away(datagram) {
-            return reply.into_iter().for_each(|reply| self.transmit(from, reply));
-        }
-        match self.accept(from, header, body) {
-            Ok((responder, reply)) => {
-                self.transmit(from, reply.clone());
-                let mut session = Session::half_open(responder, now);
-                session.remember(datagram, reply);
-                self.sessions.insert(from, header.initiator, session);
-            }
-            Err(reason @ Error::Unacceptable(_)) => {
-                let no_proposal = reason == Unacceptable::NoProposal.into();
-                let reply =
-                    no_proposal.then(|| clear_notify(Cookies::of(header), NotifyType::NO_PROPOSAL_CHOSEN));
-                self.sessions.turn_away(datagram, reply.clone());
-                reply.into_iter().for_each(|reply| self.transmit(from, reply));
-                self.complain(KeyServerEvent::Phase1Failed { peer: from, reason }, now);
-            }
-            Err(reason) => self.complain(KeyServerEvent::Rejected { from, reason }, now),
-        }
-    }
-
-    fn accept(
-        &mut self,
-        from: SocketAddr,
-        header: &Header,
-        body: &[u8],
-    ) -> Result<(Responder, Vec<u8>), Error> {
-        match header.exchange {
-            ExchangeType::IDENTITY_PROTECTION if header.responder == Cookie::ZERO => {}
-            ExchangeType::IDENTITY_PROTECTION | ExchangeType::GROUPKEY_PULL | ExchangeType::INFORMATIONAL => {
-                return Err(Misbehaved::UnknownExchange.into())
-            }
-            other => return Err(Misbehaved::UnsupportedExchange(other).into()),
-        }
-        let settings = self.settings(from)?;
-        self.sessions.admit(from)?;
-        Responder::start(settings, header, body, self.random.as_mut())
-    }
-
-    fn settings(&self, peer: SocketAddr) -> Result<Settings, Error> {
-        let address = ipv4(peer).ok_or(Unacceptable::NoKey)?;
-        let candidates = self.config.psks.iter().filter(|entry| entry.peers.contains(address));
-        let entry = candidates.max_by_key(|entry| entry.peers.length()).ok_or(Unacceptable::NoKey)?;
-        Ok(Settings {
-            psk: entry.key.clone(),
-            identity: self.config.identity.clone(),
-            proposals: self.config.proposals.clone(),
-            doi: Doi::Gdoi,
-        })
-    }
-
-    fn advance(
-        &mut self,
-        from: SocketAddr,
-        session: &mut Session,
-        header: &Header,
-        body: &[u8],
-        now: Instant,
-    ) -> Result<Answer, Error> {
-        match &mut session.state {
-            State::HalfOpen(responder) => match responder.step(header, body, self.random.as_mut())? {
-                ResponderStep::Next(next, message) => {
-                    **responder = next;
-                    Ok(Answer::Send(message))
-                }
-                ResponderStep::Established(sa, message) => {
-                    check_identity(from, &sa.peer)?;
-                    session.establish(sa, now);
-                    Ok(Answer::Send(message))
-                }
-            },
-            State::Established(established) => match header.exchange {
-                ExchangeType::GROUPKEY_PULL => self.pull(from, established, header, body, now),
-                ExchangeType::INFORMATIONAL => match established.sa.informed(header, body)? {
-                    Informational::Deleted => Ok(Answer::Close),
-                    _ => Ok(Answer::Silence),
-                },
-                other => Err(Misbehaved::UnsupportedExchange(other).into()),
-            },
-        }
-    }
-
-    fn pull(
-        &mut self,
-        from: SocketAddr,
-        established: &mut Established,
-        header: &Header,
-        body: &[u8],
-        now: Instant,
-    ) -> Result<Answer, Error> {
-        match &established.pull {
-            Some((pull, group)) if pull.message_id() == header.message_id => {
-                let keys = pull.step(&established.sa, header, body)?;
-                let event = self.groups[*group].register(from, &established.sa, now);
-                established.pull = None;
-                self.report(event);
-                Ok(Answer::Send(keys))
-            }
-            _ => {
-                let request = Request::parse(&established.sa, header, body)?;
-                established.begin(header.message_id)?;
-                self.offer(from, established, request, now)
-            }
-        }
-    }
-
-    /// Answers a member that asks for a group: with the policy, or with a notify that says why not.
-    fn offer(
-        &mut self,
-        from: SocketAddr,
-        established: &mut Established,
-        request: Request,
-        now: Instant,
-    ) -> Result<Answer, Error> {
-        match self.authorized(from, &established.sa, request.group()) {
-            Ok((index, member)) => {
-                let policy = self.groups[index].policy(member, now);
-                let (pull, message) = request.offer(&established.sa, policy, self.random.as_mut())?;
-                established.pull = Some((pull, index));
-                Ok(Answer::Send(message))
-            }
-            Err((group, reason)) => {
-                let kind = match reason {
-                    Unacceptable::UnknownGroup(_) => NotifyType::INVALID_ID_INFORMATION,
-                    _ => NotifyType::AUTHENTICATION_FAILED,
-                };
-                let group = group.map(|index| self.groups[index].name());
-                self.report(KeyServerEvent::Refused { group, member: from, reason: reason.into() });
-                Ok(Answer::Send(established.sa.notify(kind, self.random.as_mut())?))
-            }
-        }
-    }
-
-    /// The group asked for, if this member may have it.
-    fn authorized(
-        &mut self,
-        from: SocketAddr,
-        sa: &IsakmpSa,
-        asked: &[u8],
-    ) -> Result<(usize, Ipv4Addr), (Option<usize>, Unacceptable)> {
-        let found = self.groups.iter().position(|group| group.is_named(asked));
-        let index = found.ok_or_else(|| (None, Unacceptable::UnknownGroup(group_text(asked))))?;
-        let address = ipv4(from).ok_or((Some(index), Unacceptable::Address))?;
-        match self.groups[index].authorize(address, &sa.peer) {
-            Ok(()) => Ok((index, address)),
-            Err(reason) => Err((Some(index), reason)),
-        }
-    }
-
-    /// A message that changed nothing; only a wrong pre-shared key is worth an answer.
-    fn refuse(
-        &mut self,
-        from: SocketAddr,
-        session: &mut Session,
-        header: &Header,
-        datagram: &[u8],
-        reason: Error,
-        now: Instant,
-    ) {
-        let event = match reason {
-            Error::Unauthenticated(Unauthenticated::PreSharedKey) | Error::Unacceptable(_) => {
-                let notify = clear_notify(Cookies::of(header), NotifyType::AUTHENTICATION_FAILED);
-                session.remember_refusal(datagram, notify.clone());
-                self.transmit(from, notify);
-                KeyServerEvent::Phase1Failed { peer: from, reason }
-            }
-            reason => KeyServerEvent::Rejected { from, reason },
-        };
-        self.complain(event, now);
-    }
 }
 
 impl Endpoint for KeyServer {
-    type Command = Infallible;
+    type Command = KeyServerCommand;
     type Event = KeyServerEvent;
 
     fn handle_datagram(&mut self, from: SocketAddr, bytes: &[u8], now: Instant) {
         let (header, body) = match Header::parse(bytes) {
             Ok(parsed) => parsed,
-            Err(reason) => {
-                return self.complain(KeyServerEvent::Rejected { from, reason: reason.into() }, now)
-            }
+            Err(reason) => return self.malformed(from, bytes, reason, now),
         };
+        if header.exchange == ExchangeType::GROUPKEY_PUSH_ACK {
+            self.acknowledgement(from, &header, body, now);
+            return self.store_members(now);
+        }
         let Some(mut session) = self.sessions.take(from, header.initiator) else {
             return self.open(from, &header, body, bytes, now);
         };
@@ -321,14 +257,21 @@ impl Endpoint for KeyServer {
             Err(reason) => self.refuse(from, &mut session, &header, bytes, reason, now),
         }
         self.sessions.insert(from, header.initiator, session);
+        let registered: Vec<_> =
+            self.groups.iter_mut().flat_map(|group| std::mem::take(&mut group.events)).collect();
+        self.output.extend(registered.into_iter().map(Output::Event));
+        self.store_members(now);
     }
 
-    fn handle_command(&mut self, command: Infallible, _: Instant) {
-        match command {}
+    fn handle_command(&mut self, command: KeyServerCommand, now: Instant) {
+        if let Err(reason) = self.carry_out(command, now) {
+            self.report(KeyServerEvent::Rejected { from: SocketAddr::V4(self.config.address), reason });
+        }
     }
 
     fn handle_timeout(&mut self, now: Instant) {
         self.sessions.sweep(now);
+        self.store_members(now);
         if let Err(reason) = self.refresh_groups(now) {
             // Without randomness there is no new key; the old one serves on, and the next timeout tries again.
             self.complain(
@@ -341,44 +284,7 @@ impl Endpoint for KeyServer {
     fn poll(&mut self) -> Output<KeyServerEvent> {
         self.output.pop_front().unwrap_or_else(|| {
             let groups = self.groups.iter().filter_map(Group::next_change).min();
-            Output::Wait(groups.into_iter().chain(self.sessions.next_sweep()).min())
+            Output::Wait([groups, self.sessions.next_sweep(), self.store_members].into_iter().flatten().min())
         })
     }
-}
-
-/// A peer that identifies itself by address must do so by its own.
-fn check_identity(from: SocketAddr, identity: &Identity) -> Result<(), Error> {
-    match identity {
-        Identity::Address(address) if ipv4(from) != Some(*address) => {
-            Err(Unacceptable::UnexpectedIdentity(identity.to_string()).into())
-        }
-        _ => Ok(()),
-    }
-}
-
-fn ipv4(peer: SocketAddr) -> Option<Ipv4Addr> {
-    match peer {
-        SocketAddr::V4(peer) => Some(*peer.ip()),
-        SocketAddr::V6(_) => None,
-    }
-}
-
-fn group_text(asked: &[u8]) -> String {
-    match <[u8; 4]>::try_from(asked) {
-        Ok(octets) => u32::from_be_bytes(octets).to_string(),
-        Err(_) => asked.escape_ascii().to_string(),
-    }
-}
-
-/// An informational message outside any protection: a hint for operators, never a proof.
-fn clear_notify(cookies: Cookies, kind: NotifyType) -> Vec<u8> {
-    let header = Header {
-        initiator: cookies.initiator,
-        responder: cookies.responder,
-        next: PayloadType::NOTIFY,
-        exchange: ExchangeType::INFORMATIONAL,
-        flags: Flags::NONE,
-        message_id: 0,
-    };
-    header.emit(&emit_chain(&[(PayloadType::NOTIFY, &Notify { kind }.emit())]))
 }

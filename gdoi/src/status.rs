@@ -5,9 +5,9 @@ use crate::endpoint::Instant;
 use crate::event::GroupName;
 use crate::policy::{Acl, Identity, Spi, Transform};
 use crate::pull::Kek;
-use crate::server::Authorization;
+use crate::server::{Authorization, Retransmit, Transport};
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
 /// A member and its group.
@@ -23,6 +23,8 @@ pub struct MemberStatus {
     pub servers: Vec<SocketAddr>,
     /// Registrations that succeeded.
     pub registrations: u64,
+    /// When the last of them was complete.
+    pub last_registered: Option<Instant>,
     /// Registrations that failed.
     pub failures: u64,
     /// Why the last one failed.
@@ -41,6 +43,33 @@ pub struct MemberStatus {
     pub deactivation_delay: Option<Duration>,
     /// Datagrams that changed nothing.
     pub rejected: u64,
+    /// Rekey messages by what became of them.
+    pub rekeys: RekeyCounters,
+    /// When the last rekey message came, and its sequence number.
+    pub last_rekey: Option<(Instant, u32)>,
+    /// The multicast group to which rekey messages are sent.
+    pub rekey_group: Option<SocketAddrV4>,
+}
+
+/// What became of the rekey messages that a member got.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RekeyCounters {
+    /// New and true ones.
+    pub received: u64,
+    /// The same message again, because the acknowledgement was late or lost.
+    pub repeated: u64,
+    /// Sequence number used before.
+    pub replayed: u64,
+    /// Signature not the key server's.
+    pub forged: u64,
+    /// Pseudotime too far away.
+    pub untimely: u64,
+    /// For no KEK that is held.
+    pub unknown_spi: u64,
+    /// Not decryptable, or not a rekey message.
+    pub malformed: u64,
+    /// Acknowledgements sent.
+    pub acknowledged: u64,
 }
 
 /// How far a member is.
@@ -168,8 +197,48 @@ pub struct GroupStatus {
     pub kek: Option<KekStatus>,
     /// Who has registered.
     pub members: Vec<MemberRecord>,
+    /// Who was removed and may not come back.
+    pub revoked: Vec<IpAddr>,
     /// Requests refused.
     pub refused: u64,
+    /// Rekeying, where the group has a rekey SA.
+    pub rekey: Option<RekeyStatus>,
+}
+
+/// How a group is rekeyed.
+#[derive(Clone, Debug)]
+pub struct RekeyStatus {
+    /// How messages reach the members.
+    pub transport: Transport,
+    /// When they are sent again.
+    pub retransmit: Retransmit,
+    /// Rekeys made.
+    pub rekeys: u64,
+    /// When the last one was.
+    pub last: Option<Instant>,
+    /// When new keys are due.
+    pub next: Option<Instant>,
+    /// When the keys of now are sent once more.
+    pub reminder: Option<Instant>,
+    /// Members that have not acknowledged the one under way.
+    pub waiting_for: usize,
+    /// Messages sent for the one under way.
+    pub transmissions: u64,
+    /// Acknowledgements by what became of them.
+    pub acks: AckCounters,
+}
+
+/// What became of the acknowledgements that a key server got.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AckCounters {
+    /// Good ones.
+    pub received: u64,
+    /// Repeated, or of no rekey under way.
+    pub unexpected: u64,
+    /// The hash does not match.
+    pub forged: u64,
+    /// No acknowledgement.
+    pub malformed: u64,
 }
 
 /// A member that has registered.
@@ -177,6 +246,8 @@ pub struct GroupStatus {
 pub struct MemberRecord {
     /// Its address.
     pub address: IpAddr,
+    /// The UDP port from which it registered.
+    pub port: u16,
     /// The identity that it proved.
     pub identity: Identity,
     /// When it came first.
@@ -187,4 +258,10 @@ pub struct MemberRecord {
     pub registrations: u64,
     /// Whether it runs this implementation.
     pub ours: bool,
+    /// Rekey messages that it acknowledged.
+    pub rekeys_acknowledged: u64,
+    /// Rekey messages in a row that it did not acknowledge.
+    pub rekeys_missed: u32,
+    /// When it acknowledged last.
+    pub last_acknowledged: Option<Instant>,
 }

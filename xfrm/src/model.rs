@@ -24,6 +24,9 @@ pub struct Plane {
     pub slot: Slot,
     /// Key servers: UDP between `local` and exactly these addresses and ports is never held or encrypted.
     pub servers: Vec<SocketAddrV4>,
+    /// The multicast group and UDP port to which the key servers send rekey messages, where they do: these, and the IGMP
+    /// (RFC 3376) that asks the network for them, are never held or encrypted either.
+    pub rekey_group: Option<SocketAddrV4>,
     /// The local `deny` entries: always in clear, in both directions, evaluated before anything else.
     pub clear: Vec<Selector>,
     /// What happens to all other traffic of the interface.

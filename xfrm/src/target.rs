@@ -2,7 +2,7 @@
 
 use std::collections::btree_map::{BTreeMap, Entry};
 use std::collections::BTreeSet;
-use std::net::SocketAddrV4;
+use std::net::{Ipv4Addr, SocketAddrV4};
 
 use crate::model::{Desired, Gate, Plane, Prefix, Sa, Selector, Slot};
 use crate::nft::{GateRules, PlaneRules, Stash, Table};
@@ -17,7 +17,14 @@ const CIPHER_BLOCK: u32 = 16;
 const TRAILER: u32 = 2;
 /// The smallest MTU worth assuming for an interface that is missing.
 const SMALL_MTU: u32 = 1280;
+const IGMP: u8 = 2;
 const UDP: u8 = 17;
+/// Where IGMP queries go: all hosts of the link.
+const ALL_HOSTS: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 1);
+/// Where a host of IGMP version 2 takes leave of a group.
+const ALL_ROUTERS: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 2);
+/// Where reports of IGMP version 3 go.
+const IGMP_ROUTERS: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 22);
 /// XFRM_MAX_DEPTH: the kernel takes no more templates in one policy.
 const MOST_TEMPLATES: usize = 6;
 
@@ -186,7 +193,25 @@ fn gdoi(plane: &Plane, direction: Direction) -> Vec<Selector> {
             }
         }
     };
-    plane.servers.iter().map(selector).collect()
+    let rekeys = plane.rekey_group.iter().flat_map(|group| rekeys(&plane.servers, group, direction));
+    plane.servers.iter().map(selector).chain(rekeys).collect()
+}
+
+/// Rekey messages to a multicast group, and the IGMP that keeps this router in it.
+fn rekeys(servers: &[SocketAddrV4], group: &SocketAddrV4, direction: Direction) -> Vec<Selector> {
+    let to = |address| Selector::between(Prefix::ANY, Prefix::host(address));
+    let igmp = |address| Selector { protocol: Some(IGMP), ..to(address) };
+    let message = |server: &SocketAddrV4| Selector {
+        source: Prefix::host(*server.ip()),
+        protocol: Some(UDP),
+        source_port: Some(server.port()),
+        destination_port: Some(group.port()),
+        ..to(*group.ip())
+    };
+    match direction {
+        Direction::Outbound => [IGMP_ROUTERS, ALL_ROUTERS, *group.ip()].map(igmp).into(),
+        Direction::Inbound => servers.iter().map(message).chain([ALL_HOSTS, *group.ip()].map(igmp)).collect(),
+    }
 }
 
 /// The kernel's own threshold (`xfrm_state_mtu`): what fits the MTU goes to esp4_offload, what does not is encrypted

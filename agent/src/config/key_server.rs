@@ -2,19 +2,26 @@
 
 use super::located::{mapping, Bounded, Clash, Distinct, Parsed};
 use super::phase1::{every_proposal, Accepted};
+use super::rekey::MulticastRoute;
 use super::secret::{InlineKey, KeySource};
 use super::served_group::GroupFile;
 use super::server_address::UnicastAddress;
 use super::source::{ConfigError, Source};
 use super::{Port, Settings, DEFAULT_PORT};
+use gdoi::crypto::seal::SealKey;
 use gdoi::policy::{Identity, Ipv4Prefix, Proposal};
 use gdoi::{KeyServerConfig, PskEntry};
 use serde::{Deserialize, Deserializer};
 use std::net::SocketAddrV4;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Where `gdoictl` finds the key server daemon.
 pub const KEY_SERVER_SOCKET: &str = "/run/gdoi/ks.sock";
+
+const STATE_DIRECTORY: &str = "/var/lib/gdoi-ks";
+
+/// What the service manager's credential with the state key is called.
+const STATE_CREDENTIAL: &str = "state-key";
 
 /// What the key server daemon runs with.
 #[derive(Debug)]
@@ -25,6 +32,19 @@ pub struct KeyServerSettings {
     pub control_socket: PathBuf,
     /// Keys, groups and members.
     pub server: KeyServerConfig,
+    /// Where multicast rekey messages leave this host.
+    pub routes: Vec<MulticastRoute>,
+    /// Where the state is stored; None without a key to seal it.
+    pub state: Option<StateSettings>,
+}
+
+/// Where the state is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateSettings {
+    /// The directory.
+    pub directory: PathBuf,
+    /// The key that seals it.
+    pub key: SealKey,
 }
 
 /// `ks.yaml` as it is written.
@@ -35,19 +55,64 @@ pub struct KeyServerFile {
     keys: Vec<PskRule>,
     proposals: Vec<Proposal>,
     groups: Vec<GroupFile>,
+    lab_timers: LabTimers,
+    state_directory: PathBuf,
+    state_key_file: Option<PathBuf>,
+}
+
+/// Whether keys may live for less than a minute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LabTimers {
+    Allowed,
+    Refused,
 }
 
 impl Settings for KeyServerFile {
     type Ready = KeyServerSettings;
 
     fn settle(self, source: &mut Source) -> Result<KeyServerSettings, ConfigError> {
+        self.check_lives(source)?;
+        let state = self.state(source)?;
+        let routes = self.groups.iter().filter_map(GroupFile::route).cloned().collect();
         let psks = self.keys.into_iter().map(|rule| rule.settle(source)).collect::<Result<_, _>>()?;
         let groups = self.groups.into_iter().map(|group| group.settle(source)).collect::<Result<_, _>>()?;
         let identity = Identity::Address(*self.address.ip());
         let server =
             KeyServerConfig { identity, address: self.address, psks, proposals: self.proposals, groups };
-        Ok(KeyServerSettings { address: self.address, control_socket: self.control_socket, server })
+        let (address, control_socket) = (self.address, self.control_socket);
+        Ok(KeyServerSettings { address, control_socket, server, routes, state })
     }
+}
+
+impl KeyServerFile {
+    fn check_lives(&self, source: &Source) -> Result<(), ConfigError> {
+        let life = self.groups.iter().find_map(GroupFile::lab_life).map(|life| life.as_secs());
+        match (self.lab_timers, life) {
+            (LabTimers::Refused, Some(life)) => Err(source.error_at_number(
+                "lifetime",
+                life,
+                format!(
+                    "lifetime {life} is below 60 seconds, which only `lab-timers: true` at the top allows"
+                ),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// A key file that is named must be there; the service manager's credential may be.
+    fn state(&self, source: &mut Source) -> Result<Option<StateSettings>, ConfigError> {
+        let Some(file) = self.state_key_file.clone().or_else(credential) else { return Ok(None) };
+        let parse = |octets: &[u8]| {
+            SealKey::parse(octets).map_err(|_| "holds neither 32 octets nor 64 hexadecimal digits".to_owned())
+        };
+        let key = source.read_octets(&file, parse)?;
+        Ok(Some(StateSettings { directory: source.beside(&self.state_directory), key }))
+    }
+}
+
+fn credential() -> Option<PathBuf> {
+    let directory = std::env::var_os("CREDENTIALS_DIRECTORY")?;
+    Some(Path::new(&directory).join(STATE_CREDENTIAL)).filter(|file| file.exists())
 }
 
 #[derive(Deserialize)]
@@ -59,6 +124,9 @@ struct RawFile {
     phase1: Option<Vec<Accepted>>,
     groups: Distinct<GroupFile>,
     control_socket: Option<PathBuf>,
+    lab_timers: Option<bool>,
+    state_directory: Option<PathBuf>,
+    state_key_file: Option<PathBuf>,
 }
 
 impl<'de> Deserialize<'de> for KeyServerFile {
@@ -85,6 +153,9 @@ impl TryFrom<RawFile> for KeyServerFile {
             keys: raw.pre_shared_keys.0,
             proposals,
             groups: raw.groups.0,
+            lab_timers: if raw.lab_timers == Some(true) { LabTimers::Allowed } else { LabTimers::Refused },
+            state_directory: raw.state_directory.unwrap_or(STATE_DIRECTORY.into()),
+            state_key_file: raw.state_key_file,
         })
     }
 }

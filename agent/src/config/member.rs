@@ -23,7 +23,7 @@ pub const MEMBER_SOCKET: &str = "/run/gdoi/gm.sock";
 const MAX_PLANES: usize = Slot::COUNT as usize;
 
 /// What the member daemon runs with.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct MemberSettings {
     /// The groups, in the file's order, each with the key it shares with its key servers.
     pub groups: Vec<(GroupSettings, Secret)>,

@@ -3,20 +3,21 @@
 use super::located::{mapping, Bounded, Clash, Distinct, Parsed};
 use super::names::{group_clash, Label};
 use super::phase1::IdentityEntry;
+use super::rekey::{MulticastRoute, RekeyFile};
 use super::source::{ConfigError, Source};
-use gdoi::crypto::sign::SigningKey;
-use gdoi::crypto::Hash;
 use gdoi::lifetime::registration_margin;
 use gdoi::policy::{Ace, Acl, Action, Cipher, Integrity, Ipv4Prefix, Transform};
-use gdoi::{Authorization, GroupConfig, GroupName, RekeyConfig};
+use gdoi::{Authorization, GroupConfig, GroupName};
 use serde::{Deserialize, Deserializer};
 use std::fmt;
-use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 /// The life of a TEK or KEK in seconds: 20 (for labs) to 30 days.
-type KeyLife = Bounded<20, 2_592_000>;
+pub(super) type KeyLife = Bounded<20, 2_592_000>;
+
+/// The shortest life outside labs: with less, members hardly come around to anything but fetching keys.
+const SHORTEST_LIFE: Duration = Duration::from_secs(60);
 
 /// A day, the longest delay of a roll-over, in seconds.
 type Delay = Bounded<0, 86_400>;
@@ -29,12 +30,24 @@ pub(super) struct GroupFile {
 }
 
 impl GroupFile {
+    /// Where its rekey messages leave this host, if by multicast.
+    pub fn route(&self) -> Option<&MulticastRoute> {
+        self.local.rekey.as_ref().and_then(RekeyFile::route)
+    }
+
+    /// A life that is for labs only, if there is one.
+    pub fn lab_life(&self) -> Option<Duration> {
+        let kek = self.local.rekey.as_ref().map(|rekey| rekey.lifetime);
+        [Some(self.local.ipsec.lifetime), kek].into_iter().flatten().find(|life| *life < SHORTEST_LIFE)
+    }
+
     /// The group with its rekey key.
     ///
     /// # Errors
     /// The rekey key's file cannot be read or used.
     pub fn settle(self, source: &mut Source) -> Result<GroupConfig, ConfigError> {
         let local = self.local;
+        let rekey = local.rekey.map(|rekey| rekey.settle(local.ipsec.lifetime, source)).transpose()?;
         Ok(GroupConfig {
             group: self.group,
             transform: local.ipsec.transform,
@@ -43,7 +56,7 @@ impl GroupFile {
             authorization: local.authorization,
             activation_delay: local.activation_delay,
             deactivation_delay: local.deactivation_delay,
-            rekey: local.rekey.map(|rekey| rekey.settle(source)).transpose()?,
+            rekey,
         })
     }
 }
@@ -66,6 +79,13 @@ impl<'de> Deserialize<'de> for GroupFile {
 
 impl Clash for GroupFile {
     fn clash(&self, earlier: &Self) -> Option<String> {
+        let routes = self.route().zip(earlier.route());
+        if routes.is_some_and(|(route, other)| route.group == other.group && route != other) {
+            return Some(format!(
+                "groups `{}` and `{}` rekey to one multicast group, so `interface` and `ttl` must be the same",
+                earlier.group.name, self.group.name
+            ));
+        }
         group_clash(&self.group, &earlier.group)
     }
 }
@@ -133,58 +153,6 @@ fn check_delays(activation: Duration, deactivation: Duration, life: Duration) ->
         false => {
             Err("deactivation-delay must be longer than activation-delay and shorter than the lifetime"
                 .into())
-        }
-    }
-}
-
-#[derive(Debug)]
-struct RekeyFile {
-    lifetime: Duration,
-    key_len: usize,
-    authentication: PathBuf,
-}
-
-impl RekeyFile {
-    fn settle(self, source: &mut Source) -> Result<RekeyConfig, ConfigError> {
-        let read_key =
-            |text: &str| SigningKey::from_pem(text, Hash::Sha256).map_err(|error| error.to_string());
-        let signing_key = source.read_named(&self.authentication, read_key)?;
-        Ok(RekeyConfig { key_len: self.key_len, lifetime: self.lifetime, signing_key })
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawRekey {
-    lifetime: Option<KeyLife>,
-    encryption: Option<Parsed<KekCipher>>,
-    authentication: PathBuf,
-}
-
-impl<'de> Deserialize<'de> for RekeyFile {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = RawRekey::deserialize(deserializer)?;
-        Ok(RekeyFile {
-            lifetime: raw.lifetime.map_or(DEFAULT_KEK_LIFE, Bounded::seconds),
-            key_len: raw.encryption.map_or(32, |Parsed(KekCipher(length))| length),
-            authentication: raw.authentication,
-        })
-    }
-}
-
-const DEFAULT_KEK_LIFE: Duration = Duration::from_secs(86_400);
-
-/// The key length of the cipher that protects rekey messages, in octets.
-struct KekCipher(usize);
-
-impl FromStr for KekCipher {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "aes-128-cbc" => Ok(KekCipher(16)),
-            "aes-256-cbc" => Ok(KekCipher(32)),
-            _ => Err(format!("`{text}` is no rekey cipher (aes-128-cbc or aes-256-cbc)")),
         }
     }
 }

@@ -48,7 +48,9 @@ impl Source {
     /// # Errors
     /// It cannot be read, is no UTF-8, or is larger than 1 MiB.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let (text, metadata) = read_file(path).map_err(|reason| unreadable(path, reason))?;
+        let (octets, metadata) = read_file(path).map_err(|reason| unreadable(path, reason))?;
+        let text = std::str::from_utf8(&octets);
+        let text = text.map_err(|error| unreadable(path, format!("cannot be read: {error}")))?;
         let mut source = Source::from_text(path, text);
         source.warn_if_exposed(path, &metadata);
         Ok(source)
@@ -99,14 +101,48 @@ impl Source {
         name: &Path,
         parse: impl FnOnce(&str) -> Result<T, String>,
     ) -> Result<T, ConfigError> {
-        let path = self.path.parent().unwrap_or(Path::new("")).join(name);
+        self.read_octets(name, |octets| {
+            parse(std::str::from_utf8(octets).map_err(|error| format!("cannot be read: {error}"))?)
+        })
+    }
+
+    /// As [`Source::read_named`] for a file that need not be text.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn read_octets<T>(
+        &mut self,
+        name: &Path,
+        parse: impl FnOnce(&[u8]) -> Result<T, String>,
+    ) -> Result<T, ConfigError> {
+        let path = self.beside(name);
         let refuse = |reason: String| self.error_at(name, format!("{}: {reason}", path.display()));
-        let (text, metadata) = read_file(&path).map_err(refuse)?;
-        let text = Zeroizing::new(text);
-        let value = parse(&text).map_err(refuse)?;
-        text.hash(&mut self.contents);
+        let (octets, metadata) = read_file(&path).map_err(refuse)?;
+        let value = parse(&octets).map_err(refuse)?;
+        octets.hash(&mut self.contents);
         self.warn_if_exposed(&path, &metadata);
         Ok(value)
+    }
+
+    /// Where the file `name` is: relative names start at the configuration's directory.
+    pub fn beside(&self, name: &Path) -> PathBuf {
+        self.path.parent().unwrap_or(Path::new("")).join(name)
+    }
+
+    /// Something that deserves attention.
+    pub fn warn(&mut self, warning: String) {
+        self.warnings.push(format!("{}: {warning}", self.path.display()));
+    }
+
+    /// An error at the first line that gives `key` this number.
+    pub fn error_at_number(&self, key: &str, number: u64, reason: impl Into<String>) -> ConfigError {
+        let number = number.to_string();
+        let names = |line: &str| {
+            let mut words = line.split(|letter: char| !letter.is_alphanumeric());
+            line.contains(key) && words.any(|word| word == number)
+        };
+        let line = self.text.lines().position(names);
+        self.error(line.map_or(1, |index| index + 1), reason)
     }
 
     /// An error at the first line that mentions `name`.
@@ -156,14 +192,14 @@ fn unreadable(path: &Path, reason: String) -> ConfigError {
     ConfigError { file: path.to_owned(), line: None, reason }
 }
 
-fn read_file(path: &Path) -> Result<(String, Metadata), String> {
+fn read_file(path: &Path) -> Result<(Zeroizing<Vec<u8>>, Metadata), String> {
     let cannot = |error: std::io::Error| format!("cannot be read: {error}");
     let file = File::open(path).map_err(cannot)?;
     let metadata = file.metadata().map_err(cannot)?;
-    let mut text = String::new();
-    let length = file.take(MAX_FILE + 1).read_to_string(&mut text).map_err(cannot)?;
+    let mut octets = Zeroizing::new(Vec::new());
+    let length = file.take(MAX_FILE + 1).read_to_end(&mut octets).map_err(cannot)?;
     if length as u64 > MAX_FILE {
         return Err(format!("is larger than {MAX_FILE} octets"));
     }
-    Ok((text, metadata))
+    Ok((octets, metadata))
 }

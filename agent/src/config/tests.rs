@@ -1,5 +1,7 @@
 use super::*;
+use gdoi::crypto::sign::NewKey;
 use gdoi::policy::{Doi, Identity, Proposal};
+use gdoi::{Retransmit, Transport};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -204,6 +206,8 @@ fn server_refusals_name_line_and_reason() {
         ("groups:\n", "phase1: []\ngroups:\n", 1, "`phase1` accepts nothing"),
         ("groups:\n", "phase1: [{group: 5}]\ngroups:\n", 4, "no Diffie-Hellman group"),
         ("lifetime: 3600", "lifetime: 5", 9, "20 to 2592000"),
+        ("lifetime: 3600", "lifetime: 59", 9, "59 is below 60 seconds, which only `lab-timers: true`"),
+        ("lifetime: 3600", "lifetime: 2592001", 9, "20 to 2592000"),
         ("lifetime: 3600", "lifetime: one hour", 9, "no whole number"),
         ("lifetime: 3600", "transform: aes-256-gcm", 9, "would repeat them"),
         ("lifetime: 3600", "transform: aes-256-cbc/hmac-md5", 9, "no integrity algorithm"),
@@ -223,9 +227,144 @@ fn server_refusals_name_line_and_reason() {
         (local, &with("rekey: {lifetime: 86400}"), 8, "missing field `authentication`"),
         (local, &with("rekey: {authentication: nowhere.pem}"), 8, "nowhere.pem: cannot be read"),
         (local, &with("rekey: {authentication: x, encryption: aes-192-cbc}"), 8, "no rekey cipher"),
+        (local, &with("rekey: {authentication: x, lifetime: 30}"), 8, "30 is below 60 seconds"),
+        (local, &with("rekey: {authentication: x, transport: anycast}"), 8, "no transport"),
+        (local, &with("rekey: {authentication: x, transport: multicast}"), 8, "needs the group's `address`"),
+        (
+            local,
+            &with("rekey: {authentication: x, address: 239.1.1.1}"),
+            8,
+            "`address` is for `transport: multi",
+        ),
+        (local, &with("rekey: {authentication: x, ttl: 3}"), 8, "`ttl` is for `transport: multicast`"),
+        (
+            local,
+            &with("rekey: {authentication: x, transport: multicast, address: 10.0.0.1}"),
+            8,
+            "no multicast",
+        ),
+        (local, &with("rekey: {authentication: x, transport: multicast, address: 224.0.0.9}"), 8, "one link"),
+        (local, &with("rekey: {authentication: x, transport: multicast, address: x}"), 8, "no IPv4 address"),
+        (
+            local,
+            &with("rekey: {authentication: x, transport: multicast, address: 239.1.1.1, ttl: 0}"),
+            8,
+            "1 to 255",
+        ),
+        (local, &with("rekey: {authentication: x, retransmit: {interval: 10}}"), 8, "missing field `number`"),
+        (
+            local,
+            &with("rekey: {authentication: x, retransmit: {interval: 31, number: 2}}"),
+            8,
+            "3 transmissions every 31 s take 93 s, at most 90 s",
+        ),
+        (local, &with("rekey: {authentication: x, retransmit: {interval: 0, number: 2}}"), 8, "1 to 90"),
+        (local, &with("rekey: {authentication: x, reminder: 5}"), 8, "60 to 2592000"),
+        ("groups:\n", "state-key-file: nowhere.key\ngroups:\n", 4, "nowhere.key: cannot be read"),
+        ("groups:\n", "lab-timers: sometimes\ngroups:\n", 4, "invalid type"),
     ] {
         refused(read, SERVER, from, to, &format!("ks.yaml:{line}: "), reason);
     }
+}
+
+#[test]
+fn labs_may_have_short_lives() {
+    let text = SERVER.replace("3600", "20");
+    assert!(server(&text).is_err());
+    assert!(server(&format!("{text}lab-timers: false\n")).is_err());
+    let settings = server(&format!("{text}lab-timers: true\n")).unwrap();
+    assert_eq!(settings.server.groups[0].tek_lifetime, Duration::from_secs(20));
+}
+
+/// A directory with a key server's file whose group has this `rekey`, and a signing key.
+fn rekeying(name: &str, rekey: &str) -> (Scratch, PathBuf) {
+    let scratch = Scratch::new(name);
+    let key = NewKey::EcdsaP256.generate_pem().unwrap();
+    scratch.write("rekey.pem", std::str::from_utf8(key.expose()).unwrap(), 0o600);
+    let text = SERVER.replace(
+        "    server-local:\n",
+        &format!("    server-local:\n      rekey: {{authentication: rekey.pem{rekey}}}\n"),
+    );
+    let path = scratch.write("ks.yaml", &text, 0o600);
+    (scratch, path)
+}
+
+#[test]
+fn a_short_rekey_part_gets_the_defaults() {
+    let (_scratch, path) = rekeying("unicast", "");
+    let loaded = load::<KeyServerFile>(&path).unwrap();
+    let rekey = loaded.settings.server.groups[0].rekey.as_ref().unwrap();
+    let retransmit = Retransmit { interval: Duration::from_secs(10), number: 2 };
+    assert_eq!((rekey.transport, rekey.retransmit, rekey.key_len), (Transport::Unicast, retransmit, 32));
+    assert_eq!((rekey.lifetime.as_secs(), rekey.reminder.as_secs()), (86_400, 7_200));
+    assert!(
+        loaded.settings.routes.is_empty() && loaded.settings.state.is_none() && loaded.warnings.is_empty()
+    );
+}
+
+#[test]
+fn a_full_rekey_part_is_understood() {
+    let (_scratch, path) = rekeying(
+        "multicast",
+        ", transport: multicast, address: 239.192.0.1, port: 1848, interface: wan0, ttl: 5, lifetime: 7200, \
+         encryption: aes-128-cbc, retransmit: {interval: 30, number: 1}, reminder: 600",
+    );
+    let loaded = load::<KeyServerFile>(&path).unwrap();
+    let rekey = loaded.settings.server.groups[0].rekey.as_ref().unwrap();
+    let group = "239.192.0.1:1848".parse().unwrap();
+    assert_eq!((rekey.transport, rekey.key_len), (Transport::Multicast(group), 16));
+    assert_eq!((rekey.lifetime.as_secs(), rekey.reminder.as_secs()), (7_200, 600));
+    let route = MulticastRoute { group, interface: "wan0".parse().ok(), ttl: 5 };
+    assert_eq!(loaded.settings.routes, [route]);
+}
+
+#[test]
+fn repetitions_that_come_too_late_are_told() {
+    let (_scratch, path) = rekeying("late", ", retransmit: {interval: 20, number: 3}");
+    let text = fs::read_to_string(&path).unwrap().replace("lifetime: 3600", "lifetime: 120");
+    fs::write(&path, text).unwrap();
+    let loaded = load::<KeyServerFile>(&path).unwrap();
+    assert!(
+        loaded.warnings[0].contains("60 s after the first, is too late for keys of 120 s"),
+        "{:?}",
+        loaded.warnings
+    );
+}
+
+#[test]
+fn the_state_key_is_octets_or_digits_beside_the_configuration() {
+    let scratch = Scratch::new("state");
+    let text = format!("{SERVER}state-directory: here\nstate-key-file: state.key\n");
+    let path = scratch.write("ks.yaml", &text, 0o600);
+    let key = scratch.write("state.key", "", 0o600);
+    for good in [&[200; 32][..], "0f".repeat(32).as_bytes(), (("0f".repeat(32)) + "\n").as_bytes()] {
+        fs::write(&key, good).unwrap();
+        let state = load::<KeyServerFile>(&path).unwrap().settings.state.unwrap();
+        assert_eq!(state.directory, scratch.0.join("here"));
+    }
+    for bad in [&b""[..], &[1; 31], b"not hexadecimal"] {
+        fs::write(&key, bad).unwrap();
+        let error = check(&path).unwrap_err().to_string();
+        assert!(error.contains("ks.yaml:13: ") && error.contains("neither 32 octets nor 64"), "{error}");
+    }
+}
+
+#[test]
+fn one_multicast_group_has_one_way_out() {
+    let part = |name: &str, number: u8, ttl: u8| {
+        format!(
+            "  - name: {name}\n    identity-number: {number}\n    server-local:\n      rekey: {{authentication: x, \
+             transport: multicast, address: 239.1.1.1, ttl: {ttl}}}\n      sa-ipsec: {{match-address: [permit ip any any]}}\n"
+        )
+    };
+    let head = &SERVER[..SERVER.find("  - name").unwrap()];
+    let error = server(&format!("{head}{}{}", part("a", 1, 3), part("b", 2, 4))).unwrap_err();
+    assert!(
+        error.starts_with("ks.yaml:10: ") && error.contains("`interface` and `ttl` must be the same"),
+        "{error}"
+    );
+    let error = server(&format!("{head}{}{}", part("a", 1, 3), part("b", 2, 3))).unwrap_err();
+    assert!(error.contains("x: cannot be read"), "{error}");
 }
 
 #[test]

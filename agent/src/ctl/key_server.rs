@@ -14,9 +14,18 @@ pub fn overview(report: &KeyServerReport) -> String {
         ("Identity", report.identity.clone()),
         ("Phase 1", format!("{} established, {} half open", report.established, report.half_open)),
         ("Refused", format!("{} datagrams", report.rejected)),
+        ("State", state(report)),
     ];
     let groups = report.groups.iter().map(|group| group_text(group, report.generated_at));
     format!("Key server {}\n{}", report.address, facts(&lines)) + &groups.collect::<String>()
+}
+
+fn state(report: &KeyServerReport) -> String {
+    match (&report.state_file, report.state_durable) {
+        (None, _) => "not stored: after a restart all members must register again".into(),
+        (Some(file), true) => format!("stored in {file}"),
+        (Some(file), false) => format!("{file} cannot be written: nothing is sent, see the events"),
+    }
 }
 
 fn title(group: &GroupLabel) -> String {
@@ -40,10 +49,23 @@ pub fn members(report: &MembersReport) -> String {
 fn member_list(list: &MemberList, now: Timestamp) -> String {
     let mut text = format!("{}: {} registered\n", title(&list.group), list.members.len());
     if !list.members.is_empty() {
-        let heading = ["MEMBER", "IDENTITY", "LAST REGISTERED", "FIRST", "TIMES", "SOFTWARE"];
+        let heading = [
+            "MEMBER",
+            "IDENTITY",
+            "LAST REGISTERED",
+            "FIRST",
+            "TIMES",
+            "ACKS",
+            "MISSED",
+            "LAST ACK",
+            "SOFTWARE",
+        ];
         let mut rows = vec![heading.map(str::to_owned).to_vec()];
         rows.extend(list.members.iter().map(|member| member_row(member, now)));
         text += &table(&rows);
+    }
+    if !list.removed.is_empty() {
+        text += &format!("  Removed, may not register: {}\n", list.removed.join(", "));
     }
     text
 }
@@ -55,6 +77,11 @@ fn member_row(member: &MemberEntry, now: Timestamp) -> Vec<String> {
         format!("{} ago", span(now.seconds_after(member.last_registered_at))),
         member.first_registered_at.to_string(),
         member.registrations.to_string(),
+        member.rekeys_acknowledged.to_string(),
+        member.rekeys_missed.to_string(),
+        member
+            .last_acknowledged_at
+            .map_or("never".into(), |at| format!("{} ago", span(now.seconds_after(at)))),
         if member.same_software { "this" } else { "other" }.to_owned(),
     ]
 }

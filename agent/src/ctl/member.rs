@@ -1,5 +1,6 @@
 //! Texts about the member daemon.
 
+use super::rekey::origin;
 use super::table::{distance, facts, table};
 use crate::clock::Timestamp;
 use crate::report::{
@@ -20,6 +21,17 @@ fn group_text(group: &MemberGroup, now: Timestamp) -> String {
     ];
     if let Some(reason) = &group.last_failure {
         lines.push(("Last failure", reason.clone()));
+    }
+    lines.push(("Keys came", origin(group.keys_from, now)));
+    if group.kek.is_some() || group.rekeys.received > 0 {
+        let rekeys = group.rekeys;
+        let text = format!(
+            "{} received, {} acknowledged, {} ignored",
+            rekeys.received,
+            rekeys.acknowledged,
+            rekeys.refused()
+        );
+        lines.push(("Rekeys", text));
     }
     if let Some(moment) = group.reregisters_at {
         lines.push(("Re-registers", distance(moment, now)));

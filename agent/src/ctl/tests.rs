@@ -10,11 +10,22 @@ fn tek() -> Value {
     json!({"spi": "0x12345678", "transform": "aes-256-cbc/hmac-sha-256", "expires_at": "2026-01-31T13:00:00Z", "role": "sending"})
 }
 
+fn counts(received: u64) -> Value {
+    json!({"received": received, "acknowledged": received, "repeated": 1, "replayed": 2, "forged": 3, "untimely": 4,
+        "unknown_spi": 5, "malformed": 6})
+}
+
+fn kek() -> Value {
+    json!({"spi": "00112233445566778899aabbccddeeff", "algorithm": "aes-256-cbc, ecdsa-p256",
+        "expires_at": "2026-02-01T11:00:00Z", "sequence": 7})
+}
+
 fn member_group() -> Value {
     json!({
         "name": "corp", "identity_number": 100, "registration": "registered", "retries_at": null,
         "server": "192.0.2.10:848", "servers": ["192.0.2.10:848", "192.0.2.11:848"],
         "registrations": 2, "failures": 1, "last_failure": "no answer", "reregisters_at": "2026-01-31T12:57:00Z",
+        "keys_from": {"way": "registration", "at": "2026-01-31T11:59:00Z"}, "rekeys": counts(0),
         "rejected": 0, "kek": null, "teks": [tek()], "activation_delay_seconds": 30, "deactivation_delay_seconds": 60,
         "interfaces": ["wan0"], "fail_close": true, "protection": "encrypting"
     })
@@ -33,6 +44,7 @@ Group corp (100)
   Registration  registered with 192.0.2.10:848
   Attempts      2 completed, 1 failed
   Last failure  no answer
+  Keys came     by registration, 1m ago (2026-01-31T11:59:00Z)
   Re-registers  in 57m (2026-01-31T12:57:00Z)
   Key servers   192.0.2.10:848, 192.0.2.11:848
   Interfaces    wan0
@@ -42,6 +54,97 @@ Group corp (100)
   Traffic key   0x12345678 aes-256-cbc/hmac-sha-256, sending, ends in 1h (2026-01-31T13:00:00Z)
 "
     );
+}
+
+#[test]
+fn show_gm_tells_which_way_the_keys_came() {
+    let mut group = member_group();
+    group["keys_from"] = json!({"way": "rekey", "at": "2026-01-31T11:59:30Z"});
+    (group["rekeys"], group["kek"]) = (counts(9), kek());
+    let text = text(Request::ShowGm, member_report(group, Value::Null));
+    assert!(text.contains("  Keys came     by rekey, 30s ago (2026-01-31T11:59:30Z)\n"), "{text}");
+    assert!(text.contains("  Rekeys        9 received, 9 acknowledged, 20 ignored\n"), "{text}");
+}
+
+#[test]
+fn show_gm_rekey_reads_like_this() {
+    let report = json!({"generated_at": "2026-01-31T12:00:00Z", "groups": [{"name": "corp", "identity_number": 100,
+        "kek": kek(), "transport": {"multicast": "239.192.0.1:848"},
+        "keys_from": {"way": "rekey", "at": "2026-01-31T11:59:30Z"}, "last_received_at": "2026-01-31T11:59:30Z",
+        "last_sequence": 7, "reregisters_at": "2026-01-31T12:57:00Z", "counts": counts(9)}]});
+    assert_eq!(
+        text(Request::ShowGmRekey, report),
+        "\
+Group corp (100)
+  Transport     multicast to 239.192.0.1:848
+  Rekey key     00112233445566778899aabbccddeeff aes-256-cbc, ecdsa-p256, sequence 7, ends in 23h (2026-02-01T11:00:00Z)
+  Keys came     by rekey, 30s ago (2026-01-31T11:59:30Z)
+  Last rekey    sequence 7, 30s ago (2026-01-31T11:59:30Z)
+  Re-registers  in 57m (2026-01-31T12:57:00Z)
+  Received      9 new, 1 repeated, 9 acknowledgements sent
+  Ignored       2 replayed, 3 forged, 4 out of time, 5 of an unknown key, 6 malformed
+"
+    );
+    let report = json!({"generated_at": "2026-01-31T12:00:00Z", "groups": [{"name": "corp", "identity_number": 100,
+        "kek": null, "transport": null, "keys_from": null, "last_received_at": null, "last_sequence": null,
+        "reregisters_at": null, "counts": counts(0)}]});
+    let none = text(Request::ShowGmRekey, report);
+    assert!(none.contains("  Transport     none: keys come by registration only\n"), "{none}");
+}
+
+#[test]
+fn show_ks_rekey_reads_like_this() {
+    let rekey = json!({"transport": "unicast", "retransmit_interval_seconds": 10, "retransmit_number": 2, "rekeys": 40,
+        "last_at": "2026-01-31T11:59:50Z", "next_at": "2026-01-31T12:54:00Z", "reminder_at": "2026-01-31T13:59:50Z",
+        "waiting_for": 1, "transmissions": 4,
+        "acks": {"received": 119, "unexpected": 2, "forged": 0, "malformed": 1}});
+    let group = |rekey: Value| {
+        json!({"generated_at": "2026-01-31T12:00:00Z", "groups": [{"name": "corp", "identity_number": 100, "members": 3,
+            "kek": kek(), "rekey": rekey}]})
+    };
+    assert_eq!(
+        text(Request::ShowKsRekey, group(rekey)),
+        "\
+Group corp (100)
+  Transport     unicast, acknowledged
+  Repeated      2 times, every 10 s
+  Rekey key     00112233445566778899aabbccddeeff aes-256-cbc, ecdsa-p256, sequence 7, ends in 23h (2026-02-01T11:00:00Z)
+  Rekeys        40
+  Last          10s ago (2026-01-31T11:59:50Z)
+  New keys      in 54m (2026-01-31T12:54:00Z)
+  Reminder      in 1h59m (2026-01-31T13:59:50Z)
+  Waiting for   1 of 3 members
+  Acknowledged  119 times; ignored: 2 unexpected, 0 forged, 1 malformed
+  Under way     sent 4 times
+"
+    );
+    let none = text(Request::ShowKsRekey, group(Value::Null));
+    assert_eq!(none, "Group corp (100)\n  Transport  none: members fetch new keys by themselves\n");
+}
+
+#[test]
+fn commands_tell_what_they_did() {
+    let report = json!({"generated_at": "2026-01-31T12:00:00Z",
+        "groups": [{"name": "corp", "identity_number": 100, "done": "new key 0x1 goes to 3 members by unicast"}]});
+    let request = Request::KsRekey { group: None, replace_now: false };
+    assert_eq!(text(request, report), "Group corp (100): new key 0x1 goes to 3 members by unicast\n");
+}
+
+#[test]
+fn a_reload_tells_what_holds_when() {
+    let change =
+        |group: Value, effect: &str| json!({"group": group, "what": "it", "effect": effect, "meaning": "so"});
+    let report = |applied: bool, changes: Value| {
+        let report = json!({"generated_at": "2026-01-31T12:00:00Z", "file": "ks.yaml", "applied": applied,
+            "changes": changes, "warnings": ["ks.yaml: open"]});
+        text(Request::Reload { dry_run: !applied }, report)
+    };
+    let changes = json!([change(json!("corp"), "next_rekey"), change(Value::Null, "restart")]);
+    let lines = "  group corp: it: so\n  it: so\n";
+    assert_eq!(report(true, changes.clone()), format!("warning: ks.yaml: open\nks.yaml: applied\n{lines}"));
+    let would = "warning: ks.yaml: open\nks.yaml: would change, nothing is applied\n";
+    assert_eq!(report(false, changes), format!("{would}{lines}"));
+    assert!(report(true, json!([])).ends_with("ks.yaml: nothing has changed\n"));
 }
 
 #[test]
@@ -106,20 +209,31 @@ fn show_ks_and_its_parts_read_like_this() {
     let group = json!({"name": "corp", "identity_number": 100, "members": 1, "refused": 2, "acl_entries": 1,
         "transform": "aes-256-cbc/hmac-sha-256", "teks": [tek()], "kek": null});
     let report = json!({"generated_at": "2026-01-31T12:00:00Z", "address": "192.0.2.10:848", "identity": "192.0.2.10",
-        "half_open": 0, "established": 1, "rejected": 3, "groups": [group]});
-    let overview = text(Request::ShowKs, report);
+        "half_open": 0, "established": 1, "rejected": 3, "state_file": "/var/lib/gdoi-ks/state", "state_durable": true,
+        "groups": [group]});
+    let overview = text(Request::ShowKs, report.clone());
+    assert!(overview.contains("  State     stored in /var/lib/gdoi-ks/state\n"), "{overview}");
+    let with = |file: Value| {
+        let mut report = report.clone();
+        (report["state_file"], report["state_durable"]) = (file, json!(false));
+        text(Request::ShowKs, report)
+    };
+    assert!(with(Value::Null).contains("not stored: after a restart"));
+    assert!(with(json!("/x/state")).contains("/x/state cannot be written: nothing is sent"));
     assert!(overview.starts_with("Key server 192.0.2.10:848\n  Identity  192.0.2.10\n"), "{overview}");
     assert!(overview.contains("  Members      1 registered, 2 registrations refused\n"), "{overview}");
 
     let report = json!({"generated_at": "2026-01-31T12:00:00Z", "groups": [{"name": "corp", "identity_number": 100, "members": [
         {"address": "198.51.100.1", "identity": "gm1.example", "first_registered_at": "2026-01-31T11:00:00Z",
-         "last_registered_at": "2026-01-31T11:58:30Z", "registrations": 2, "same_software": true}]}]});
+         "last_registered_at": "2026-01-31T11:58:30Z", "registrations": 2, "rekeys_acknowledged": 5, "rekeys_missed": 1,
+         "last_acknowledged_at": "2026-01-31T11:59:30Z", "same_software": true}], "removed": ["198.51.100.9"]}]});
     assert_eq!(
         text(Request::ShowKsMembers, report),
         "\
 Group corp (100): 1 registered
-  MEMBER        IDENTITY     LAST REGISTERED  FIRST                 TIMES  SOFTWARE
-  198.51.100.1  gm1.example  1m30s ago        2026-01-31T11:00:00Z  2      this
+  MEMBER        IDENTITY     LAST REGISTERED  FIRST                 TIMES  ACKS  MISSED  LAST ACK  SOFTWARE
+  198.51.100.1  gm1.example  1m30s ago        2026-01-31T11:00:00Z  2      5     1       30s ago   this
+  Removed, may not register: 198.51.100.9
 "
     );
 
@@ -154,12 +268,40 @@ fn an_absent_daemon_is_one_clear_line() {
 #[test]
 fn the_command_line_is_sound() {
     Cli::command().debug_assert();
-    for words in
-        ["show gm", "show gm acl --json", "--json show gm dataplane", "show ks members", "show ks policy"]
-    {
-        let cli = Cli::try_parse_from(["gdoictl"].into_iter().chain(words.split(' '))).unwrap();
-        assert!(request(&cli.command).is_ok(), "{words}");
+    let parsed = |words: &str| Cli::try_parse_from(["gdoictl"].into_iter().chain(words.split(' ')));
+    for words in [
+        "show gm",
+        "show gm acl --json",
+        "--json show gm dataplane",
+        "show gm rekey",
+        "show ks members",
+        "show ks policy",
+        "show ks rekey",
+        "show events",
+        "gm register corp",
+        "reload --dry-run",
+    ] {
+        assert!(request(&parsed(words).unwrap().command).is_some(), "{words}");
     }
+    let asked = |words: &str| request(&parsed(words).unwrap().command).unwrap().0;
+    let (corp, member) = (Some("corp".to_owned()), "198.51.100.1".parse().unwrap());
+    assert_eq!(asked("ks rekey"), Request::KsRekey { group: None, replace_now: false });
+    assert_eq!(
+        asked("ks rekey --group corp --replace-now"),
+        Request::KsRekey { group: corp.clone(), replace_now: true }
+    );
+    assert_eq!(asked("ks remove 198.51.100.1 --now"), Request::KsRemove { group: None, member, now: true });
+    assert_eq!(
+        asked("ks remove --all --group corp"),
+        Request::KsRemoveAll { group: corp.clone(), now: false }
+    );
+    assert_eq!(asked("ks readmit 198.51.100.1 --group corp"), Request::KsReadmit { group: corp, member });
+    for words in
+        ["ks remove", "ks remove --all 198.51.100.1", "ks remove gm1", "ks key generate --type dsa x"]
+    {
+        assert!(parsed(words).is_err(), "{words}");
+    }
+    assert!(request(&parsed("ks key generate rekey.pem").unwrap().command).is_none());
     assert!(Cli::try_parse_from(["gdoictl", "show"]).is_err());
 }
 

@@ -5,6 +5,7 @@ use crate::clock;
 use crate::config::{FailMode, GroupSettings};
 use crate::events::{Event, Journal, Severity};
 use gdoi::endpoint::Instant;
+use gdoi::policy::Selector;
 use gdoi::View;
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -82,6 +83,15 @@ impl DataPlane {
     /// A view has changed.
     pub fn mark_changed(&mut self) {
         self.due = Due::Now(Cause::View);
+    }
+
+    /// A group gets another local list and another fail mode.
+    pub fn reconfigure(&mut self, name: &str, clear: &[Selector], fail: FailMode) {
+        for group in self.groups.iter_mut().filter(|group| group.settings.group.name == name) {
+            group.settings.clear = clear.to_vec();
+            group.settings.fail = fail;
+        }
+        self.mark_changed();
     }
 
     /// Whether [`Self::refresh`] has something to do.

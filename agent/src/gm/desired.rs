@@ -73,6 +73,7 @@ pub fn desired(
             local,
             slot: *slot,
             servers: group.settings.servers.clone(),
+            rekey_group: view.rekey_group,
             clear: clear.clone(),
             gate: gate.clone(),
         }));

@@ -5,7 +5,6 @@ use gdoi::crypto::{Secret, SystemRandom};
 use gdoi::endpoint::{Endpoint, Instant, Output};
 use gdoi::policy::Identity;
 use gdoi::{Member, MemberCommand, MemberConfig, MemberEvent, MemberStatus, ServerEntry, View};
-use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
 
 /// The place of a group in the configuration.
@@ -21,18 +20,6 @@ struct Membership {
     name: String,
     servers: Vec<SocketAddr>,
     member: Member,
-    /// Of the exchanges that this member began last, the newest at the end.
-    cookies: VecDeque<InitiatorCookie>,
-}
-
-/// The first field of every ISAKMP message (RFC 2408 section 3.1), chosen by who began the exchange.
-type InitiatorCookie = [u8; 8];
-
-/// How many exchanges of one member can be told apart from those of others.
-const COOKIES: usize = 8;
-
-fn cookie(datagram: &[u8]) -> Option<InitiatorCookie> {
-    datagram.first_chunk().copied()
 }
 
 impl Memberships {
@@ -63,10 +50,14 @@ impl Memberships {
         self.members.iter().map(|membership| membership.member.status(now)).collect()
     }
 
-    /// Who began the exchange that a datagram belongs to; groups may share a server.
-    fn owner(&mut self, datagram: &[u8]) -> Option<&mut Membership> {
-        let cookie = cookie(datagram)?;
-        self.members.iter_mut().find(|membership| membership.cookies.contains(&cookie))
+    /// Whose a datagram is: groups may share a server and a multicast group. One that belongs to nothing is for the
+    /// first member that knows its sender to count.
+    fn owner(&mut self, from: SocketAddr, datagram: &[u8], now: Instant) -> Option<&mut Membership> {
+        let owns = |membership: &Membership| membership.member.owns(datagram, now);
+        let owner = self.members.iter().position(owns);
+        let known = |membership: &Membership| membership.servers.contains(&from);
+        let index = owner.or_else(|| self.members.iter().position(known))?;
+        self.members.get_mut(index)
     }
 }
 
@@ -83,15 +74,7 @@ impl Membership {
             doi: group.doi,
         };
         let member = Member::new(config, Box::new(SystemRandom));
-        Membership { name, servers, member, cookies: VecDeque::new() }
-    }
-
-    fn remember(&mut self, datagram: &[u8]) {
-        let Some(cookie) = cookie(datagram).filter(|cookie| !self.cookies.contains(cookie)) else { return };
-        if self.cookies.len() == COOKIES {
-            self.cookies.pop_front();
-        }
-        self.cookies.push_back(cookie);
+        Membership { name, servers, member }
     }
 }
 
@@ -99,13 +82,10 @@ impl Endpoint for Memberships {
     type Command = (GroupIndex, MemberCommand);
     type Event = (GroupIndex, MemberEvent);
 
-    /// A datagram goes to the member that began its exchange, or else to all that know its sender.
     fn handle_datagram(&mut self, from: SocketAddr, bytes: &[u8], now: Instant) {
-        if let Some(owner) = self.owner(bytes) {
-            return owner.member.handle_datagram(from, bytes, now);
+        if let Some(owner) = self.owner(from, bytes, now) {
+            owner.member.handle_datagram(from, bytes, now);
         }
-        let addressed = self.members.iter_mut().filter(|membership| membership.servers.contains(&from));
-        addressed.for_each(|membership| membership.member.handle_datagram(from, bytes, now));
     }
 
     fn handle_command(&mut self, (GroupIndex(index), command): Self::Command, now: Instant) {
@@ -122,10 +102,8 @@ impl Endpoint for Memberships {
         let mut earliest: Option<Instant> = None;
         for (index, membership) in self.members.iter_mut().enumerate() {
             match membership.member.poll() {
-                Output::Transmit(transmit) => {
-                    membership.remember(&transmit.payload);
-                    return Output::Transmit(transmit);
-                }
+                Output::Transmit(transmit) => return Output::Transmit(transmit),
+                Output::Store(state) => return Output::Store(state),
                 Output::Event(event) => return Output::Event((GroupIndex(index), event)),
                 Output::Wait(until) => earliest = earliest.into_iter().chain(until).min(),
             }
@@ -160,6 +138,7 @@ mod tests {
             match memberships.poll() {
                 Output::Transmit(transmit) => sent.push(transmit.to),
                 Output::Event((index, event)) => events.push((index, event.name())),
+                Output::Store(_) => {}
                 Output::Wait(until) => return (sent, events, until),
             }
         }
@@ -181,31 +160,32 @@ mod tests {
         assert!(memberships.views(now).iter().all(|view| !view.registered));
     }
 
+    fn begun(memberships: &mut Memberships) -> Vec<Vec<u8>> {
+        let mut sent = Vec::new();
+        loop {
+            match memberships.poll() {
+                Output::Transmit(transmit) => sent.push(transmit.payload),
+                Output::Wait(_) => return sent,
+                _ => {}
+            }
+        }
+    }
+
     #[test]
     fn answers_find_the_member_that_asked_and_strangers_are_not_heard() {
         let now = Instant::from_millis(1_000);
         let mut memberships = memberships();
         memberships.handle_timeout(now);
-        outputs(&mut memberships);
-        let mine = memberships.members[1].cookies[0];
-        assert_ne!(memberships.members[0].cookies[0], mine);
-        let truncated = [mine.as_slice(), &[0; 4]].concat();
-        memberships.handle_datagram("192.0.2.10:848".parse().unwrap(), &truncated, now);
+        // Each member knows its own exchange by the cookie.
+        let second = begun(&mut memberships).remove(1);
+        memberships.handle_datagram("192.0.2.10:848".parse().unwrap(), &second, now);
+        assert_eq!(outputs(&mut memberships).1, [(GroupIndex(1), "GM_PACKET_DROPPED")]);
+        memberships.handle_datagram("192.0.2.11:848".parse().unwrap(), &[9; 12], now);
         assert_eq!(outputs(&mut memberships).1, [(GroupIndex(1), "GM_PACKET_DROPPED")]);
         memberships.handle_datagram("192.0.2.10:848".parse().unwrap(), &[9; 12], now);
-        assert_eq!(outputs(&mut memberships).1.len(), 2, "an exchange that nobody began");
+        assert_eq!(outputs(&mut memberships).1, [(GroupIndex(0), "GM_PACKET_DROPPED")], "counted once");
         memberships.handle_datagram("203.0.113.9:848".parse().unwrap(), &[9; 12], now);
         assert_eq!(outputs(&mut memberships).1, []);
-    }
-
-    #[test]
-    fn old_cookies_are_forgotten() {
-        let mut memberships = memberships();
-        let membership = &mut memberships.members[0];
-        (0..20u8).for_each(|number| membership.remember(&[number; 28]));
-        assert_eq!((membership.cookies.len(), membership.cookies[0]), (COOKIES, [12; 8]));
-        membership.remember(&[1; 3]);
-        assert_eq!(membership.cookies.len(), COOKIES);
     }
 
     #[test]

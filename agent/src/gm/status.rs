@@ -6,11 +6,13 @@ use super::membership::Memberships;
 use crate::clock::Timestamp;
 use crate::control::Answer;
 use crate::report::{
-    AccessList, AclReport, DataplaneReport, GroupLabel, KekEntry, MemberGroup, MemberReport, PlaneEntry,
-    Protection, Registration, StateEntry, TekEntry, Traffic,
+    AccessList, AclReport, DataplaneReport, GroupLabel, KekEntry, KeyOrigin, KeyWay, MemberGroup,
+    MemberRekey, MemberRekeys, MemberReport, PlaneEntry, Protection, Registration, RekeyCounts,
+    RekeyTransport, StateEntry, TekEntry, Traffic,
 };
 use gdoi::endpoint::Instant;
-use gdoi::{MemberStatus, RegistrationState};
+use gdoi::{MemberStatus, RegistrationState, RekeyCounters};
+use std::net::SocketAddrV4;
 use xfrm::{Counters, Direction, PlaneCounters, Slot, StateCounters};
 
 /// The answer to `show gm`.
@@ -48,6 +50,8 @@ fn member_group(status: &MemberStatus, group: &Guarded, protection: Protection, 
         failures: status.failures,
         last_failure: status.last_failure.clone(),
         reregisters_at: status.reregisters_at.map(|moment| Timestamp::at(moment, now)),
+        keys_from: keys_from(status, now),
+        rekeys: rekey_counts(status.rekeys),
         rejected: status.rejected,
         kek: status.kek.as_ref().map(|kek| KekEntry::new(kek, now)),
         teks: status.teks.iter().map(|tek| TekEntry::new(tek, now)).collect(),
@@ -66,6 +70,50 @@ fn registration(state: RegistrationState, now: Instant) -> (Registration, Option
         RegistrationState::Registered => (Registration::Registered, None),
         RegistrationState::Reregistering => (Registration::Reregistering, None),
         RegistrationState::Expired => (Registration::Expired, None),
+    }
+}
+
+/// The later of the last registration and the last rekey message.
+fn keys_from(status: &MemberStatus, now: Instant) -> Option<KeyOrigin> {
+    let registration = status.last_registered.map(|at| (at, KeyWay::Registration));
+    let rekey = status.last_rekey.map(|(at, _)| (at, KeyWay::Rekey));
+    let (at, way) = registration.into_iter().chain(rekey).max_by_key(|(at, _)| *at)?;
+    Some(KeyOrigin { way, at: Timestamp::at(at, now) })
+}
+
+const fn rekey_counts(counters: RekeyCounters) -> RekeyCounts {
+    let RekeyCounters {
+        received,
+        repeated,
+        replayed,
+        forged,
+        untimely,
+        unknown_spi,
+        malformed,
+        acknowledged,
+    } = counters;
+    RekeyCounts { received, acknowledged, repeated, replayed, forged, untimely, unknown_spi, malformed }
+}
+
+/// The answer to `show gm rekey`.
+pub fn rekeys(memberships: &Memberships, now: Instant) -> MemberRekeys {
+    let groups = memberships.statuses(now).iter().map(|status| member_rekey(status, now)).collect();
+    MemberRekeys { generated_at: Timestamp::now(), groups }
+}
+
+fn member_rekey(status: &MemberStatus, now: Instant) -> MemberRekey {
+    let transport = |group: Option<SocketAddrV4>| {
+        group.map_or(RekeyTransport::Unicast, |group| RekeyTransport::Multicast(group.to_string()))
+    };
+    MemberRekey {
+        group: GroupLabel::from(&status.group),
+        kek: status.kek.as_ref().map(|kek| KekEntry::new(kek, now)),
+        transport: status.kek.as_ref().map(|_| transport(status.rekey_group)),
+        keys_from: keys_from(status, now),
+        last_received_at: status.last_rekey.map(|(moment, _)| Timestamp::at(moment, now)),
+        last_sequence: status.last_rekey.map(|(_, sequence)| sequence),
+        reregisters_at: status.reregisters_at.map(|moment| Timestamp::at(moment, now)),
+        counts: rekey_counts(status.rekeys),
     }
 }
 

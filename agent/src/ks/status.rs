@@ -1,16 +1,24 @@
 //! What `gdoictl show ks` and its parts are told.
 
+use super::keeper::Keeper;
 use crate::clock::Timestamp;
+use crate::drive::Durability;
 use crate::report::{
-    GroupLabel, KekEntry, KeyServerGroup, KeyServerPolicies, KeyServerPolicy, KeyServerReport, MemberEntry,
-    MemberList, MembersReport, TekEntry,
+    AckCounts, GroupLabel, KekEntry, KeyServerGroup, KeyServerPolicies, KeyServerPolicy, KeyServerRekey,
+    KeyServerRekeys, KeyServerReport, MemberEntry, MemberList, MembersReport, RekeyEntry, RekeyTransport,
+    TekEntry,
 };
 use gdoi::endpoint::Instant;
-use gdoi::{GroupStatus, KeyServerStatus, MemberRecord};
+use gdoi::{AckCounters, GroupStatus, KeyServerStatus, MemberRecord, RekeyStatus, Transport};
 use std::net::SocketAddrV4;
 
 /// The answer to `show ks`.
-pub fn overview(status: &KeyServerStatus, address: SocketAddrV4, now: Instant) -> KeyServerReport {
+pub fn overview(
+    status: &KeyServerStatus,
+    address: SocketAddrV4,
+    keeper: &Keeper,
+    now: Instant,
+) -> KeyServerReport {
     KeyServerReport {
         generated_at: Timestamp::now(),
         address: address.to_string(),
@@ -18,6 +26,8 @@ pub fn overview(status: &KeyServerStatus, address: SocketAddrV4, now: Instant) -
         half_open: status.half_open,
         established: status.established,
         rejected: status.rejected,
+        state_file: keeper.place(),
+        state_durable: keeper.durability() == Durability::Durable,
         groups: status.groups.iter().map(|group| summary(group, now)).collect(),
     }
 }
@@ -47,6 +57,7 @@ pub fn members(status: &KeyServerStatus, now: Instant) -> MembersReport {
     let list = |group: &GroupStatus| MemberList {
         group: GroupLabel::from(&group.group),
         members: group.members.iter().map(|member| entry(member, now)).collect(),
+        removed: group.revoked.iter().map(ToString::to_string).collect(),
     };
     MembersReport { generated_at: Timestamp::now(), groups: status.groups.iter().map(list).collect() }
 }
@@ -58,6 +69,9 @@ fn entry(member: &MemberRecord, now: Instant) -> MemberEntry {
         first_registered_at: Timestamp::at(member.first_registered, now),
         last_registered_at: Timestamp::at(member.last_registered, now),
         registrations: member.registrations,
+        rekeys_acknowledged: member.rekeys_acknowledged,
+        rekeys_missed: member.rekeys_missed,
+        last_acknowledged_at: member.last_acknowledged.map(|moment| Timestamp::at(moment, now)),
         same_software: member.ours,
     }
 }
@@ -79,4 +93,39 @@ fn policy(group: &GroupStatus, now: Instant) -> KeyServerPolicy {
         teks: teks(group, now),
         kek: kek(group, now),
     }
+}
+
+/// The answer to `show ks rekey`.
+pub fn rekeys(status: &KeyServerStatus, now: Instant) -> KeyServerRekeys {
+    let group = |group: &GroupStatus| KeyServerRekey {
+        group: GroupLabel::from(&group.group),
+        members: group.members.len(),
+        kek: kek(group, now),
+        rekey: group.rekey.as_ref().map(|rekey| rekey_entry(rekey, now)),
+    };
+    KeyServerRekeys { generated_at: Timestamp::now(), groups: status.groups.iter().map(group).collect() }
+}
+
+fn rekey_entry(rekey: &RekeyStatus, now: Instant) -> RekeyEntry {
+    let moment = |instant: Option<Instant>| instant.map(|instant| Timestamp::at(instant, now));
+    RekeyEntry {
+        transport: match rekey.transport {
+            Transport::Unicast => RekeyTransport::Unicast,
+            Transport::Multicast(group) => RekeyTransport::Multicast(group.to_string()),
+        },
+        retransmit_interval_seconds: rekey.retransmit.interval.as_secs(),
+        retransmit_number: rekey.retransmit.number,
+        rekeys: rekey.rekeys,
+        last_at: moment(rekey.last),
+        next_at: moment(rekey.next),
+        reminder_at: moment(rekey.reminder),
+        waiting_for: rekey.waiting_for,
+        transmissions: rekey.transmissions,
+        acks: ack_counts(rekey.acks),
+    }
+}
+
+const fn ack_counts(acks: AckCounters) -> AckCounts {
+    let AckCounters { received, unexpected, forged, malformed } = acks;
+    AckCounts { received, unexpected, forged, malformed }
 }

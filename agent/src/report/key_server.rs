@@ -19,6 +19,10 @@ pub struct KeyServerReport {
     pub established: usize,
     /// Datagrams that were refused.
     pub rejected: u64,
+    /// Where the state is stored; None if it is not.
+    pub state_file: Option<String>,
+    /// Whether the disk takes it; while it does not, nothing is sent.
+    pub state_durable: bool,
     /// The groups in the configuration's order.
     pub groups: Vec<KeyServerGroup>,
 }
@@ -60,6 +64,8 @@ pub struct MemberList {
     pub group: GroupLabel,
     /// Who has registered.
     pub members: Vec<MemberEntry>,
+    /// Who was removed and may not register.
+    pub removed: Vec<String>,
 }
 
 /// One member.
@@ -69,12 +75,18 @@ pub struct MemberEntry {
     pub address: String,
     /// The identity that it proved.
     pub identity: String,
-    /// Its first registration since the server's start.
+    /// Its first registration.
     pub first_registered_at: Timestamp,
     /// Its last one.
     pub last_registered_at: Timestamp,
     /// How many there were.
     pub registrations: u64,
+    /// Rekey messages that it acknowledged.
+    pub rekeys_acknowledged: u64,
+    /// Rekey messages in a row that it did not acknowledge; with the third it gets no more until it registers.
+    pub rekeys_missed: u32,
+    /// When it acknowledged last.
+    pub last_acknowledged_at: Option<Timestamp>,
     /// Whether it runs this software.
     pub same_software: bool,
 }

@@ -1,6 +1,6 @@
 //! Reports of the member daemon.
 
-use super::{GroupLabel, KekEntry, TekEntry};
+use super::{GroupLabel, KekEntry, RekeyCounts, TekEntry};
 use crate::clock::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -37,8 +37,12 @@ pub struct MemberGroup {
     pub failures: u64,
     /// Why the last failed registration failed.
     pub last_failure: Option<String>,
-    /// When the member fetches the next key.
+    /// When the member fetches the next key, unless a rekey message brings it before.
     pub reregisters_at: Option<Timestamp>,
+    /// How the keys came last.
+    pub keys_from: Option<KeyOrigin>,
+    /// Rekey messages since the start by what became of them.
+    pub rekeys: RekeyCounts,
     /// Datagrams that were refused.
     pub rejected: u64,
     /// The rekey key.
@@ -55,6 +59,25 @@ pub struct MemberGroup {
     pub fail_close: bool,
     /// What happens to the group's traffic now.
     pub protection: Protection,
+}
+
+/// How and when keys came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyOrigin {
+    /// How.
+    pub way: KeyWay,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// How keys came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyWay {
+    /// The member fetched them (GROUPKEY-PULL).
+    Registration,
+    /// The key server sent them (GROUPKEY-PUSH).
+    Rekey,
 }
 
 /// How far a group's registration is.

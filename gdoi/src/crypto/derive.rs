@@ -145,6 +145,14 @@ pub fn phase2_iv(hash: Hash, last_phase1_block: &Block, message_id: u32) -> Bloc
     front(digest(hash, &[last_phase1_block, &message_id.to_be_bytes()]))
 }
 
+/// The key of rekey acknowledgements: `prf(base_key, "GROUPKEY-PUSH ACK\0" | SPI | L)` (RFC 8263 section 3.2).
+///
+/// `base_key` is the KEK without its IV. L is 512, "matching the length of the base_key", which the prf
+/// fills up with zeros to its block; the label ends with a zero octet.
+pub fn ack_key(hash: Hash, base_key: &Secret, spi: &[u8; 16]) -> Secret {
+    prf(hash, base_key, &[b"GROUPKEY-PUSH ACK\0", spi, &512u16.to_be_bytes()])
+}
+
 fn front(digest: Vec<u8>) -> Block {
     let mut block = Block::default();
     // The shortest digest has twice the octets of a block.

@@ -1,4 +1,4 @@
-//! Just enough of PEM (RFC 7468) to read one PKCS#8 private key.
+//! Just enough of PEM (RFC 7468) to read and write one PKCS#8 private key.
 
 use zeroize::Zeroizing;
 
@@ -6,6 +6,9 @@ use super::{Error, Secret};
 
 const BEGIN: &str = "-----BEGIN PRIVATE KEY-----";
 const END: &str = "-----END PRIVATE KEY-----";
+
+/// So many octets fill a line of 64 symbols.
+const LINE: usize = 48;
 
 /// The DER octets of the first `PRIVATE KEY` block of the text; what surrounds it is ignored.
 ///
@@ -17,6 +20,41 @@ pub(super) fn private_key(text: &str) -> Result<Secret, Error> {
     let symbols: Zeroizing<Vec<u8>> =
         Zeroizing::new(body.bytes().filter(|b| !b.is_ascii_whitespace()).collect());
     base64(&symbols)
+}
+
+/// The octets as a `PRIVATE KEY` block.
+pub(super) fn private_key_block(der: &Secret) -> Secret {
+    let mut text = Zeroizing::new(Vec::with_capacity(der.len() / 3 * 4 + der.len() / 48 + 80));
+    text.extend_from_slice(BEGIN.as_bytes());
+    for line in der.expose().chunks(LINE) {
+        text.push(b'\n');
+        line.chunks(3).for_each(|group| text.extend_from_slice(&encoded(group)));
+    }
+    text.extend_from_slice(b"\n");
+    text.extend_from_slice(END.as_bytes());
+    text.push(b'\n');
+    Secret::from(text.as_slice())
+}
+
+/// The four symbols of one to three octets.
+fn encoded(group: &[u8]) -> [u8; 4] {
+    let octet = |position: usize| group.get(position).copied().unwrap_or(0);
+    let bits = u32::from_be_bytes([0, octet(0), octet(1), octet(2)]);
+    let symbol = |position: usize| match position <= group.len() {
+        true => symbol((bits >> (18 - 6 * position) & 63) as u8),
+        false => b'=',
+    };
+    [symbol(0), symbol(1), symbol(2), symbol(3)]
+}
+
+const fn symbol(value: u8) -> u8 {
+    match value {
+        0..26 => b'A' + value,
+        26..52 => b'a' + value - 26,
+        52..62 => b'0' + value - 52,
+        62 => b'+',
+        _ => b'/',
+    }
 }
 
 fn base64(symbols: &[u8]) -> Result<Secret, Error> {
@@ -71,6 +109,16 @@ mod tests {
             assert_eq!(block(encoded).unwrap().expose(), expected.as_bytes());
         }
         assert_eq!(block("+/+/").unwrap().expose(), [0xfb, 0xff, 0xbf]);
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        for length in 1..200u8 {
+            let der = Secret::new((0..length).map(|octet| octet.wrapping_mul(83)).collect());
+            let text = String::from_utf8(private_key_block(&der).expose().to_vec()).unwrap();
+            assert!(text.lines().all(|line| line.len() <= 64) && text.ends_with("KEY-----\n"), "{text}");
+            assert_eq!(private_key(&text), Ok(der));
+        }
     }
 
     #[test]

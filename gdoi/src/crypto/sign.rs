@@ -114,6 +114,14 @@ impl NewKey {
             NewKey::EcdsaP384 => generate_ecdsa(&signature::ECDSA_P384_SHA384_FIXED_SIGNING),
         }
     }
+
+    /// The same as the text that [`SigningKey::from_pem`] reads.
+    ///
+    /// # Errors
+    /// As [`NewKey::generate`].
+    pub fn generate_pem(self) -> Result<Secret, Error> {
+        self.generate().map(|der| pem::private_key_block(&der))
+    }
 }
 
 fn generate_rsa(size: rsa::KeySize) -> Result<Secret, Error> {
@@ -177,6 +185,15 @@ impl SigningKey {
     /// The public key that belongs to it.
     pub fn public(&self) -> &PublicKey {
         &self.public
+    }
+
+    /// The length of its signatures in octets.
+    pub fn signature_len(&self) -> usize {
+        let octets = self.public.bits().div_ceil(8) as usize;
+        match self.algorithm {
+            SignatureAlgorithm::Rsa(_) => octets,
+            SignatureAlgorithm::EcdsaP256 | SignatureAlgorithm::EcdsaP384 => 2 * octets,
+        }
     }
 
     /// The signature of `message`, as the SIG payload carries it.

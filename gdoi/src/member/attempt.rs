@@ -218,7 +218,7 @@ impl Attempt {
         Ok(())
     }
 
-    fn cookie(&self) -> Cookie {
+    pub(super) fn cookie(&self) -> Cookie {
         match &self.stage {
             Stage::Phase1(initiator) => initiator.cookie(),
             Stage::Pull(sa, _) => sa.cookies.initiator,

@@ -1,7 +1,7 @@
 //! A policy as a member reads it from SA and KD payloads: only what this implementation can carry out.
 
 use super::policy::{
-    authentication_number, GroupPolicy, Kek, Tek, ESP_AES_CBC, KEK_ALG_AES, KEK_IV_LEN,
+    authentication_number, AckType, GroupPolicy, Kek, Tek, ESP_AES_CBC, KEK_ALG_AES, KEK_IV_LEN,
     SOURCE_AND_DESTINATION, SYMMETRIC, TUNNEL, UDP,
 };
 use crate::crypto::sign::{PublicKey, SignatureAlgorithm};
@@ -36,6 +36,7 @@ struct OfferedKek {
     signature: SignatureAlgorithm,
     source: SocketAddrV4,
     destination: SocketAddrV4,
+    ack: Option<AckType>,
 }
 
 impl Offer {
@@ -48,13 +49,21 @@ impl Offer {
         for sat in &sa.teks {
             add_selector(&mut teks, sat)?;
         }
-        if teks.is_empty() {
-            // Allowed by section 5.2.1, but then nothing says which traffic must not leave in clear.
-            return Err(Misbehaved::MissingPayload(PayloadType::SAT).into());
-        }
         let gap = sa.gap.clone().unwrap_or_default();
         let kek = sa.kek.as_ref().map(OfferedKek::understand).transpose()?;
         Ok(Offer { acl: common_acl(&teks)?, teks, kek, gap })
+    }
+
+    /// In a PULL there must be a TEK: section 5.2.1 allows none, but then nothing says which traffic must not
+    /// leave in clear.
+    ///
+    /// # Errors
+    /// [`Misbehaved::MissingPayload`].
+    pub(crate) fn with_teks(self) -> Result<Offer, Error> {
+        match self.teks.is_empty() {
+            true => Err(Misbehaved::MissingPayload(PayloadType::SAT).into()),
+            false => Ok(self),
+        }
     }
 
     /// Puts the keys to the policy they belong to; every SPI must get its keys and no other may.
@@ -73,6 +82,7 @@ impl Offer {
             kek: self.kek.as_ref().map(|kek| kek.complete(kd, sequence)).transpose()?,
             activation_delay: delay(self.gap.activation_delay),
             deactivation_delay: delay(self.gap.deactivation_delay),
+            pseudotime: self.gap.pseudotime,
         })
     }
 }
@@ -198,6 +208,7 @@ impl OfferedKek {
             signature: signature.ok_or(unsupported)?,
             source: rekey_address(&sak.source)?,
             destination: rekey_address(&sak.destination)?,
+            ack: AckType::from_number(sak.ack_requested),
         })
     }
 
@@ -221,6 +232,7 @@ impl OfferedKek {
             verification: verification.map_err(|_| Misbehaved::KeyMismatch("verification key"))?,
             source: self.source,
             destination: self.destination,
+            ack: self.ack,
             sequence: sequence.ok_or(Misbehaved::MissingPayload(PayloadType::SEQ))?,
         })
     }

@@ -15,10 +15,10 @@ pub(super) const TUNNEL: u16 = 1;
 pub(super) const SOURCE_AND_DESTINATION: u16 = 4;
 pub(super) const SYMMETRIC: u16 = 3;
 
-/// All that a PULL downloads.
+/// All that a PULL downloads, or the part of it that a PUSH changes.
 #[derive(Clone, Debug)]
 pub struct GroupPolicy {
-    /// Which traffic the group protects; permit entries only.
+    /// Which traffic the group protects, permit entries only; empty where there is no TEK to say it.
     pub acl: Acl,
     /// The traffic keys, the one that ends first before the others.
     pub teks: Vec<Tek>,
@@ -28,6 +28,8 @@ pub struct GroupPolicy {
     pub activation_delay: Option<Duration>,
     /// DTD, whole seconds.
     pub deactivation_delay: Option<Duration>,
+    /// The group's time, milliseconds; between our own implementations only.
+    pub pseudotime: Option<u64>,
 }
 
 /// A traffic encryption key.
@@ -62,6 +64,36 @@ pub struct Kek {
     pub destination: SocketAddrV4,
     /// The number of the last one sent.
     pub sequence: u32,
+    /// Which acknowledgement it asks for.
+    pub ack: Option<AckType>,
+}
+
+/// KEK_ACK_REQUESTED (RFC 8263 section 2), as far as there is no LKH.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AckType {
+    /// REKEY_ACK_KEK_SHA256.
+    KekSha256,
+    /// REKEY_ACK_KEK_SHA512.
+    KekSha512,
+}
+
+impl AckType {
+    /// The value of the attribute.
+    pub const fn number(self) -> u16 {
+        match self {
+            AckType::KekSha256 => 1,
+            AckType::KekSha512 => 3,
+        }
+    }
+
+    /// The type of this value; one that cannot be answered is as none (RFC 8263 section 4).
+    pub const fn from_number(number: u16) -> Option<Self> {
+        match number {
+            1 => Some(AckType::KekSha256),
+            3 => Some(AckType::KekSha512),
+            _ => None,
+        }
+    }
 }
 
 impl GroupPolicy {
@@ -72,6 +104,7 @@ impl GroupPolicy {
             activation_delay: self.activation_delay.map(seconds),
             deactivation_delay: self.deactivation_delay.map(seconds),
             sender_ids: None,
+            pseudotime: self.pseudotime,
         };
         let selectors = || self.acl.entries().iter().map(|ace| &ace.selector);
         GroupSa {
@@ -120,6 +153,14 @@ impl Tek {
 }
 
 impl Kek {
+    /// The SPI as the two cookies of a rekey message.
+    pub(crate) fn cookies(&self) -> ([u8; 8], [u8; 8]) {
+        let (mut initiator, mut responder) = ([0; 8], [0; 8]);
+        initiator.copy_from_slice(&self.spi[..8]);
+        responder.copy_from_slice(&self.spi[8..]);
+        (initiator, responder)
+    }
+
     fn announce(&self) -> SaKek {
         SaKek {
             protocol: UDP,
@@ -132,6 +173,7 @@ impl Kek {
             signature_hash: self.signature.hash_number(),
             signature_algorithm: self.signature.number(),
             signature_bits: self.verification.bits() as u16,
+            ack_requested: self.ack.map_or(0, AckType::number),
         }
     }
 }

@@ -30,6 +30,7 @@ fn kek() -> Kek {
         source: SocketAddrV4::new([192, 0, 2, 1].into(), 848),
         destination: SocketAddrV4::new([198, 51, 100, 1].into(), 848),
         sequence: 5,
+        ack: Some(AckType::KekSha256),
     }
 }
 
@@ -41,6 +42,7 @@ fn policy() -> GroupPolicy {
         kek: Some(kek()),
         activation_delay: Some(Duration::from_secs(15)),
         deactivation_delay: Some(Duration::from_secs(30)),
+        pseudotime: Some(77),
     }
 }
 
@@ -82,7 +84,8 @@ fn policies_that_cannot_be_carried_out_are_refused() {
     assert_eq!(refused(|sa| sa.teks[0].lifetime = 0), Malformed::Value("SA life duration").into());
     assert_eq!(refused(|sa| sa.teks[0].source.kind = IdType::FQDN), unsupported("traffic selector type", 2));
     assert_eq!(refused(|sa| sa.teks.truncate(3)), unsupported("another ACL for TEK", 2000));
-    assert_eq!(refused(|sa| sa.teks.clear()), Misbehaved::MissingPayload(PayloadType::SAT).into());
+    let without = understand(|sa| sa.teks.clear()).unwrap().with_teks().unwrap_err();
+    assert_eq!(without, Misbehaved::MissingPayload(PayloadType::SAT).into());
     let different = Misbehaved::KeyMismatch("one SPI with different policies");
     assert_eq!(refused(|sa| sa.teks[1].lifetime = 1), different.into());
     let many = refused(|sa| sa.teks = vec![sa.teks[0].clone(); 101]);

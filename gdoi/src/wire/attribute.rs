@@ -129,16 +129,24 @@ impl<'a> Attributes<'a> {
         self.number(kind, name)?.ok_or(Misbehaved::MissingAttribute(name).into())
     }
 
+    /// Octets in the TLV form.
+    ///
+    /// # Errors
+    /// A duplicate, or the TV form.
+    pub fn optional_octets(&mut self, kind: u16, name: &'static str) -> Result<Option<&'a [u8]>, Error> {
+        match self.take(kind, name)? {
+            Some(Value::Variable(octets)) => Ok(Some(octets)),
+            Some(Value::Basic(_)) => Err(Malformed::Value(name).into()),
+            None => Ok(None),
+        }
+    }
+
     /// Octets in the TLV form that must be there.
     ///
     /// # Errors
     /// [`Misbehaved::MissingAttribute`], a duplicate, or the TV form.
     pub fn octets(&mut self, kind: u16, name: &'static str) -> Result<&'a [u8], Error> {
-        match self.take(kind, name)? {
-            Some(Value::Variable(octets)) => Ok(octets),
-            Some(Value::Basic(_)) => Err(Malformed::Value(name).into()),
-            None => Err(Misbehaved::MissingAttribute(name).into()),
-        }
+        self.optional_octets(kind, name)?.ok_or(Misbehaved::MissingAttribute(name).into())
     }
 
     /// The end: an implementation must abort where it does not understand one (RFC 6407 section 5.3.2).

@@ -7,6 +7,8 @@ mod class {
     pub const ACTIVATION_TIME_DELAY: u16 = 1;
     pub const DEACTIVATION_TIME_DELAY: u16 = 2;
     pub const SENDER_ID_REQUEST: u16 = 3;
+    /// Private use, between our own implementations only.
+    pub const PSEUDOTIME: u16 = 128;
 }
 
 /// The body of a GAP payload; each attribute is optional.
@@ -18,6 +20,8 @@ pub struct Gap {
     pub deactivation_delay: Option<u16>,
     /// How many sender IDs a member asks for; in the third message of a PULL only.
     pub sender_ids: Option<u16>,
+    /// The group's time when the message was made, milliseconds since the group began; 8 octets.
+    pub pseudotime: Option<u64>,
 }
 
 impl Gap {
@@ -27,14 +31,15 @@ impl Gap {
     /// [`Malformed`], or an attribute that is not understood (section 5.4).
     pub fn parse(body: &[u8]) -> Result<Self, Error> {
         let mut attributes = Attributes::parse(body, "GAP payload")?;
-        let mut number = |kind, name| -> Result<Option<u16>, Error> {
-            let value = attributes.number(kind, name)?.map(u16::try_from).transpose();
-            value.map_err(|_| Malformed::Value("GAP payload").into())
-        };
         let gap = Gap {
-            activation_delay: number(class::ACTIVATION_TIME_DELAY, "ACTIVATION_TIME_DELAY")?,
-            deactivation_delay: number(class::DEACTIVATION_TIME_DELAY, "DEACTIVATION_TIME_DELAY")?,
-            sender_ids: number(class::SENDER_ID_REQUEST, "SENDER_ID_REQUEST")?,
+            activation_delay: number(&mut attributes, class::ACTIVATION_TIME_DELAY, "ACTIVATION_TIME_DELAY")?,
+            deactivation_delay: number(
+                &mut attributes,
+                class::DEACTIVATION_TIME_DELAY,
+                "DEACTIVATION_TIME_DELAY",
+            )?,
+            sender_ids: number(&mut attributes, class::SENDER_ID_REQUEST, "SENDER_ID_REQUEST")?,
+            pseudotime: parse_pseudotime(&mut attributes)?,
         };
         attributes.finish("GAP attribute")?;
         Ok(gap)
@@ -52,8 +57,22 @@ impl Gap {
                 Attribute::basic(kind, value).emit(&mut out);
             }
         }
+        if let Some(pseudotime) = self.pseudotime {
+            Attribute::variable(class::PSEUDOTIME, &pseudotime.to_be_bytes()).emit(&mut out);
+        }
         out
     }
+}
+
+fn number(attributes: &mut Attributes<'_>, kind: u16, name: &'static str) -> Result<Option<u16>, Error> {
+    let value = attributes.number(kind, name)?.map(u16::try_from).transpose();
+    value.map_err(|_| Malformed::Value("GAP payload").into())
+}
+
+fn parse_pseudotime(attributes: &mut Attributes<'_>) -> Result<Option<u64>, Error> {
+    let Some(octets) = attributes.optional_octets(class::PSEUDOTIME, "pseudotime")? else { return Ok(None) };
+    let octets = <[u8; 8]>::try_from(octets).map_err(|_| Malformed::Length("pseudotime"))?;
+    Ok(Some(u64::from_be_bytes(octets)))
 }
 
 #[cfg(test)]
@@ -63,17 +82,21 @@ mod tests {
 
     #[test]
     fn round_trip() {
-        let gap = Gap { activation_delay: Some(15), deactivation_delay: Some(30), sender_ids: None };
+        let gap = Gap { activation_delay: Some(15), deactivation_delay: Some(30), ..Gap::default() };
         assert_eq!(gap.emit(), [0x80, 1, 0, 15, 0x80, 2, 0, 30]);
         assert_eq!(Gap::parse(&gap.emit()), Ok(gap));
         assert_eq!(Gap::parse(&[0x80, 3, 0, 2]).unwrap().sender_ids, Some(2));
         assert_eq!(Gap::parse(&[]), Ok(Gap::default()));
+        let timed = Gap { pseudotime: Some(0x0102_0304_0506_0708), ..Gap::default() };
+        assert_eq!(timed.emit(), [0, 128, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8]);
+        assert_eq!(Gap::parse(&timed.emit()), Ok(timed));
     }
 
     #[test]
     fn rejects() {
         assert_eq!(Gap::parse(&[0x80, 4, 0, 1]), Err(Unacceptable::Unsupported("GAP attribute", 4).into()));
         assert_eq!(Gap::parse(&[0, 1, 0, 3, 1, 0, 0]), Err(Malformed::Value("GAP payload").into()));
+        assert_eq!(Gap::parse(&[0, 128, 0, 1, 1]), Err(Malformed::Length("pseudotime").into()));
         let twice = [0x80, 1, 0, 1, 0x80, 1, 0, 1];
         assert_eq!(Gap::parse(&twice), Err(Misbehaved::DuplicateAttribute("ACTIVATION_TIME_DELAY").into()));
         assert_eq!(Gap::parse(&[0x80]), Err(Malformed::Truncated("GAP payload").into()));

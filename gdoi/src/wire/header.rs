@@ -79,14 +79,20 @@ impl Header {
 
     /// The whole message: this header and `body` behind it.
     pub fn emit(&self, body: &[u8]) -> Vec<u8> {
-        let length = HEADER_LEN + body.len();
+        let mut out = self.emit_before(body.len());
+        out.extend_from_slice(body);
+        out
+    }
+
+    /// This header alone, for a body of `body_len` octets.
+    pub fn emit_before(&self, body_len: usize) -> Vec<u8> {
+        let length = HEADER_LEN + body_len;
         let mut out = Vec::with_capacity(length);
         out.extend_from_slice(&self.initiator.0);
         out.extend_from_slice(&self.responder.0);
         out.extend_from_slice(&[self.next.0, VERSION, self.exchange.0, self.flags.0]);
         out.extend_from_slice(&self.message_id.to_be_bytes());
         out.extend_from_slice(&(length as u32).to_be_bytes());
-        out.extend_from_slice(body);
         out
     }
 }

@@ -13,6 +13,7 @@ mod class {
     pub const SIG_HASH_ALGORITHM: u16 = 5;
     pub const SIG_ALGORITHM: u16 = 6;
     pub const SIG_KEY_LENGTH: u16 = 7;
+    pub const KEK_ACK_REQUESTED: u16 = 9;
 }
 
 /// The body of a SAK payload. Numbers are as in the IANA registry; 0 where an optional one is absent.
@@ -44,6 +45,8 @@ pub struct SaKek {
     pub signature_algorithm: u16,
     /// SIG_KEY_LENGTH in bits.
     pub signature_bits: u16,
+    /// KEK_ACK_REQUESTED (RFC 8263 section 2): 1 and 3 are REKEY_ACK_KEK_SHA256 and _SHA512.
+    pub ack_requested: u16,
 }
 
 impl SaKek {
@@ -73,6 +76,9 @@ impl SaKek {
             )?,
             signature_algorithm: short(attributes.required(class::SIG_ALGORITHM, "SIG_ALGORITHM")?)?,
             signature_bits: short(attributes.number(class::SIG_KEY_LENGTH, "SIG_KEY_LENGTH")?.unwrap_or(0))?,
+            ack_requested: short(
+                attributes.number(class::KEK_ACK_REQUESTED, "KEK_ACK_REQUESTED")?.unwrap_or(0),
+            )?,
         };
         attributes.finish("KEK attribute")?;
         Ok(sak)
@@ -95,8 +101,12 @@ impl SaKek {
         Attribute::basic(class::ALGORITHM, self.algorithm).emit(&mut out);
         optional.iter().flatten().for_each(|attribute| attribute.emit(&mut out));
         Attribute::basic(class::SIG_ALGORITHM, self.signature_algorithm).emit(&mut out);
-        if self.signature_bits != 0 {
-            Attribute::basic(class::SIG_KEY_LENGTH, self.signature_bits).emit(&mut out);
+        for (kind, value) in
+            [(class::SIG_KEY_LENGTH, self.signature_bits), (class::KEK_ACK_REQUESTED, self.ack_requested)]
+        {
+            if value != 0 {
+                Attribute::basic(kind, value).emit(&mut out);
+            }
         }
         out
     }
@@ -124,13 +134,21 @@ mod tests {
             signature_hash: 3,
             signature_algorithm: 1,
             signature_bits: 2048,
+            ack_requested: 1,
         }
     }
 
     #[test]
     fn round_trip() {
         assert_eq!(SaKek::parse(&example().emit()), Ok(example()));
-        let bare = SaKek { key_bits: 0, lifetime: 0, signature_hash: 0, signature_bits: 0, ..example() };
+        let bare = SaKek {
+            key_bits: 0,
+            lifetime: 0,
+            signature_hash: 0,
+            signature_bits: 0,
+            ack_requested: 0,
+            ..example()
+        };
         assert_eq!(SaKek::parse(&bare.emit()), Ok(bare));
     }
 
@@ -156,7 +174,7 @@ mod tests {
             attribute.emit(&mut bytes);
             SaKek::parse(&bytes).unwrap_err()
         };
-        assert_eq!(with(Attribute::basic(9, 1)), Unacceptable::Unsupported("KEK attribute", 9).into());
+        assert_eq!(with(Attribute::basic(10, 1)), Unacceptable::Unsupported("KEK attribute", 10).into());
         assert_eq!(with(Attribute::basic(2, 3)), Misbehaved::DuplicateAttribute("KEK_ALGORITHM").into());
         let mut reserved = bytes.clone();
         reserved[fixed - 1] = 1;

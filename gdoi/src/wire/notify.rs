@@ -5,7 +5,10 @@ use super::registry::NotifyType;
 use crate::error::Malformed;
 
 const DOI_IPSEC: u32 = 1;
+const DOI_GDOI: u32 = 2;
 const PROTO_ISAKMP: u8 = 1;
+const GDOI_PROTO_KEK: u8 = 0;
+const GDOI_PROTO_IPSEC_ESP: u8 = 1;
 const MAX_SPIS: usize = 16;
 
 /// The body of a notify payload. The notification data is not kept: nothing here uses it.
@@ -43,6 +46,17 @@ impl Notify {
     }
 }
 
+/// What a delete payload of a GROUPKEY-PUSH ends (RFC 6407 section 5.9).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deletion {
+    /// One TEK.
+    Tek(u32),
+    /// All TEKs: the SPI is 0.
+    AllTeks,
+    /// The KEK.
+    Kek,
+}
+
 /// The body of a delete payload.
 ///
 /// ```text
@@ -63,6 +77,17 @@ impl Delete {
     /// The payload that deletes a phase 1 SA; its SPI is the cookie pair, 16 octets.
     pub fn phase1(cookies: [u8; 16]) -> Self {
         Delete { doi: DOI_IPSEC, protocol: PROTO_ISAKMP, spis: vec![cookies.to_vec()] }
+    }
+
+    /// The payload of a GROUPKEY-PUSH that ends TEKs; an SPI of 0 ends all (RFC 6407 section 5.9).
+    pub fn teks(spis: &[u32]) -> Self {
+        let spis = spis.iter().map(|spi| spi.to_be_bytes().to_vec()).collect();
+        Delete { doi: DOI_GDOI, protocol: GDOI_PROTO_IPSEC_ESP, spis }
+    }
+
+    /// The payload of a GROUPKEY-PUSH that ends the KEK.
+    pub fn kek(spi: [u8; 16]) -> Self {
+        Delete { doi: DOI_GDOI, protocol: GDOI_PROTO_KEK, spis: vec![spi.to_vec()] }
     }
 
     /// Whether this deletes the phase 1 SA with these cookies.
@@ -87,6 +112,22 @@ impl Delete {
         let spis = (0..count).map(|_| reader.take(spi_len).map(<[u8]>::to_vec)).collect::<Result<_, _>>()?;
         reader.finish()?;
         Ok(Delete { doi, protocol, spis })
+    }
+
+    /// What it ends in a GROUPKEY-PUSH.
+    ///
+    /// # Errors
+    /// [`Malformed::Value`]: another DOI, protocol or SPI length.
+    pub fn deletions(&self) -> Result<Vec<Deletion>, Malformed> {
+        let deletion = |spi: &Vec<u8>| match (self.doi, self.protocol, &spi[..]) {
+            (DOI_GDOI, GDOI_PROTO_KEK, _) if spi.len() == 16 => Ok(Deletion::Kek),
+            (DOI_GDOI, GDOI_PROTO_IPSEC_ESP, [0, 0, 0, 0]) => Ok(Deletion::AllTeks),
+            (DOI_GDOI, GDOI_PROTO_IPSEC_ESP, [a, b, c, d]) => {
+                Ok(Deletion::Tek(u32::from_be_bytes([*a, *b, *c, *d])))
+            }
+            _ => Err(Malformed::Value("delete payload")),
+        };
+        self.spis.iter().map(deletion).collect()
     }
 
     /// Writes a body.
@@ -120,6 +161,16 @@ mod tests {
         assert!(delete.names_phase1([3; 16]) && !delete.names_phase1([4; 16]));
         assert_eq!(delete.emit()[..8], [0, 0, 0, 1, 1, 16, 0, 1]);
         assert_eq!(Delete::parse(&delete.emit()), Ok(delete));
+    }
+
+    #[test]
+    fn what_a_push_deletes() {
+        assert_eq!(Delete::teks(&[0, 7]).deletions(), Ok(vec![Deletion::AllTeks, Deletion::Tek(7)]));
+        assert_eq!(Delete::kek([1; 16]).deletions(), Ok(vec![Deletion::Kek]));
+        let refused = Err(Malformed::Value("delete payload"));
+        assert_eq!(Delete::phase1([1; 16]).deletions(), refused);
+        assert_eq!(Delete { protocol: 2, ..Delete::teks(&[1]) }.deletions(), refused);
+        assert_eq!(Delete { spis: vec![vec![1; 4]], ..Delete::kek([1; 16]) }.deletions(), refused);
     }
 
     #[test]

@@ -40,6 +40,8 @@ registry! {
         ID = 5 "ID",
         /// Hash.
         HASH = 8 "HASH",
+        /// Signature.
+        SIG = 9 "SIG",
         /// Nonce.
         NONCE = 10 "nonce",
         /// Notification.
@@ -72,6 +74,17 @@ registry! {
         INFORMATIONAL = 5 "informational",
         /// GROUPKEY-PULL.
         GROUPKEY_PULL = 32 "GROUPKEY-PULL",
+        /// GROUPKEY-PUSH.
+        GROUPKEY_PUSH = 33 "GROUPKEY-PUSH",
+        /// The acknowledgement of a GROUPKEY-PUSH (RFC 8263).
+        GROUPKEY_PUSH_ACK = 35 "GROUPKEY-PUSH-ACK",
+    }
+}
+
+impl ExchangeType {
+    /// What a datagram says that it is, whether or not the rest of it can be read.
+    pub fn claimed_by(datagram: &[u8]) -> Option<Self> {
+        datagram.get(18).copied().map(ExchangeType)
     }
 }
 

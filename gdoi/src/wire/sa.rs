@@ -111,6 +111,7 @@ mod tests {
             signature_hash: 3,
             signature_algorithm: 1,
             signature_bits: 2048,
+            ack_requested: 0,
         };
         let tek = SaTek {
             protocol: 0,

@@ -9,6 +9,7 @@ mod intruder;
 mod malicious;
 mod refused;
 mod register;
+mod rekey;
 mod rollover;
 mod seeds;
 mod transcripts;

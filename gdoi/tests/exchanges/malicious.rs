@@ -40,6 +40,7 @@ fn sak() -> SaKek {
         signature_hash: 3,
         signature_algorithm: 4,
         signature_bits: 256,
+        ack_requested: 0,
     }
 }
 

@@ -49,6 +49,7 @@ fn sak() -> SaKek {
         signature_hash: 3,
         signature_algorithm: 1,
         signature_bits: 2048,
+        ack_requested: 0,
     }
 }
 
@@ -69,7 +70,7 @@ fn sat(source: &str, port: Option<u16>) -> SaTek {
 }
 
 fn gap() -> Gap {
-    Gap { activation_delay: Some(15), deactivation_delay: Some(30), sender_ids: None }
+    Gap { activation_delay: Some(15), deactivation_delay: Some(30), sender_ids: None, pseudotime: None }
 }
 
 fn full_policy() -> GroupSa {

@@ -63,6 +63,7 @@ fn desired(dice: &mut Dice) -> Desired {
         local: Ipv4Addr::new(192, 0, 2, 1),
         slot: Slot::new(number).unwrap(),
         servers: dice.some(["192.0.2.10:848".parse().unwrap()]),
+        rekey_group: dice.some(["239.1.1.1:848".parse().unwrap()]).pop(),
         clear: dice.some(selectors()),
         gate: gate(dice),
     };
@@ -264,6 +265,7 @@ fn contradictions_are_refused() {
         local: Ipv4Addr::LOCALHOST,
         slot: Slot::new(slot).unwrap(),
         servers: Vec::new(),
+        rekey_group: None,
         clear: Vec::new(),
         gate: Gate::Protect { acl: selectors().to_vec(), inbound: Vec::new(), outbound: None },
     };

@@ -222,6 +222,7 @@ pub fn plane(member: &str, gate: Gate) -> Plane {
         local,
         slot: Slot::new(0).unwrap(),
         servers: Vec::new(),
+        rekey_group: None,
         clear: Vec::new(),
         gate,
     }

@@ -34,7 +34,8 @@ fn sa(spi: u32, transform: &str) -> gdoi::Sa {
 fn registered() -> View {
     let acl = Acl::new(vec!["permit udp 10.0.0.0/8 host 10.1.1.1 eq 53".parse().unwrap()]).unwrap();
     let sas = vec![sa(1000, "aes-256-cbc/hmac-sha-256"), sa(2000, "aes-128-cbc/hmac-sha-512")];
-    View { registered: true, acl, outbound: sas.first().cloned(), inbound: sas }
+    let rekey_group = "239.1.1.1:848".parse().ok();
+    View { registered: true, acl, outbound: sas.first().cloned(), inbound: sas, rekey_group }
 }
 
 fn planes(groups: &[Guarded], view: View, phase: Phase) -> Vec<Plane> {
@@ -51,6 +52,7 @@ fn a_view_becomes_one_plane_for_each_interface() {
     assert_eq!(plane.servers, ["192.0.2.10:848".parse().unwrap(), "192.0.2.11:1848".parse().unwrap()]);
     assert_eq!((plane.clear[0].protocol, plane.clear[0].destination_port), (Some(6), Some(179)));
     assert_eq!(plane.clear[0].source, Prefix::ANY);
+    assert_eq!(plane.rekey_group, "239.1.1.1:848".parse().ok());
 }
 
 #[test]

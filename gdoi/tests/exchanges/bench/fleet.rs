@@ -6,7 +6,7 @@ use gdoi::crypto::{Hash, Secret};
 use gdoi::policy::{Acl, Doi, GroupId, Identity, Proposal};
 use gdoi::{
     Authorization, GroupConfig, GroupName, Instant, KeyServer, KeyServerConfig, Member, MemberConfig,
-    PskEntry, RekeyConfig, ServerEntry,
+    PskEntry, RekeyConfig, Retransmit, ServerEntry, Transport,
 };
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
@@ -54,7 +54,14 @@ pub fn group_config() -> GroupConfig {
 
 pub fn rekey_config() -> RekeyConfig {
     let signing_key = SigningKey::from_pem(include_str!("../rekey-key.pem"), Hash::Sha256).unwrap();
-    RekeyConfig { key_len: 32, lifetime: Duration::from_secs(86_400), signing_key }
+    RekeyConfig {
+        key_len: 32,
+        lifetime: Duration::from_secs(86_400),
+        signing_key,
+        transport: Transport::Unicast,
+        retransmit: Retransmit { interval: Duration::from_secs(10), number: 2 },
+        reminder: Duration::from_secs(7200),
+    }
 }
 
 pub fn server_config(number: u8) -> KeyServerConfig {
@@ -85,7 +92,7 @@ pub fn server_entry(number: u8) -> ServerEntry {
 
 /// Everything that an endpoint draws follows from its configuration and this seed.
 pub fn server(config: KeyServerConfig, seed: u64, now: Instant) -> KeyServer {
-    KeyServer::new(config, Box::new(Seeded::new(seed)), now).unwrap()
+    KeyServer::new(config, None, Box::new(Seeded::new(seed)), now).unwrap()
 }
 
 pub fn member(config: MemberConfig, seed: u64) -> Member {

@@ -1,16 +1,19 @@
 //! One endpoint and what it has said.
 
+use gdoi::crypto::Secret;
 use gdoi::{Endpoint, Instant, Output, Transmit};
 
 pub struct Node<E: Endpoint> {
     pub endpoint: E,
     pub events: Vec<(Instant, E::Event)>,
+    /// What it last asked to be stored.
+    pub stored: Option<Secret>,
     wake: Option<Instant>,
 }
 
 impl<E: Endpoint> Node<E> {
     pub fn new(endpoint: E, now: Instant) -> Self {
-        Node { endpoint, events: Vec::new(), wake: Some(now) }
+        Node { endpoint, events: Vec::new(), stored: None, wake: Some(now) }
     }
 
     pub fn wake(&self) -> Option<Instant> {
@@ -45,6 +48,7 @@ impl<E: Endpoint> Node<E> {
         loop {
             match self.endpoint.poll() {
                 Output::Transmit(transmit) => sent.push(transmit),
+                Output::Store(state) => self.stored = Some(state),
                 Output::Event(event) => self.events.push((now, event)),
                 Output::Wait(wake) => {
                     self.wake = wake;

@@ -3,7 +3,12 @@
 use super::link::Link;
 use super::node::Node;
 use super::random::Seeded;
-use gdoi::{Instant, KeyServer, KeyServerEvent, Member, MemberCommand, MemberEvent, Transmit, View};
+use gdoi::crypto::Secret;
+use gdoi::wire::ExchangeType;
+use gdoi::{
+    Change, Instant, KeyServer, KeyServerCommand, KeyServerConfig, KeyServerEvent, Member, MemberCommand,
+    MemberEvent, Transmit, View,
+};
 use std::collections::{BTreeMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -31,6 +36,7 @@ pub struct World {
     launched: u64,
     flying: BTreeMap<(Instant, u64), Flight>,
     cut: HashSet<IpAddr>,
+    deaf: Option<(SocketAddr, ExchangeType)>,
     members: BTreeMap<SocketAddr, Node<Member>>,
     servers: BTreeMap<SocketAddr, Node<KeyServer>>,
 }
@@ -47,6 +53,7 @@ impl World {
             launched: 0,
             flying: BTreeMap::new(),
             cut: HashSet::new(),
+            deaf: None,
             members: BTreeMap::new(),
             servers: BTreeMap::new(),
         }
@@ -65,6 +72,27 @@ impl World {
         let now = self.now;
         let sent = self.members.get_mut(&address).unwrap().command(command, now);
         self.launch(address, sent);
+    }
+
+    pub fn command_server(&mut self, address: SocketAddr, command: KeyServerCommand) {
+        let now = self.now;
+        let sent = self.servers.get_mut(&address).unwrap().command(command, now);
+        self.launch(address, sent);
+    }
+
+    /// A key server reads its configuration again.
+    pub fn reconfigure(&mut self, address: SocketAddr, config: KeyServerConfig) -> Vec<Change> {
+        self.servers.get_mut(&address).unwrap().endpoint.reconfigure(config, self.now).unwrap()
+    }
+
+    /// From now on a member gets no datagrams of this exchange.
+    pub fn deafen(&mut self, member: SocketAddr, exchange: ExchangeType) {
+        self.deaf = Some((member, exchange));
+    }
+
+    /// What a key server last stored.
+    pub fn stored(&self, address: SocketAddr) -> Option<Secret> {
+        self.servers[&address].stored.clone()
     }
 
     /// From now on nothing passes to or from this host.
@@ -171,9 +199,21 @@ impl World {
 
     fn launch(&mut self, from: SocketAddr, sent: Vec<Transmit>) {
         for Transmit { to, payload } in sent {
+            if to.ip().is_multicast() {
+                let all: Vec<_> = self.members.keys().copied().collect();
+                let copies = all.into_iter().map(|to| Transmit { to, payload: payload.clone() }).collect();
+                self.launch(from, copies);
+                continue;
+            }
             let flight = Flight { at: self.now, from, to, payload };
             self.sent.push(flight.clone());
             if self.cut.contains(&from.ip()) || self.cut.contains(&to.ip()) {
+                continue;
+            }
+            if self
+                .deaf
+                .is_some_and(|(member, exchange)| member == to && flight.payload.get(18) == Some(&exchange.0))
+            {
                 continue;
             }
             for delay in self.link.arrivals(&mut self.random) {

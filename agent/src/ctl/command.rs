@@ -1,0 +1,198 @@
+//! The command line, and what it asks of which daemon.
+
+use super::key::KeyType;
+use crate::config::{KEY_SERVER_SOCKET, MEMBER_SOCKET};
+use crate::control::Request;
+use clap::{Args, Parser, Subcommand};
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+/// Shows and controls the group member and key server daemons of this host.
+#[derive(Debug, Parser)]
+#[command(name = "gdoictl", version)]
+pub struct Cli {
+    /// The daemon's control socket [default: /run/gdoi/gm.sock or /run/gdoi/ks.sock, whichever the command is about]
+    #[arg(long, global = true)]
+    pub socket: Option<PathBuf>,
+    /// Print JSON; times are RFC 3339 in UTC, spans are seconds
+    #[arg(long, global = true)]
+    pub json: bool,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show what a daemon knows
+    #[command(subcommand)]
+    Show(Show),
+    /// Ask the group member daemon to do something
+    #[command(subcommand)]
+    Gm(Gm),
+    /// Ask the key server daemon to do something
+    #[command(subcommand)]
+    Ks(Ks),
+    /// Apply the daemon's changed configuration, and tell what holds when (the group member's where both run, unless
+    /// --socket says otherwise)
+    Reload {
+        /// Change nothing, only tell what would change
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Check a configuration file of either daemon
+    Check {
+        /// The file
+        file: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Show {
+    /// The group member: registration, keys, protection
+    Gm {
+        #[command(subcommand)]
+        part: Option<MemberPart>,
+    },
+    /// The key server: groups and keys
+    Ks {
+        #[command(subcommand)]
+        part: Option<KeyServerPart>,
+    },
+    /// The last events of the daemon (of the group member where both run, unless --socket says otherwise)
+    Events,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum MemberPart {
+    /// The local and the downloaded access list
+    Acl,
+    /// What the kernel holds and has counted
+    Dataplane,
+    /// The rekey messages that came, and how the keys came last
+    Rekey,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum KeyServerPart {
+    /// The registered members, and how they acknowledge rekey messages
+    Members,
+    /// Access list, authorization and keys
+    Policy,
+    /// Rekey messages: the last, the next, who has not acknowledged
+    Rekey,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Gm {
+    /// Register again now; the keys stay until they are replaced
+    Register {
+        /// The group's name [default: all groups]
+        group: Option<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Ks {
+    /// Send new keys to the members now, without loss
+    Rekey {
+        #[command(flatten)]
+        choice: Choice,
+        /// End the old keys at once: what is under way and members that the message does not reach lose packets
+        #[arg(long)]
+        replace_now: bool,
+    },
+    /// Remove a member, which may not come back; all others are told to register again
+    Remove {
+        /// The member's address
+        #[arg(required_unless_present = "all", conflicts_with = "all")]
+        member: Option<IpAddr>,
+        /// Tell all members to register again, and bar none
+        #[arg(long)]
+        all: bool,
+        /// End the keys at once, with loss, instead of after the group's deactivation-delay
+        #[arg(long)]
+        now: bool,
+        #[command(flatten)]
+        choice: Choice,
+    },
+    /// Let a removed member register again
+    Readmit {
+        /// The member's address
+        member: IpAddr,
+        #[command(flatten)]
+        choice: Choice,
+    },
+    /// Keys for `authentication` of `rekey`
+    #[command(subcommand)]
+    Key(Key),
+}
+
+/// One group or all.
+#[derive(Debug, Args)]
+pub struct Choice {
+    /// The group's name [default: all groups]
+    #[arg(long)]
+    group: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Key {
+    /// Make a new key that signs rekey messages; asks no daemon
+    Generate {
+        /// Its kind
+        #[arg(long = "type", value_enum, default_value_t)]
+        kind: KeyType,
+        /// Where it goes, as PKCS#8 in PEM; a file that exists is not overwritten
+        file: PathBuf,
+    },
+}
+
+/// What to ask, and where a daemon that can answer is. Other commands ask none.
+pub fn request(command: &Command) -> Option<(Request, &'static Path)> {
+    let (member, key_server) = (Path::new(MEMBER_SOCKET), Path::new(KEY_SERVER_SOCKET));
+    let either = if member.exists() { member } else { key_server };
+    Some(match command {
+        Command::Show(Show::Gm { part }) => (member_part(part.as_ref()), member),
+        Command::Show(Show::Ks { part }) => (key_server_part(part.as_ref()), key_server),
+        Command::Show(Show::Events) => (Request::ShowEvents, either),
+        Command::Gm(Gm::Register { group }) => (Request::GmRegister { group: group.clone() }, member),
+        Command::Ks(ks) => (key_server_request(ks)?, key_server),
+        Command::Reload { dry_run } => (Request::Reload { dry_run: *dry_run }, either),
+        Command::Check { .. } => return None,
+    })
+}
+
+fn member_part(part: Option<&MemberPart>) -> Request {
+    match part {
+        None => Request::ShowGm,
+        Some(MemberPart::Acl) => Request::ShowGmAcl,
+        Some(MemberPart::Dataplane) => Request::ShowGmDataplane,
+        Some(MemberPart::Rekey) => Request::ShowGmRekey,
+    }
+}
+
+fn key_server_part(part: Option<&KeyServerPart>) -> Request {
+    match part {
+        None => Request::ShowKs,
+        Some(KeyServerPart::Members) => Request::ShowKsMembers,
+        Some(KeyServerPart::Policy) => Request::ShowKsPolicy,
+        Some(KeyServerPart::Rekey) => Request::ShowKsRekey,
+    }
+}
+
+fn key_server_request(command: &Ks) -> Option<Request> {
+    let named = |choice: &Choice| choice.group.clone();
+    Some(match command {
+        Ks::Rekey { choice, replace_now } => {
+            Request::KsRekey { group: named(choice), replace_now: *replace_now }
+        }
+        Ks::Remove { member: Some(member), now, choice, .. } => {
+            Request::KsRemove { group: named(choice), member: *member, now: *now }
+        }
+        Ks::Remove { member: None, now, choice, .. } => {
+            Request::KsRemoveAll { group: named(choice), now: *now }
+        }
+        Ks::Readmit { member, choice } => Request::KsReadmit { group: named(choice), member: *member },
+        Ks::Key(_) => return None,
+    })
+}

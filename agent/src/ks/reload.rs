@@ -1,0 +1,72 @@
+//! What of a changed configuration is the daemon's own matter.
+
+use crate::config::{KeyServerSettings, MulticastRoute, StateSettings};
+use crate::report::{ChangeEntry, ReloadEffect};
+use gdoi::policy::Proposal;
+use gdoi::{Change, Effect, PskEntry};
+use std::net::SocketAddrV4;
+use std::path::PathBuf;
+
+/// The settings in use that are no group's.
+pub struct OwnSettings {
+    pub address: SocketAddrV4,
+    control_socket: PathBuf,
+    state: Option<StateSettings>,
+    psks: Vec<PskEntry>,
+    proposals: Vec<Proposal>,
+    /// Where multicast rekey messages leave this host.
+    pub routes: Vec<MulticastRoute>,
+}
+
+impl OwnSettings {
+    pub fn of(settings: &KeyServerSettings) -> Self {
+        OwnSettings {
+            address: settings.address,
+            control_socket: settings.control_socket.clone(),
+            state: settings.state.clone(),
+            psks: settings.server.psks.clone(),
+            proposals: settings.server.proposals.clone(),
+            routes: settings.routes.clone(),
+        }
+    }
+
+    /// What differs in `new`.
+    pub fn compare(&self, new: &KeyServerSettings) -> Vec<ChangeEntry> {
+        let lost = [
+            (self.address != new.address, "address or port"),
+            (self.control_socket != new.control_socket, "control-socket"),
+            (self.state != new.state, "state-directory or state key"),
+        ];
+        let made = [
+            (!same_keys(&self.psks, &new.server.psks), "pre-shared-keys"),
+            (self.proposals != new.server.proposals, "phase1"),
+            (self.routes != new.routes, "where multicast rekeys leave this host"),
+        ];
+        let differing = |all: [(bool, &'static str); 3]| all.into_iter().filter(|(differs, _)| *differs);
+        let restart = differing(lost).map(|(_, what)| ChangeEntry::restart(None, what));
+        restart.chain(differing(made).map(|(_, what)| ChangeEntry::at_once(None, what))).collect()
+    }
+
+    /// Goes on with what can be used without a restart.
+    pub fn adopt(&mut self, new: &KeyServerSettings) {
+        self.psks.clone_from(&new.server.psks);
+        self.proposals.clone_from(&new.server.proposals);
+        self.routes.clone_from(&new.routes);
+    }
+}
+
+fn same_keys(old: &[PskEntry], new: &[PskEntry]) -> bool {
+    let same = |(old, new): (&PskEntry, &PskEntry)| old.peers == new.peers && old.key == new.key;
+    old.len() == new.len() && old.iter().zip(new).all(same)
+}
+
+/// A group's change as `gdoictl` shows it.
+pub fn entry(change: &Change) -> ChangeEntry {
+    let effect = match change.effect {
+        Effect::AtOnce => ReloadEffect::AtOnce,
+        Effect::NextRekey => ReloadEffect::NextRekey,
+        Effect::NextRegistration => ReloadEffect::NextRegistration,
+        Effect::Reregistration => ReloadEffect::Reregistration,
+    };
+    ChangeEntry::new(Some(&change.group.name), change.what, effect, change.effect)
+}

@@ -1,0 +1,90 @@
+//! The answers to commands that change something.
+
+use super::GroupLabel;
+use crate::clock::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// The answer to `reload`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReloadReport {
+    /// When this was true.
+    pub generated_at: Timestamp,
+    /// The configuration file.
+    pub file: String,
+    /// Whether the changes were made; otherwise they only would be.
+    pub applied: bool,
+    /// What differs from what is in use.
+    pub changes: Vec<ChangeEntry>,
+    /// What deserves attention in the file, one line each.
+    pub warnings: Vec<String>,
+}
+
+/// One thing that differs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeEntry {
+    /// The group's name, if it is about one.
+    pub group: Option<String>,
+    /// What differs, as the configuration names it.
+    pub what: String,
+    /// When it holds.
+    pub effect: ReloadEffect,
+    /// The same in words.
+    pub meaning: String,
+}
+
+/// When a change holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReloadEffect {
+    /// Now.
+    AtOnce,
+    /// For registered members with the next rekey.
+    NextRekey,
+    /// For registered members when they register again by themselves.
+    NextRegistration,
+    /// Now: all members are told to register again.
+    Reregistration,
+    /// After a restart of the daemon.
+    Restart,
+}
+
+impl ChangeEntry {
+    /// A change of the daemon's own settings that holds at once.
+    pub fn at_once(group: Option<&str>, what: &str) -> Self {
+        Self::new(group, what, ReloadEffect::AtOnce, "applied at once")
+    }
+
+    /// One that the daemon cannot make while it runs.
+    pub fn restart(group: Option<&str>, what: &str) -> Self {
+        Self::new(group, what, ReloadEffect::Restart, "needs a restart of the daemon")
+    }
+
+    /// Any change.
+    pub fn new(group: Option<&str>, what: &str, effect: ReloadEffect, meaning: impl ToString) -> Self {
+        ChangeEntry {
+            group: group.map(str::to_owned),
+            what: what.to_owned(),
+            effect,
+            meaning: meaning.to_string(),
+        }
+    }
+}
+
+/// The answer to `ks rekey`, `ks remove` and `ks readmit`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActionReport {
+    /// When this was true.
+    pub generated_at: Timestamp,
+    /// What was done, group by group.
+    pub groups: Vec<ActionEntry>,
+}
+
+/// What was done in one group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActionEntry {
+    /// Its name and number.
+    #[serde(flatten)]
+    pub group: GroupLabel,
+    /// What was done, in words.
+    pub done: String,
+}

@@ -1,0 +1,112 @@
+//! Multicast groups: joined on one interface each, and sent to by one.
+
+use crate::addresses;
+use crate::config::{InterfaceName, MulticastRoute};
+use nix::net::if_::if_nametoindex;
+use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockRef, Type};
+use std::collections::HashSet;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
+use std::task::{Context, Poll};
+use tokio::io::ReadBuf;
+
+/// A multicast group and where it is listened to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Listening {
+    /// The group and its UDP port.
+    pub group: SocketAddrV4,
+    /// The interface.
+    pub interface: InterfaceName,
+}
+
+/// The sockets of the groups that are listened to.
+#[derive(Debug, Default)]
+pub struct Ears {
+    ears: Vec<Ear>,
+    /// Those that could not be joined when they were tried last.
+    deaf: HashSet<Listening>,
+}
+
+/// A socket of its own: the main one is bound to an address of this host and so hears no group.
+#[derive(Debug)]
+struct Ear {
+    listening: Listening,
+    /// The kernel's number of the interface; a new interface of the same name has another one.
+    interface: u32,
+    socket: tokio::net::UdpSocket,
+}
+
+impl Ears {
+    /// See [`super::Socket::listen`].
+    pub fn listen(&mut self, wanted: &[Listening]) -> Vec<String> {
+        self.ears.retain(|ear| wanted.contains(&ear.listening) && ear.still_hears());
+        self.deaf.retain(|listening| wanted.contains(listening));
+        let mut problems = Vec::new();
+        for listening in wanted {
+            if self.ears.iter().any(|ear| ear.listening == *listening) {
+                continue;
+            }
+            match Ear::open(listening) {
+                Ok(ear) => {
+                    self.deaf.remove(listening);
+                    self.ears.push(ear);
+                }
+                Err(error) if self.deaf.insert(listening.clone()) => problems.push(listening.problem(&error)),
+                Err(_) => {}
+            }
+        }
+        problems
+    }
+
+    pub fn poll_receive(
+        &self,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<SocketAddr>> {
+        let mut polled = self.ears.iter().map(|ear| ear.socket.poll_recv_from(context, buffer));
+        polled.find(Poll::is_ready).unwrap_or(Poll::Pending)
+    }
+}
+
+impl Listening {
+    fn problem(&self, error: &io::Error) -> String {
+        let reason = error.to_string();
+        let reason = reason.split(" (os error").next().unwrap_or(&reason);
+        format!("cannot listen to {} on {}: {reason}", self.group, self.interface)
+    }
+}
+
+impl Ear {
+    fn open(listening: &Listening) -> io::Result<Self> {
+        let interface = if_nametoindex(listening.interface.as_str())?;
+        let socket = socket2::Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
+        socket.set_nonblocking(true)?;
+        // Other programs may listen to the group, too.
+        socket.set_reuse_address(true)?;
+        socket.set_multicast_all_v4(false)?;
+        socket.bind(&SocketAddr::V4(listening.group).into())?;
+        socket.join_multicast_v4_n(listening.group.ip(), &InterfaceIndexOrAddress::Index(interface))?;
+        let socket = tokio::net::UdpSocket::from_std(UdpSocket::from(socket))?;
+        Ok(Ear { listening: listening.clone(), interface, socket })
+    }
+
+    fn still_hears(&self) -> bool {
+        if_nametoindex(self.listening.interface.as_str()).is_ok_and(|index| index == self.interface)
+    }
+}
+
+/// Makes the socket send the next datagram to a group by this route.
+pub fn prepare(socket: &UdpSocket, route: &MulticastRoute) -> io::Result<()> {
+    let socket = SockRef::from(socket);
+    if let Some(address) = route.interface.as_ref().map(address_of).transpose()? {
+        socket.set_multicast_if_v4(&address)?;
+    } else if let Some(address) = socket.local_addr()?.as_socket_ipv4() {
+        socket.set_multicast_if_v4(address.ip())?;
+    }
+    socket.set_multicast_ttl_v4(route.ttl.into())
+}
+
+fn address_of(interface: &InterfaceName) -> io::Result<Ipv4Addr> {
+    let address = addresses::of_this_host()?.first_of(interface.as_str());
+    address.ok_or_else(|| io::Error::other(format!("{interface} has no IPv4 address")))
+}

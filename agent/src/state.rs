@@ -1,0 +1,165 @@
+//! The key server's state on disk: sealed, and durable before anybody else learns of it.
+//!
+//! The file `state` holds a seal (see [`gdoi::crypto::seal`]) over the instant at which it was written (8 octets, network
+//! order) and what [`gdoi::Output::Store`] said. It is never changed in place: a new one takes its name.
+
+use crate::config::StateSettings;
+use gdoi::crypto::seal::SealKey;
+use gdoi::crypto::{Secret, SystemRandom};
+use gdoi::endpoint::Instant;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
+
+/// Where the state is stored and with what it is sealed.
+#[derive(Debug)]
+pub struct StateFile {
+    directory: PathBuf,
+    key: SealKey,
+}
+
+/// What was stored.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// What the key server said.
+    pub state: Secret,
+    /// When.
+    pub written: Instant,
+}
+
+impl StateFile {
+    /// The state in the directory, which is made if it is missing.
+    ///
+    /// # Errors
+    /// The directory cannot be made; the reason names it.
+    pub fn open(settings: StateSettings) -> Result<Self, String> {
+        let StateSettings { directory, key } = settings;
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(&directory);
+        made.map_err(|error| format!("{}: {error}", directory.display()))?;
+        Ok(StateFile { directory, key })
+    }
+
+    /// What was stored last; None if nothing ever was.
+    ///
+    /// # Errors
+    /// The file cannot be read, was sealed with another key, or is damaged; the reason names it.
+    pub fn read(&self) -> Result<Option<Stored>, String> {
+        let path = self.path();
+        let refuse = |reason: &dyn std::fmt::Display| format!("{}: {reason}", path.display());
+        let sealed = match fs::read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            read => read.map_err(|error| refuse(&error))?,
+        };
+        let opened = self.key.open(&sealed).map_err(|error| refuse(&error))?;
+        let (written, state) = opened.expose().split_first_chunk().ok_or_else(|| refuse(&"is damaged"))?;
+        let written = Instant::from_millis(u64::from_be_bytes(*written));
+        Ok(Some(Stored { state: Secret::from(state), written }))
+    }
+
+    /// Stores the state; when this returns, it outlives the machine's power.
+    ///
+    /// # Errors
+    /// The disk is full or broken; the reason names the file. What was stored before is still there.
+    pub fn write(&self, state: &Secret, now: Instant) -> Result<(), String> {
+        let plain = Zeroizing::new([&now.as_millis().to_be_bytes(), state.expose()].concat());
+        let sealed = self.key.seal(&Secret::from(plain.as_slice()), &mut SystemRandom);
+        let path = self.path();
+        let replaced = match sealed {
+            Ok(sealed) => replace(&path, &sealed).map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        replaced.map_err(|reason| format!("{}: {reason}", path.display()))
+    }
+
+    /// The file.
+    pub fn path(&self) -> PathBuf {
+        self.directory.join("state")
+    }
+}
+
+fn replace(path: &Path, octets: &[u8]) -> io::Result<()> {
+    let new = path.with_extension("new");
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+    file.write_all(octets)?;
+    file.sync_all()?;
+    fs::rename(&new, path)?;
+    File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    struct Scratch(PathBuf);
+
+    impl Scratch {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("gdoi-state-{name}-{}", std::process::id()));
+            let _ = fs::remove_dir_all(&path);
+            Scratch(path)
+        }
+
+        fn state(&self, key: u8) -> StateFile {
+            let directory = self.0.join("deep/er");
+            StateFile::open(StateSettings { directory, key: SealKey::parse(&[key; 32]).unwrap() }).unwrap()
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn the_last_state_is_read_again_and_nobody_else_can() {
+        let scratch = Scratch::new("read");
+        let file = scratch.state(1);
+        assert_eq!(file.read(), Ok(None));
+        for (text, moment) in [(&b"first"[..], 7), (b"the second", 8)] {
+            file.write(&Secret::from(text), Instant::from_millis(moment)).unwrap();
+            let stored = file.read().unwrap().unwrap();
+            assert_eq!((stored.state.expose(), stored.written.as_millis()), (text, moment));
+        }
+        assert_eq!(fs::metadata(file.path()).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::metadata(&file.directory).unwrap().permissions().mode() & 0o777, 0o700);
+        assert_eq!(fs::read_dir(&file.directory).unwrap().count(), 1, "nothing is left over");
+        let sealed = fs::read(file.path()).unwrap();
+        assert!(!sealed.windows(6).any(|window| window == b"second"));
+    }
+
+    #[test]
+    fn a_damaged_state_or_another_key_is_refused_by_name() {
+        let scratch = Scratch::new("damaged");
+        let file = scratch.state(1);
+        file.write(&Secret::from(&b"state"[..]), Instant::default()).unwrap();
+        let refused = scratch.state(2).read().unwrap_err();
+        assert!(refused.ends_with("deep/er/state: sealed with another key, or damaged"), "{refused}");
+        fs::write(file.path(), "").unwrap();
+        let refused = file.read().unwrap_err();
+        assert!(refused.ends_with("deep/er/state: not a sealed state of this version"), "{refused}");
+    }
+
+    #[test]
+    fn what_a_crash_left_half_written_does_no_harm() {
+        let scratch = Scratch::new("half");
+        let file = scratch.state(1);
+        file.write(&Secret::from(&b"whole"[..]), Instant::default()).unwrap();
+        fs::write(file.path().with_extension("new"), "hal").unwrap();
+        assert_eq!(file.read().unwrap().unwrap().state.expose(), b"whole");
+        file.write(&Secret::from(&b"next"[..]), Instant::default()).unwrap();
+        assert_eq!(file.read().unwrap().unwrap().state.expose(), b"next");
+    }
+
+    #[test]
+    fn a_directory_that_is_gone_is_an_error_value() {
+        let scratch = Scratch::new("gone");
+        let file = scratch.state(1);
+        fs::remove_dir_all(&file.directory).unwrap();
+        let reason = file.write(&Secret::from(&b"x"[..]), Instant::default()).unwrap_err();
+        assert!(reason.contains("deep/er/state: No such file"), "{reason}");
+    }
+}

@@ -1,0 +1,129 @@
+//! The rekey messages that a member got: what became of them, and the acknowledgement of the last one.
+
+use crate::crypto::prf::digest;
+use crate::crypto::Hash;
+use crate::endpoint::{Instant, Transmit};
+use crate::error::{Error, Misbehaved, Unauthenticated};
+use crate::keyring::Keyring;
+use crate::phase1::Cookies;
+use crate::push::{receive, Acknowledgement, Push};
+use crate::status::RekeyCounters;
+use crate::wire::Header;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+/// How far the pseudotime of a message may be from ours: the time that its retransmissions take, and more.
+const TOLERANCE: Duration = Duration::from_secs(100);
+
+/// State that outlives the single message.
+#[derive(Debug, Default)]
+pub(super) struct Rekeys {
+    pub(super) counters: RekeyCounters,
+    /// The last message taken in, and what acknowledged it.
+    last: Option<([u8; 32], Option<Transmit>)>,
+    /// When and with what number it came.
+    pub(super) last_received: Option<(Instant, u32)>,
+}
+
+/// What a rekey message led to.
+pub(super) enum Received {
+    /// It is new and true; acknowledge with this.
+    New(Box<Push>, Option<Transmit>),
+    /// It was taken in before; acknowledge again.
+    Again(Option<Transmit>),
+    /// It changes nothing.
+    Refused(Error),
+}
+
+impl Rekeys {
+    /// Looks at a rekey message. The sender keeps sending it until the acknowledgement arrives, so the same
+    /// one gets the same answer.
+    pub(super) fn receive(
+        &mut self,
+        keyring: &Keyring,
+        own: Option<Ipv4Addr>,
+        from: SocketAddr,
+        datagram: &[u8],
+        now: Instant,
+    ) -> Received {
+        let fingerprint = digest(Hash::Sha256, &[datagram]).try_into().unwrap_or_default();
+        if let Some((_, ack)) = self.last.as_ref().filter(|(last, _)| *last == fingerprint) {
+            self.counters.repeated += 1;
+            return Received::Again(ack.clone());
+        }
+        match self.take(keyring, datagram, now) {
+            Ok(push) => {
+                let ack = acknowledgement(keyring, own, from, &push, now);
+                self.last = Some((fingerprint, ack.clone()));
+                self.last_received = Some((now, push.sequence));
+                self.counters.received += 1;
+                Received::New(Box::new(push), ack)
+            }
+            Err(reason) => {
+                self.count(&reason);
+                Received::Refused(reason)
+            }
+        }
+    }
+
+    fn take(&self, keyring: &Keyring, datagram: &[u8], now: Instant) -> Result<Push, Error> {
+        let (header, _) = Header::parse(datagram)?;
+        let kek = keyring.kek_named(Cookies::of(&header).octets(), now).ok_or(Misbehaved::UnknownExchange)?;
+        let push = receive(kek, datagram)?;
+        let theirs = push.policy.as_ref().and_then(|policy| policy.pseudotime);
+        if let (Some(theirs), Some(ours)) = (theirs, keyring.pseudotime(now)) {
+            check_pseudotime(theirs, ours)?;
+        }
+        Ok(push)
+    }
+
+    fn count(&mut self, reason: &Error) {
+        let counters = &mut self.counters;
+        *match reason {
+            Error::Misbehaved(Misbehaved::Sequence { .. }) => &mut counters.replayed,
+            Error::Misbehaved(Misbehaved::TooOld(_) | Misbehaved::TooNew(_)) => &mut counters.untimely,
+            Error::Misbehaved(Misbehaved::UnknownExchange) => &mut counters.unknown_spi,
+            Error::Unauthenticated(Unauthenticated::Signature) => &mut counters.forged,
+            _ => &mut counters.malformed,
+        } += 1;
+    }
+}
+
+fn check_pseudotime(theirs: u64, ours: u64) -> Result<(), Misbehaved> {
+    let tolerance = TOLERANCE.as_millis() as u64;
+    match (ours.saturating_sub(theirs), theirs.saturating_sub(ours)) {
+        (age, _) if age > tolerance => Err(Misbehaved::TooOld(age / 1000)),
+        (_, ahead) if ahead > tolerance => Err(Misbehaved::TooNew(ahead / 1000)),
+        _ => Ok(()),
+    }
+}
+
+/// The acknowledgement, if the KEK asks for one and the member knows the address that it registered with.
+fn acknowledgement(
+    keyring: &Keyring,
+    own: Option<Ipv4Addr>,
+    from: SocketAddr,
+    push: &Push,
+    now: Instant,
+) -> Option<Transmit> {
+    let (kek, sequence) = (keyring.kek_named(push.kek_spi, now)?, push.sequence);
+    let destination = *kek.destination.ip();
+    let unicast = !destination.is_multicast() && !destination.is_unspecified();
+    let member = unicast.then_some(destination).or(own)?;
+    let payload = Acknowledgement { sequence, member }.emit(kek)?;
+    Some(Transmit { to: from, payload })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_out_of_time_are_refused() {
+        assert_eq!(check_pseudotime(1_000_000, 1_000_000), Ok(()));
+        assert_eq!(check_pseudotime(900_000, 1_000_000), Ok(()));
+        assert_eq!(check_pseudotime(1_100_000, 1_000_000), Ok(()));
+        assert_eq!(check_pseudotime(899_000, 1_000_000), Err(Misbehaved::TooOld(101)));
+        assert_eq!(check_pseudotime(1_101_000, 1_000_000), Err(Misbehaved::TooNew(101)));
+    }
+}

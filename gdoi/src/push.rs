@@ -1,0 +1,35 @@
+//! GROUPKEY-PUSH: the key server changes the group's keys (RFC 6407 section 4), and its acknowledgement (RFC 8263).
+//!
+//! ```text
+//!     member                         key server
+//!                             <--    HDR*, SEQ, [D,] [SA, KD,] SIG
+//!     HDR, HASH, SEQ, ID      -->
+//! ```
+//!
+//! The same message goes to all members, encrypted under the KEK and signed once.
+
+mod ack;
+mod receiver;
+mod sender;
+
+pub(crate) use ack::Acknowledgement;
+pub(crate) use receiver::{receive, Push};
+pub(crate) use sender::{emit, PushContent};
+
+use crate::crypto::cbc::{Block, BLOCK};
+use crate::crypto::Secret;
+use crate::error::Error;
+use crate::pull::Kek;
+
+/// What the signature covers before the header, so that it cannot serve any other purpose.
+const REKEY: &[u8] = b"rekey";
+
+/// The IV and the key of a KEK (RFC 6407 section 5.6.2.1).
+fn split_key(kek: &Kek) -> Result<(Block, Secret), Error> {
+    let octets = kek.key.expose();
+    let (iv, key) = octets.split_at_checked(BLOCK).ok_or(crate::crypto::Error::KeyLength)?;
+    Ok((Block::try_from(iv).map_err(|_| crate::crypto::Error::KeyLength)?, Secret::from(key)))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,83 @@
+//! The member's side: every check before anything is believed, the signature before the content is read.
+
+use super::{split_key, REKEY};
+use crate::error::{Error, Misbehaved, Unauthenticated};
+use crate::protect::open;
+use crate::pull::{GroupPolicy, Kek, Offer};
+use crate::wire::{Delete, Deletion, Flags, GroupSa, Header, Kd, Payload, PayloadType, Reader, HEADER_LEN};
+use zeroize::Zeroizing;
+
+/// What a rekey message says, proved to come from the key server.
+#[derive(Debug)]
+pub(crate) struct Push {
+    /// Which KEK it was under.
+    pub(crate) kek_spi: [u8; 16],
+    pub(crate) sequence: u32,
+    pub(crate) deletions: Vec<Deletion>,
+    pub(crate) policy: Option<GroupPolicy>,
+}
+
+/// Takes in a rekey message under `kek`, whose last sequence number is `kek.sequence`.
+///
+/// # Errors
+/// Any: the message changes nothing.
+pub(crate) fn receive(kek: &Kek, datagram: &[u8]) -> Result<Push, Error> {
+    let (header, body) = Header::parse(datagram)?;
+    check_header(kek, &header)?;
+    let (iv, key) = split_key(kek)?;
+    let opened = open(&header, body, &key, &iv)?;
+    let chain = opened.chain()?;
+    let sequence = sequence_of(&chain.payloads)?;
+    if sequence <= kek.sequence {
+        return Err(Misbehaved::Sequence { got: sequence, last: kek.sequence }.into());
+    }
+    let Some((signature, payloads)) =
+        chain.payloads.split_last().filter(|(last, _)| last.kind == PayloadType::SIG)
+    else {
+        return Err(Misbehaved::MissingPayload(PayloadType::SIG).into());
+    };
+    let signed = &opened.plain()[..chain.length - signature.whole.len()];
+    let covered = Zeroizing::new([REKEY, &datagram[..HEADER_LEN], signed].concat());
+    kek.verification.verify(&covered, signature.body).map_err(|_| Unauthenticated::Signature)?;
+    let (deletions, policy) = content(&payloads[1..])?;
+    Ok(Push { kek_spi: kek.spi, sequence, deletions, policy })
+}
+
+fn check_header(kek: &Kek, header: &Header) -> Result<(), Error> {
+    if (header.initiator.0, header.responder.0) != kek.cookies() || header.message_id != 0 {
+        return Err(Misbehaved::UnknownExchange.into());
+    }
+    match header.flags {
+        Flags::ENCRYPTED => Ok(()),
+        _ => Err(Misbehaved::Encryption.into()),
+    }
+}
+
+fn sequence_of(payloads: &[Payload<'_>]) -> Result<u32, Error> {
+    let first = payloads.first().filter(|first| first.kind == PayloadType::SEQ);
+    let first = first.ok_or(Unauthenticated::Decryption)?;
+    let mut reader = Reader::new(first.body, "SEQ payload");
+    let sequence = reader.u32()?;
+    reader.finish()?;
+    Ok(sequence)
+}
+
+/// The payloads between SEQ and SIG: deletes, then SA and KD or neither.
+fn content(payloads: &[Payload<'_>]) -> Result<(Vec<Deletion>, Option<GroupPolicy>), Error> {
+    let count = payloads.iter().take_while(|payload| payload.kind == PayloadType::DELETE).count();
+    let (deletes, rest) = payloads.split_at(count);
+    let mut deletions = Vec::new();
+    for payload in deletes {
+        deletions.extend(Delete::parse(payload.body)?.deletions()?);
+    }
+    let policy = match rest {
+        [] if deletions.is_empty() => return Err(Misbehaved::MissingPayload(PayloadType::SA).into()),
+        [] => None,
+        [sa, kd] if (sa.kind, kd.kind) == (PayloadType::SA, PayloadType::KD) => {
+            // The first message under a new KEK will have the number 1.
+            Some(Offer::understand(&GroupSa::parse(sa.body)?)?.complete(&Kd::parse(kd.body)?, Some(0))?)
+        }
+        [other, ..] => return Err(Misbehaved::UnexpectedPayload(other.kind).into()),
+    };
+    Ok((deletions, policy))
+}

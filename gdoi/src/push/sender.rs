@@ -1,0 +1,61 @@
+//! The key server's side: one message for all members.
+
+use super::{split_key, REKEY};
+use crate::crypto::sign::SigningKey;
+use crate::error::Error;
+use crate::protect::seal;
+use crate::pull::{GroupPolicy, Kek};
+use crate::wire::{emit_chain, Cookie, Delete, ExchangeType, Flags, Header, PayloadType};
+use zeroize::Zeroizing;
+
+/// What a rekey message says.
+pub(crate) struct PushContent<'a> {
+    /// Its number under this KEK, from 1.
+    pub(crate) sequence: u32,
+    /// What ends.
+    pub(crate) deletes: &'a [Delete],
+    /// What begins: new TEKs, a new KEK, delays.
+    pub(crate) policy: Option<&'a GroupPolicy>,
+}
+
+/// The message, encrypted under `kek` and signed.
+///
+/// # Errors
+/// Only internal ones.
+pub(crate) fn emit(kek: &Kek, signing_key: &SigningKey, content: &PushContent<'_>) -> Result<Vec<u8>, Error> {
+    let sequence = content.sequence.to_be_bytes();
+    let deletes: Vec<_> = content.deletes.iter().map(Delete::emit).collect();
+    let sa = content.policy.map(|policy| policy.announce().emit());
+    let kd = content.policy.map(|policy| policy.download().emit());
+    let mut payloads = vec![(PayloadType::SEQ, &sequence[..])];
+    payloads.extend(deletes.iter().map(|body| (PayloadType::DELETE, &body[..])));
+    payloads.extend(sa.iter().map(|body| (PayloadType::SA, &body[..])));
+    payloads.extend(kd.iter().map(|body| (PayloadType::KD, &body[..])));
+    let signature = sign(kek, signing_key, &payloads)?;
+    payloads.push((PayloadType::SIG, &signature));
+    let (iv, key) = split_key(kek)?;
+    Ok(seal(header(kek), &key, &iv, &payloads)?.message)
+}
+
+/// The signature of "rekey", the header as it will be sent, and the payloads before the SIG payload.
+fn sign(kek: &Kek, signing_key: &SigningKey, payloads: &[(PayloadType, &[u8])]) -> Result<Vec<u8>, Error> {
+    let room = vec![0; signing_key.signature_len()];
+    let all: Vec<_> = payloads.iter().copied().chain([(PayloadType::SIG, &room[..])]).collect();
+    let chain = emit_chain(&all);
+    let signed = &chain[..chain.len() - room.len() - 4];
+    let header = header(kek).emit_before(chain.len().next_multiple_of(16));
+    let covered = Zeroizing::new([REKEY, &header, signed].concat());
+    Ok(signing_key.sign(&covered)?)
+}
+
+fn header(kek: &Kek) -> Header {
+    let (initiator, responder) = kek.cookies();
+    Header {
+        initiator: Cookie(initiator),
+        responder: Cookie(responder),
+        next: PayloadType::SEQ,
+        exchange: ExchangeType::GROUPKEY_PUSH,
+        flags: Flags::ENCRYPTED,
+        message_id: 0,
+    }
+}

@@ -1,0 +1,217 @@
+//! One rekey message on its way to the members: paced, repeated to the silent, bounded.
+
+use crate::endpoint::{Instant, Transmit};
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, SocketAddr, SocketAddrV4};
+use std::time::Duration;
+
+/// So many messages go out together, then a pause: 400 in a second.
+const BATCH: usize = 20;
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// How rekey messages reach the members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// To each member, acknowledged (RFC 8263).
+    Unicast,
+    /// To all at once, repeated blindly.
+    Multicast(SocketAddrV4),
+}
+
+/// When a message is sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retransmit {
+    /// How long to wait for acknowledgements, or between repetitions; whole seconds.
+    pub interval: Duration,
+    /// How often after the first time.
+    pub number: u32,
+}
+
+impl Retransmit {
+    /// How long after the first transmission the last one is over.
+    pub fn total(&self) -> Duration {
+        self.interval * (self.number + 1)
+    }
+}
+
+/// A message under way.
+pub(super) struct Distribution {
+    message: Vec<u8>,
+    pub(super) sequence: u32,
+    /// The KEK that encrypted it.
+    pub(super) kek_spi: [u8; 16],
+    retransmit: Retransmit,
+    receivers: Receivers,
+    /// To be sent in this round.
+    queue: VecDeque<SocketAddr>,
+    rounds_left: u32,
+    due: Instant,
+    transmissions: u64,
+}
+
+enum Receivers {
+    /// Those that have not acknowledged.
+    Silent(BTreeMap<IpAddr, SocketAddr>),
+    Group(SocketAddr),
+}
+
+impl Distribution {
+    pub(super) fn new(
+        message: Vec<u8>,
+        kek: ([u8; 16], u32),
+        transport: Transport,
+        retransmit: Retransmit,
+        members: impl Iterator<Item = SocketAddr>,
+        now: Instant,
+    ) -> Self {
+        let receivers = match transport {
+            Transport::Unicast => Receivers::Silent(members.map(|member| (member.ip(), member)).collect()),
+            Transport::Multicast(group) => Receivers::Group(SocketAddr::V4(group)),
+        };
+        let (kek_spi, sequence) = kek;
+        let queue = receivers.all();
+        let rounds_left = retransmit.number;
+        Distribution {
+            message,
+            sequence,
+            kek_spi,
+            retransmit,
+            receivers,
+            queue,
+            rounds_left,
+            due: now,
+            transmissions: 0,
+        }
+    }
+
+    /// What to send at `now`.
+    pub(super) fn handle_timeout(&mut self, now: Instant) -> Vec<Transmit> {
+        if now < self.due {
+            return Vec::new();
+        }
+        if self.queue.is_empty() && self.rounds_left > 0 {
+            self.rounds_left -= 1;
+            self.queue = self.receivers.all();
+        }
+        let batch = self.queue.len().min(BATCH);
+        let transmits: Vec<_> =
+            self.queue.drain(..batch).map(|to| Transmit { to, payload: self.message.clone() }).collect();
+        self.transmissions += transmits.len() as u64;
+        let pause = if self.queue.is_empty() { self.retransmit.interval } else { PAUSE };
+        self.due = now + pause;
+        transmits
+    }
+
+    /// When [`Distribution::handle_timeout`] or [`Distribution::is_over`] has something new to say.
+    pub(super) const fn due(&self) -> Instant {
+        self.due
+    }
+
+    /// A member has acknowledged; false if nothing was expected of it.
+    pub(super) fn acknowledge(&mut self, member: IpAddr) -> bool {
+        match &mut self.receivers {
+            Receivers::Silent(silent) => silent.remove(&member).is_some(),
+            Receivers::Group(_) => false,
+        }
+    }
+
+    pub(super) fn expects(&self, member: IpAddr) -> bool {
+        matches!(&self.receivers, Receivers::Silent(silent) if silent.contains_key(&member))
+    }
+
+    /// Whether all have acknowledged, or the last wait is over.
+    pub(super) fn is_over(&self, now: Instant) -> bool {
+        let waited = self.queue.is_empty() && self.rounds_left == 0 && self.due <= now;
+        waited || matches!(&self.receivers, Receivers::Silent(silent) if silent.is_empty())
+    }
+
+    /// Who never acknowledged.
+    pub(super) fn silent(&self) -> Vec<IpAddr> {
+        match &self.receivers {
+            Receivers::Silent(silent) => silent.keys().copied().collect(),
+            Receivers::Group(_) => Vec::new(),
+        }
+    }
+
+    /// Messages sent so far.
+    pub(super) const fn transmissions(&self) -> u64 {
+        self.transmissions
+    }
+}
+
+impl Receivers {
+    fn all(&self) -> VecDeque<SocketAddr> {
+        match self {
+            Receivers::Silent(silent) => silent.values().copied().collect(),
+            Receivers::Group(group) => VecDeque::from([*group]),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RETRANSMIT: Retransmit = Retransmit { interval: Duration::from_secs(10), number: 2 };
+
+    fn member(number: u8) -> SocketAddr {
+        ([10, 0, 0, number], 848).into()
+    }
+
+    fn start(transport: Transport, members: u8) -> Distribution {
+        let members = (0..members).map(member);
+        Distribution::new(vec![1], ([0; 16], 1), transport, RETRANSMIT, members, Instant::from_millis(0))
+    }
+
+    /// Seconds and receivers of all transmissions until the end.
+    fn run(distribution: &mut Distribution) -> Vec<(u64, SocketAddr)> {
+        let mut sent = Vec::new();
+        let mut now = Instant::from_millis(0);
+        loop {
+            let out = distribution.handle_timeout(now);
+            sent.extend(out.iter().map(|transmit| (now.as_millis() / 1000, transmit.to)));
+            now = distribution.due();
+            if distribution.is_over(now) {
+                return sent;
+            }
+        }
+    }
+
+    #[test]
+    fn only_the_silent_get_it_again() {
+        let mut distribution = start(Transport::Unicast, 3);
+        assert_eq!(distribution.handle_timeout(Instant::from_millis(0)).len(), 3);
+        assert!(distribution.acknowledge(member(0).ip()) && distribution.acknowledge(member(2).ip()));
+        assert!(!distribution.acknowledge(member(2).ip()) && !distribution.expects(member(2).ip()));
+        assert_eq!(run(&mut distribution), [(10, member(1)), (20, member(1))]);
+        assert_eq!(distribution.silent(), [member(1).ip()]);
+        assert_eq!(distribution.transmissions(), 5);
+    }
+
+    #[test]
+    fn it_is_over_when_all_have_acknowledged() {
+        let mut distribution = start(Transport::Unicast, 1);
+        let now = Instant::from_millis(0);
+        distribution.handle_timeout(now);
+        assert!(!distribution.is_over(now));
+        distribution.acknowledge(member(0).ip());
+        assert!(distribution.is_over(now));
+    }
+
+    #[test]
+    fn multicast_is_repeated_blindly() {
+        let group = SocketAddrV4::new([239, 1, 1, 1].into(), 848);
+        let mut distribution = start(Transport::Multicast(group), 100);
+        let to = SocketAddr::V4(group);
+        assert_eq!(run(&mut distribution), [(0, to), (10, to), (20, to)]);
+        assert!(distribution.silent().is_empty());
+    }
+
+    #[test]
+    fn a_large_group_is_paced() {
+        let mut distribution = start(Transport::Unicast, 100);
+        assert_eq!(distribution.handle_timeout(Instant::from_millis(0)).len(), 20);
+        assert_eq!(distribution.handle_timeout(Instant::from_millis(49)).len(), 0);
+        assert_eq!(distribution.handle_timeout(Instant::from_millis(50)).len(), 20);
+    }
+}

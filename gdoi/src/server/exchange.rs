@@ -1,0 +1,231 @@
+//! What a key server does with the messages of members: phase 1, then the PULL.
+
+use super::sessions::{Established, Session, State};
+use super::{Answer, KeyServer};
+use crate::endpoint::Instant;
+use crate::error::{Error, Misbehaved, Unacceptable, Unauthenticated};
+use crate::event::KeyServerEvent;
+use crate::phase1::{Cookies, Informational, IsakmpSa, Responder, ResponderStep, Settings};
+use crate::policy::{Doi, Identity};
+use crate::pull::Request;
+use crate::wire::{emit_chain, Cookie, ExchangeType, Flags, Header, Notify, NotifyType, PayloadType};
+use std::net::{Ipv4Addr, SocketAddr};
+
+impl KeyServer {
+    /// A message without a session: the first of a phase 1, or nothing of ours.
+    pub(super) fn open(
+        &mut self,
+        from: SocketAddr,
+        header: &Header,
+        body: &[u8],
+        datagram: &[u8],
+        now: Instant,
+    ) {
+        if let Some(reply) = self.sessions.turned_away(datagram) {
+            return reply.into_iter().for_each(|reply| self.transmit(from, reply));
+        }
+        match self.accept(from, header, body) {
+            Ok((responder, reply)) => {
+                self.transmit(from, reply.clone());
+                let mut session = Session::half_open(responder, now);
+                session.remember(datagram, reply);
+                self.sessions.insert(from, header.initiator, session);
+            }
+            Err(reason @ Error::Unacceptable(_)) => {
+                let no_proposal = reason == Unacceptable::NoProposal.into();
+                let reply =
+                    no_proposal.then(|| clear_notify(Cookies::of(header), NotifyType::NO_PROPOSAL_CHOSEN));
+                self.sessions.turn_away(datagram, reply.clone());
+                reply.into_iter().for_each(|reply| self.transmit(from, reply));
+                self.complain(KeyServerEvent::Phase1Failed { peer: from, reason }, now);
+            }
+            Err(reason) => self.complain(KeyServerEvent::Rejected { from, reason }, now),
+        }
+    }
+
+    fn accept(
+        &mut self,
+        from: SocketAddr,
+        header: &Header,
+        body: &[u8],
+    ) -> Result<(Responder, Vec<u8>), Error> {
+        match header.exchange {
+            ExchangeType::IDENTITY_PROTECTION if header.responder == Cookie::ZERO => {}
+            ExchangeType::IDENTITY_PROTECTION | ExchangeType::GROUPKEY_PULL | ExchangeType::INFORMATIONAL => {
+                return Err(Misbehaved::UnknownExchange.into())
+            }
+            other => return Err(Misbehaved::UnsupportedExchange(other).into()),
+        }
+        let settings = self.settings(from)?;
+        self.sessions.admit(from)?;
+        Responder::start(settings, header, body, self.random.as_mut())
+    }
+
+    fn settings(&self, peer: SocketAddr) -> Result<Settings, Error> {
+        let address = ipv4(peer).ok_or(Unacceptable::NoKey)?;
+        let candidates = self.config.psks.iter().filter(|entry| entry.peers.contains(address));
+        let entry = candidates.max_by_key(|entry| entry.peers.length()).ok_or(Unacceptable::NoKey)?;
+        Ok(Settings {
+            psk: entry.key.clone(),
+            identity: self.config.identity.clone(),
+            proposals: self.config.proposals.clone(),
+            doi: Doi::Gdoi,
+        })
+    }
+
+    pub(super) fn advance(
+        &mut self,
+        from: SocketAddr,
+        session: &mut Session,
+        header: &Header,
+        body: &[u8],
+        now: Instant,
+    ) -> Result<Answer, Error> {
+        match &mut session.state {
+            State::HalfOpen(responder) => match responder.step(header, body, self.random.as_mut())? {
+                ResponderStep::Next(next, message) => {
+                    **responder = next;
+                    Ok(Answer::Send(message))
+                }
+                ResponderStep::Established(sa, message) => {
+                    check_identity(from, &sa.peer)?;
+                    session.establish(sa, now);
+                    Ok(Answer::Send(message))
+                }
+            },
+            State::Established(established) => match header.exchange {
+                ExchangeType::GROUPKEY_PULL => self.pull(from, established, header, body, now),
+                ExchangeType::INFORMATIONAL => match established.sa.informed(header, body)? {
+                    Informational::Deleted => Ok(Answer::Close),
+                    _ => Ok(Answer::Silence),
+                },
+                other => Err(Misbehaved::UnsupportedExchange(other).into()),
+            },
+        }
+    }
+
+    fn pull(
+        &mut self,
+        from: SocketAddr,
+        established: &mut Established,
+        header: &Header,
+        body: &[u8],
+        now: Instant,
+    ) -> Result<Answer, Error> {
+        match &established.pull {
+            Some((pull, group)) if pull.message_id() == header.message_id => {
+                let keys = pull.step(&established.sa, header, body)?;
+                self.groups[*group].register(from, &established.sa, now);
+                established.pull = None;
+                Ok(Answer::Send(keys))
+            }
+            _ => {
+                let request = Request::parse(&established.sa, header, body)?;
+                established.begin(header.message_id)?;
+                self.offer(from, established, request, now)
+            }
+        }
+    }
+
+    /// Answers a member that asks for a group: with the policy, or with a notify that says why not.
+    fn offer(
+        &mut self,
+        from: SocketAddr,
+        established: &mut Established,
+        request: Request,
+        now: Instant,
+    ) -> Result<Answer, Error> {
+        match self.authorized(from, &established.sa, request.group()) {
+            Ok((index, member)) => {
+                let policy = self.groups[index].policy(member, &established.sa, now);
+                let (pull, message) = request.offer(&established.sa, policy, self.random.as_mut())?;
+                established.pull = Some((pull, index));
+                Ok(Answer::Send(message))
+            }
+            Err((group, reason)) => {
+                let kind = match reason {
+                    Unacceptable::UnknownGroup(_) => NotifyType::INVALID_ID_INFORMATION,
+                    _ => NotifyType::AUTHENTICATION_FAILED,
+                };
+                let group = group.map(|index| self.groups[index].name());
+                self.report(KeyServerEvent::Refused { group, member: from, reason: reason.into() });
+                Ok(Answer::Send(established.sa.notify(kind, self.random.as_mut())?))
+            }
+        }
+    }
+
+    /// The group asked for, if this member may have it.
+    fn authorized(
+        &mut self,
+        from: SocketAddr,
+        sa: &IsakmpSa,
+        asked: &[u8],
+    ) -> Result<(usize, Ipv4Addr), (Option<usize>, Unacceptable)> {
+        let found = self.groups.iter().position(|group| group.is_named(asked));
+        let index = found.ok_or_else(|| (None, Unacceptable::UnknownGroup(group_text(asked))))?;
+        let address = ipv4(from).ok_or((Some(index), Unacceptable::Address))?;
+        match self.groups[index].authorize(address, &sa.peer) {
+            Ok(()) => Ok((index, address)),
+            Err(reason) => Err((Some(index), reason)),
+        }
+    }
+
+    /// A message that changed nothing; only a wrong pre-shared key is worth an answer.
+    pub(super) fn refuse(
+        &mut self,
+        from: SocketAddr,
+        session: &mut Session,
+        header: &Header,
+        datagram: &[u8],
+        reason: Error,
+        now: Instant,
+    ) {
+        let event = match reason {
+            Error::Unauthenticated(Unauthenticated::PreSharedKey) | Error::Unacceptable(_) => {
+                let notify = clear_notify(Cookies::of(header), NotifyType::AUTHENTICATION_FAILED);
+                session.remember_refusal(datagram, notify.clone());
+                self.transmit(from, notify);
+                KeyServerEvent::Phase1Failed { peer: from, reason }
+            }
+            reason => KeyServerEvent::Rejected { from, reason },
+        };
+        self.complain(event, now);
+    }
+}
+
+/// A peer that identifies itself by address must do so by its own.
+fn check_identity(from: SocketAddr, identity: &Identity) -> Result<(), Error> {
+    match identity {
+        Identity::Address(address) if ipv4(from) != Some(*address) => {
+            Err(Unacceptable::UnexpectedIdentity(identity.to_string()).into())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn ipv4(peer: SocketAddr) -> Option<Ipv4Addr> {
+    match peer {
+        SocketAddr::V4(peer) => Some(*peer.ip()),
+        SocketAddr::V6(_) => None,
+    }
+}
+
+fn group_text(asked: &[u8]) -> String {
+    match <[u8; 4]>::try_from(asked) {
+        Ok(octets) => u32::from_be_bytes(octets).to_string(),
+        Err(_) => asked.escape_ascii().to_string(),
+    }
+}
+
+/// An informational message outside any protection: a hint for operators, never a proof.
+fn clear_notify(cookies: Cookies, kind: NotifyType) -> Vec<u8> {
+    let header = Header {
+        initiator: cookies.initiator,
+        responder: cookies.responder,
+        next: PayloadType::NOTIFY,
+        exchange: ExchangeType::INFORMATIONAL,
+        flags: Flags::NONE,
+        message_id: 0,
+    };
+    header.emit(&emit_chain(&[(PayloadType::NOTIFY, &Notify { kind }.emit())]))
+}

@@ -1,0 +1,154 @@
+//! A group's keys on its key server: when they are made, and when they end.
+
+use crate::crypto::{Random, Secret};
+use crate::endpoint::Instant;
+use crate::error::Error;
+use crate::lifetime::server_margin;
+use crate::policy::{Spi, TekKeys, Transform};
+use crate::pull::Tek;
+use std::time::Duration;
+
+const KEK_IV_LEN: usize = 16;
+
+/// Beyond this number a rekey brings a new KEK, long before the 32-bit number is used up.
+const LAST_SEQUENCE: u32 = u32::MAX / 2;
+
+#[derive(Clone)]
+pub(super) struct GroupTek {
+    pub(super) spi: Spi,
+    pub(super) transform: Transform,
+    pub(super) keys: TekKeys,
+    pub(super) expires: Instant,
+}
+
+#[derive(Clone)]
+pub(super) struct GroupKek {
+    pub(super) spi: [u8; 16],
+    /// IV and key.
+    pub(super) key: Secret,
+    pub(super) expires: Instant,
+    /// The number of the last message under it.
+    pub(super) sequence: u32,
+}
+
+#[derive(Default)]
+pub(super) struct Keys {
+    /// The one that ends first before the others.
+    pub(super) teks: Vec<GroupTek>,
+    pub(super) kek: Option<GroupKek>,
+    /// The KEK before, for the acknowledgements of the message that replaced it.
+    pub(super) previous_kek: Option<GroupKek>,
+}
+
+/// How long a key of this kind lives, and how long before its end it is replaced.
+#[derive(Clone, Copy)]
+pub(super) struct Life {
+    pub(super) total: Duration,
+    /// What the retransmissions of a rekey message take.
+    pub(super) distribution: Duration,
+}
+
+impl Life {
+    fn margin(&self) -> Duration {
+        server_margin(self.total, self.distribution)
+    }
+}
+
+impl Keys {
+    /// Forgets what has ended; whether there was anything.
+    pub(super) fn expire(&mut self, now: Instant) -> bool {
+        let before = self.teks.len();
+        self.teks.retain(|tek| tek.expires > now);
+        before != self.teks.len()
+    }
+
+    /// When the next TEK must be made; at once without one.
+    pub(super) fn tek_due(&self, life: Life) -> Instant {
+        self.teks.last().map_or(Instant::default(), |tek| before(tek.expires, life.margin()))
+    }
+
+    /// When the next KEK must be made; at once without one.
+    pub(super) fn kek_due(&self, life: Life) -> Instant {
+        match &self.kek {
+            Some(kek) if kek.sequence < LAST_SEQUENCE => before(kek.expires, life.margin()),
+            _ => Instant::default(),
+        }
+    }
+
+    pub(super) fn add_tek(
+        &mut self,
+        transform: Transform,
+        life: Duration,
+        random: &mut dyn Random,
+        now: Instant,
+    ) -> Result<GroupTek, Error> {
+        let Transform { cipher, integrity } = transform;
+        let keys = TekKeys {
+            encryption: random.secret(cipher.key_len())?,
+            integrity: random.secret(integrity.key_len())?,
+        };
+        let tek = GroupTek { spi: self.fresh_spi(random)?, transform, keys, expires: now + life };
+        self.teks.push(tek.clone());
+        Ok(tek)
+    }
+
+    fn fresh_spi(&self, random: &mut dyn Random) -> Result<Spi, Error> {
+        let mut octets = [0; 4];
+        loop {
+            random.fill(&mut octets)?;
+            let spi = Spi(u32::from_be_bytes(octets));
+            if spi.is_usable() && self.teks.iter().all(|tek| tek.spi != spi) {
+                return Ok(spi);
+            }
+        }
+    }
+
+    pub(super) fn replace_kek(
+        &mut self,
+        key_len: usize,
+        life: Duration,
+        random: &mut dyn Random,
+        now: Instant,
+    ) -> Result<(), Error> {
+        let mut spi = [0; 16];
+        random.fill(&mut spi)?;
+        let key = random.secret(KEK_IV_LEN + key_len)?;
+        self.previous_kek = self.kek.replace(GroupKek { spi, key, expires: now + life, sequence: 0 });
+        Ok(())
+    }
+
+    /// All TEKs end by `end`.
+    pub(super) fn shorten(&mut self, end: Instant) {
+        self.teks.iter_mut().for_each(|tek| tek.expires = tek.expires.min(end));
+    }
+
+    /// All TEKs but the newest end by `end`.
+    pub(super) fn shorten_but_last(&mut self, end: Instant) {
+        let old = self.teks.len().saturating_sub(1);
+        self.teks[..old].iter_mut().for_each(|tek| tek.expires = tek.expires.min(end));
+    }
+
+    /// A message with this number was made under the KEK with this SPI.
+    pub(super) fn used(&mut self, spi: [u8; 16], sequence: u32) {
+        let keks = [&mut self.kek, &mut self.previous_kek];
+        keks.into_iter().flatten().filter(|kek| kek.spi == spi).for_each(|kek| kek.sequence = sequence);
+    }
+
+    /// The KEK that a message with this cookie pair is under.
+    pub(super) fn kek_named(&self, spi: [u8; 16]) -> Option<&GroupKek> {
+        [&self.kek, &self.previous_kek].into_iter().flatten().find(|kek| kek.spi == spi)
+    }
+}
+
+impl GroupTek {
+    /// The TEK with what is left of its life; None where that is less than a second.
+    pub(super) fn as_of(&self, now: Instant) -> Option<Tek> {
+        let lifetime = Duration::from_secs(self.expires.saturating_since(now).as_secs());
+        let tek = Tek { spi: self.spi, transform: self.transform, keys: self.keys.clone(), lifetime };
+        (!lifetime.is_zero()).then_some(tek)
+    }
+}
+
+fn before(end: Instant, margin: Duration) -> Instant {
+    Instant::default() + end.saturating_since(Instant::default() + margin)
+}
