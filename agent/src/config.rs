@@ -1,7 +1,7 @@
 //! The configuration files: read whole, checked once, valid by construction afterwards.
 //!
 //! Every refusal names the file and the line. What serde_yaml cannot place by itself is checked inside
-//! the reading of the value it is about (see [`located`]).
+//! the reading of the value it is about (see `located`).
 
 mod key_server;
 mod located;

@@ -225,10 +225,20 @@ impl fmt::Display for Unacceptable {
             Unacceptable::PublicValue => f.write_str("peer's Diffie-Hellman value is not valid"),
             Unacceptable::Unsupported(what, value) => write!(f, "{what} {value} is not supported"),
             Unacceptable::Busy => f.write_str("too many unfinished exchanges"),
-            Unacceptable::PeerSays(notify) => write!(f, "peer refused: {notify}"),
+            Unacceptable::PeerSays(notify) => write!(f, "peer refused: {notify}{}", explained(*notify)),
             Unacceptable::PeerDeleted => f.write_str("peer deleted the phase 1 SA"),
             Unacceptable::NoAnswer => f.write_str("no answer"),
         }
+    }
+}
+
+/// What a key server means by it.
+fn explained(notify: crate::wire::NotifyType) -> &'static str {
+    use crate::wire::NotifyType;
+    match notify {
+        NotifyType::INVALID_ID_INFORMATION => " (the group is not configured on the key server)",
+        NotifyType::AUTHENTICATION_FAILED => " (this member is not authorized for the group)",
+        _ => "",
     }
 }
 

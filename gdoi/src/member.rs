@@ -85,6 +85,8 @@ pub struct Member {
 enum Activity {
     /// Nothing until then.
     Idle(Instant),
+    /// A registration has failed, the next one begins then.
+    Retrying(Instant),
     /// A registration is under way.
     Registering(Box<Attempt>),
 }
@@ -167,8 +169,8 @@ impl Member {
         match &self.activity {
             _ if view.registered && view.inbound.is_empty() => RegistrationState::Expired,
             Activity::Idle(_) if view.registered => RegistrationState::Registered,
-            Activity::Registering(_) if view.registered => RegistrationState::Reregistering,
-            Activity::Idle(until) => RegistrationState::Waiting { until: *until },
+            _ if view.registered => RegistrationState::Reregistering,
+            Activity::Idle(until) | Activity::Retrying(until) => RegistrationState::Waiting { until: *until },
             Activity::Registering(_) => RegistrationState::Registering,
         }
     }
@@ -265,7 +267,7 @@ impl Member {
         if had_kek && self.keyring.kek(now).is_none() {
             return self.dismissed(from, now);
         }
-        if let Activity::Idle(_) = self.activity {
+        if let Activity::Idle(_) | Activity::Retrying(_) = self.activity {
             self.activity = Activity::Idle(self.reregistration(now));
         }
     }
@@ -310,7 +312,7 @@ impl Member {
         };
         let (group, next_server) = (self.group(), self.server().address);
         self.report(MemberEvent::RegistrationFailed { group, server: failed, reason, next_server, retry_in });
-        self.activity = Activity::Idle(now + retry_in);
+        self.activity = Activity::Retrying(now + retry_in);
     }
 
     /// 5 s, doubled up to 60 s after each round through the list, and up to a quarter longer at random.
@@ -334,7 +336,9 @@ impl Member {
         }
     }
 
+    /// Begins anew, from the top of the server list.
     fn start_again(&mut self, now: Instant) {
+        (self.server, self.rounds) = (0, 0);
         if self.view(now).registered {
             self.report(MemberEvent::Reregistering { group: self.group(), cause: self.cause });
         }
@@ -343,7 +347,7 @@ impl Member {
 
     fn next_timeout(&self) -> Instant {
         let activity = match &self.activity {
-            Activity::Idle(until) => *until,
+            Activity::Idle(until) | Activity::Retrying(until) => *until,
             Activity::Registering(attempt) => attempt.due(),
         };
         let ack = self.late_ack.as_ref().map(|(due, _)| *due);
@@ -361,7 +365,9 @@ impl Endpoint for Member {
         }
         let progress = match &mut self.activity {
             Activity::Registering(attempt) => attempt.handle_datagram(from, bytes, self.random.as_mut(), now),
-            Activity::Idle(_) => Progress::Ignored(crate::error::Misbehaved::UnknownExchange.into()),
+            Activity::Idle(_) | Activity::Retrying(_) => {
+                Progress::Ignored(crate::error::Misbehaved::UnknownExchange.into())
+            }
         };
         self.progress(from, progress, now);
     }
@@ -369,7 +375,7 @@ impl Endpoint for Member {
     fn handle_command(&mut self, command: MemberCommand, now: Instant) {
         match command {
             MemberCommand::Register => {
-                (self.server, self.rounds, self.cause) = (0, 0, Cause::Command);
+                self.cause = Cause::Command;
                 self.start_again(now);
             }
         }
@@ -384,7 +390,8 @@ impl Endpoint for Member {
         }
         match &mut self.activity {
             Activity::Idle(until) if *until <= now => self.start_again(now),
-            Activity::Idle(_) => {}
+            Activity::Retrying(until) if *until <= now => self.register(now),
+            Activity::Idle(_) | Activity::Retrying(_) => {}
             Activity::Registering(attempt) => {
                 let (server, progress) = (attempt.server(), attempt.handle_timeout(now));
                 self.progress(server, progress, now);

@@ -27,7 +27,8 @@ pub fn reloading() {
 fn tell(state: &str) {
     let Some(name) = std::env::var_os("NOTIFY_SOCKET") else { return };
     if let Err(error) = send(name.as_bytes(), state) {
-        tracing::warn!("the service manager cannot be told {state}: {error}");
+        let word = state.lines().next().unwrap_or_default();
+        tracing::warn!("the service manager cannot be told {word}: {error}");
     }
 }
 

@@ -21,6 +21,9 @@ impl KeyServer {
         datagram: &[u8],
         now: Instant,
     ) {
+        if let Some(reply) = self.sessions.turned_away(datagram) {
+            return reply.into_iter().for_each(|reply| self.transmit(from, reply));
+        }
         match self.accept(from, header, body) {
             Ok((responder, reply)) => {
                 self.transmit(from, reply.clone());
@@ -29,9 +32,11 @@ impl KeyServer {
                 self.sessions.insert(from, header.initiator, session);
             }
             Err(reason @ Error::Unacceptable(_)) => {
-                if reason == Unacceptable::NoProposal.into() {
-                    self.transmit(from, clear_notify(Cookies::of(header), NotifyType::NO_PROPOSAL_CHOSEN));
-                }
+                let no_proposal = reason == Unacceptable::NoProposal.into();
+                let reply =
+                    no_proposal.then(|| clear_notify(Cookies::of(header), NotifyType::NO_PROPOSAL_CHOSEN));
+                self.sessions.turn_away(datagram, reply.clone());
+                reply.into_iter().for_each(|reply| self.transmit(from, reply));
                 self.complain(KeyServerEvent::Phase1Failed { peer: from, reason }, now);
             }
             Err(reason) => self.complain(KeyServerEvent::Rejected { from, reason }, now),

@@ -7,7 +7,7 @@ use crate::error::{Error, Misbehaved, Unacceptable};
 use crate::phase1::{IsakmpSa, Responder};
 use crate::pull::AwaitProof;
 use crate::wire::Cookie;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ const MAX_HALF_OPEN_PER_PEER: usize = 8;
 const MAX_ESTABLISHED: usize = 16_384;
 const MAX_ESTABLISHED_PER_PEER: usize = 4;
 const MAX_PULLS: usize = 16;
+const MAX_TURNED_AWAY: usize = 64;
 
 /// One phase 1 and what goes on under it.
 pub(super) struct Session {
@@ -109,6 +110,8 @@ fn fingerprint(datagram: &[u8]) -> [u8; 32] {
 pub(super) struct Sessions {
     sessions: BTreeMap<(SocketAddr, Cookie), Session>,
     next_sweep: Option<Instant>,
+    /// First messages that were refused lately, and what was said to them: their senders repeat them.
+    turned_away: VecDeque<([u8; 32], Option<Vec<u8>>)>,
 }
 
 impl Sessions {
@@ -118,6 +121,20 @@ impl Sessions {
 
     pub(super) fn insert(&mut self, peer: SocketAddr, cookie: Cookie, session: Session) {
         self.sessions.insert((peer, cookie), session);
+    }
+
+    /// A first message came to nothing.
+    pub(super) fn turn_away(&mut self, datagram: &[u8], reply: Option<Vec<u8>>) {
+        if self.turned_away.len() == MAX_TURNED_AWAY {
+            self.turned_away.pop_front();
+        }
+        self.turned_away.push_back((fingerprint(datagram), reply));
+    }
+
+    /// What was said to this very datagram when it came to nothing before.
+    pub(super) fn turned_away(&self, datagram: &[u8]) -> Option<Option<Vec<u8>>> {
+        let seen = fingerprint(datagram);
+        self.turned_away.iter().find(|(before, _)| *before == seen).map(|(_, reply)| reply.clone())
     }
 
     /// Makes room for one more half-open session. A peer's own oldest goes first, then anybody's oldest that

@@ -90,6 +90,8 @@ fn an_oversize_datagram_without_df_arrives_whole() {
     for member in ["gm1", "gm2"] {
         let carried = lab.kernel(member, |kernel| kernel.counters().unwrap()).planes[0];
         assert_eq!(carried.unrestored.packets, 0);
+        // Counts and put-aside addresses are no change of the table.
+        assert_eq!(lab.apply(member, &protect(member, &[1])).changes, Vec::<String>::new());
     }
 }
 

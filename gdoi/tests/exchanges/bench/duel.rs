@@ -5,7 +5,7 @@ use super::node::Node;
 use super::rogue::Rogue;
 use gdoi::crypto::cbc::Block;
 use gdoi::policy::Identity;
-use gdoi::wire::{ExchangeType, Header, Identification, PayloadType};
+use gdoi::wire::{emit_chain, ExchangeType, Header, Identification, PayloadType};
 use gdoi::{Instant, Member, MemberEvent};
 
 /// The server's nonce.
@@ -67,21 +67,13 @@ impl Duel {
         self.rogue.say((ExchangeType::GROUPKEY_PULL, self.id), &self.iv, payloads, hash)
     }
 
-    fn fourth(&self, third: &[u8], payloads: &[(PayloadType, &[u8])]) -> Vec<u8> {
-        let hash = |rest: &[u8]| self.rogue.keys().pull_hash_4(self.id, &self.ni, &NR, rest);
-        self.rogue.say((ExchangeType::GROUPKEY_PULL, self.id), third.last_chunk().unwrap(), payloads, hash)
+    /// Sends this as SA payload, and if the member goes on, these payloads instead of the keys.
+    pub fn offer(self, policy: &[u8], keys: &[(PayloadType, &[u8])]) -> Duel {
+        let next = keys.first().map_or(PayloadType::NONE, |(kind, _)| *kind);
+        self.offer_octets(policy, (next, &emit_chain(keys)))
     }
 
-    /// Sends this as SA payload, and these payloads instead of the keys.
-    pub fn offer(mut self, policy: &[u8], keys: &[(PayloadType, &[u8])]) -> Duel {
-        let second = self.second(&[(PayloadType::NONCE, &NR), (PayloadType::SA, policy)]);
-        let third = talk(&mut self.member, &second);
-        let fourth = self.fourth(&third, keys);
-        self.member.datagram(server_address(1).into(), &fourth, NOW);
-        self
-    }
-
-    /// Sends this as SA payload, and if the member goes on, any octets behind the hash of the fourth message.
+    /// As [`Duel::offer`], with any octets as the chain behind the hash of the fourth message.
     pub fn offer_octets(mut self, policy: &[u8], chain: (PayloadType, &[u8])) -> Duel {
         let second = self.second(&[(PayloadType::NONCE, &NR), (PayloadType::SA, policy)]);
         let sent = self.member.datagram(server_address(1).into(), &second, NOW);
