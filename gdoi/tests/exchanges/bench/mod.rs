@@ -10,4 +10,4 @@ pub mod rogue;
 mod world;
 
 pub use link::Link;
-pub use world::{Flight, World};
+pub use world::{Archive, Flight, World};
