@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod bench;
+mod crash;
 mod dissection;
 mod hostile;
 mod intruder;

@@ -7,6 +7,7 @@ pub mod node;
 pub mod pcap;
 pub mod random;
 pub mod rogue;
+pub mod stored;
 mod world;
 
 pub use link::Link;
