@@ -8,6 +8,7 @@ mod dissection;
 mod hostile;
 mod intruder;
 mod malicious;
+mod month;
 mod refused;
 mod register;
 mod rekey;
