@@ -22,6 +22,7 @@ fn sak() -> SaKek {
         signature_hash: 3,
         signature_algorithm: 1,
         signature_bits: 2048,
+        ack_requested: 0,
     }
 }
 
@@ -43,7 +44,12 @@ fn sat(number: u8) -> SaTek {
 }
 
 fn policy() -> GroupSa {
-    let gap = Gap { activation_delay: Some(15), deactivation_delay: Some(30), sender_ids: None };
+    let gap = Gap {
+        activation_delay: Some(15),
+        deactivation_delay: Some(30),
+        sender_ids: None,
+        pseudotime: Some(1_000_000),
+    };
     GroupSa { kek: Some(sak()), gap: Some(gap), teks: (0..MAX_ACES as u8).map(sat).collect() }
 }
 

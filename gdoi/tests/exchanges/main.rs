@@ -3,10 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod bench;
+mod crash;
 mod dissection;
 mod hostile;
 mod intruder;
 mod malicious;
+mod month;
 mod refused;
 mod register;
 mod rekey;
