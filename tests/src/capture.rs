@@ -33,10 +33,19 @@ pub struct Capture {
 impl Capture {
     /// Starts a capture into `folder` and returns when it runs.
     pub fn start(host: Arc<Host>, folder: &Path, name: &str) -> Outcome<Self> {
+        Self::start_filtered(host, folder, name, "")
+    }
+
+    /// The same without ESP, which keeps the captures of long streams small.
+    pub fn start_without_esp(host: Arc<Host>, folder: &Path, name: &str) -> Outcome<Self> {
+        Self::start_filtered(host, folder, name, "not esp")
+    }
+
+    fn start_filtered(host: Arc<Host>, folder: &Path, name: &str, filter: &str) -> Outcome<Self> {
         let file = folder.join(format!("{name}.pcap"));
         let messages = folder.join(format!("{name}.tcpdump.log"));
         let mut tcpdump = command("tcpdump -n -i any -y LINUX_SLL2 --immediate-mode -U -Z root -B 16384");
-        tcpdump.args(["-s", &SNAPSHOT.to_string(), "-w"]).arg(&file);
+        tcpdump.args(["-s", &SNAPSHOT.to_string(), "-w"]).arg(&file).args(filter.split_whitespace());
         tcpdump.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&messages)?);
         let tcpdump = host.spawn(tcpdump)?;
         let capture = Capture { host, tcpdump, file, messages, markers: 0, taken: 0 };

@@ -7,6 +7,7 @@ mod fail_close;
 mod kernel;
 mod reach;
 mod refusals;
+mod rekey;
 mod sizes;
 mod strongswan;
 
@@ -99,6 +100,12 @@ pub const ALL: &[Scenario] = &[
     empty("no-proposal", "no common phase 1 proposal", refusals::no_proposal),
     empty("silent-server", "a server that takes everything and says nothing", refusals::silent_server),
     empty("unreachable-server", "a server address without a route", refusals::unreachable_server),
+    empty(
+        "rekey-unicast",
+        "keys change under streams, by acknowledged unicast, without loss or clear text",
+        rekey::unicast,
+    ),
+    empty("rekey-multicast", "the same by multicast", rekey::multicast),
     empty("strongswan-responder", "strongSwan answers our phase 1, groups 19 and 14", strongswan::responder),
     empty(
         "strongswan-initiator",
