@@ -47,7 +47,8 @@ fn rekey_lines(rekey: &RekeyEntry, members: usize, kek: Option<&KekEntry>, now: 
             ),
         ]);
     }
-    if rekey.transmissions > 0 {
+    let awaited = rekey.waiting_for > 0 || rekey.transport != RekeyTransport::Unicast;
+    if awaited && rekey.transmissions > 0 {
         lines.push(("Under way", format!("sent {} times", rekey.transmissions)));
     }
     lines
