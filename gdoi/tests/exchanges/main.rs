@@ -6,6 +6,7 @@ mod bench;
 mod crash;
 mod dissection;
 mod hostile;
+mod hostile_rekey;
 mod intruder;
 mod malicious;
 mod month;

@@ -1,8 +1,16 @@
-//! What a key server stored, read by the documented layout, and the rekey messages that can be opened with it.
+//! What a key server stored, read by the documented layout, and the rekey messages and acknowledgements that can be
+//! opened and made with it: a peer that has the KEK and keeps to no rule.
 
-use gdoi::crypto::cbc::decrypt;
-use gdoi::crypto::Secret;
-use gdoi::wire::{Chain, GroupSa, Header, Padding, PayloadType};
+use gdoi::crypto::cbc::{decrypt, encrypt};
+use gdoi::crypto::derive::ack_key;
+use gdoi::crypto::prf::prf;
+use gdoi::crypto::sign::SigningKey;
+use gdoi::crypto::{Hash, Secret};
+use gdoi::policy::Identity;
+use gdoi::wire::{
+    emit_chain, Chain, Cookie, ExchangeType, Flags, GroupSa, Header, Identification, Padding, PayloadType,
+};
+use std::net::Ipv4Addr;
 
 /// The keys of the first group in a stored state.
 #[derive(Debug, Default)]
@@ -87,6 +95,40 @@ impl Stored {
 }
 
 impl StoredKek {
+    fn header(&self, exchange: ExchangeType, next: PayloadType, flags: Flags) -> Header {
+        let (initiator, responder) = self.spi.split_at(8);
+        let (initiator, responder) =
+            (Cookie(initiator.try_into().unwrap()), Cookie(responder.try_into().unwrap()));
+        Header { initiator, responder, next, exchange, flags, message_id: 0 }
+    }
+
+    /// A rekey message of these payloads, signed with `signer`.
+    pub fn seal(&self, payloads: &[(PayloadType, Vec<u8>)], signer: &SigningKey) -> Vec<u8> {
+        let header = self.header(ExchangeType::GROUPKEY_PUSH, payloads[0].0, Flags::ENCRYPTED);
+        let room = vec![0; signer.signature_len()];
+        let all: Vec<_> = payloads.iter().map(|(kind, body)| (*kind, &body[..])).collect();
+        let unsigned = emit_chain(&[&all[..], &[(PayloadType::SIG, &room)]].concat());
+        let length = unsigned.len().next_multiple_of(16);
+        let signed = &unsigned[..unsigned.len() - room.len() - 4];
+        let signature = signer.sign(&[b"rekey", &header.emit_before(length)[..], signed].concat()).unwrap();
+        let mut body = emit_chain(&[&all[..], &[(PayloadType::SIG, &signature)]].concat()).to_vec();
+        body.resize(length, 0);
+        let (iv, key) = self.key.split_first_chunk().unwrap();
+        encrypt(&Secret::from(key), iv, &mut body).unwrap();
+        header.emit(&body)
+    }
+
+    /// An acknowledgement that says it is from `member`.
+    pub fn acknowledgement(&self, sequence: u32, member: Ipv4Addr) -> Vec<u8> {
+        let id = Identification::phase1(&Identity::Address(member));
+        let id = Identification { protocol: 0, port: 0, ..id }.emit();
+        let rest = [(PayloadType::SEQ, &sequence.to_be_bytes()[..]), (PayloadType::ID, &id[..])];
+        let key = ack_key(Hash::Sha256, &Secret::from(&self.key[16..]), &self.spi);
+        let hash = prf(Hash::Sha256, &key, &[&emit_chain(&rest)]);
+        let chain = emit_chain(&[&[(PayloadType::HASH, hash.expose())][..], &rest].concat());
+        self.header(ExchangeType::GROUPKEY_PUSH_ACK, PayloadType::HASH, Flags::NONE).emit(&chain)
+    }
+
     pub fn open(&self, datagram: &[u8]) -> OpenedPush {
         let (header, body) = Header::parse(datagram).unwrap();
         let (iv, key) = self.key.split_first_chunk().unwrap();
