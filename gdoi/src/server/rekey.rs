@@ -83,8 +83,8 @@ impl Group {
                 plan.teks.extend(self.fresh_tek(random, now)?);
                 (plan.activation_delay, plan.deactivation_delay) =
                     (Some(self.config.activation_delay), Some(self.config.deactivation_delay));
-                let end = now + self.config.deactivation_delay + self.distribution_time();
-                self.keys.shorten_but_last(end);
+                // Not later than the first member forgets them: who registers now must not send with them after that.
+                self.keys.shorten_but_last(now + self.config.deactivation_delay);
             }
             RekeyKind::ReplaceNow => {
                 plan.deletes.extend(deletes(&old));
