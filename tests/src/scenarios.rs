@@ -120,7 +120,7 @@ pub const ALL: &[Scenario] = &[
     ),
     empty(
         "rekey-killed-member",
-        "kill -9 of a member in a rekey: nothing is lost, nothing is clear",
+        "kill -9 of a member in a rekey: nothing is clear, and it is a member again; losses are printed",
         restart::member,
     ),
     empty("strongswan-responder", "strongSwan answers our phase 1, groups 19 and 14", strongswan::responder),

@@ -64,7 +64,8 @@ pub fn member(site: &Site) -> Outcome {
         kill_member(&mut rekeyed, kill % 3, STEP * kill as u32)?;
         rekeyed.agrees()?;
     }
-    println!("   {times} kills: {}", rekeyed.finish()?);
+    // A member that registers in the last second of a key, which lists no such key, may miss what others send with it.
+    println!("   {times} kills: {}, 0 clear", rekeyed.finish_lossy()?);
     Ok(())
 }
 
