@@ -5,9 +5,10 @@ use crate::daemon::Daemon;
 use crate::eventually::eventually_true;
 use crate::outcome::{ensure, Outcome};
 use crate::site::{Site, KS1, MEMBERS};
-use crate::stream::Streams;
+use crate::stream::{Streams, Tallies};
 use crate::watch::Watch;
 use serde_json::{json, Value};
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -70,14 +71,32 @@ impl Rekeyed {
         Ok(())
     }
 
+    /// Waits until every member has all keys that the key server has.
+    pub fn agrees(&self) -> Outcome {
+        eventually_true("all members have the key server's keys", SOON, || {
+            let wanted = keys(&self.key_server.show("ks")?["groups"][0]);
+            Ok(self.groups()?.iter().all(|group| keys(group).is_superset(&wanted)) && !wanted.is_empty())
+        })
+    }
+
     /// Ends the streams; nothing was lost, nothing was clear. The numbers for people.
-    pub fn finish(mut self) -> Outcome<String> {
-        let tallies = self.streams.stop()?;
-        self.watch.none_clear()?;
+    pub fn finish(self) -> Outcome<String> {
+        let tallies = self.finish_lossy()?;
         tallies.all_arrived()?;
-        self.watch.close()?;
         Ok(format!("{tallies}, 0 clear"))
     }
+
+    /// Ends the streams; nothing was clear, whatever was lost.
+    pub fn finish_lossy(mut self) -> Outcome<Tallies> {
+        let tallies = self.streams.stop()?;
+        self.watch.none_clear()?;
+        self.watch.close()?;
+        Ok(tallies)
+    }
+}
+
+fn keys(group: &Value) -> BTreeSet<String> {
+    group["teks"].as_array().into_iter().flatten().map(|tek| tek["spi"].to_string()).collect()
 }
 
 /// What a member says of its only group.

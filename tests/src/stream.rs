@@ -123,7 +123,9 @@ fn send(socket: &UdpSocket, address: Ipv4Addr, end: &AtomicBool) -> Outcome<u64>
     let mut number: u64 = 0;
     while !end.load(Ordering::Relaxed) {
         for other in others(address) {
-            socket.send_to(&number.to_be_bytes(), (other, PORT))?;
+            while let Err(error) = socket.send_to(&number.to_be_bytes(), (other, PORT)) {
+                ensure!(error.kind() == ErrorKind::Interrupted, "a host cannot send: {error}");
+            }
         }
         number += 1;
         let due = begin + Duration::from_micros(number * 1_000_000 / u64::from(rate()));
@@ -144,11 +146,16 @@ fn receive(socket: &UdpSocket, address: Ipv4Addr, end: &AtomicBool) -> Outcome<V
                     .for_each(|seen| seen.note(number));
             }
             Ok(_) => return failed("a datagram of another length arrived"),
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+            Err(error) if passing(&error) => {}
             Err(error) => return Err(error.into()),
         }
     }
     Ok(seen)
+}
+
+/// Nothing has arrived within the patience, or a user-mode kernel has lost it.
+fn passing(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
 }
 
 fn joined<T>(thread: JoinHandle<Outcome<T>>) -> Outcome<T> {
