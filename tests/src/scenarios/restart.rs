@@ -11,6 +11,9 @@ use std::time::Duration;
 /// From one kill to the next, so that they hit different steps of a rekey.
 const STEP: Duration = Duration::from_millis(15);
 
+/// The stored list of members may lag by a second; one that is not in it registers again.
+const STORED: Duration = Duration::from_millis(1_500);
+
 /// What a member logs about a sequence number that it has seen before.
 const REUSED: &str = "GDOI_REKEY_SEQ_FAILURE";
 
@@ -18,6 +21,7 @@ pub fn key_server(site: &Site) -> Outcome {
     let times = repetitions("LAB_KILLS", 2);
     let mut rekeyed = Rekeyed::start(site, Transport::Unicast)?;
     let mut sent = 0;
+    thread::sleep(STORED);
     for kill in 0..times {
         sent += usize::from(kill_key_server(&mut rekeyed, STEP * kill as u32)?);
         rekeyed.agrees()?;
