@@ -159,6 +159,9 @@ impl Group {
     /// Sends the keys once more after a restart: nobody knows whom the message reached that was under way. Where a
     /// new KEK was in it, under the one before; where it ended that one, this is said again instead.
     pub(super) fn resume(&mut self, random: &mut dyn Random, now: Instant) -> Result<Vec<Transmit>, Error> {
+        if self.members.is_empty() {
+            self.keys.previous_kek = None;
+        }
         if self.distribution.is_some() || self.members.is_empty() || self.keys.kek.is_none() {
             return Ok(Vec::new());
         }

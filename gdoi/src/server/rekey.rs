@@ -196,6 +196,10 @@ impl Group {
 
     /// One message, encrypted and signed once, for all members.
     fn distribute(&mut self, protecting: &GroupKek, plan: Plan, now: Instant) -> Result<(), Error> {
+        if self.members.is_empty() {
+            // Nobody has the KEK before: who comes now gets the one of now.
+            self.keys.previous_kek = None;
+        }
         let Some(rekey) = self.config.rekey.as_ref().filter(|_| !self.members.is_empty()) else {
             return Ok(());
         };
