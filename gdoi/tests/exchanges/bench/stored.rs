@@ -123,9 +123,14 @@ impl StoredKek {
         let id = Identification::phase1(&Identity::Address(member));
         let id = Identification { protocol: 0, port: 0, ..id }.emit();
         let rest = [(PayloadType::SEQ, &sequence.to_be_bytes()[..]), (PayloadType::ID, &id[..])];
+        self.acknowledge_with(&rest)
+    }
+
+    /// These payloads behind a right hash.
+    pub fn acknowledge_with(&self, rest: &[(PayloadType, &[u8])]) -> Vec<u8> {
         let key = ack_key(Hash::Sha256, &Secret::from(&self.key[16..]), &self.spi);
-        let hash = prf(Hash::Sha256, &key, &[&emit_chain(&rest)]);
-        let chain = emit_chain(&[&[(PayloadType::HASH, hash.expose())][..], &rest].concat());
+        let hash = prf(Hash::Sha256, &key, &[&emit_chain(rest)]);
+        let chain = emit_chain(&[&[(PayloadType::HASH, hash.expose())][..], rest].concat());
         self.header(ExchangeType::GROUPKEY_PUSH_ACK, PayloadType::HASH, Flags::NONE).emit(&chain)
     }
 
