@@ -22,7 +22,7 @@ fn sak() -> SaKek {
         signature_hash: 3,
         signature_algorithm: 1,
         signature_bits: 2048,
-        ack_requested: 1,
+        ack_requested: 0,
     }
 }
 

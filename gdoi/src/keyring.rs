@@ -53,6 +53,13 @@ struct HeldTek {
     life: Duration,
 }
 
+impl HeldTek {
+    fn shorten(&mut self, ends: Instant, expires: Instant) {
+        self.ends = self.ends.min(ends);
+        self.sa.expires = self.sa.expires.min(expires);
+    }
+}
+
 /// All that was downloaded and still lives.
 #[derive(Debug, Default)]
 pub(crate) struct Keyring {
@@ -119,10 +126,7 @@ impl Keyring {
     /// All TEKs but these end by `end`.
     fn retire(&mut self, but: &[Tek], end: Instant) {
         let replaced = self.teks.iter_mut().filter(|held| but.iter().all(|tek| tek.spi != held.sa.spi));
-        replaced.for_each(|held| {
-            held.ends = held.ends.min(end);
-            held.sa.expires = held.sa.expires.min(end + GRACE);
-        });
+        replaced.for_each(|held| held.shorten(end, end + GRACE));
     }
 
     fn take(&mut self, policy: GroupPolicy, way: Way, made: Instant, now: Instant) {
@@ -166,8 +170,7 @@ impl Keyring {
         if let Some(held) =
             self.teks.iter_mut().find(|held| held.sa.spi == tek.spi && held.sa.keys == tek.keys)
         {
-            held.ends = held.ends.min(ends);
-            held.sa.expires = held.sa.expires.min(expires);
+            held.shorten(ends, expires);
             return;
         }
         // A server that gives an SPI new keys has lost the old ones.
@@ -186,11 +189,12 @@ impl Keyring {
         let Some(previous) = self.teks.last() else { return now };
         let left = previous.ends.saturating_since(now);
         let margin = switch_margin(previous.life);
+        let latest = left.saturating_sub(switch_margin(previous.life.min(left)) / 2);
         let wait = match way {
             Way::Pull => delay.max(left.saturating_sub(margin)),
             Way::Push => delay,
         };
-        now + wait.min(left.saturating_sub(margin / 2))
+        now + wait.min(latest)
     }
 
     /// What holds at `now`.

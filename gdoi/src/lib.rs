@@ -2,11 +2,11 @@
 //!
 //! A [`Member`] registers with a [`KeyServer`]: IKEv1 Main Mode ([`phase1`], RFC 2409) authenticates both, then
 //! GROUPKEY-PULL ([`pull`], RFC 6407 section 3) downloads the group's policy and keys. What the member's data
-//! plane must hold at a point in time is a [`View`]. Both are an [`Endpoint`]: datagrams, commands and time go
+//! plane must hold at a point in time is a [`View`]. The server changes the keys with GROUPKEY-PUSH (section 4). Both are an [`Endpoint`]: datagrams, commands and time go
 //! in, datagrams and events come out.
 //!
 //! ```text
-//! datagram -> wire -> phase1 | pull -> keyring -> View(now)
+//! datagram -> wire -> phase1 | pull | push -> keyring -> View(now)
 //! ```
 //!
 //! # Implemented
@@ -15,10 +15,12 @@
 //! * GROUPKEY-PULL with SA KEK, SA TEK (ESP), GAP, SEQ and KD payloads; group identity as number or name.
 //! * ESP with AES-CBC-128/256 and HMAC-SHA-256/384/512, tunnel mode with source and destination address
 //!   preservation, one symmetric SA for the whole group.
+//! * GROUPKEY-PUSH by unicast, acknowledged (RFC 8263), and by multicast, repeated: new TEKs, new KEK, Delete, delays,
+//!   pseudotime; scheduled, forced, replace-now, reminder, removal of members; state that survives a crash.
 //! * Retransmission, ordered server list with fail-over and back-off, re-registration before keys end.
 //!
 //! # Not implemented
-//! GROUPKEY-PUSH and its acknowledgement, cooperating key servers, certificates, IPv6, AH, LKH, sender
+//! Cooperating key servers, certificates, IPv6, AH, LKH, sender
 //! identifiers and counter modes, Aggressive Mode (refused on purpose), DES, 3DES, MD5, SHA-1 and DH groups below 14
 //! (never negotiated).
 //!
@@ -26,6 +28,8 @@
 //! * A notify in clear is a hint for operators: it never ends an exchange, it only explains the silence.
 //! * TEKs learned by PULL begin to send shortly before their predecessor ends, because members pull at
 //!   different times ([`lifetime`]); the ATD is a minimum.
+//! * The signature of a PUSH covers the header as it is on the wire, with its final length.
+//! * The acknowledgement key is the group's: an acknowledgement proves that some member is alive, not which one.
 //! * All TEKs of a message must have the same traffic selectors: they are the group's one ACL.
 //! * The KEK's IV stands before the key (RFC 6407 section 5.6.2.1).
 //! * A server must identify itself by the address that the member asked; a member that identifies itself by

@@ -33,10 +33,19 @@ pub struct Capture {
 impl Capture {
     /// Starts a capture into `folder` and returns when it runs.
     pub fn start(host: Arc<Host>, folder: &Path, name: &str) -> Outcome<Self> {
+        Self::start_filtered(host, folder, name, "")
+    }
+
+    /// The same without ESP, which keeps the captures of long streams small.
+    pub fn start_without_esp(host: Arc<Host>, folder: &Path, name: &str) -> Outcome<Self> {
+        Self::start_filtered(host, folder, name, "not esp")
+    }
+
+    fn start_filtered(host: Arc<Host>, folder: &Path, name: &str, filter: &str) -> Outcome<Self> {
         let file = folder.join(format!("{name}.pcap"));
         let messages = folder.join(format!("{name}.tcpdump.log"));
         let mut tcpdump = command("tcpdump -n -i any -y LINUX_SLL2 --immediate-mode -U -Z root -B 16384");
-        tcpdump.args(["-s", &SNAPSHOT.to_string(), "-w"]).arg(&file);
+        tcpdump.args(["-s", &SNAPSHOT.to_string(), "-w"]).arg(&file).args(filter.split_whitespace());
         tcpdump.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&messages)?);
         let tcpdump = host.spawn(tcpdump)?;
         let capture = Capture { host, tcpdump, file, messages, markers: 0, taken: 0 };
@@ -48,10 +57,12 @@ impl Capture {
     pub fn fresh(&mut self) -> Outcome<Vec<Packet>> {
         self.markers += 1;
         let marker = format!("marker {}", self.markers);
-        self.host
-            .inside(|| Ok(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?.send_to(marker.as_bytes(), MARKER)?))?;
-        let (file, taken) = (&self.file, self.taken);
+        let (host, file, taken) = (&self.host, &self.file, self.taken);
         let mut packets = eventually("the capture holds its marker", LIMIT, || {
+            // Sent each time: one is enough, and a busy machine can lose the first.
+            host.inside(|| {
+                Ok(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?.send_to(marker.as_bytes(), MARKER)?)
+            })?;
             let packets = packet::read(&fs::read(file)?).map_err(Stop::Failed)?;
             let end =
                 packets.iter().skip(taken).position(|packet| packet.udp_payload() == Some(marker.as_bytes()));

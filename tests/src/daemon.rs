@@ -162,6 +162,15 @@ impl Daemon {
         self.host.must(&format!("{} --socket {socket} {arguments}", gdoictl.display()))
     }
 
+    /// Starts gdoictl and does not wait for its end.
+    pub fn request(&self, arguments: &str) -> Outcome<Child> {
+        let gdoictl = self.places.programs.join("gdoictl");
+        let mut request =
+            command(&format!("{} --socket {} {arguments}", gdoictl.display(), self.socket.display()));
+        request.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        self.host.spawn(request)
+    }
+
     /// Ends it without any warning.
     pub fn kill(&mut self) -> Outcome {
         self.child.kill()?;

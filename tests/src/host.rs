@@ -5,6 +5,7 @@ use nix::sched::{setns, CloneFlags};
 use nix::sys::signal::{kill, Signal};
 use nix::unistd::Pid;
 use std::fs::{self, File};
+use std::io::Write;
 use std::net::Ipv4Addr;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
@@ -82,6 +83,23 @@ impl Host {
         match answer.success {
             true => Ok(answer.stdout),
             false => failed(format!("{}: `{line}` failed: {}", self.name, answer.stderr.trim())),
+        }
+    }
+
+    /// Has nft do some lines, all or none.
+    pub fn nft(&self, lines: &str) -> Outcome {
+        let mut nft = command("nft -f -");
+        nft.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = self.spawn(nft)?;
+        if let Some(mut input) = child.stdin.take() {
+            input.write_all(lines.as_bytes())?;
+        }
+        let output = child.wait_with_output()?;
+        match output.status.success() {
+            true => Ok(()),
+            false => {
+                failed(format!("{}: nft: {}", self.name, String::from_utf8_lossy(&output.stderr).trim()))
+            }
         }
     }
 

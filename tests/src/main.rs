@@ -10,10 +10,13 @@ mod eventually;
 mod host;
 mod outcome;
 mod packet;
+mod rekeying;
 mod runner;
 mod scenarios;
 mod site;
+mod stream;
 mod topology;
+mod watch;
 
 use runner::Runner;
 use scenarios::{Scenario, ALL};

@@ -2,11 +2,14 @@
 
 mod clear;
 mod crash;
+mod deaf;
 mod demo;
 mod fail_close;
 mod kernel;
 mod reach;
 mod refusals;
+mod rekey;
+mod restart;
 mod sizes;
 mod strongswan;
 
@@ -99,6 +102,27 @@ pub const ALL: &[Scenario] = &[
     empty("no-proposal", "no common phase 1 proposal", refusals::no_proposal),
     empty("silent-server", "a server that takes everything and says nothing", refusals::silent_server),
     empty("unreachable-server", "a server address without a route", refusals::unreachable_server),
+    empty(
+        "rekey-unicast",
+        "keys change under streams, by acknowledged unicast, without loss or clear text",
+        rekey::unicast,
+    ),
+    empty("rekey-multicast", "the same by multicast", rekey::multicast),
+    empty(
+        "rekey-deaf",
+        "a member that hears no rekey gets the repetition, or registers again in time",
+        deaf::deaf,
+    ),
+    empty(
+        "rekey-restart",
+        "kill -9 of the key server in a rekey: nobody registers again, nothing is lost",
+        restart::key_server,
+    ),
+    empty(
+        "rekey-killed-member",
+        "kill -9 of a member in a rekey: nothing is clear, and it is a member again; losses are printed",
+        restart::member,
+    ),
     empty("strongswan-responder", "strongSwan answers our phase 1, groups 19 and 14", strongswan::responder),
     empty(
         "strongswan-initiator",

@@ -5,11 +5,13 @@
 #[allow(dead_code, unused_imports)]
 pub mod bench;
 
+mod rekey;
 mod responder;
 mod round_trip;
 mod sequence;
 
 pub use bench::random;
+pub use rekey::{payloads, registered, rekeying_config};
 pub use responder::{responder_settings, RESPONDER_SEED};
 pub use round_trip::{round_trip, round_trip_payload};
 pub use sequence::{datagrams, sequence};

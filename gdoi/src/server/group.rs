@@ -1,7 +1,7 @@
 //! One group on its key server: its policy, its keys, its members, and the rekey message under way.
 
 use super::distribution::{Distribution, Retransmit, Transport};
-use super::keys::{GroupKek, Keys, Life};
+use super::keys::{GroupKek, Keys, Life, Succession};
 use super::members::Members;
 use super::rekey::{RekeyKind, Removal};
 use crate::crypto::sign::SigningKey;
@@ -33,7 +33,7 @@ pub struct GroupConfig {
     pub authorization: Authorization,
     /// ATD, whole seconds.
     pub activation_delay: Duration,
-    /// DTD, whole seconds.
+    /// DTD, whole seconds; longer where the ATD and the retransmissions of a rekey message take longer.
     pub deactivation_delay: Duration,
     /// The rekey SA, if the group has one.
     pub rekey: Option<RekeyConfig>,
@@ -157,12 +157,18 @@ impl Group {
     }
 
     /// Sends the keys once more after a restart: nobody knows whom the message reached that was under way. Where a
-    /// new KEK was in it, under the one before.
+    /// new KEK was in it, under the one before; where it ended that one, this is said again instead.
     pub(super) fn resume(&mut self, random: &mut dyn Random, now: Instant) -> Result<Vec<Transmit>, Error> {
+        if self.members.is_empty() {
+            self.keys.previous_kek = None;
+        }
         if self.distribution.is_some() || self.members.is_empty() || self.keys.kek.is_none() {
             return Ok(Vec::new());
         }
-        self.rekey(RekeyKind::Reminder, random, now)?;
+        match self.keys.previous_kek.clone().filter(|kek| kek.succession == Succession::Ended) {
+            Some(ended) => self.dismiss_again(&ended, now)?,
+            None => self.rekey(RekeyKind::Reminder, random, now)?,
+        }
         self.handle_timeout(random, now)
     }
 

@@ -29,6 +29,19 @@ pub(super) struct GroupKek {
     pub(super) expires: Instant,
     /// The number of the last message under it.
     pub(super) sequence: u32,
+    /// How the one after it came, if one came.
+    pub(super) succession: Succession,
+}
+
+/// How a KEK gives way to the next: what a restarted server has to say once more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Succession {
+    /// The old TEKs live on for a while.
+    Smooth,
+    /// The old TEKs end at once.
+    Abrupt,
+    /// Members were told that it is over: no keys may go under it, one that was removed would read them.
+    Ended,
 }
 
 #[derive(Default)]
@@ -113,8 +126,14 @@ impl Keys {
         let mut spi = [0; 16];
         random.fill(&mut spi)?;
         let key = random.secret(KEK_IV_LEN + key_len)?;
-        self.previous_kek = self.kek.replace(GroupKek { spi, key, expires: now + life, sequence: 0 });
+        let kek = GroupKek { spi, key, expires: now + life, sequence: 0, succession: Succession::Smooth };
+        self.previous_kek = self.kek.replace(kek);
         Ok(())
+    }
+
+    /// The KEK before this one gave way like this.
+    pub(super) fn succeeded(&mut self, how: Succession) {
+        self.previous_kek.iter_mut().for_each(|kek| kek.succession = how);
     }
 
     /// All TEKs end by `end`.

@@ -2,7 +2,7 @@
 
 use super::distribution::Distribution;
 use super::group::{Group, RekeyConfig};
-use super::keys::{GroupKek, GroupTek};
+use super::keys::{GroupKek, GroupTek, Succession};
 use crate::crypto::Random;
 use crate::endpoint::Instant;
 use crate::error::Error;
@@ -57,11 +57,16 @@ impl Group {
         now: Instant,
     ) -> Result<(), Error> {
         // A message that was cut off by a restart goes out again under the KEK that all members have.
-        let unfinished = self.keys.previous_kek.clone().filter(|_| kind == RekeyKind::Reminder);
+        let reminder = kind == RekeyKind::Reminder;
+        let unfinished =
+            self.keys.previous_kek.clone().filter(|kek| reminder && kek.succession != Succession::Ended);
         let protecting = unfinished.clone().or(self.keys.kek.clone());
         let mut plan = self.plan(kind, random, now)?;
-        if unfinished.is_some() {
+        if let Some(unfinished) = &unfinished {
             plan.kek = self.keys.kek.clone();
+            if unfinished.succession == Succession::Abrupt {
+                plan.deletes.push(Delete::teks(&[0]));
+            }
         }
         match protecting {
             Some(kek) => self.distribute(&kek, plan, now),
@@ -81,10 +86,10 @@ impl Group {
             }
             RekeyKind::Forced => {
                 plan.teks.extend(self.fresh_tek(random, now)?);
+                let retirement = self.retirement();
                 (plan.activation_delay, plan.deactivation_delay) =
-                    (Some(self.config.activation_delay), Some(self.config.deactivation_delay));
-                let end = now + self.config.deactivation_delay + self.distribution_time();
-                self.keys.shorten_but_last(end);
+                    (Some(self.config.activation_delay), Some(retirement));
+                self.keys.shorten_but_last(now + retirement);
             }
             RekeyKind::ReplaceNow => {
                 plan.deletes.extend(deletes(&old));
@@ -92,8 +97,9 @@ impl Group {
                 plan.teks.extend(self.fresh_tek(random, now)?);
             }
             RekeyKind::Reminder => {
-                plan.teks = self.keys.teks.iter().filter_map(|tek| tek.as_of(now)).collect();
-                plan.activation_delay = self.scheduled_switch(&old[..old.len().saturating_sub(1)], now);
+                let listed = self.reminded(&old, now);
+                plan.teks = listed.iter().filter_map(|tek| tek.as_of(now)).collect();
+                plan.activation_delay = Some(self.reminded_switch(&listed, now));
             }
         }
         plan.kek = self.next_kek(kind, random, now)?;
@@ -104,6 +110,26 @@ impl Group {
     fn scheduled_switch(&self, old: &[GroupTek], now: Instant) -> Option<Duration> {
         let left = old.last()?.expires.saturating_since(now);
         Some(left.saturating_sub(switch_margin(self.config.tek_lifetime)))
+    }
+
+    /// How long a replaced TEK lives on: who hears of it last still sends with it until the ATD is over.
+    fn retirement(&self) -> Duration {
+        self.config.deactivation_delay.max(self.config.activation_delay + self.distribution_time())
+    }
+
+    /// All TEKs but those that end before all members have heard: who never heard that their end was brought
+    /// forward goes on with them while it must.
+    fn reminded(&self, teks: &[GroupTek], now: Instant) -> Vec<GroupTek> {
+        let Some((last, old)) = teks.split_last() else { return Vec::new() };
+        let all_reached = now + self.distribution_time();
+        old.iter().filter(|tek| tek.expires > all_reached).chain([last]).cloned().collect()
+    }
+
+    /// As late as the old TEK allows; where none is listed a member may still hold one.
+    fn reminded_switch(&self, teks: &[GroupTek], now: Instant) -> Duration {
+        let Some((_, [.., old])) = teks.split_last() else { return self.distribution_time() };
+        let left = old.expires.saturating_since(now);
+        left.saturating_sub(switch_margin(left))
     }
 
     fn fresh_tek(&mut self, random: &mut dyn Random, now: Instant) -> Result<Option<Tek>, Error> {
@@ -125,6 +151,9 @@ impl Group {
             return Ok(None);
         }
         self.keys.replace_kek(rekey.key_len, rekey.lifetime, random, now)?;
+        if kind == RekeyKind::ReplaceNow {
+            self.keys.succeeded(Succession::Abrupt);
+        }
         self.events.push(KeyServerEvent::NewKek { group: self.name() });
         Ok(self.keys.kek.clone())
     }
@@ -150,11 +179,27 @@ impl Group {
         }
         self.distribute(&protecting, plan, now)?;
         self.fresh_tek(random, now)?;
-        self.next_kek(RekeyKind::Forced, random, now).map(|_| ())
+        self.next_kek(RekeyKind::Forced, random, now)?;
+        self.keys.succeeded(Succession::Ended);
+        Ok(())
+    }
+
+    /// Says once more that the rekey SA is over, after a restart that cut it off. The TEKs before the last one are
+    /// those that were to live on.
+    pub(super) fn dismiss_again(&mut self, ended: &GroupKek, now: Instant) -> Result<(), Error> {
+        let old = &self.keys.teks[..self.keys.teks.len().saturating_sub(1)];
+        let teks: Vec<_> = old.iter().filter_map(|tek| tek.as_of(now)).collect();
+        let all = teks.is_empty().then(|| Delete::teks(&[0]));
+        let deletes = all.into_iter().chain([Delete::kek(ended.spi)]).collect();
+        self.distribute(ended, Plan { deletes, teks, ..Plan::default() }, now)
     }
 
     /// One message, encrypted and signed once, for all members.
     fn distribute(&mut self, protecting: &GroupKek, plan: Plan, now: Instant) -> Result<(), Error> {
+        if self.members.is_empty() {
+            // Nobody has the KEK before: who comes now gets the one of now.
+            self.keys.previous_kek = None;
+        }
         let Some(rekey) = self.config.rekey.as_ref().filter(|_| !self.members.is_empty()) else {
             return Ok(());
         };

@@ -9,13 +9,13 @@
 //! group:  id(4) began(8) rekeys(8) [last rekey(8)] TEKs(2) TEK... [KEK] [previous KEK] members(4) member...
 //!         revoked(4) address(4)...
 //! TEK:    SPI(4) transform(octets) encryption key(octets) integrity key(octets) expires(8)
-//! KEK:    SPI(16) key(octets) expires(8) sequence(4)
+//! KEK:    SPI(16) key(octets) expires(8) sequence(4) succession(1): 0 smooth, 1 abrupt, 2 ended
 //! member: address(4) port(2) identity(octets) first(8) last(8) registrations(8) ours(1) acknowledged(8) missed(4)
 //!         [last acknowledged(8)]
 //! ```
 
 use super::group::Group;
-use super::keys::{GroupKek, GroupTek, Keys};
+use super::keys::{GroupKek, GroupTek, Keys, Succession};
 use super::members::Members;
 use crate::crypto::Secret;
 use crate::endpoint::Instant;
@@ -27,7 +27,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use zeroize::Zeroizing;
 
 const MAGIC: &[u8; 4] = b"GDKS";
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 const PART: &str = "stored state";
 
 /// The state of all groups.
@@ -102,7 +102,13 @@ fn parse_tek(reader: &mut Reader<'_>) -> Result<GroupTek, Error> {
 fn parse_kek(reader: &mut Reader<'_>) -> Result<GroupKek, Error> {
     let spi = reader.array()?;
     let key = Secret::from(octets(reader)?);
-    Ok(GroupKek { spi, key, expires: instant(reader)?, sequence: reader.u32()? })
+    let (expires, sequence) = (instant(reader)?, reader.u32()?);
+    Ok(GroupKek { spi, key, expires, sequence, succession: succession(reader.u8()?)? })
+}
+
+fn succession(octet: u8) -> Result<Succession, Error> {
+    let all = [Succession::Smooth, Succession::Abrupt, Succession::Ended];
+    Ok(*all.get(usize::from(octet)).ok_or(Malformed::Value(PART))?)
 }
 
 fn parse_member(reader: &mut Reader<'_>) -> Result<MemberRecord, Error> {
@@ -207,6 +213,7 @@ impl Writer {
         self.octets(kek.key.expose());
         self.u64(kek.expires.as_millis());
         self.u32(kek.sequence);
+        self.raw(&[kek.succession as u8]);
     }
 
     fn member(&mut self, record: &MemberRecord) {

@@ -3,10 +3,13 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod bench;
+mod crash;
 mod dissection;
 mod hostile;
+mod hostile_rekey;
 mod intruder;
 mod malicious;
+mod month;
 mod refused;
 mod register;
 mod rekey;

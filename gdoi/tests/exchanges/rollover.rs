@@ -20,16 +20,19 @@ fn check(life: u64, members: u16, link: Link, seed: u64) {
     let start = world.now;
     for (number, join) in (1..).zip(joins) {
         while world.step(start + join) {
-            check_views(&world, start);
+            check_views(&mut world, start);
         }
         world.add_member(member_address(number), member(member_config(number), seed + u64::from(number)));
     }
     while world.step(start + 5 * life) {
-        check_views(&world, start);
+        check_views(&mut world, start);
     }
 }
 
-fn check_views(world: &World, start: gdoi::Instant) {
+fn check_views(world: &mut World, start: gdoi::Instant) {
+    if std::mem::take(&mut world.changed).is_empty() {
+        return;
+    }
     let views: Vec<_> = world.views().into_iter().filter(|view| view.registered).collect();
     for (number, sender) in views.iter().enumerate() {
         let at = world.now.saturating_since(start);

@@ -1,6 +1,8 @@
 //! The seeds of the fuzz targets are what the encoders write today. After a wire change,
 //! `WRITE_SEEDS=1 cargo test -p gdoi --test exchanges seeds` writes them anew.
 
+#[path = "../../fuzz/src/rekey.rs"]
+mod rekey;
 #[path = "../../fuzz/src/responder.rs"]
 mod responder;
 #[path = "../../fuzz/src/sequence.rs"]
@@ -11,7 +13,8 @@ use crate::bench::fleet::{
 };
 use crate::bench::node::Node;
 use crate::bench::random::Seeded;
-use crate::bench::{Link, World};
+use crate::bench::stored::Stored;
+use crate::bench::{Flight, Link, World};
 use gdoi::crypto::{DhGroup, Hash, Secret};
 use gdoi::phase1::{Initiator, InitiatorStep, Responder, ResponderStep};
 use gdoi::policy::{Doi, GroupId, Identity, Proposal};
@@ -19,7 +22,7 @@ use gdoi::wire::{
     emit_chain, Cookie, Delete, ExchangeType, Flags, Gap, GroupSa, Header, IdField, Identification, Kd,
     KeyPacket, Notify, NotifyType, PayloadType, Phase1Sa, SaKek, SaTek,
 };
-use gdoi::Instant;
+use gdoi::{Instant, KeyServerCommand, RekeyKind, Removal};
 use responder::{responder_settings, RESPONDER_SEED};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -227,4 +230,42 @@ fn insiders() {
     let notify = said(1, &[(PayloadType::NOTIFY, &Notify { kind: NotifyType::INITIAL_CONTACT }.emit())]);
     let delete = said(1, &[(PayloadType::DELETE, &Delete::phase1([3; 16]).emit())]);
     check("key_server_pull", "all", &sequence::sequence([&request[..], &notify, &delete, &request]));
+}
+
+/// A message for the targets that finish it: what it is, the first payload's type, the chain.
+fn inside(payloads: &[(PayloadType, Vec<u8>)]) -> Vec<u8> {
+    let chain: Vec<_> = payloads.iter().map(|(kind, body)| (*kind, &body[..])).collect();
+    [&[0, chain[0].0 .0], &emit_chain(&chain)[..]].concat()
+}
+
+#[test]
+fn rekeys() {
+    let (mut world, key_server) = (rekey::registered(), server_address(1).into());
+    let kek = Stored::read(&world.stored(key_server).unwrap()).keks[0].clone();
+    let group = crate::bench::fleet::group().id;
+    let commands = [
+        KeyServerCommand::Rekey(group, RekeyKind::Forced),
+        KeyServerCommand::Rekey(group, RekeyKind::ReplaceNow),
+        KeyServerCommand::Remove(group, None, Removal::Graceful),
+    ];
+    let mut pushes = Vec::new();
+    for command in commands {
+        let stored = Stored::read(&world.stored(key_server).unwrap());
+        world.command_server(key_server, command);
+        world.run_for(Duration::from_secs(1));
+        let of_kind = |flight: &&Flight| flight.payload[18] == ExchangeType::GROUPKEY_PUSH.0;
+        let push = world.sent.iter().rfind(of_kind).unwrap().payload.clone();
+        let payloads = stored.kek_of(&push).unwrap().open(&push).payloads;
+        pushes.push(inside(&payloads[1..]));
+        assert_eq!(rekey::payloads(&pushes[pushes.len() - 1][1..]).as_deref(), Some(&payloads[1..]));
+    }
+    for (name, push) in ["forced", "replace-now", "dismissal"].into_iter().zip(&pushes) {
+        check("push", name, &sequence::sequence([&push[..]]));
+    }
+    check("push", "all", &sequence::sequence(pushes.iter().map(Vec::as_slice)));
+    let raw = [&[1][..], &kek.acknowledgement(1, Ipv4Addr::new(198, 51, 0, 1))].concat();
+    let id = Identification::phase1(&Identity::Address(Ipv4Addr::new(198, 51, 0, 1))).emit();
+    let chain = inside(&[(PayloadType::SEQ, vec![0, 0, 0, 1]), (PayloadType::ID, id)]);
+    check("ack", "raw", &sequence::sequence([&raw[..]]));
+    check("ack", "hashed", &sequence::sequence([&chain[..], &raw]));
 }

@@ -7,7 +7,8 @@ pub mod node;
 pub mod pcap;
 pub mod random;
 pub mod rogue;
+pub mod stored;
 mod world;
 
 pub use link::Link;
-pub use world::{Flight, World};
+pub use world::{Archive, Flight, World};

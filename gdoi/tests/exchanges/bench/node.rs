@@ -3,21 +3,37 @@
 use gdoi::crypto::Secret;
 use gdoi::{Endpoint, Instant, Output, Transmit};
 
+/// Looks at each datagram when it is taken, with what was stored before.
+pub type Witness = Box<dyn FnMut(&Transmit, Option<&Secret>)>;
+
 pub struct Node<E: Endpoint> {
     pub endpoint: E,
     pub events: Vec<(Instant, E::Event)>,
     /// What it last asked to be stored.
     pub stored: Option<Secret>,
+    pub witness: Option<Witness>,
     wake: Option<Instant>,
+    /// So many outputs are taken before it is killed.
+    fuse: Option<u64>,
 }
 
 impl<E: Endpoint> Node<E> {
     pub fn new(endpoint: E, now: Instant) -> Self {
-        Node { endpoint, events: Vec::new(), stored: None, wake: Some(now) }
+        let (events, wake) = (Vec::new(), Some(now));
+        Node { endpoint, events, stored: None, witness: None, wake, fuse: None }
     }
 
     pub fn wake(&self) -> Option<Instant> {
-        self.wake
+        self.wake.filter(|_| !self.is_dead())
+    }
+
+    /// Kills it after so many more outputs: those not yet taken are lost.
+    pub fn kill_after(&mut self, outputs: u64) {
+        self.fuse = Some(outputs);
+    }
+
+    pub fn is_dead(&self) -> bool {
+        self.fuse == Some(0)
     }
 
     pub fn datagram(&mut self, from: std::net::SocketAddr, bytes: &[u8], now: Instant) -> Vec<Transmit> {
@@ -36,7 +52,7 @@ impl<E: Endpoint> Node<E> {
         for _ in 0..8 {
             self.endpoint.handle_timeout(now);
             sent.extend(self.settle(now));
-            if self.wake.is_none_or(|wake| wake > now) {
+            if self.wake().is_none_or(|wake| wake > now) {
                 return sent;
             }
         }
@@ -45,16 +61,21 @@ impl<E: Endpoint> Node<E> {
 
     fn settle(&mut self, now: Instant) -> Vec<Transmit> {
         let mut sent = Vec::new();
-        loop {
+        while !self.is_dead() {
             match self.endpoint.poll() {
-                Output::Transmit(transmit) => sent.push(transmit),
+                Output::Transmit(transmit) => {
+                    self.witness.iter_mut().for_each(|witness| witness(&transmit, self.stored.as_ref()));
+                    sent.push(transmit);
+                }
                 Output::Store(state) => self.stored = Some(state),
                 Output::Event(event) => self.events.push((now, event)),
                 Output::Wait(wake) => {
                     self.wake = wake;
-                    return sent;
+                    break;
                 }
             }
+            self.fuse = self.fuse.map(|left| left - 1);
         }
+        sent
     }
 }

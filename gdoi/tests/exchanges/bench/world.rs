@@ -1,7 +1,7 @@
 //! Members and key servers on one network, in one time.
 
 use super::link::Link;
-use super::node::Node;
+use super::node::{Node, Witness};
 use super::random::Seeded;
 use gdoi::crypto::Secret;
 use gdoi::wire::ExchangeType;
@@ -9,7 +9,7 @@ use gdoi::{
     Change, Instant, KeyServer, KeyServerCommand, KeyServerConfig, KeyServerEvent, Member, MemberCommand,
     MemberEvent, Transmit, View,
 };
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -25,11 +25,22 @@ pub struct Flight {
 /// What a datagram provokes somebody to send.
 type Meddler = Box<dyn Fn(&[u8]) -> Vec<Vec<u8>>>;
 
+/// Whether what was sent is remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Archive {
+    Everything,
+    /// For long runs.
+    Nothing,
+}
+
 pub struct World {
     pub now: Instant,
     pub link: Link,
+    pub archive: Archive,
     /// All that was sent so far, arrived or not.
     pub sent: Vec<Flight>,
+    /// Members whose view has changed since somebody took this.
+    pub changed: Vec<SocketAddr>,
     /// What arrives just before each datagram, with the same sender.
     pub meddle: Meddler,
     random: Seeded,
@@ -39,6 +50,15 @@ pub struct World {
     deaf: Option<(SocketAddr, ExchangeType)>,
     members: BTreeMap<SocketAddr, Node<Member>>,
     servers: BTreeMap<SocketAddr, Node<KeyServer>>,
+    /// When each of them wakes, members before servers.
+    wakes: BTreeSet<(Instant, Role, SocketAddr)>,
+    waking: BTreeMap<SocketAddr, (Instant, Role, SocketAddr)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Role {
+    Member,
+    Server,
 }
 
 impl World {
@@ -47,7 +67,9 @@ impl World {
         World {
             now: Instant::from_millis(1_000_000),
             link,
+            archive: Archive::Everything,
             sent: Vec::new(),
+            changed: Vec::new(),
             meddle: Box::new(|_| Vec::new()),
             random: Seeded::new(seed),
             launched: 0,
@@ -56,28 +78,46 @@ impl World {
             deaf: None,
             members: BTreeMap::new(),
             servers: BTreeMap::new(),
+            wakes: BTreeSet::new(),
+            waking: BTreeMap::new(),
         }
     }
 
+    /// Also replaces one: a restart, without its keys.
     pub fn add_member(&mut self, address: SocketAddr, member: Member) {
         self.members.insert(address, Node::new(member, self.now));
+        self.changed.push(address);
+        self.schedule(address);
     }
 
     /// Also replaces one: a restart.
     pub fn add_server(&mut self, address: SocketAddr, server: KeyServer) {
         self.servers.insert(address, Node::new(server, self.now));
+        self.schedule(address);
+    }
+
+    /// From now on every datagram of a key server is looked at.
+    pub fn watch_server(&mut self, address: SocketAddr, witness: Witness) {
+        self.servers.get_mut(&address).unwrap().witness = Some(witness);
+    }
+
+    /// Kills a key server after so many more outputs.
+    pub fn kill_server_after(&mut self, address: SocketAddr, outputs: u64) {
+        self.servers.get_mut(&address).unwrap().kill_after(outputs);
+    }
+
+    pub fn is_server_dead(&self, address: SocketAddr) -> bool {
+        self.servers[&address].is_dead()
     }
 
     pub fn command(&mut self, address: SocketAddr, command: MemberCommand) {
         let now = self.now;
-        let sent = self.members.get_mut(&address).unwrap().command(command, now);
-        self.launch(address, sent);
+        self.with_member(address, |node| node.command(command, now));
     }
 
     pub fn command_server(&mut self, address: SocketAddr, command: KeyServerCommand) {
         let now = self.now;
-        let sent = self.servers.get_mut(&address).unwrap().command(command, now);
-        self.launch(address, sent);
+        self.with_server(address, |node| node.command(command, now));
     }
 
     /// A key server reads its configuration again.
@@ -173,28 +213,60 @@ impl World {
     }
 
     fn next_wake(&self) -> Option<Instant> {
-        let members = self.members.values().filter_map(Node::wake);
-        members.chain(self.servers.values().filter_map(Node::wake)).min()
+        self.wakes.first().map(|(wake, ..)| *wake)
     }
 
     fn deliver(&mut self, flight: &Flight) {
         let (from, to, now) = (flight.from, flight.to, self.now);
-        let sent = match (self.members.get_mut(&to), self.servers.get_mut(&to)) {
-            (Some(member), _) => member.datagram(from, &flight.payload, now),
-            (_, Some(server)) => server.datagram(from, &flight.payload, now),
-            _ => return,
-        };
-        self.launch(to, sent);
+        if self.members.contains_key(&to) {
+            self.with_member(to, |node| node.datagram(from, &flight.payload, now));
+        } else if self.servers.get(&to).is_some_and(|node| !node.is_dead()) {
+            self.with_server(to, |node| node.datagram(from, &flight.payload, now));
+        }
     }
 
     fn wake(&mut self) {
         let now = self.now;
-        let due = |wake: Option<Instant>| wake.is_some_and(|wake| wake <= now);
-        let members = self.members.iter_mut().filter(|(_, node)| due(node.wake()));
-        let mut sent: Vec<_> = members.map(|(address, node)| (*address, node.timeout(now))).collect();
-        let servers = self.servers.iter_mut().filter(|(_, node)| due(node.wake()));
-        sent.extend(servers.map(|(address, node)| (*address, node.timeout(now))));
-        sent.into_iter().for_each(|(address, sent)| self.launch(address, sent));
+        let due = self.wakes.iter().take_while(|(wake, ..)| *wake <= now);
+        let mut due: Vec<_> = due.map(|(_, role, address)| (*role, *address)).collect();
+        due.sort();
+        for (role, address) in due {
+            match role {
+                Role::Member => self.with_member(address, |node| node.timeout(now)),
+                Role::Server => self.with_server(address, |node| node.timeout(now)),
+            }
+        }
+    }
+
+    fn with_member(&mut self, address: SocketAddr, act: impl FnOnce(&mut Node<Member>) -> Vec<Transmit>) {
+        let node = self.members.get_mut(&address).unwrap();
+        let before = node.events.len();
+        let sent = act(node);
+        if node.events[before..].iter().any(|(_, event)| *event == MemberEvent::ViewChanged) {
+            self.changed.push(address);
+        }
+        self.schedule(address);
+        self.launch(address, sent);
+    }
+
+    fn with_server(&mut self, address: SocketAddr, act: impl FnOnce(&mut Node<KeyServer>) -> Vec<Transmit>) {
+        let sent = act(self.servers.get_mut(&address).unwrap());
+        self.schedule(address);
+        self.launch(address, sent);
+    }
+
+    fn schedule(&mut self, address: SocketAddr) {
+        if let Some(before) = self.waking.remove(&address) {
+            self.wakes.remove(&before);
+        }
+        let (role, wake) = match self.members.get(&address) {
+            Some(member) => (Role::Member, member.wake()),
+            None => (Role::Server, self.servers[&address].wake()),
+        };
+        if let Some(wake) = wake {
+            self.waking.insert(address, (wake, role, address));
+            self.wakes.insert((wake, role, address));
+        }
     }
 
     fn launch(&mut self, from: SocketAddr, sent: Vec<Transmit>) {
@@ -206,7 +278,9 @@ impl World {
                 continue;
             }
             let flight = Flight { at: self.now, from, to, payload };
-            self.sent.push(flight.clone());
+            if self.archive == Archive::Everything {
+                self.sent.push(flight.clone());
+            }
             if self.cut.contains(&from.ip()) || self.cut.contains(&to.ip()) {
                 continue;
             }

@@ -1,0 +1,154 @@
+//! What a key server stored, read by the documented layout, and the rekey messages and acknowledgements that can be
+//! opened and made with it: a peer that has the KEK and keeps to no rule.
+
+use gdoi::crypto::cbc::{decrypt, encrypt};
+use gdoi::crypto::derive::ack_key;
+use gdoi::crypto::prf::prf;
+use gdoi::crypto::sign::SigningKey;
+use gdoi::crypto::{Hash, Secret};
+use gdoi::policy::Identity;
+use gdoi::wire::{
+    emit_chain, Chain, Cookie, ExchangeType, Flags, GroupSa, Header, Identification, Padding, PayloadType,
+};
+use std::net::Ipv4Addr;
+
+/// The keys of the first group in a stored state.
+#[derive(Debug, Default)]
+pub struct Stored {
+    pub teks: Vec<u32>,
+    pub keks: Vec<StoredKek>,
+}
+
+#[derive(Clone, Debug)]
+pub struct StoredKek {
+    pub spi: [u8; 16],
+    /// IV and key.
+    pub key: Vec<u8>,
+    pub sequence: u32,
+}
+
+/// What a rekey message says in short.
+#[derive(Debug)]
+pub struct OpenedPush {
+    pub sequence: u32,
+    pub teks: Vec<u32>,
+    pub kek: Option<[u8; 16]>,
+    /// Its payloads but for the signature.
+    pub payloads: Vec<(PayloadType, Vec<u8>)>,
+}
+
+struct Octets<'a>(&'a [u8]);
+
+impl<'a> Octets<'a> {
+    fn take(&mut self, length: usize) -> &'a [u8] {
+        let (taken, rest) = self.0.split_at(length);
+        self.0 = rest;
+        taken
+    }
+
+    fn number(&mut self, length: usize) -> u64 {
+        self.take(length).iter().fold(0, |number, octet| number << 8 | u64::from(*octet))
+    }
+
+    fn counted(&mut self) -> &'a [u8] {
+        let length = self.number(2) as usize;
+        self.take(length)
+    }
+
+    fn tek(&mut self) -> u32 {
+        let spi = self.number(4) as u32;
+        (0..3).for_each(|_| {
+            self.counted();
+        });
+        self.take(8);
+        spi
+    }
+
+    fn kek(&mut self) -> Option<StoredKek> {
+        if self.number(1) == 0 {
+            return None;
+        }
+        let (spi, key) = (self.take(16).try_into().unwrap(), self.counted().to_vec());
+        self.take(8);
+        let sequence = self.number(4) as u32;
+        self.take(1);
+        Some(StoredKek { spi, key, sequence })
+    }
+}
+
+impl Stored {
+    pub fn read(state: &Secret) -> Stored {
+        let mut octets = Octets(state.expose());
+        octets.take(4 + 2 + 2 + 4 + 8 + 8);
+        if octets.number(1) == 1 {
+            octets.take(8);
+        }
+        let teks = octets.number(2);
+        let teks = (0..teks).map(|_| octets.tek()).collect();
+        Stored { teks, keks: [octets.kek(), octets.kek()].into_iter().flatten().collect() }
+    }
+
+    /// The KEK that a rekey message or its acknowledgement is under.
+    pub fn kek_of(&self, datagram: &[u8]) -> Option<&StoredKek> {
+        self.keks.iter().find(|kek| datagram.starts_with(&kek.spi))
+    }
+}
+
+impl StoredKek {
+    fn header(&self, exchange: ExchangeType, next: PayloadType, flags: Flags) -> Header {
+        let (initiator, responder) = self.spi.split_at(8);
+        let (initiator, responder) =
+            (Cookie(initiator.try_into().unwrap()), Cookie(responder.try_into().unwrap()));
+        Header { initiator, responder, next, exchange, flags, message_id: 0 }
+    }
+
+    /// A rekey message of these payloads, signed with `signer`.
+    pub fn seal(&self, payloads: &[(PayloadType, Vec<u8>)], signer: &SigningKey) -> Vec<u8> {
+        let header = self.header(ExchangeType::GROUPKEY_PUSH, payloads[0].0, Flags::ENCRYPTED);
+        let room = vec![0; signer.signature_len()];
+        let all: Vec<_> = payloads.iter().map(|(kind, body)| (*kind, &body[..])).collect();
+        let unsigned = emit_chain(&[&all[..], &[(PayloadType::SIG, &room)]].concat());
+        let length = unsigned.len().next_multiple_of(16);
+        let signed = &unsigned[..unsigned.len() - room.len() - 4];
+        let signature = signer.sign(&[b"rekey", &header.emit_before(length)[..], signed].concat()).unwrap();
+        let mut body = emit_chain(&[&all[..], &[(PayloadType::SIG, &signature)]].concat()).to_vec();
+        body.resize(length, 0);
+        let (iv, key) = self.key.split_first_chunk().unwrap();
+        encrypt(&Secret::from(key), iv, &mut body).unwrap();
+        header.emit(&body)
+    }
+
+    /// An acknowledgement that says it is from `member`.
+    pub fn acknowledgement(&self, sequence: u32, member: Ipv4Addr) -> Vec<u8> {
+        let id = Identification::phase1(&Identity::Address(member));
+        let id = Identification { protocol: 0, port: 0, ..id }.emit();
+        let rest = [(PayloadType::SEQ, &sequence.to_be_bytes()[..]), (PayloadType::ID, &id[..])];
+        self.acknowledge_with(&rest)
+    }
+
+    /// These payloads behind a right hash.
+    pub fn acknowledge_with(&self, rest: &[(PayloadType, &[u8])]) -> Vec<u8> {
+        let key = ack_key(Hash::Sha256, &Secret::from(&self.key[16..]), &self.spi);
+        let hash = prf(Hash::Sha256, &key, &[&emit_chain(rest)]);
+        let chain = emit_chain(&[&[(PayloadType::HASH, hash.expose())][..], rest].concat());
+        self.header(ExchangeType::GROUPKEY_PUSH_ACK, PayloadType::HASH, Flags::NONE).emit(&chain)
+    }
+
+    pub fn open(&self, datagram: &[u8]) -> OpenedPush {
+        let (header, body) = Header::parse(datagram).unwrap();
+        let (iv, key) = self.key.split_first_chunk().unwrap();
+        let mut plain = body.to_vec();
+        decrypt(&Secret::from(key), iv, &mut plain).unwrap();
+        let chain = Chain::parse(header.next, &plain, Padding::Block).unwrap();
+        let all: Vec<_> =
+            chain.payloads.iter().map(|payload| (payload.kind, payload.body.to_vec())).collect();
+        let body = |kind| all.iter().find(|(found, _)| *found == kind).map(|(_, body)| &body[..]);
+        let sa = body(PayloadType::SA).map(|body| GroupSa::parse(body).unwrap());
+        OpenedPush {
+            sequence: u32::from_be_bytes(body(PayloadType::SEQ).unwrap().try_into().unwrap()),
+            teks: sa.iter().flat_map(|sa| sa.teks.iter().map(|tek| tek.spi)).collect(),
+            kek: sa.and_then(|sa| sa.kek).map(|kek| kek.spi),
+            payloads: all.into_iter().filter(|(kind, _)| *kind != PayloadType::SIG).collect(),
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! A group of 100 for a long time over a network that loses, doubles and reorders: nobody is ever without a key, and no key
+//! is used past its life. Three days of it in every run; all 30 with `GDOI_MONTH=1 cargo test -p gdoi --test exchanges
+//! month -- --nocapture`.
+
+use crate::bench::fleet::{
+    member, member_address, member_config, rekey_config, server, server_address, server_config,
+};
+use crate::bench::random::Seeded;
+use crate::bench::{Archive, Link, World};
+use gdoi::policy::Spi;
+use gdoi::{Instant, KeyServerEvent, Transport};
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::time::Duration;
+
+const MEMBERS: u16 = 100;
+const DAY: Duration = Duration::from_secs(86_400);
+const MULTICAST: Transport = Transport::Multicast(SocketAddrV4::new(Ipv4Addr::new(239, 1, 1, 1), 848));
+
+/// What one member holds.
+#[derive(Clone, Debug, Default)]
+struct Held {
+    inbound: Vec<Spi>,
+    outbound: Option<Spi>,
+}
+
+/// Follows all views by their changes.
+#[derive(Default)]
+struct Watch {
+    held: BTreeMap<SocketAddr, Held>,
+    holders: BTreeMap<Spi, usize>,
+    senders: BTreeMap<Spi, usize>,
+    /// When each TEK ends, by the server's word.
+    ends: BTreeMap<Spi, Instant>,
+    events: usize,
+    /// How often and how long somebody sent with a key that somebody else had not.
+    unread: (u64, Duration),
+    unread_since: Option<Instant>,
+    /// How much longer than its life a key was received with.
+    latest: Duration,
+}
+
+fn count(of: &mut BTreeMap<Spi, usize>, spi: Spi, change: isize) {
+    let number = of.entry(spi).or_default();
+    *number = number.checked_add_signed(change).unwrap();
+    if *number == 0 {
+        of.remove(&spi);
+    }
+}
+
+impl Watch {
+    fn follow(&mut self, world: &mut World, life: Duration) {
+        for (at, event) in &world.server_events(server_address(1).into())[self.events..] {
+            self.events += 1;
+            if let KeyServerEvent::NewTek { spi, .. } = event {
+                assert!(self.ends.insert(*spi, *at + life).is_none(), "{spi} was used before");
+            }
+        }
+        let changed = std::mem::take(&mut world.changed);
+        changed.iter().for_each(|address| self.changed(world, *address));
+        if !changed.is_empty() {
+            self.compare(world.now);
+        }
+    }
+
+    fn changed(&mut self, world: &World, address: SocketAddr) {
+        let view = world.view(address);
+        let new = Held {
+            inbound: view.inbound.iter().map(|sa| sa.spi).collect(),
+            outbound: view.outbound.as_ref().map(|sa| sa.spi),
+        };
+        assert!(!view.registered || new.outbound.is_some(), "{address} has no key at {:?}", world.now);
+        let old = self.held.insert(address, new.clone()).unwrap_or_default();
+        if let Some(spi) = old.outbound.filter(|spi| new.outbound != Some(*spi)) {
+            assert!(world.now <= self.ends[&spi], "{address} sent with {spi} after its end");
+        }
+        for spi in old.inbound.iter().filter(|spi| !new.inbound.contains(spi)) {
+            self.latest = self.latest.max(world.now.saturating_since(self.ends[spi]));
+        }
+        new.inbound.iter().for_each(|spi| count(&mut self.holders, *spi, 1));
+        new.outbound.iter().for_each(|spi| count(&mut self.senders, *spi, 1));
+        old.inbound.iter().for_each(|spi| count(&mut self.holders, *spi, -1));
+        old.outbound.iter().for_each(|spi| count(&mut self.senders, *spi, -1));
+    }
+
+    /// Whether all hold what any sends with.
+    fn compare(&mut self, now: Instant) {
+        let registered = self.held.values().filter(|held| held.outbound.is_some()).count();
+        let unread = self.senders.keys().any(|spi| self.holders.get(spi) != Some(&registered));
+        match (unread, self.unread_since) {
+            (true, None) => (self.unread.0, self.unread_since) = (self.unread.0 + 1, Some(now)),
+            (false, Some(since)) => {
+                self.unread.1 += now.saturating_since(since);
+                self.unread_since = None;
+            }
+            _ => {}
+        }
+    }
+}
+
+fn start(transport: Transport, life: Duration) -> World {
+    let mut world = World::new(1, Link::GALE);
+    world.archive = Archive::Nothing;
+    let (mut config, mut rekey) = (server_config(1), rekey_config());
+    rekey.transport = transport;
+    config.groups[0].tek_lifetime = life;
+    config.groups[0].rekey = Some(rekey);
+    world.add_server(server_address(1).into(), server(config, 1, world.now));
+    let mut random = Seeded::new(2);
+    for number in 1..=MEMBERS {
+        world.add_member(member_address(number), member(member_config(number), random.draw()));
+    }
+    world
+}
+
+fn run(transport: Transport, span: Duration) {
+    let life = Duration::from_secs(3600);
+    let mut world = start(transport, life);
+    let mut watch = Watch::default();
+    let end = world.now + span;
+    while world.step(end) {
+        watch.follow(&mut world, life);
+    }
+    report(&world, &watch, transport, span);
+    assert_eq!(watch.unread, (0, Duration::ZERO), "somebody sent with a key that not all had");
+    assert!(watch.latest <= Duration::from_secs(60), "{:?}", watch.latest);
+}
+
+fn report(world: &World, watch: &Watch, transport: Transport, span: Duration) {
+    let members = (1..=MEMBERS).map(|number| world.member(member_address(number)).status(world.now));
+    let (registrations, received) = members.fold((0, 0), |(registrations, received), status| {
+        (registrations + status.registrations, received + status.rekeys.received)
+    });
+    println!(
+        "{transport:?}, {} days, {MEMBERS} members: {} TEKs, {received} rekeys received, {registrations} registrations, \
+         {} times ({:?}) unreadable, received at most {:?} after the end",
+        span.as_secs() / 86_400,
+        watch.ends.len(),
+        watch.unread.0,
+        watch.unread.1,
+        watch.latest,
+    );
+}
+
+fn days(usual: u32) -> Duration {
+    match std::env::var_os("GDOI_MONTH") {
+        Some(_) => 30 * DAY,
+        None => usual * DAY,
+    }
+}
+
+#[test]
+fn a_month_of_unicast_rekeys() {
+    run(Transport::Unicast, days(3));
+}
+
+#[test]
+fn days_of_multicast_rekeys() {
+    run(MULTICAST, days(1));
+}
