@@ -86,6 +86,42 @@ fn gdoi_is_never_encrypted_even_where_an_entry_names_everything() {
     assert!(lines.iter().any(|line| line.contains("192.0.2.1 > 192.0.2.2: ESP")), "{lines:?}");
 }
 
+/// Whether gm1 hears what a server in the core sends to this group; joining asks the network with IGMP.
+fn hears_rekeys(lab: &Lab, group: &str) -> bool {
+    let group: SocketAddrV4 = group.parse().unwrap();
+    let here = lab.within("gm1", move || {
+        let socket = UdpSocket::bind(group).unwrap();
+        socket.join_multicast_v4(group.ip(), &[192, 0, 2, 1].into()).unwrap();
+        socket
+    });
+    here.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+    lab.run("core", "ip route replace 239.0.0.0/8 dev p1");
+    let there = lab.within("core", || UdpSocket::bind("192.0.2.2:848").unwrap());
+    there.send_to(b"rekey", group).unwrap();
+    here.recv(&mut [0; 16]).is_ok()
+}
+
+#[test]
+fn rekey_messages_to_a_multicast_group_come_in_and_igmp_goes_out() {
+    let Some(lab) = Lab::build() else { return };
+    let everything = vec![Selector::between(prefix([0, 0, 0, 0], 0), prefix([0, 0, 0, 0], 0))];
+    let protect = Gate::Protect { acl: everything, inbound: vec![sa(1)], outbound: Some(sa(1)) };
+    for gate in [Gate::Closed, protect] {
+        let mut desired = plane("gm1", gate);
+        desired.servers = vec!["192.0.2.2:848".parse().unwrap()];
+        lab.apply("gm1", &Desired { planes: vec![desired.clone()] });
+        assert!(!hears_rekeys(&lab, "239.1.1.1:848"), "{:?}", desired.gate);
+        desired.rekey_group = Some("239.1.1.1:848".parse().unwrap());
+        lab.apply("gm1", &Desired { planes: vec![desired.clone()] });
+        let capture = lab.capture();
+        assert!(hears_rekeys(&lab, "239.1.1.1:848"), "{:?}", desired.gate);
+        assert!(!hears_rekeys(&lab, "239.1.1.2:848") && !hears_rekeys(&lab, "239.1.1.1:849"));
+        let lines = capture.finish();
+        let reported = |group: &str| lines.iter().any(|line| line.contains("igmp") && line.contains(group));
+        assert!(reported("239.1.1.1"), "{lines:?}");
+    }
+}
+
 #[test]
 fn groups_on_one_interface_do_not_lock_each_other_out() {
     let Some(lab) = Lab::build() else { return };
