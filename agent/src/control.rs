@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, oneshot, Semaphore};
 pub const MAX_REQUEST: u64 = 64 * 1024;
 
 /// How long one client may take from connection to answer.
-pub const CLIENT_TIME: Duration = Duration::from_secs(5);
+pub const CLIENT_TIME: Duration = Duration::from_secs(20);
 
 /// How many clients are served at a time; others wait.
 const MAX_CLIENTS: usize = 8;
