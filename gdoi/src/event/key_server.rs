@@ -1,0 +1,181 @@
+//! What a key server reports.
+
+use super::{write_keys, GroupName, Severity};
+use crate::error::{Error, Unacceptable};
+use crate::policy::{Identity, Spi};
+use crate::server::{Change, Transport};
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+/// What a key server reports.
+#[derive(Clone, Debug, PartialEq)]
+pub enum KeyServerEvent {
+    /// A member has policy and keys.
+    Registered {
+        /// The group.
+        group: GroupName,
+        /// The member.
+        member: SocketAddr,
+        /// The identity that it proved.
+        identity: Identity,
+    },
+    /// A member asked for a group and did not get it.
+    Refused {
+        /// The group, if it is one.
+        group: Option<GroupName>,
+        /// The member.
+        member: SocketAddr,
+        /// Why.
+        reason: Error,
+    },
+    /// Phase 1 with a peer failed.
+    Phase1Failed {
+        /// The peer.
+        peer: SocketAddr,
+        /// Why.
+        reason: Error,
+    },
+    /// A new TEK was made.
+    NewTek {
+        /// The group.
+        group: GroupName,
+        /// Its SPI.
+        spi: Spi,
+    },
+    /// A rekey message goes out.
+    RekeySent {
+        /// The group.
+        group: GroupName,
+        /// How.
+        transport: Transport,
+        /// Its number.
+        sequence: u32,
+        /// How many members there are.
+        members: usize,
+        /// The SPIs of the TEKs in it.
+        teks: Vec<Spi>,
+    },
+    /// A member did not acknowledge three rekeys in a row and gets no more.
+    MemberDropped {
+        /// The group.
+        group: GroupName,
+        /// The member.
+        member: IpAddr,
+    },
+    /// An operator removed a member.
+    Revoked {
+        /// The group.
+        group: GroupName,
+        /// The member.
+        member: IpAddr,
+    },
+    /// An acknowledgement changed nothing.
+    AckRefused {
+        /// The group.
+        group: GroupName,
+        /// Its sender.
+        from: SocketAddr,
+        /// Why.
+        reason: Error,
+    },
+    /// The configuration of a group was changed.
+    PolicyChange {
+        /// What, and when it holds.
+        change: Change,
+    },
+    /// A new KEK was made.
+    NewKek {
+        /// The group.
+        group: GroupName,
+    },
+    /// A datagram changed nothing.
+    Rejected {
+        /// Its sender.
+        from: SocketAddr,
+        /// Why.
+        reason: Error,
+    },
+}
+
+impl KeyServerEvent {
+    /// The stable name.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            KeyServerEvent::Registered { .. } => "KS_REGS_COMPL",
+            KeyServerEvent::Refused { reason: Error::Unacceptable(Unacceptable::Address), .. } => {
+                "UNAUTHORIZED_IPADDR"
+            }
+            KeyServerEvent::Refused { reason: Error::Unacceptable(Unacceptable::Identity(_)), .. } => {
+                "UNAUTHORIZED_IDENTITY"
+            }
+            KeyServerEvent::Refused { .. } => "KS_GM_REFUSED",
+            KeyServerEvent::Phase1Failed { .. } => "KS_PHASE1_FAILED",
+            KeyServerEvent::NewTek { .. } => "KS_NEW_TEK",
+            KeyServerEvent::NewKek { .. } => "KS_NEW_KEK",
+            KeyServerEvent::PolicyChange { .. } => "POLICY_CHANGE",
+            KeyServerEvent::RekeySent { transport: Transport::Unicast, .. } => "KS_SEND_UNICAST_REKEY",
+            KeyServerEvent::RekeySent { transport: Transport::Multicast(_), .. } => "KS_SEND_MCAST_REKEY",
+            KeyServerEvent::MemberDropped { .. } => "KS_GM_DROPPED",
+            KeyServerEvent::Revoked { .. } => "KS_GM_REVOKED",
+            KeyServerEvent::AckRefused { .. } => "KS_ACK_REFUSED",
+            KeyServerEvent::Rejected { .. } => "KS_PACKET_DROPPED",
+        }
+    }
+
+    /// How much it matters.
+    pub const fn severity(&self) -> Severity {
+        match self {
+            KeyServerEvent::Refused { .. }
+            | KeyServerEvent::Phase1Failed { .. }
+            | KeyServerEvent::Rejected { .. } => Severity::Warning,
+            KeyServerEvent::MemberDropped { .. } | KeyServerEvent::AckRefused { .. } => Severity::Warning,
+            KeyServerEvent::Registered { .. }
+            | KeyServerEvent::RekeySent { .. }
+            | KeyServerEvent::Revoked { .. }
+            | KeyServerEvent::PolicyChange { .. } => Severity::Notice,
+            KeyServerEvent::NewTek { .. } | KeyServerEvent::NewKek { .. } => Severity::Info,
+        }
+    }
+}
+
+impl fmt::Display for KeyServerEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            KeyServerEvent::Registered { group, member, identity } => {
+                write!(f, "Registration of member {member} ({identity}) complete for group {group}")
+            }
+            KeyServerEvent::Refused { group: Some(group), member, reason } => {
+                write!(f, "Member {member} is refused for group {group}: {reason}")
+            }
+            KeyServerEvent::Refused { group: None, member, reason } => {
+                write!(f, "Member {member} is refused: {reason}")
+            }
+            KeyServerEvent::Phase1Failed { peer, reason } => {
+                write!(f, "Phase 1 with {peer} failed: {reason}")
+            }
+            KeyServerEvent::NewTek { group, spi } => write!(f, "New TEK {spi} for group {group}"),
+            KeyServerEvent::RekeySent { group, transport, sequence, members, teks } => {
+                match transport {
+                    Transport::Unicast => write!(f, "Sending unicast rekey for group {group} to {members} members")?,
+                    Transport::Multicast(to) => write!(f, "Sending multicast rekey for group {group} to {to}")?,
+                }
+                write!(f, " with sequence number {sequence}")?;
+                write_keys(f, teks)
+            }
+            KeyServerEvent::MemberDropped { group, member } => write!(
+                f,
+                "Member {member} of group {group} did not acknowledge three rekeys in a row and gets no more until it \
+                 registers again"
+            ),
+            KeyServerEvent::Revoked { group, member } => {
+                write!(f, "Member {member} is removed from group {group} and may not register again")
+            }
+            KeyServerEvent::AckRefused { group, from, reason } => {
+                write!(f, "Acknowledgement from {from} for group {group} ignored: {reason}")
+            }
+            KeyServerEvent::PolicyChange { change } => change.fmt(f),
+            KeyServerEvent::NewKek { group } => write!(f, "New KEK for group {group}"),
+            KeyServerEvent::Rejected { from, reason } => write!(f, "Message from {from} ignored: {reason}"),
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! What a member reports.
+
+use super::{write_keys, GroupName, Severity};
+use crate::error::{Error, Misbehaved};
+use crate::policy::Spi;
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// What a member reports.
+#[derive(Clone, Debug, PartialEq)]
+pub enum MemberEvent {
+    /// A registration begins.
+    RegistrationStarted {
+        /// The group.
+        group: GroupName,
+        /// The key server asked.
+        server: SocketAddr,
+    },
+    /// Policy and keys are here.
+    Registered {
+        /// The group.
+        group: GroupName,
+        /// The key server that gave them.
+        server: SocketAddr,
+        /// The SPIs of the TEKs.
+        teks: Vec<Spi>,
+        /// The number of ACL entries.
+        aces: usize,
+    },
+    /// A registration came to nothing.
+    RegistrationFailed {
+        /// The group.
+        group: GroupName,
+        /// The key server asked.
+        server: SocketAddr,
+        /// Why.
+        reason: Error,
+        /// Who is asked next.
+        next_server: SocketAddr,
+        /// And when.
+        retry_in: Duration,
+    },
+    /// The group is asked for new keys.
+    Reregistering {
+        /// The group.
+        group: GroupName,
+        /// Why.
+        cause: Cause,
+    },
+    /// A rekey message brought new keys or took old ones.
+    Rekeyed {
+        /// The group.
+        group: GroupName,
+        /// Who sent it.
+        from: SocketAddr,
+        /// Its number.
+        sequence: u32,
+        /// The SPIs of the TEKs in it.
+        teks: Vec<Spi>,
+    },
+    /// The key server ended the rekey SA: the member must register again.
+    Dismissed {
+        /// The group.
+        group: GroupName,
+        /// Who sent it.
+        from: SocketAddr,
+        /// When it will register again.
+        registers_in: Duration,
+    },
+    /// A rekey message changed nothing.
+    RekeyRefused {
+        /// The group.
+        group: GroupName,
+        /// Its sender.
+        from: SocketAddr,
+        /// Why.
+        reason: Error,
+    },
+    /// The last key ended without a successor: protected traffic is blocked.
+    KeysExpired {
+        /// The group.
+        group: GroupName,
+    },
+    /// A datagram changed nothing.
+    Rejected {
+        /// The group whose exchange it seemed to belong to.
+        group: GroupName,
+        /// Its sender.
+        from: SocketAddr,
+        /// Why.
+        reason: Error,
+    },
+    /// [`crate::Member::view`] answers otherwise than before.
+    ViewChanged,
+}
+
+/// Why a member registers again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// Its keys come to their end and no rekey came.
+    KeysEnd,
+    /// The key server told it to.
+    Dismissed,
+    /// An operator told it to.
+    Command,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Cause::KeysEnd => "its keys come to their end and no rekey was received",
+            Cause::Dismissed => "the key server ended its rekey SA",
+            Cause::Command => "an operator asked for it",
+        })
+    }
+}
+
+impl MemberEvent {
+    /// The stable name; empty for [`MemberEvent::ViewChanged`], which is no matter for a log.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            MemberEvent::RegistrationStarted { .. } => "GM_REGISTER",
+            MemberEvent::Registered { .. } => "GM_REGS_COMPL",
+            MemberEvent::RegistrationFailed { .. } => "GM_REGS_FAILED",
+            MemberEvent::Reregistering { .. } => "GM_RE_REGISTER",
+            MemberEvent::Rekeyed { .. } => "GM_RECV_REKEY",
+            MemberEvent::Dismissed { .. } => "GM_RECV_DELETE",
+            MemberEvent::RekeyRefused { reason, .. } => rekey_failure(reason),
+            MemberEvent::KeysExpired { .. } => "GM_KEYS_EXPIRED",
+            MemberEvent::Rejected { .. } => "GM_PACKET_DROPPED",
+            MemberEvent::ViewChanged => "",
+        }
+    }
+
+    /// How much it matters.
+    pub const fn severity(&self) -> Severity {
+        match self {
+            MemberEvent::KeysExpired { .. } => Severity::Error,
+            MemberEvent::RegistrationFailed { .. }
+            | MemberEvent::Rejected { .. }
+            | MemberEvent::RekeyRefused { .. }
+            | MemberEvent::Dismissed { .. } => Severity::Warning,
+            MemberEvent::Reregistering { .. }
+            | MemberEvent::Registered { .. }
+            | MemberEvent::Rekeyed { .. } => Severity::Notice,
+            MemberEvent::RegistrationStarted { .. } | MemberEvent::ViewChanged => Severity::Info,
+        }
+    }
+}
+
+impl fmt::Display for MemberEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            MemberEvent::RegistrationStarted { group, server } => {
+                write!(f, "Start registration to key server {server} for group {group}")
+            }
+            MemberEvent::Registered { group, server, teks, aces } => {
+                write!(f, "Registration to key server {server} complete for group {group}: {aces} ACL entries, TEK")?;
+                teks.iter().try_for_each(|spi| write!(f, " {spi}"))
+            }
+            MemberEvent::RegistrationFailed { group, server, reason, next_server, retry_in } => write!(
+                f,
+                "Registration to key server {server} failed for group {group}: {reason}; next try with {next_server} in {} s",
+                retry_in.as_secs()
+            ),
+            MemberEvent::Reregistering { group, cause } => {
+                write!(f, "Re-register group {group} to a key server: {cause}")
+            }
+            MemberEvent::Rekeyed { group, from, sequence, teks } => {
+                write!(f, "Received rekey for group {group} from {from} with sequence number {sequence}")?;
+                write_keys(f, teks)
+            }
+            MemberEvent::Dismissed { group, from, registers_in } => write!(
+                f,
+                "Key server {from} ended the rekey SA of group {group}: register again in {} s",
+                registers_in.as_secs()
+            ),
+            MemberEvent::RekeyRefused { group, from, reason } => {
+                write!(f, "Rekey message from {from} for group {group} ignored: {reason}")
+            }
+            MemberEvent::KeysExpired { group } => write!(
+                f,
+                "The last key of group {group} has expired and no key server gave a new one: protected traffic is blocked"
+            ),
+            MemberEvent::Rejected { group, from, reason } => {
+                write!(f, "Message from {from} for group {group} ignored: {reason}")
+            }
+            MemberEvent::ViewChanged => f.write_str("what the data plane must hold has changed"),
+        }
+    }
+}
+
+/// The field's name for a rekey message that was refused.
+const fn rekey_failure(reason: &Error) -> &'static str {
+    match reason {
+        Error::Misbehaved(Misbehaved::Sequence { .. }) => "GDOI_REKEY_SEQ_FAILURE",
+        Error::Misbehaved(Misbehaved::TooOld(_)) => "PSEUDO_TIME_TOO_OLD",
+        Error::Misbehaved(Misbehaved::TooNew(_)) => "PSEUDO_TIME_LARGE",
+        _ => "GDOI_REKEY_FAILURE",
+    }
+}
