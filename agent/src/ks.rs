@@ -195,6 +195,10 @@ fn log_entry(event: &KeyServerEvent) -> Event {
         }
         KeyServerEvent::AckRefused { group, from, .. } => entry.of_group(&group.name).with_peer(from),
         KeyServerEvent::PolicyChange { change } => entry.of_group(&change.group.name),
+        KeyServerEvent::Coop { group, event } => {
+            let entry = group.iter().fold(entry, |entry, group| entry.of_group(&group.name));
+            event.peer().iter().fold(entry, Event::with_peer)
+        }
         KeyServerEvent::Rejected { from, .. } => entry.with_peer(from),
     }
 }

@@ -34,6 +34,7 @@ fn key_server(proposal: Proposal) -> KeyServer {
         activation_delay: Duration::ZERO,
         deactivation_delay: Duration::ZERO,
         rekey: None,
+        redundancy: None,
     };
     let config = KeyServerConfig {
         identity: Identity::Address(*KEY_SERVER.ip()),
@@ -41,6 +42,7 @@ fn key_server(proposal: Proposal) -> KeyServer {
         psks: vec![PskEntry { peers: "0.0.0.0/0".parse().expect("a prefix"), key: psk() }],
         proposals: vec![proposal],
         groups: vec![group],
+        peers: Vec::new(),
     };
     KeyServer::new(config, None, Box::new(SystemRandom), Instant::default()).expect("randomness")
 }

@@ -1,8 +1,10 @@
 //! What members and key servers report, with the names that operators match on.
 
+mod coop;
 mod key_server;
 mod member;
 
+pub use coop::CoopEvent;
 pub use key_server::KeyServerEvent;
 pub use member::{Cause, MemberEvent};
 

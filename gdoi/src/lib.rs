@@ -39,6 +39,7 @@
 //! Published vectors for every algorithm; round trip, layout and rejection tests beside every codec; whole groups
 //! in virtual time with loss, duplication and reordering; fuzzing; dissection by tshark; phase 1 with strongSwan.
 
+pub mod coop;
 pub mod crypto;
 pub mod endpoint;
 mod error;
@@ -59,12 +60,12 @@ pub mod wire;
 
 pub use endpoint::{Endpoint, Instant, Output, Transmit};
 pub use error::{Error, Malformed, Misbehaved, Unacceptable, Unauthenticated};
-pub use event::{Cause, GroupName, KeyServerEvent, MemberEvent, Severity};
+pub use event::{Cause, CoopEvent, GroupName, KeyServerEvent, MemberEvent, Severity};
 pub use keyring::{Sa, View};
 pub use member::{Member, MemberCommand, MemberConfig, ServerEntry};
 pub use server::{
-    Authorization, Change, Effect, GroupConfig, KeyServer, KeyServerCommand, KeyServerConfig, PskEntry,
-    RekeyConfig, RekeyKind, Removal, Retransmit, Transport,
+    Authorization, Change, CoopPeer, Effect, GroupConfig, KeyServer, KeyServerCommand, KeyServerConfig,
+    PskEntry, RekeyConfig, RekeyKind, Removal, Retransmit, Transport,
 };
 pub use status::{
     AckCounters, GroupStatus, KekStatus, KeyServerStatus, MemberRecord, MemberStatus, RegistrationState,

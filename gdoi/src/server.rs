@@ -42,6 +42,8 @@ pub enum KeyServerCommand {
     Remove(GroupId, Option<IpAddr>, Removal),
     /// A member that was removed may register again.
     Readmit(GroupId, IpAddr),
+    /// Give the role of the primary to the best of the other servers, and do not take it back.
+    Resign(GroupId),
 }
 
 /// What a key server is told.
@@ -57,6 +59,17 @@ pub struct KeyServerConfig {
     pub proposals: Vec<Proposal>,
     /// Its groups.
     pub groups: Vec<GroupConfig>,
+    /// The servers that share a group with it; each peer of a group's redundancy is one.
+    pub peers: Vec<CoopPeer>,
+}
+
+/// A cooperating server.
+#[derive(Clone, Debug)]
+pub struct CoopPeer {
+    /// Where it is; it must prove this address as its identity.
+    pub address: SocketAddrV4,
+    /// The pre-shared key with it, and with nobody else.
+    pub psk: Secret,
 }
 
 /// A pre-shared key for some peers.
@@ -195,7 +208,8 @@ impl KeyServer {
     fn carry_out(&mut self, command: KeyServerCommand, now: Instant) -> Result<(), Error> {
         let (KeyServerCommand::Rekey(id, _)
         | KeyServerCommand::Remove(id, ..)
-        | KeyServerCommand::Readmit(id, _)) = command;
+        | KeyServerCommand::Readmit(id, _)
+        | KeyServerCommand::Resign(id)) = command;
         let Some(index) = self.groups.iter().position(|group| group.name().id == id) else { return Ok(()) };
         let group = &mut self.groups[index];
         match command {
@@ -207,6 +221,7 @@ impl KeyServer {
                 group.remove(member, removal, self.random.as_mut(), now)?
             }
             KeyServerCommand::Readmit(_, member) => group.changed |= group.members.readmit(member),
+            KeyServerCommand::Resign(_) => {}
         }
         self.refresh_groups(now)
     }

@@ -1,5 +1,6 @@
 //! What `show` commands print: plain values, taken at one point in time.
 
+use crate::coop::CoopStatus;
 use crate::crypto::sign::SignatureAlgorithm;
 use crate::endpoint::Instant;
 use crate::event::GroupName;
@@ -7,7 +8,7 @@ use crate::policy::{Acl, Identity, Spi, Transform};
 use crate::pull::Kek;
 use crate::server::{Authorization, Retransmit, Transport};
 use std::fmt;
-use std::net::{IpAddr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
 /// A member and its group.
@@ -203,6 +204,8 @@ pub struct GroupStatus {
     pub refused: u64,
     /// Rekeying, where the group has a rekey SA.
     pub rekey: Option<RekeyStatus>,
+    /// How this server stands with those that share the group, if there are others.
+    pub coop: Option<CoopStatus>,
 }
 
 /// How a group is rekeyed.
@@ -250,6 +253,8 @@ pub struct MemberRecord {
     pub port: u16,
     /// The identity that it proved.
     pub identity: Identity,
+    /// The key server that it registered with; None where there are no others.
+    pub owner: Option<Ipv4Addr>,
     /// When it came first.
     pub first_registered: Instant,
     /// When it came last.

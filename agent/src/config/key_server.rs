@@ -77,8 +77,8 @@ impl Settings for KeyServerFile {
         let psks = self.keys.into_iter().map(|rule| rule.settle(source)).collect::<Result<_, _>>()?;
         let groups = self.groups.into_iter().map(|group| group.settle(source)).collect::<Result<_, _>>()?;
         let identity = Identity::Address(*self.address.ip());
-        let server =
-            KeyServerConfig { identity, address: self.address, psks, proposals: self.proposals, groups };
+        let (address, proposals) = (self.address, self.proposals);
+        let server = KeyServerConfig { identity, address, psks, proposals, groups, peers: Vec::new() };
         let (address, control_socket) = (self.address, self.control_socket);
         Ok(KeyServerSettings { address, control_socket, server, routes, state })
     }

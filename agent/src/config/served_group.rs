@@ -57,6 +57,7 @@ impl GroupFile {
             activation_delay: local.activation_delay,
             deactivation_delay: local.deactivation_delay,
             rekey,
+            redundancy: None,
         })
     }
 }

@@ -1,6 +1,6 @@
 //! What a key server reports.
 
-use super::{write_keys, GroupName, Severity};
+use super::{write_keys, CoopEvent, GroupName, Severity};
 use crate::error::{Error, Unacceptable};
 use crate::policy::{Identity, Spi};
 use crate::server::{Change, Transport};
@@ -88,6 +88,13 @@ pub enum KeyServerEvent {
         /// The group.
         group: GroupName,
     },
+    /// Something about the servers that share a group.
+    Coop {
+        /// The group; None where it is about the link that all groups share.
+        group: Option<GroupName>,
+        /// What.
+        event: CoopEvent,
+    },
     /// A datagram changed nothing.
     Rejected {
         /// Its sender.
@@ -118,6 +125,7 @@ impl KeyServerEvent {
             KeyServerEvent::MemberDropped { .. } => "KS_GM_DROPPED",
             KeyServerEvent::Revoked { .. } => "KS_GM_REVOKED",
             KeyServerEvent::AckRefused { .. } => "KS_ACK_REFUSED",
+            KeyServerEvent::Coop { event, .. } => event.name(),
             KeyServerEvent::Rejected { .. } => "KS_PACKET_DROPPED",
         }
     }
@@ -134,6 +142,7 @@ impl KeyServerEvent {
             | KeyServerEvent::Revoked { .. }
             | KeyServerEvent::PolicyChange { .. } => Severity::Notice,
             KeyServerEvent::NewTek { .. } | KeyServerEvent::NewKek { .. } => Severity::Info,
+            KeyServerEvent::Coop { event, .. } => event.severity(),
         }
     }
 }
@@ -175,6 +184,8 @@ impl fmt::Display for KeyServerEvent {
             }
             KeyServerEvent::PolicyChange { change } => change.fmt(f),
             KeyServerEvent::NewKek { group } => write!(f, "New KEK for group {group}"),
+            KeyServerEvent::Coop { group: Some(group), event } => write!(f, "Group {group}: {event}"),
+            KeyServerEvent::Coop { group: None, event } => event.fmt(f),
             KeyServerEvent::Rejected { from, reason } => write!(f, "Message from {from} ignored: {reason}"),
         }
     }

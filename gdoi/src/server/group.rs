@@ -4,6 +4,7 @@ use super::distribution::{Distribution, Retransmit, Transport};
 use super::keys::{GroupKek, Keys, Life, Succession};
 use super::members::Members;
 use super::rekey::{RekeyKind, Removal};
+use crate::coop::Redundancy;
 use crate::crypto::sign::SigningKey;
 use crate::crypto::Random;
 use crate::endpoint::{Instant, Transmit};
@@ -37,6 +38,8 @@ pub struct GroupConfig {
     pub deactivation_delay: Duration,
     /// The rekey SA, if the group has one.
     pub rekey: Option<RekeyConfig>,
+    /// The servers that share the group, if there are others.
+    pub redundancy: Option<Redundancy>,
 }
 
 /// The rekey SA that members get with their registration.
@@ -381,6 +384,7 @@ impl Group {
             revoked: self.members.revoked().copied().collect(),
             refused: self.refused,
             rekey: self.config.rekey.as_ref().map(|rekey| self.rekey_status(rekey)),
+            coop: None,
         }
     }
 

@@ -40,6 +40,7 @@ impl Members {
             address: from.ip(),
             port: from.port(),
             identity: sa.peer.clone(),
+            owner: None,
             first_registered: now,
             last_registered: now,
             registrations: 0,

@@ -116,6 +116,7 @@ fn parse_member(reader: &mut Reader<'_>) -> Result<MemberRecord, Error> {
         address: address(reader)?,
         port: reader.u16()?,
         identity: Identification::parse(octets(reader)?)?.identity()?,
+        owner: None,
         first_registered: instant(reader)?,
         last_registered: instant(reader)?,
         registrations: number(reader)?,

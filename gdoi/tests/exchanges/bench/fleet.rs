@@ -49,6 +49,7 @@ pub fn group_config() -> GroupConfig {
         activation_delay: Duration::from_secs(15),
         deactivation_delay: Duration::from_secs(30),
         rekey: None,
+        redundancy: None,
     }
 }
 
@@ -71,6 +72,7 @@ pub fn server_config(number: u8) -> KeyServerConfig {
         psks: vec![PskEntry { peers: "198.51.0.0/16".parse().unwrap(), key: Secret::from(PSK) }],
         proposals: vec![Proposal::default()],
         groups: vec![group_config()],
+        peers: Vec::new(),
     }
 }
 
