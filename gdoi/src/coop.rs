@@ -9,6 +9,14 @@
 //!              -> versions: who lacks what -> state, members
 //! ```
 
+mod election;
+mod message;
+mod version;
+
+pub(crate) use election::{Claim, Election, Step, Turn, Word, Work};
+pub(crate) use message::{head, split, Announcement, Commitment, Kind, Lineage, Slice};
+pub(crate) use version::{Author, Versions};
+
 use crate::endpoint::Instant;
 use std::fmt;
 use std::net::Ipv4Addr;
@@ -16,6 +24,9 @@ use std::time::Duration;
 
 /// Most servers of one group, itself included.
 pub const MAX_SERVERS: usize = 8;
+
+/// How far the time of an announcement may be from this server's.
+pub(crate) const TOLERANCE: Duration = Duration::from_secs(10);
 
 /// What a group is told about the servers that share it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -145,6 +156,8 @@ pub struct CoopPeerWord {
     pub in_step: bool,
     /// The members that it knows.
     pub members: u32,
+    /// Whether it wants the role of the primary.
+    pub claims: bool,
 }
 
 /// Messages of a peer that changed nothing.

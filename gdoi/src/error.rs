@@ -80,6 +80,8 @@ pub enum Misbehaved {
     TooNew(u64),
     /// An acknowledgement for no rekey under way.
     UnknownAcknowledgement,
+    /// A cooperating server claims an epoch that cannot have come.
+    EpochLeap(u64),
 }
 
 /// What policy here does not allow.
@@ -105,6 +107,8 @@ pub enum Unacceptable {
     Unsupported(&'static str, u32),
     /// Too many unfinished exchanges.
     Busy,
+    /// More members than a group can have.
+    TooManyMembers,
     /// The peer answered with this error notify (RFC 2408 section 3.14.1).
     PeerSays(crate::wire::NotifyType),
     /// The peer deleted the phase 1 SA.
@@ -204,6 +208,7 @@ impl fmt::Display for Misbehaved {
             Misbehaved::TooNew(seconds) => {
                 write!(f, "message is {seconds} s ahead of the group's pseudotime")
             }
+            Misbehaved::EpochLeap(epoch) => write!(f, "epoch {epoch} is from the future"),
             Misbehaved::UnknownAcknowledgement => f.write_str("acknowledgement of no rekey under way"),
             Misbehaved::Cookie => f.write_str("cookie is zero or reused"),
         }
@@ -224,6 +229,7 @@ impl fmt::Display for Unacceptable {
             Unacceptable::UnexpectedIdentity(name) => write!(f, "peer identified itself as {name}"),
             Unacceptable::PublicValue => f.write_str("peer's Diffie-Hellman value is not valid"),
             Unacceptable::Unsupported(what, value) => write!(f, "{what} {value} is not supported"),
+            Unacceptable::TooManyMembers => f.write_str("more members than a group can have"),
             Unacceptable::Busy => f.write_str("too many unfinished exchanges"),
             Unacceptable::PeerSays(notify) => write!(f, "peer refused: {notify}{}", explained(*notify)),
             Unacceptable::PeerDeleted => f.write_str("peer deleted the phase 1 SA"),

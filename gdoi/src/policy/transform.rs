@@ -111,6 +111,14 @@ pub struct TekKeys {
     pub integrity: Secret,
 }
 
+impl TekKeys {
+    /// Whether they have the lengths that the transform asks for.
+    pub fn fit(&self, transform: Transform) -> bool {
+        self.encryption.len() == transform.cipher.key_len()
+            && self.integrity.len() == transform.integrity.key_len()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -34,18 +34,24 @@ impl Retransmit {
     }
 }
 
-/// A message under way.
-pub(super) struct Distribution {
-    message: Vec<u8>,
-    pub(super) sequence: u32,
-    /// The KEK that encrypted it.
+/// A rekey message, encrypted under one KEK.
+pub(super) struct Message {
+    /// The KEK.
     pub(super) kek_spi: [u8; 16],
+    pub(super) sequence: u32,
+    pub(super) payload: Vec<u8>,
+}
+
+/// What is under way: one message, or the same content once for each KEK that members may have.
+pub(super) struct Distribution {
+    messages: Vec<Message>,
     retransmit: Retransmit,
     receivers: Receivers,
     /// To be sent in this round.
     queue: VecDeque<SocketAddr>,
     rounds_left: u32,
-    due: Instant,
+    /// None while it is held back.
+    due: Option<Instant>,
     transmissions: u64,
 }
 
@@ -56,37 +62,30 @@ enum Receivers {
 }
 
 impl Distribution {
+    /// It is held back until [`Distribution::release`].
     pub(super) fn new(
-        message: Vec<u8>,
-        kek: ([u8; 16], u32),
+        messages: Vec<Message>,
         transport: Transport,
         retransmit: Retransmit,
         members: impl Iterator<Item = SocketAddr>,
-        now: Instant,
     ) -> Self {
         let receivers = match transport {
             Transport::Unicast => Receivers::Silent(members.map(|member| (member.ip(), member)).collect()),
             Transport::Multicast(group) => Receivers::Group(SocketAddr::V4(group)),
         };
-        let (kek_spi, sequence) = kek;
         let queue = receivers.all();
         let rounds_left = retransmit.number;
-        Distribution {
-            message,
-            sequence,
-            kek_spi,
-            retransmit,
-            receivers,
-            queue,
-            rounds_left,
-            due: now,
-            transmissions: 0,
-        }
+        Distribution { messages, retransmit, receivers, queue, rounds_left, due: None, transmissions: 0 }
+    }
+
+    /// It may go out.
+    pub(super) fn release(&mut self, now: Instant) {
+        self.due.get_or_insert(now);
     }
 
     /// What to send at `now`.
     pub(super) fn handle_timeout(&mut self, now: Instant) -> Vec<Transmit> {
-        if now < self.due {
+        if self.due.is_none_or(|due| now < due) {
             return Vec::new();
         }
         if self.queue.is_empty() && self.rounds_left > 0 {
@@ -94,16 +93,16 @@ impl Distribution {
             self.queue = self.receivers.all();
         }
         let batch = self.queue.len().min(BATCH);
-        let transmits: Vec<_> =
-            self.queue.drain(..batch).map(|to| Transmit { to, payload: self.message.clone() }).collect();
+        let each = |to| self.messages.iter().map(move |message| Transmit { to, payload: message.payload.clone() });
+        let transmits: Vec<_> = self.queue.drain(..batch).flat_map(each).collect();
         self.transmissions += transmits.len() as u64;
         let pause = if self.queue.is_empty() { self.retransmit.interval } else { PAUSE };
-        self.due = now + pause;
+        self.due = Some(now + pause);
         transmits
     }
 
     /// When [`Distribution::handle_timeout`] or [`Distribution::is_over`] has something new to say.
-    pub(super) const fn due(&self) -> Instant {
+    pub(super) const fn due(&self) -> Option<Instant> {
         self.due
     }
 
@@ -115,13 +114,18 @@ impl Distribution {
         }
     }
 
+    /// The number of the message under this KEK, if there is one.
+    pub(super) fn sequence_under(&self, kek_spi: [u8; 16]) -> Option<u32> {
+        self.messages.iter().find(|message| message.kek_spi == kek_spi).map(|message| message.sequence)
+    }
+
     pub(super) fn expects(&self, member: IpAddr) -> bool {
         matches!(&self.receivers, Receivers::Silent(silent) if silent.contains_key(&member))
     }
 
     /// Whether all have acknowledged, or the last wait is over.
     pub(super) fn is_over(&self, now: Instant) -> bool {
-        let waited = self.queue.is_empty() && self.rounds_left == 0 && self.due <= now;
+        let waited = self.queue.is_empty() && self.rounds_left == 0 && self.due.is_some_and(|due| due <= now);
         waited || matches!(&self.receivers, Receivers::Silent(silent) if silent.is_empty())
     }
 
@@ -160,7 +164,11 @@ mod tests {
 
     fn start(transport: Transport, members: u8) -> Distribution {
         let members = (0..members).map(member);
-        Distribution::new(vec![1], ([0; 16], 1), transport, RETRANSMIT, members, Instant::from_millis(0))
+        let message = Message { kek_spi: [0; 16], sequence: 1, payload: vec![1] };
+        let mut distribution = Distribution::new(vec![message], transport, RETRANSMIT, members);
+        assert!(distribution.handle_timeout(Instant::from_millis(0)).is_empty(), "held back");
+        distribution.release(Instant::from_millis(0));
+        distribution
     }
 
     /// Seconds and receivers of all transmissions until the end.
@@ -170,7 +178,7 @@ mod tests {
         loop {
             let out = distribution.handle_timeout(now);
             sent.extend(out.iter().map(|transmit| (now.as_millis() / 1000, transmit.to)));
-            now = distribution.due();
+            now = distribution.due().unwrap();
             if distribution.is_over(now) {
                 return sent;
             }

@@ -1,5 +1,6 @@
 //! A group's keys on its key server: when they are made, and when they end.
 
+use crate::coop::Lineage;
 use crate::crypto::{Random, Secret};
 use crate::endpoint::Instant;
 use crate::error::Error;
@@ -13,7 +14,7 @@ const KEK_IV_LEN: usize = 16;
 /// Beyond this number a rekey brings a new KEK, long before the 32-bit number is used up.
 const LAST_SEQUENCE: u32 = u32::MAX / 2;
 
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub(super) struct GroupTek {
     pub(super) spi: Spi,
     pub(super) transform: Transform,
@@ -21,7 +22,7 @@ pub(super) struct GroupTek {
     pub(super) expires: Instant,
 }
 
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub(super) struct GroupKek {
     pub(super) spi: [u8; 16],
     /// IV and key.
@@ -31,10 +32,12 @@ pub(super) struct GroupKek {
     pub(super) sequence: u32,
     /// How the one after it came, if one came.
     pub(super) succession: Succession,
+    /// Whose time its holders have.
+    pub(super) lineage: Option<Lineage>,
 }
 
 /// How a KEK gives way to the next: what a restarted server has to say once more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Succession {
     /// The old TEKs live on for a while.
     Smooth,
@@ -44,13 +47,16 @@ pub(super) enum Succession {
     Ended,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default, PartialEq)]
 pub(super) struct Keys {
     /// The one that ends first before the others.
     pub(super) teks: Vec<GroupTek>,
+    /// TEKs that were ended before their time, and that time: servers that were apart may still have them.
+    pub(super) ended: Vec<(Spi, Instant)>,
     pub(super) kek: Option<GroupKek>,
-    /// The KEK before, for the acknowledgements of the message that replaced it.
-    pub(super) previous_kek: Option<GroupKek>,
+    /// The KEKs before, under which members may still have to hear of this one: one, or several after servers were
+    /// apart.
+    pub(super) previous_keks: Vec<GroupKek>,
 }
 
 /// How long a key of this kind lives, and how long before its end it is replaced.
@@ -72,7 +78,14 @@ impl Keys {
     pub(super) fn expire(&mut self, now: Instant) -> bool {
         let before = self.teks.len();
         self.teks.retain(|tek| tek.expires > now);
+        self.ended.retain(|(_, expires)| *expires > now);
         before != self.teks.len()
+    }
+
+    /// Ends all TEKs at once.
+    pub(super) fn end_teks(&mut self) {
+        let ended = self.teks.drain(..).map(|tek| (tek.spi, tek.expires));
+        self.ended.extend(ended);
     }
 
     /// When the next TEK must be made; at once without one.
@@ -118,22 +131,22 @@ impl Keys {
 
     pub(super) fn replace_kek(
         &mut self,
-        key_len: usize,
-        life: Duration,
+        (key_len, life, lineage): (usize, Duration, Option<Lineage>),
         random: &mut dyn Random,
         now: Instant,
     ) -> Result<(), Error> {
         let mut spi = [0; 16];
         random.fill(&mut spi)?;
         let key = random.secret(KEK_IV_LEN + key_len)?;
-        let kek = GroupKek { spi, key, expires: now + life, sequence: 0, succession: Succession::Smooth };
-        self.previous_kek = self.kek.replace(kek);
+        let (expires, succession) = (now + life, Succession::Smooth);
+        let kek = GroupKek { spi, key, expires, sequence: 0, succession, lineage };
+        self.previous_keks = self.kek.replace(kek).into_iter().collect();
         Ok(())
     }
 
     /// The KEK before this one gave way like this.
     pub(super) fn succeeded(&mut self, how: Succession) {
-        self.previous_kek.iter_mut().for_each(|kek| kek.succession = how);
+        self.previous_keks.iter_mut().for_each(|kek| kek.succession = how);
     }
 
     /// All TEKs end by `end`.
@@ -147,15 +160,53 @@ impl Keys {
         self.teks[..old].iter_mut().for_each(|tek| tek.expires = tek.expires.min(end));
     }
 
+    /// Takes in what another side has. Where both have a key, it ends at the earlier time; what either ended is over.
+    pub(super) fn join(&mut self, other: &Keys) {
+        for (spi, expires) in &other.ended {
+            if self.ended.iter().all(|(ended, _)| ended != spi) {
+                self.ended.push((*spi, *expires));
+            }
+        }
+        for tek in &other.teks {
+            match self.teks.iter_mut().find(|known| known.spi == tek.spi) {
+                Some(known) => known.expires = known.expires.min(tek.expires),
+                None => self.teks.push(tek.clone()),
+            }
+        }
+        let ended = &self.ended;
+        self.teks.retain(|tek| ended.iter().all(|(spi, _)| *spi != tek.spi));
+        self.teks.sort_by_key(|tek| tek.expires);
+        self.join_keks(other);
+    }
+
+    /// The KEK of this side stays the current one.
+    fn join_keks(&mut self, other: &Keys) {
+        for kek in other.kek.iter().chain(&other.previous_keks) {
+            let known = self.kek.iter_mut().chain(&mut self.previous_keks).find(|known| known.spi == kek.spi);
+            match known {
+                Some(known) => {
+                    known.sequence = known.sequence.max(kek.sequence);
+                    known.succession = known.succession.max(kek.succession);
+                }
+                None => self.previous_keks.push(kek.clone()),
+            }
+        }
+    }
+
     /// A message with this number was made under the KEK with this SPI.
     pub(super) fn used(&mut self, spi: [u8; 16], sequence: u32) {
-        let keks = [&mut self.kek, &mut self.previous_kek];
-        keks.into_iter().flatten().filter(|kek| kek.spi == spi).for_each(|kek| kek.sequence = sequence);
+        let keks = self.kek.iter_mut().chain(&mut self.previous_keks);
+        keks.filter(|kek| kek.spi == spi).for_each(|kek| kek.sequence = sequence);
+    }
+
+    /// These KEKs as they are now.
+    pub(super) fn named(&self, keks: &[GroupKek]) -> Vec<GroupKek> {
+        keks.iter().filter_map(|kek| self.kek_named(kek.spi).cloned()).collect()
     }
 
     /// The KEK that a message with this cookie pair is under.
     pub(super) fn kek_named(&self, spi: [u8; 16]) -> Option<&GroupKek> {
-        [&self.kek, &self.previous_kek].into_iter().flatten().find(|kek| kek.spi == spi)
+        self.kek.iter().chain(&self.previous_keks).find(|kek| kek.spi == spi)
     }
 }
 

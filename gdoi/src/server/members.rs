@@ -1,117 +1,228 @@
-//! Who has registered, and how they answer to rekey messages.
+//! Who has registered, and how they answer to rekey messages. Servers that share a group share this list: the newest
+//! version of each record counts, wherever it was made.
 
+use crate::coop::{Author, Versions};
 use crate::endpoint::Instant;
+use crate::error::{Error, Unacceptable};
 use crate::phase1::IsakmpSa;
 use crate::status::MemberRecord;
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 const MAX_MEMBERS: usize = 16_384;
 
 /// After so many rekeys without an answer a member gets no more of them, if it ever answered.
 const SILENT_REKEYS: u32 = 3;
 
+/// So many changes cannot be lost in a crash: the stored list lags by no more than a second.
+const LOST_CHANGES: u64 = 1 << 20;
+
+/// The highest number of a version that is believed.
+const LAST_VERSION: u64 = 1 << 62;
+
+/// Whether a member is in the list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Presence {
+    Here,
+    /// It was dropped; kept so that other servers learn of it.
+    Gone,
+}
+
+/// A member's record, and who made this version of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Listed {
+    pub(super) record: MemberRecord,
+    pub(super) author: Author,
+    pub(super) version: u64,
+    pub(super) presence: Presence,
+}
+
+impl Listed {
+    fn is_newer_than(&self, other: &Listed) -> bool {
+        (self.version, self.author) > (other.version, other.author)
+    }
+}
+
 /// The members of a group by address.
-#[derive(Default)]
 pub(super) struct Members {
-    records: BTreeMap<IpAddr, MemberRecord>,
-    /// Who was removed and must not come back.
-    revoked: BTreeSet<IpAddr>,
+    records: BTreeMap<IpAddr, Listed>,
+    author: Author,
+    /// The highest version seen anywhere.
+    newest: u64,
+    /// The versions of each author that are in the list.
+    seen: Versions,
 }
 
 impl Members {
-    pub(super) fn restore(records: Vec<MemberRecord>, revoked: Vec<IpAddr>) -> Self {
-        let records = records.into_iter().map(|record| (record.address, record)).collect();
-        Members { records, revoked: revoked.into_iter().collect() }
+    pub(super) fn new(author: Author) -> Self {
+        Members { records: BTreeMap::new(), author, newest: 0, seen: Versions::default() }
+    }
+
+    /// The list as it was stored; what changed after that is lost, and its numbers are not used again.
+    pub(super) fn restore(author: Author, newest: u64, seen: Versions, records: Vec<Listed>) -> Self {
+        let records = records.into_iter().map(|listed| (listed.record.address, listed)).collect();
+        Members { records, author, newest: newest.saturating_add(LOST_CHANGES), seen }
     }
 
     /// Whether there is no room for a member that is not known.
     pub(super) fn is_full_for(&self, address: IpAddr) -> bool {
-        self.records.len() >= MAX_MEMBERS && !self.records.contains_key(&address)
-    }
-
-    pub(super) fn is_revoked(&self, address: IpAddr) -> bool {
-        self.revoked.contains(&address)
+        !self.records.contains_key(&address) && self.records().count() >= MAX_MEMBERS
     }
 
     /// A member has proved to be alive.
-    pub(super) fn register(&mut self, from: SocketAddr, sa: &IsakmpSa, now: Instant) {
-        let record = self.records.entry(from.ip()).or_insert_with(|| MemberRecord {
+    pub(super) fn register(&mut self, from: SocketAddr, sa: &IsakmpSa, owner: Option<Ipv4Addr>, now: Instant) {
+        let known = self.records.get(&from.ip()).map(|listed| &listed.record);
+        let record = MemberRecord {
             address: from.ip(),
             port: from.port(),
             identity: sa.peer.clone(),
-            owner: None,
-            first_registered: now,
+            owner,
+            first_registered: known.map_or(now, |known| known.first_registered),
             last_registered: now,
-            registrations: 0,
+            registrations: known.map_or(0, |known| known.registrations) + 1,
             ours: sa.ours,
-            rekeys_acknowledged: 0,
+            rekeys_acknowledged: known.map_or(0, |known| known.rekeys_acknowledged),
             rekeys_missed: 0,
-            last_acknowledged: None,
-        });
-        record.port = from.port();
-        record.last_registered = now;
-        record.registrations += 1;
-        record.identity = sa.peer.clone();
-        record.ours = sa.ours;
-        record.rekeys_missed = 0;
+            last_acknowledged: known.and_then(|known| known.last_acknowledged),
+        };
+        self.write(record, Presence::Here);
+    }
+
+    fn write(&mut self, record: MemberRecord, presence: Presence) {
+        self.newest += 1;
+        let (author, version) = (self.author, self.newest);
+        self.seen.raise(author, version);
+        self.insert(Listed { record, author, version, presence });
+    }
+
+    /// Who has been gone for the longest makes room.
+    fn insert(&mut self, listed: Listed) {
+        self.records.insert(listed.record.address, listed);
+        if self.records.len() > MAX_MEMBERS {
+            let gone = self.records.values().filter(|listed| listed.presence == Presence::Gone);
+            let oldest = gone.min_by_key(|listed| listed.version).map(|listed| listed.record.address);
+            oldest.and_then(|oldest| self.records.remove(&oldest));
+        }
     }
 
     pub(super) fn acknowledged(&mut self, member: IpAddr, now: Instant) {
-        if let Some(record) = self.records.get_mut(&member) {
-            record.rekeys_acknowledged += 1;
-            record.rekeys_missed = 0;
-            record.last_acknowledged = Some(now);
+        if let Some(listed) = self.records.get_mut(&member) {
+            listed.record.rekeys_acknowledged += 1;
+            listed.record.rekeys_missed = 0;
+            listed.record.last_acknowledged = Some(now);
         }
     }
 
     /// A member did not answer; whether it is dropped over it.
     pub(super) fn missed(&mut self, member: IpAddr) -> bool {
-        let Some(record) = self.records.get_mut(&member) else { return false };
+        let Some(Listed { record, .. }) = self.records.get_mut(&member) else { return false };
         record.rekeys_missed += 1;
         // Not before its first acknowledgement: it may be one that cannot give any (RFC 8263 section 6).
         let dropped = record.rekeys_missed >= SILENT_REKEYS && record.rekeys_acknowledged > 0;
         if dropped {
-            self.records.remove(&member);
+            self.forget(member);
         }
         dropped
     }
 
+    /// Where there are other servers, they must learn of it.
     pub(super) fn forget(&mut self, member: IpAddr) {
-        self.records.remove(&member);
+        let Some(listed) = self.records.get(&member).filter(|listed| listed.presence == Presence::Here) else {
+            return;
+        };
+        match listed.record.owner {
+            Some(_) => self.write(listed.record.clone(), Presence::Gone),
+            None => drop(self.records.remove(&member)),
+        }
     }
 
     pub(super) fn forget_all(&mut self) {
-        self.records.clear();
-    }
-
-    pub(super) fn revoke(&mut self, member: IpAddr) {
-        self.revoked.insert(member);
-    }
-
-    /// Whether it was revoked.
-    pub(super) fn readmit(&mut self, member: IpAddr) -> bool {
-        self.revoked.remove(&member)
+        let all: Vec<_> = self.records().map(|record| record.address).collect();
+        all.into_iter().for_each(|member| self.forget(member));
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.records.is_empty()
+        self.records().next().is_none()
     }
 
     pub(super) fn addresses(&self) -> Vec<SocketAddr> {
-        self.records.values().map(|record| SocketAddr::new(record.address, record.port)).collect()
+        self.records().map(|record| SocketAddr::new(record.address, record.port)).collect()
     }
 
     pub(super) fn records(&self) -> impl Iterator<Item = &MemberRecord> {
-        self.records.values()
+        self.records.values().filter(|listed| listed.presence == Presence::Here).map(|listed| &listed.record)
     }
 
-    pub(super) fn revoked(&self) -> impl Iterator<Item = &IpAddr> {
-        self.revoked.iter()
+    /// All, those that are gone as well.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Listed> {
+        self.records.values()
     }
 
     /// Whether private attributes may go to all of them.
     pub(super) fn are_all_ours(&self) -> bool {
-        self.records.values().all(|record| record.ours)
+        self.records().all(|record| record.ours)
+    }
+
+    pub(super) const fn author(&self) -> Author {
+        self.author
+    }
+
+    pub(super) const fn newest(&self) -> u64 {
+        self.newest
+    }
+
+    pub(super) const fn seen(&self) -> &Versions {
+        &self.seen
+    }
+
+    /// The records of `author` above version `from`, the oldest first.
+    pub(super) fn after(&self, author: Author, from: u64) -> Vec<&Listed> {
+        let later = |listed: &&Listed| listed.author == author && listed.version > from;
+        let mut records: Vec<_> = self.records.values().filter(later).collect();
+        records.sort_by_key(|listed| listed.version);
+        records
+    }
+
+    /// Takes in what another server has: all that `author` changed after `from` and up to `to` and that still counts.
+    ///
+    /// # Errors
+    /// [`Unacceptable::TooManyMembers`], [`Unacceptable::Unsupported`] for a version that no server reaches: nothing
+    /// has changed.
+    pub(super) fn merge(&mut self, author: Author, (from, to): (u64, u64), records: Vec<Listed>) -> Result<(), Error> {
+        let unknown = records.iter().filter(|new| !self.records.contains_key(&new.record.address)).count();
+        if unknown > 0 && self.records().count() + unknown > MAX_MEMBERS {
+            return Err(Unacceptable::TooManyMembers.into());
+        }
+        if to > LAST_VERSION || records.iter().any(|new| new.author != author || new.version > to) {
+            return Err(Unacceptable::Unsupported("version of a member record", 0).into());
+        }
+        if self.seen.of(author) >= from {
+            self.seen.raise(author, to);
+        }
+        self.newest = self.newest.max(to);
+        records.into_iter().for_each(|new| self.take(new));
+        Ok(())
+    }
+
+    /// What a member acknowledged is known only to the server that it answered.
+    fn take(&mut self, mut new: Listed) {
+        let known = self.records.get(&new.record.address);
+        if known.is_some_and(|known| !new.is_newer_than(known)) {
+            return;
+        }
+        if let Some(Listed { record: known, .. }) = known {
+            new.record.rekeys_acknowledged = known.rekeys_acknowledged;
+            new.record.last_acknowledged = known.last_acknowledged;
+        }
+        self.insert(new);
+    }
+
+    /// The group's time was set: the times in the records, too.
+    pub(super) fn rebase(&mut self, time: impl Fn(Instant) -> Instant) {
+        for Listed { record, .. } in self.records.values_mut() {
+            record.first_registered = time(record.first_registered);
+            record.last_registered = time(record.last_registered);
+            record.last_acknowledged = record.last_acknowledged.map(&time);
+        }
     }
 }

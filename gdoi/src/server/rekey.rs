@@ -1,7 +1,8 @@
 //! Building a rekey message: what each kind of rekey makes, ends and tells.
 
-use super::distribution::Distribution;
-use super::group::{Group, RekeyConfig};
+use super::config::RekeyConfig;
+use super::distribution::{Distribution, Message};
+use super::group::Group;
 use super::keys::{GroupKek, GroupTek, Succession};
 use crate::crypto::Random;
 use crate::endpoint::Instant;
@@ -38,13 +39,15 @@ pub enum Removal {
 
 /// What a message carries besides its number.
 #[derive(Default)]
-struct Plan {
-    deletes: Vec<Delete>,
-    teks: Vec<Tek>,
-    activation_delay: Option<Duration>,
-    deactivation_delay: Option<Duration>,
-    /// Whether a new KEK goes with it.
-    kek: Option<GroupKek>,
+pub(super) struct Plan {
+    pub(super) deletes: Vec<Delete>,
+    /// Whether it ends the KEK that it is under.
+    pub(super) ends_kek: bool,
+    pub(super) teks: Vec<Tek>,
+    pub(super) activation_delay: Option<Duration>,
+    pub(super) deactivation_delay: Option<Duration>,
+    /// The new KEK that goes with it.
+    pub(super) kek: Option<GroupKek>,
 }
 
 impl Group {
@@ -56,30 +59,29 @@ impl Group {
         random: &mut dyn Random,
         now: Instant,
     ) -> Result<(), Error> {
-        // A message that was cut off by a restart goes out again under the KEK that all members have.
+        // A message that was cut off by a restart goes out again under the KEKs that members have.
         let reminder = kind == RekeyKind::Reminder;
-        let unfinished =
-            self.keys.previous_kek.clone().filter(|kek| reminder && kek.succession != Succession::Ended);
-        let protecting = unfinished.clone().or(self.keys.kek.clone());
+        let unfinished = self.state.keys.previous_keks.iter();
+        let unfinished: Vec<_> =
+            unfinished.filter(|kek| reminder && kek.succession != Succession::Ended).cloned().collect();
+        let current: Vec<_> = self.state.keys.kek.iter().cloned().collect();
         let mut plan = self.plan(kind, random, now)?;
-        if let Some(unfinished) = &unfinished {
-            plan.kek = self.keys.kek.clone();
-            if unfinished.succession == Succession::Abrupt {
-                plan.deletes.push(Delete::teks(&[0]));
-            }
+        if unfinished.is_empty() {
+            return self.distribute(&current, plan, now);
         }
-        match protecting {
-            Some(kek) => self.distribute(&kek, plan, now),
-            None => Ok(()),
+        plan.kek = self.state.keys.kek.clone();
+        if unfinished.iter().any(|kek| kek.succession == Succession::Abrupt) {
+            plan.deletes.push(Delete::teks(&[0]));
         }
+        self.distribute(&unfinished, plan, now)
     }
 
     fn plan(&mut self, kind: RekeyKind, random: &mut dyn Random, now: Instant) -> Result<Plan, Error> {
-        let old: Vec<_> = self.keys.teks.clone();
+        let old: Vec<_> = self.state.keys.teks.clone();
         let mut plan = Plan::default();
         match kind {
             RekeyKind::Scheduled => {
-                if self.keys.tek_due(self.tek_life()) <= now {
+                if self.state.keys.tek_due(self.tek_life()) <= now {
                     plan.teks.extend(self.fresh_tek(random, now)?);
                 }
                 plan.activation_delay = self.scheduled_switch(&old, now);
@@ -89,11 +91,11 @@ impl Group {
                 let retirement = self.retirement();
                 (plan.activation_delay, plan.deactivation_delay) =
                     (Some(self.config.activation_delay), Some(retirement));
-                self.keys.shorten_but_last(now + retirement);
+                self.state.keys.shorten_but_last(now + retirement);
             }
             RekeyKind::ReplaceNow => {
                 plan.deletes.extend(deletes(&old));
-                self.keys.teks.clear();
+                self.state.keys.end_teks();
                 plan.teks.extend(self.fresh_tek(random, now)?);
             }
             RekeyKind::Reminder => {
@@ -132,14 +134,14 @@ impl Group {
         left.saturating_sub(switch_margin(left))
     }
 
-    fn fresh_tek(&mut self, random: &mut dyn Random, now: Instant) -> Result<Option<Tek>, Error> {
-        let tek = self.keys.add_tek(self.config.transform, self.config.tek_lifetime, random, now)?;
+    pub(super) fn fresh_tek(&mut self, random: &mut dyn Random, now: Instant) -> Result<Option<Tek>, Error> {
+        let tek = self.state.keys.add_tek(self.config.transform, self.config.tek_lifetime, random, now)?;
         self.events.push(KeyServerEvent::NewTek { group: self.name(), spi: tek.spi });
         Ok(tek.as_of(now))
     }
 
     /// The KEK that goes with the message: a new one if the old one is due or is to be replaced.
-    fn next_kek(
+    pub(super) fn next_kek(
         &mut self,
         kind: RekeyKind,
         random: &mut dyn Random,
@@ -147,15 +149,16 @@ impl Group {
     ) -> Result<Option<GroupKek>, Error> {
         let Some((rekey, life)) = self.config.rekey.as_ref().zip(self.kek_life()) else { return Ok(None) };
         let wanted = matches!(kind, RekeyKind::Forced | RekeyKind::ReplaceNow);
-        if !wanted && self.keys.kek_due(life) > now {
+        if !wanted && self.state.keys.kek_due(life) > now {
             return Ok(None);
         }
-        self.keys.replace_kek(rekey.key_len, rekey.lifetime, random, now)?;
+        let kind_of_kek = (rekey.key_len, rekey.lifetime, self.state.lineage);
+        self.state.keys.replace_kek(kind_of_kek, random, now)?;
         if kind == RekeyKind::ReplaceNow {
-            self.keys.succeeded(Succession::Abrupt);
+            self.state.keys.succeeded(Succession::Abrupt);
         }
         self.events.push(KeyServerEvent::NewKek { group: self.name() });
-        Ok(self.keys.kek.clone())
+        Ok(self.state.keys.kek.clone())
     }
 
     /// Ends the rekey SA for all members: they must register again, and who is revoked cannot.
@@ -165,78 +168,135 @@ impl Group {
         random: &mut dyn Random,
         now: Instant,
     ) -> Result<(), Error> {
-        let Some(protecting) = self.keys.kek.clone() else { return Ok(()) };
-        let mut plan = Plan { deletes: vec![Delete::kek(protecting.spi)], ..Plan::default() };
+        let protecting: Vec<_> = self.state.keys.kek.iter().cloned().collect();
+        self.dismiss_under(&protecting, removal, random, now)
+    }
+
+    /// The same for the holders of several KEKs.
+    pub(super) fn dismiss_under(
+        &mut self,
+        protecting: &[GroupKek],
+        removal: Removal,
+        random: &mut dyn Random,
+        now: Instant,
+    ) -> Result<(), Error> {
+        if protecting.is_empty() {
+            return Ok(());
+        }
+        let mut plan = Plan { ends_kek: true, ..Plan::default() };
         match removal {
             Removal::Graceful => {
-                self.keys.shorten(now + self.config.deactivation_delay);
-                plan.teks = self.keys.teks.iter().filter_map(|tek| tek.as_of(now)).collect();
+                self.state.keys.shorten(now + self.config.deactivation_delay);
+                plan.teks = self.state.keys.teks.iter().filter_map(|tek| tek.as_of(now)).collect();
             }
             Removal::Now => {
-                plan.deletes.insert(0, Delete::teks(&[0]));
-                self.keys.teks.clear();
+                plan.deletes.push(Delete::teks(&[0]));
+                self.state.keys.end_teks();
             }
         }
-        self.distribute(&protecting, plan, now)?;
+        self.distribute(protecting, plan, now)?;
         self.fresh_tek(random, now)?;
+        let ended = self.state.keys.named(protecting);
         self.next_kek(RekeyKind::Forced, random, now)?;
-        self.keys.succeeded(Succession::Ended);
+        self.state.keys.previous_keks = ended;
+        self.state.keys.succeeded(Succession::Ended);
         Ok(())
     }
 
     /// Says once more that the rekey SA is over, after a restart that cut it off. The TEKs before the last one are
     /// those that were to live on.
-    pub(super) fn dismiss_again(&mut self, ended: &GroupKek, now: Instant) -> Result<(), Error> {
-        let old = &self.keys.teks[..self.keys.teks.len().saturating_sub(1)];
+    pub(super) fn dismiss_again(&mut self, now: Instant) -> Result<(), Error> {
+        let ended = self.state.keys.previous_keks.iter();
+        let ended: Vec<_> = ended.filter(|kek| kek.succession == Succession::Ended).cloned().collect();
+        let old = &self.state.keys.teks[..self.state.keys.teks.len().saturating_sub(1)];
         let teks: Vec<_> = old.iter().filter_map(|tek| tek.as_of(now)).collect();
-        let all = teks.is_empty().then(|| Delete::teks(&[0]));
-        let deletes = all.into_iter().chain([Delete::kek(ended.spi)]).collect();
-        self.distribute(ended, Plan { deletes, teks, ..Plan::default() }, now)
+        let deletes = teks.is_empty().then(|| Delete::teks(&[0])).into_iter().collect();
+        self.distribute(&ended, Plan { deletes, ends_kek: true, teks, ..Plan::default() }, now)
     }
 
-    /// One message, encrypted and signed once, for all members.
-    fn distribute(&mut self, protecting: &GroupKek, plan: Plan, now: Instant) -> Result<(), Error> {
+    /// One content, encrypted and signed once for each KEK that members may have: nearly always one.
+    pub(super) fn distribute(
+        &mut self,
+        protecting: &[GroupKek],
+        plan: Plan,
+        now: Instant,
+    ) -> Result<(), Error> {
         if self.members.is_empty() {
-            // Nobody has the KEK before: who comes now gets the one of now.
-            self.keys.previous_kek = None;
+            // Nobody has the KEKs before: who comes now gets the one of now.
+            self.state.keys.previous_keks.clear();
         }
-        let Some(rekey) = self.config.rekey.as_ref().filter(|_| !self.members.is_empty()) else {
-            return Ok(());
-        };
-        let sequence = protecting.sequence + 1;
-        let policy = self.policy_of(rekey, &plan, now);
-        let content = PushContent { sequence, deletes: &plan.deletes, policy: policy.as_ref() };
-        let message = emit(&self.kek_of(rekey, protecting, now), &rekey.signing_key, &content)?;
+        let nobody = protecting.is_empty() || self.members.is_empty();
+        let Some(rekey) = self.config.rekey.as_ref().filter(|_| !nobody) else { return Ok(()) };
+        let messages = protecting.iter().map(|kek| self.message(rekey, kek, &plan, now));
+        let messages = messages.collect::<Result<Vec<_>, _>>()?;
         let (transport, retransmit) = (rekey.transport, rekey.retransmit);
-        self.keys.used(protecting.spi, sequence);
-        let members = self.members.addresses().into_iter();
-        self.events.push(KeyServerEvent::RekeySent {
-            group: self.name(),
-            transport,
-            sequence,
-            members: members.len(),
-            teks: plan.teks.iter().map(|tek| tek.spi).collect(),
-        });
-        let kek = (protecting.spi, sequence);
-        self.distribution = Some(Distribution::new(message, kek, transport, retransmit, members, now));
-        self.rekeys += 1;
-        self.last_rekey = Some(now);
-        self.changed = true;
+        let members = self.members.addresses();
+        for Message { kek_spi, sequence, .. } in &messages {
+            self.state.keys.used(*kek_spi, *sequence);
+            self.events.push(KeyServerEvent::RekeySent {
+                group: self.name(),
+                transport,
+                sequence: *sequence,
+                members: members.len(),
+                teks: plan.teks.iter().map(|tek| tek.spi).collect(),
+            });
+        }
+        self.distribution = Some(Distribution::new(messages, transport, retransmit, members.into_iter()));
+        self.state.rekeys += 1;
+        self.state.last_rekey = Some(now);
+        self.state.under_way = true;
+        self.mark_changed();
         Ok(())
     }
 
-    fn policy_of(&self, rekey: &RekeyConfig, plan: &Plan, now: Instant) -> Option<GroupPolicy> {
+    fn message(
+        &self,
+        rekey: &RekeyConfig,
+        protecting: &GroupKek,
+        plan: &Plan,
+        now: Instant,
+    ) -> Result<Message, Error> {
+        let sequence = self.next_sequence(protecting.sequence);
+        let ends_kek = plan.ends_kek.then(|| Delete::kek(protecting.spi));
+        let deletes: Vec<_> = plan.deletes.iter().cloned().chain(ends_kek).collect();
+        let policy = self.policy_of(rekey, protecting, plan, now);
+        let content = PushContent { sequence, deletes: &deletes, policy: policy.as_ref() };
+        let payload = emit(&self.kek_of(&rekey.terms(), protecting, now), &rekey.signing_key, &content)?;
+        Ok(Message { kek_spi: protecting.spi, sequence, payload })
+    }
+
+    /// Each server has numbers of its own, so that none is used twice even by servers that do not hear each other.
+    fn next_sequence(&self, last: u32) -> u32 {
+        match &self.coop {
+            None => last + 1,
+            Some(coop) => {
+                let (slot, slots) = coop.slot();
+                let ahead = (slot + slots - (last + 1) % slots) % slots;
+                last + 1 + ahead
+            }
+        }
+    }
+
+    fn policy_of(
+        &self,
+        rekey: &RekeyConfig,
+        protecting: &GroupKek,
+        plan: &Plan,
+        now: Instant,
+    ) -> Option<GroupPolicy> {
         if plan.teks.is_empty() && plan.kek.is_none() {
             return None;
         }
+        // Members that got their KEK from servers that began apart have another time.
+        let timed = self.members.are_all_ours() && protecting.lineage == self.state.lineage;
         let acl = if plan.teks.is_empty() { Acl::default() } else { self.config.acl.clone() };
         Some(GroupPolicy {
             acl,
             teks: plan.teks.clone(),
-            kek: plan.kek.as_ref().map(|kek| self.kek_of(rekey, kek, now)),
+            kek: plan.kek.as_ref().map(|kek| self.kek_of(&rekey.terms(), kek, now)),
             activation_delay: plan.activation_delay,
             deactivation_delay: plan.deactivation_delay,
-            pseudotime: self.members.are_all_ours().then(|| self.pseudotime(now)),
+            pseudotime: timed.then(|| now.as_millis()),
         })
     }
 }

@@ -58,6 +58,14 @@ impl<'a> Reader<'a> {
         Ok(u32::from_be_bytes(self.array()?))
     }
 
+    /// Eight octets in network order.
+    ///
+    /// # Errors
+    /// [`Malformed::Truncated`] where fewer are left.
+    pub fn u64(&mut self) -> Result<u64, Malformed> {
+        Ok(u64::from_be_bytes(self.array()?))
+    }
+
     /// `length` octets that must be zero.
     ///
     /// # Errors

@@ -1,0 +1,399 @@
+//! Who is primary: a pure machine that is told what peers say and decides what this server is.
+//!
+//! A *reign* is a primary and the number of its epoch. The primary counts its announcements (heartbeats), and every
+//! server passes the highest count on, so that a reign is known to live wherever it can be heard through others; it is
+//! over when its count stands still. Of several living reigns the one of the highest priority, then address, goes on.
+
+use super::{Preemption, Redundancy, Role};
+use crate::endpoint::Instant;
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+/// A primary as a server tells of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Reign {
+    pub(crate) primary: Ipv4Addr,
+    pub(crate) priority: u8,
+    pub(crate) epoch: u64,
+    pub(crate) heartbeat: u64,
+}
+
+/// What a server says of itself, as far as it matters here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Word {
+    pub(crate) role: Role,
+    pub(crate) priority: u8,
+    /// The highest epoch that it knows.
+    pub(crate) epoch: u64,
+    /// The reign that it follows; its own if it is primary.
+    pub(crate) reign: Option<Reign>,
+    /// Whether it wants the role of a primary of lower priority.
+    pub(crate) claims: Claim,
+    /// To whom it hands the role over.
+    pub(crate) successor: Option<Ipv4Addr>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Claim {
+    Laid,
+    None,
+}
+
+/// How a peer's keys compare with ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// The same.
+    Same,
+    /// It lacks some of ours and has nothing that we lack.
+    Behind,
+    /// It has some that we lack.
+    Ahead,
+}
+
+/// Whether the role can be handed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Work {
+    Idle,
+    /// A rekey is under way.
+    Busy,
+}
+
+/// A change of what this server is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    Primary { previous: Option<Ipv4Addr>, epoch: u64 },
+    Secondary { primary: Ipv4Addr, epoch: u64 },
+    /// Nobody is primary.
+    Leaderless { lost: Option<Ipv4Addr> },
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Heard {
+    word: Word,
+    step: Step,
+    at: Instant,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    reign: Reign,
+    /// When its count last grew; None when the primary itself says that it is over.
+    grew: Option<Instant>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    Starting { since: Instant },
+    Following { primary: Ipv4Addr, since: Instant },
+    Electing { since: Instant, lost: Option<Ipv4Addr> },
+    Reigning { epoch: u64, yielding: Option<(Ipv4Addr, Instant)> },
+}
+
+#[derive(Debug)]
+pub(crate) struct Election {
+    own: Ipv4Addr,
+    rules: Redundancy,
+    standing: Standing,
+    /// The highest known.
+    epoch: u64,
+    heartbeat: u64,
+    peers: BTreeMap<Ipv4Addr, Heard>,
+    reigns: BTreeMap<Ipv4Addr, Known>,
+    resigned: bool,
+}
+
+impl Election {
+    /// A server that has just started; `epoch` is the highest that it knew in an earlier life.
+    pub(crate) fn new(own: Ipv4Addr, rules: Redundancy, epoch: u64, now: Instant) -> Self {
+        Election {
+            own,
+            rules,
+            standing: Standing::Starting { since: now },
+            epoch,
+            heartbeat: 0,
+            peers: BTreeMap::new(),
+            reigns: BTreeMap::new(),
+            resigned: false,
+        }
+    }
+
+    pub(crate) fn role(&self) -> Role {
+        match self.standing {
+            Standing::Starting { .. } => Role::Starting,
+            Standing::Following { .. } => Role::Secondary,
+            Standing::Electing { .. } => Role::Electing,
+            Standing::Reigning { yielding: None, .. } => Role::Primary,
+            Standing::Reigning { .. } => Role::Yielding,
+        }
+    }
+
+    pub(crate) const fn rules(&self) -> &Redundancy {
+        &self.rules
+    }
+
+    /// Other rules; peers that are no more named are forgotten.
+    pub(crate) fn set_rules(&mut self, rules: Redundancy) {
+        self.peers.retain(|peer, _| rules.peers.contains(peer));
+        self.reigns.retain(|peer, _| rules.peers.contains(peer));
+        self.rules = rules;
+    }
+
+    pub(crate) const fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    pub(crate) const fn resigned(&self) -> bool {
+        self.resigned
+    }
+
+    /// Who is primary.
+    pub(crate) const fn primary(&self) -> Option<Ipv4Addr> {
+        match self.standing {
+            Standing::Reigning { .. } => Some(self.own),
+            Standing::Following { primary, .. } => Some(primary),
+            Standing::Starting { .. } | Standing::Electing { .. } => None,
+        }
+    }
+
+    pub(crate) fn is_alive(&self, peer: Ipv4Addr, now: Instant) -> bool {
+        self.peers.get(&peer).is_some_and(|heard| self.is_fresh(heard.at, now))
+    }
+
+    /// The peers that are heard.
+    pub(crate) fn alive(&self, now: Instant) -> impl Iterator<Item = Ipv4Addr> + '_ {
+        self.peers.iter().filter(move |(_, heard)| self.is_fresh(heard.at, now)).map(|(peer, _)| *peer)
+    }
+
+    /// What a peer said last, and when.
+    pub(crate) fn last_word(&self, peer: Ipv4Addr) -> Option<(Word, Step, Instant)> {
+        self.peers.get(&peer).map(|heard| (heard.word, heard.step, heard.at))
+    }
+
+    fn is_fresh(&self, then: Instant, now: Instant) -> bool {
+        now.saturating_since(then) < self.rules.patience()
+    }
+
+    /// The reign of this server, if it is one, lives on.
+    pub(crate) fn beat(&mut self) {
+        self.heartbeat += 1;
+    }
+
+    /// An epoch that was known in an earlier life.
+    pub(crate) fn know(&mut self, epoch: u64) {
+        self.epoch = self.epoch.max(epoch);
+    }
+
+    /// What an announcement says.
+    pub(crate) fn word(&self, now: Instant) -> Word {
+        let successor = match self.standing {
+            Standing::Reigning { yielding: Some((to, _)), .. } => Some(to),
+            _ => None,
+        };
+        Word {
+            role: self.role(),
+            priority: self.rules.priority,
+            epoch: self.epoch,
+            reign: self.followed(),
+            claims: self.claim(now),
+            successor,
+        }
+    }
+
+    fn followed(&self) -> Option<Reign> {
+        match self.standing {
+            Standing::Reigning { epoch, .. } => {
+                let (primary, priority, heartbeat) = (self.own, self.rules.priority, self.heartbeat);
+                Some(Reign { primary, priority, epoch, heartbeat })
+            }
+            Standing::Following { primary, .. } => self.reigns.get(&primary).map(|known| known.reign),
+            Standing::Starting { .. } | Standing::Electing { .. } => None,
+        }
+    }
+
+    /// A server that has been back for long enough wants its role again.
+    fn claim(&self, now: Instant) -> Claim {
+        let (Standing::Following { primary, since }, Preemption::After(hold_down), false) =
+            (self.standing, self.rules.preemption, self.resigned)
+        else {
+            return Claim::None;
+        };
+        let lower = self.reigns.get(&primary).is_some_and(|known| known.reign.priority < self.rules.priority);
+        match lower && now.saturating_since(since) >= hold_down {
+            true => Claim::Laid,
+            false => Claim::None,
+        }
+    }
+
+    /// Takes in what a peer says of itself; whether it was not heard before.
+    pub(crate) fn hear(&mut self, peer: Ipv4Addr, word: Word, step: Step, now: Instant) -> bool {
+        let appeared = !self.is_alive(peer, now);
+        self.peers.insert(peer, Heard { word, step, at: now });
+        self.epoch = self.epoch.max(word.epoch);
+        if let Some(known) = self.reigns.get_mut(&peer).filter(|_| !word.role.leads()) {
+            known.grew = None;
+        }
+        if let Some(reign) = word.reign.filter(|reign| reign.primary != self.own) {
+            self.epoch = self.epoch.max(reign.epoch);
+            self.hear_of(reign, now);
+        }
+        appeared
+    }
+
+    fn hear_of(&mut self, reign: Reign, now: Instant) {
+        let newer = |known: &Known| {
+            (reign.epoch, reign.heartbeat) > (known.reign.epoch, known.reign.heartbeat)
+        };
+        if self.reigns.get(&reign.primary).is_none_or(newer) {
+            self.reigns.insert(reign.primary, Known { reign, grew: Some(now) });
+        }
+    }
+
+    /// A peer's keys changed against ours without a word from it.
+    pub(crate) fn compare(&mut self, peer: Ipv4Addr, step: Step) {
+        self.peers.entry(peer).and_modify(|heard| heard.step = step);
+    }
+
+    /// Listens anew who is there, as after a start.
+    pub(crate) fn start_again(&mut self, now: Instant) {
+        self.standing = Standing::Starting { since: now };
+        self.peers.clear();
+        self.reigns.clear();
+    }
+
+    /// Hands the role to the best of the others, on an operator's word; false if there is none.
+    pub(crate) fn resign(&mut self, now: Instant) -> bool {
+        let candidates = self.in_step(now).map(|(peer, heard)| (heard.word.priority, peer));
+        let Some((_, to)) = candidates.max() else { return false };
+        let resigned = self.yield_to(to, now);
+        self.resigned |= resigned;
+        resigned
+    }
+
+    fn yield_to(&mut self, to: Ipv4Addr, now: Instant) -> bool {
+        match &mut self.standing {
+            Standing::Reigning { yielding, .. } => *yielding = Some((to, now)),
+            _ => return false,
+        }
+        true
+    }
+
+    /// Secondaries that are heard and have all keys.
+    fn in_step(&self, now: Instant) -> impl Iterator<Item = (Ipv4Addr, &Heard)> + '_ {
+        let able = move |heard: &Heard| {
+            heard.step == Step::Same && heard.word.role == Role::Secondary && self.is_fresh(heard.at, now)
+        };
+        self.peers.iter().filter(move |(_, heard)| able(heard)).map(|(peer, heard)| (*peer, heard))
+    }
+
+    /// Decides; to be called again until it has nothing more to say.
+    pub(crate) fn judge(&mut self, work: Work, now: Instant) -> Option<Turn> {
+        match self.standing {
+            Standing::Reigning { epoch, yielding } => self.reign_on(epoch, yielding, work, now),
+            standing => match self.best_reign(now) {
+                Some(reign) if self.is_offered_by(reign.primary, now) => Some(self.crown()),
+                Some(reign) => self.follow(reign, now),
+                None => self.without_primary(standing, now),
+            },
+        }
+    }
+
+    /// The best of the reigns that live.
+    fn best_reign(&self, now: Instant) -> Option<Reign> {
+        let lives = |known: &&Known| known.grew.is_some_and(|grew| self.is_fresh(grew, now));
+        let living = self.reigns.values().filter(lives).map(|known| known.reign);
+        living.max_by_key(|reign| (reign.priority, reign.primary))
+    }
+
+    fn is_offered_by(&self, primary: Ipv4Addr, now: Instant) -> bool {
+        self.peers.get(&primary).is_some_and(|heard| {
+            heard.word.successor == Some(self.own) && heard.step == Step::Same && self.is_fresh(heard.at, now)
+        })
+    }
+
+    /// Who reigns goes on unless a better reign with a later epoch lives; who hears of a later one than its own begins
+    /// a still later one, so that the worse of two always learns that it is.
+    fn reign_on(
+        &mut self,
+        epoch: u64,
+        yielding: Option<(Ipv4Addr, Instant)>,
+        work: Work,
+        now: Instant,
+    ) -> Option<Turn> {
+        if let Some(rival) = self.best_reign(now) {
+            let better = (rival.priority, rival.primary) > (self.rules.priority, self.own);
+            let successor = yielding.is_some_and(|(to, _)| to == rival.primary);
+            if rival.epoch > epoch && (better || successor) {
+                return self.follow(rival, now);
+            }
+        }
+        let epoch = if self.epoch > epoch && yielding.is_none() { self.epoch + 1 } else { epoch };
+        self.epoch = self.epoch.max(epoch);
+        let yielding = yielding.filter(|(_, since)| self.is_fresh(*since, now));
+        let yielding = yielding.or_else(|| self.claimant(work, now).map(|to| (to, now)));
+        self.standing = Standing::Reigning { epoch, yielding };
+        None
+    }
+
+    /// The best peer of higher priority that wants the role and can have it.
+    fn claimant(&self, work: Work, now: Instant) -> Option<Ipv4Addr> {
+        if work == Work::Busy {
+            return None;
+        }
+        let above = |heard: &Heard| {
+            heard.word.claims == Claim::Laid && heard.word.priority > self.rules.priority
+        };
+        let claimants = self.in_step(now).filter(|(_, heard)| above(heard));
+        claimants.map(|(peer, heard)| (heard.word.priority, peer)).max().map(|(_, peer)| peer)
+    }
+
+    fn follow(&mut self, reign: Reign, now: Instant) -> Option<Turn> {
+        let (primary, epoch) = (reign.primary, reign.epoch);
+        if matches!(self.standing, Standing::Following { primary: followed, .. } if followed == primary) {
+            return None;
+        }
+        self.standing = Standing::Following { primary, since: now };
+        Some(Turn::Secondary { primary, epoch })
+    }
+
+    fn without_primary(&mut self, standing: Standing, now: Instant) -> Option<Turn> {
+        match standing {
+            Standing::Following { primary, .. } => {
+                self.standing = Standing::Electing { since: now, lost: Some(primary) };
+                Some(Turn::Leaderless { lost: Some(primary) })
+            }
+            Standing::Starting { since }
+                if now.saturating_since(since) >= self.rules.patience() + self.rules.interval =>
+            {
+                self.standing = Standing::Electing { since: now, lost: None };
+                Some(Turn::Leaderless { lost: None })
+            }
+            Standing::Electing { since, .. } if self.wins(since, now) => Some(self.crown()),
+            _ => None,
+        }
+    }
+
+    /// The best of those that are heard wins, unless somebody has keys that it lacks yet; who waits for another for
+    /// too long goes on without.
+    fn wins(&self, since: Instant, now: Instant) -> bool {
+        let heard = || self.peers.iter().filter(|(_, heard)| self.is_fresh(heard.at, now));
+        let best = heard().all(|(peer, heard)| (heard.word.priority, *peer) < (self.rules.priority, self.own));
+        let ready = heard().all(|(_, heard)| heard.step != Step::Ahead);
+        (best && ready) || now.saturating_since(since) >= self.rules.patience() * 2
+    }
+
+    fn crown(&mut self) -> Turn {
+        let previous = match self.standing {
+            Standing::Following { primary, .. } => Some(primary),
+            Standing::Electing { lost, .. } => lost,
+            Standing::Starting { .. } | Standing::Reigning { .. } => None,
+        };
+        self.epoch += 1;
+        self.heartbeat = 0;
+        self.resigned = false;
+        self.standing = Standing::Reigning { epoch: self.epoch, yielding: None };
+        Turn::Primary { previous, epoch: self.epoch }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,298 @@
+//! What cooperating servers send each other inside the COOP payload, after its sequence number. All numbers are in
+//! network order; a list begins with its number of entries, 1 octet.
+//!
+//! ```text
+//! |    kind (1)   |   version (1)   |    reserved (2)   |          group (4)          | body
+//! announcement:  lineage(8) pseudotime(8) epoch(8) role(1) priority(1) flags(1) reserved(1) members(4) successor(4)
+//!                reign: primary(4) epoch(8) heartbeat(8) priority(1)     configuration(16)
+//!                versions of the keys, versions of all keys held, versions of the members: each a list
+//! state:         lineage(8) pseudotime(8), then the state as it is stored
+//! members:       lineage(8) author(8) from(8) to(8) last(1) records(2), then the records as they are stored
+//! ```
+//!
+//! Flags: 1 all servers have the keys, 2 it wants the role of the primary. What is not there is zero.
+
+use super::election::{Claim, Reign, Word};
+use super::version::{Author, Versions};
+use super::Role;
+use crate::error::Malformed;
+use crate::policy::GroupId;
+use crate::wire::Reader;
+use std::net::Ipv4Addr;
+
+const VERSION: u8 = 1;
+const COMMITTED: u8 = 1;
+const CLAIMS: u8 = 2;
+
+/// What a message is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Announcement,
+    State,
+    Members,
+}
+
+/// Which memory a group's time belongs to: two servers that began apart have different ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Lineage(pub(crate) [u8; 8]);
+
+impl Lineage {
+    pub(crate) fn parse(reader: &mut Reader<'_>) -> Result<Option<Self>, Malformed> {
+        let octets = reader.array()?;
+        Ok((octets != [0; 8]).then_some(Lineage(octets)))
+    }
+
+    pub(crate) fn octets(lineage: Option<Self>) -> [u8; 8] {
+        lineage.map_or([0; 8], |lineage| lineage.0)
+    }
+}
+
+/// Whether members may have the keys that a server has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Commitment {
+    /// All servers that are heard have them.
+    Done,
+    Pending,
+}
+
+/// How a server stands: sent to all others again and again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Announcement {
+    pub(crate) lineage: Option<Lineage>,
+    /// Milliseconds.
+    pub(crate) pseudotime: u64,
+    pub(crate) word: Word,
+    pub(crate) commitment: Commitment,
+    pub(crate) members: u32,
+    pub(crate) configuration: [u8; 16],
+    /// The changes in the keys that it serves.
+    pub(crate) keys: Versions,
+    /// The changes in all keys that it holds.
+    pub(crate) held: Versions,
+    /// The changes in the member list.
+    pub(crate) listed: Versions,
+}
+
+/// The head of every message.
+pub(crate) fn head(kind: Kind, group: GroupId) -> Vec<u8> {
+    let number = match kind {
+        Kind::Announcement => 1,
+        Kind::State => 2,
+        Kind::Members => 3,
+    };
+    let mut out = vec![number, VERSION, 0, 0];
+    out.extend_from_slice(&group.0.to_be_bytes());
+    out
+}
+
+/// Splits a message.
+///
+/// # Errors
+/// [`Malformed`]: truncated, an unknown kind or version.
+pub(crate) fn split(message: &[u8]) -> Result<(Kind, GroupId, Reader<'_>), Malformed> {
+    let mut reader = Reader::new(message, "COOP payload");
+    let kind = match reader.u8()? {
+        1 => Kind::Announcement,
+        2 => Kind::State,
+        3 => Kind::Members,
+        _ => return Err(Malformed::Value("COOP payload")),
+    };
+    if reader.u8()? != VERSION {
+        return Err(Malformed::Value("COOP payload"));
+    }
+    reader.reserved(2)?;
+    Ok((kind, GroupId(reader.u32()?), reader))
+}
+
+impl Announcement {
+    pub(crate) fn emit(&self, group: GroupId) -> Vec<u8> {
+        let mut out = head(Kind::Announcement, group);
+        let word = &self.word;
+        out.extend_from_slice(&Lineage::octets(self.lineage));
+        out.extend_from_slice(&self.pseudotime.to_be_bytes());
+        out.extend_from_slice(&word.epoch.to_be_bytes());
+        let committed = if self.commitment == Commitment::Done { COMMITTED } else { 0 };
+        let claims = if word.claims == Claim::Laid { CLAIMS } else { 0 };
+        out.extend_from_slice(&[role_number(word.role), word.priority, committed | claims, 0]);
+        out.extend_from_slice(&self.members.to_be_bytes());
+        out.extend_from_slice(&word.successor.unwrap_or(Ipv4Addr::UNSPECIFIED).octets());
+        emit_reign(word.reign, &mut out);
+        out.extend_from_slice(&self.configuration);
+        [&self.keys, &self.held, &self.listed].into_iter().for_each(|versions| versions.emit(&mut out));
+        out
+    }
+
+    /// # Errors
+    /// [`Malformed`]: truncated, trailing octets, values that nobody sends.
+    pub(crate) fn parse(mut reader: Reader<'_>) -> Result<Self, Malformed> {
+        let (lineage, pseudotime, epoch) = (Lineage::parse(&mut reader)?, reader.u64()?, reader.u64()?);
+        let (role, priority, flags) = (parse_role(reader.u8()?)?, reader.u8()?, reader.u8()?);
+        reader.reserved(1)?;
+        if flags & !(COMMITTED | CLAIMS) != 0 {
+            return Err(Malformed::Reserved("COOP payload"));
+        }
+        let (members, successor) = (reader.u32()?, address(reader.u32()?));
+        let reign = parse_reign(&mut reader)?;
+        let claims = if flags & CLAIMS != 0 { Claim::Laid } else { Claim::None };
+        let announcement = Announcement {
+            lineage,
+            pseudotime,
+            word: Word { role, priority, epoch, reign, claims, successor },
+            commitment: if flags & COMMITTED != 0 { Commitment::Done } else { Commitment::Pending },
+            members,
+            configuration: reader.array()?,
+            keys: Versions::parse(&mut reader)?,
+            held: Versions::parse(&mut reader)?,
+            listed: Versions::parse(&mut reader)?,
+        };
+        reader.finish()?;
+        Ok(announcement)
+    }
+}
+
+fn emit_reign(reign: Option<Reign>, out: &mut Vec<u8>) {
+    let none = Reign { primary: Ipv4Addr::UNSPECIFIED, priority: 0, epoch: 0, heartbeat: 0 };
+    let reign = reign.unwrap_or(none);
+    out.extend_from_slice(&reign.primary.octets());
+    out.extend_from_slice(&reign.epoch.to_be_bytes());
+    out.extend_from_slice(&reign.heartbeat.to_be_bytes());
+    out.push(reign.priority);
+}
+
+fn parse_reign(reader: &mut Reader<'_>) -> Result<Option<Reign>, Malformed> {
+    let (primary, epoch, heartbeat) = (address(reader.u32()?), reader.u64()?, reader.u64()?);
+    let priority = reader.u8()?;
+    Ok(primary.map(|primary| Reign { primary, priority, epoch, heartbeat }))
+}
+
+fn address(octets: u32) -> Option<Ipv4Addr> {
+    (octets != 0).then(|| Ipv4Addr::from(octets))
+}
+
+const fn role_number(role: Role) -> u8 {
+    match role {
+        Role::Starting => 1,
+        Role::Secondary => 2,
+        Role::Electing => 3,
+        Role::Primary => 4,
+        Role::Yielding => 5,
+    }
+}
+
+fn parse_role(number: u8) -> Result<Role, Malformed> {
+    let all = [Role::Starting, Role::Secondary, Role::Electing, Role::Primary, Role::Yielding];
+    let index = usize::from(number).checked_sub(1);
+    index.and_then(|index| all.get(index)).copied().ok_or(Malformed::Value("COOP payload"))
+}
+
+/// What precedes the records in a message of members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Slice {
+    pub(crate) lineage: Option<Lineage>,
+    /// Whose changes these are.
+    pub(crate) author: Author,
+    /// All changes above this one
+    pub(crate) from: u64,
+    /// up to this one are in it, but for those that later ones replaced.
+    pub(crate) to: u64,
+    /// Whether the sender waits for an announcement before it goes on.
+    pub(crate) last: bool,
+}
+
+impl Slice {
+    pub(crate) fn emit(&self, group: GroupId) -> Vec<u8> {
+        let mut out = head(Kind::Members, group);
+        out.extend_from_slice(&Lineage::octets(self.lineage));
+        out.extend_from_slice(&self.author.0);
+        out.extend_from_slice(&self.from.to_be_bytes());
+        out.extend_from_slice(&self.to.to_be_bytes());
+        out.push(u8::from(self.last));
+        out
+    }
+
+    pub(crate) fn parse(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        let (lineage, author) = (Lineage::parse(reader)?, Author(reader.array()?));
+        let (from, to, last) = (reader.u64()?, reader.u64()?, reader.u8()?);
+        match from <= to && last <= 1 {
+            true => Ok(Slice { lineage, author, from, to, last: last == 1 }),
+            false => Err(Malformed::Value("COOP payload")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn announcement() -> Announcement {
+        let mut keys = Versions::default();
+        keys.bump(Author([7; 8]));
+        let reign = Reign { primary: [192, 0, 2, 1].into(), priority: 9, epoch: 3, heartbeat: 77 };
+        Announcement {
+            lineage: Some(Lineage([1; 8])),
+            pseudotime: 123_456,
+            word: Word {
+                role: Role::Yielding,
+                priority: 100,
+                epoch: 3,
+                reign: Some(reign),
+                claims: Claim::Laid,
+                successor: Some([192, 0, 2, 2].into()),
+            },
+            commitment: Commitment::Done,
+            members: 4,
+            configuration: [5; 16],
+            keys: keys.clone(),
+            held: keys,
+            listed: Versions::default(),
+        }
+    }
+
+    fn parse(message: &[u8]) -> Result<Announcement, Malformed> {
+        let (kind, group, reader) = split(message)?;
+        assert_eq!((kind, group), (Kind::Announcement, GroupId(100)));
+        Announcement::parse(reader)
+    }
+
+    #[test]
+    fn round_trip() {
+        assert_eq!(parse(&announcement().emit(GroupId(100))), Ok(announcement()));
+        let word = Word { reign: None, successor: None, claims: Claim::None, ..announcement().word };
+        let bare = Announcement { lineage: None, commitment: Commitment::Pending, word, ..announcement() };
+        assert_eq!(parse(&bare.emit(GroupId(100))), Ok(bare));
+    }
+
+    #[test]
+    fn what_nobody_sends_is_refused() {
+        let sound = announcement().emit(GroupId(100));
+        for length in 0..sound.len() {
+            assert_eq!(parse(&sound[..length]), Err(Malformed::Truncated("COOP payload")), "{length}");
+        }
+        let longer = [&sound[..], &[0]].concat();
+        assert_eq!(parse(&longer), Err(Malformed::TrailingBytes("COOP payload")));
+        let refused = |position: usize, octet: u8| {
+            let mut changed = sound.clone();
+            changed[position] = octet;
+            parse(&changed).unwrap_err()
+        };
+        assert_eq!(refused(0, 4), Malformed::Value("COOP payload"));
+        assert_eq!(refused(1, 2), Malformed::Value("COOP payload"));
+        assert_eq!(refused(2, 1), Malformed::Reserved("COOP payload"));
+        assert_eq!(refused(32, 0), Malformed::Value("COOP payload"));
+        assert_eq!(refused(32, 6), Malformed::Value("COOP payload"));
+        assert_eq!(refused(34, 4), Malformed::Reserved("COOP payload"));
+        assert_eq!(refused(35, 1), Malformed::Reserved("COOP payload"));
+    }
+
+    #[test]
+    fn slices_go_forward() {
+        let slice = Slice { lineage: None, author: Author([3; 8]), from: 5, to: 9, last: true };
+        let message = slice.emit(GroupId(1));
+        let (kind, group, mut reader) = split(&message).unwrap();
+        assert_eq!((kind, group), (Kind::Members, GroupId(1)));
+        assert_eq!(Slice::parse(&mut reader), Ok(slice));
+        let message = Slice { from: 10, ..slice }.emit(GroupId(1));
+        let (.., mut reader) = split(&message).unwrap();
+        assert_eq!(Slice::parse(&mut reader), Err(Malformed::Value("COOP payload")));
+    }
+}

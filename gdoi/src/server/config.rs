@@ -1,0 +1,118 @@
+//! What a key server is told about a group.
+
+use super::distribution::{Retransmit, Transport};
+use super::state::{RekeyTerms, Terms};
+use crate::coop::Redundancy;
+use crate::crypto::prf::digest;
+use crate::crypto::sign::SigningKey;
+use crate::crypto::Hash;
+use crate::error::Unacceptable;
+use crate::event::GroupName;
+use crate::policy::{Acl, Identity, Ipv4Prefix, Transform};
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+/// What a key server is told about a group.
+#[derive(Debug)]
+pub struct GroupConfig {
+    /// Name and number.
+    pub group: GroupName,
+    /// How its traffic is protected.
+    pub transform: Transform,
+    /// The life of a TEK, whole seconds.
+    pub tek_lifetime: Duration,
+    /// Which traffic is protected; permit entries only, RFC 6407 cannot express others.
+    pub acl: Acl,
+    /// Who may register.
+    pub authorization: Authorization,
+    /// ATD, whole seconds.
+    pub activation_delay: Duration,
+    /// DTD, whole seconds; longer where the ATD and the retransmissions of a rekey message take longer.
+    pub deactivation_delay: Duration,
+    /// The rekey SA, if the group has one.
+    pub rekey: Option<RekeyConfig>,
+    /// The servers that share the group, if there are others.
+    pub redundancy: Option<Redundancy>,
+}
+
+/// The rekey SA that members get with their registration.
+#[derive(Debug)]
+pub struct RekeyConfig {
+    /// The AES key's length in octets: 16 or 32.
+    pub key_len: usize,
+    /// The life of a KEK, whole seconds.
+    pub lifetime: Duration,
+    /// Signs rekey messages.
+    pub signing_key: SigningKey,
+    /// How they reach the members.
+    pub transport: Transport,
+    /// When they are sent again.
+    pub retransmit: Retransmit,
+    /// How long after the last rekey the keys are sent once more, for members that missed them.
+    pub reminder: Duration,
+}
+
+/// Who may register. With both lists empty, every peer that passed phase 1.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Authorization {
+    /// Addresses.
+    pub addresses: Vec<Ipv4Prefix>,
+    /// Phase 1 identities.
+    pub identities: Vec<Identity>,
+}
+
+impl Authorization {
+    /// One match in either list is enough.
+    pub(super) fn check(&self, address: Ipv4Addr, identity: &Identity) -> Result<(), Unacceptable> {
+        let open = self.addresses.is_empty() && self.identities.is_empty();
+        if open
+            || self.identities.contains(identity)
+            || self.addresses.iter().any(|prefix| prefix.contains(address))
+        {
+            return Ok(());
+        }
+        match self.identities.is_empty() {
+            true => Err(Unacceptable::Address),
+            false => Err(Unacceptable::Identity(identity.to_string())),
+        }
+    }
+}
+
+impl GroupConfig {
+    /// What members are told besides the keys.
+    pub(super) fn terms(&self) -> Terms {
+        Terms {
+            acl: self.acl.clone(),
+            activation_delay: self.activation_delay,
+            deactivation_delay: self.deactivation_delay,
+            rekey: self.rekey.as_ref().map(RekeyConfig::terms),
+        }
+    }
+
+    /// All that must be the same on servers that share the group; `own` is the address of this one.
+    pub(super) fn fingerprint(&self, own: Ipv4Addr) -> [u8; 16] {
+        let servers = self.redundancy.iter().flat_map(|redundancy| redundancy.peers.iter().copied()).chain([own]);
+        let rekey = self.rekey.as_ref().map(|rekey| {
+            let kek = (rekey.key_len, rekey.lifetime, rekey.transport, rekey.retransmit, rekey.reminder);
+            (kek, rekey.signing_key.public().spki().to_vec())
+        });
+        let policy = (self.transform, self.tek_lifetime, self.activation_delay, self.deactivation_delay);
+        let entries: Vec<_> = self.acl.entries().iter().map(ToString::to_string).collect();
+        let all = (policy, entries, &self.authorization, rekey, servers.collect::<BTreeSet<_>>());
+        let digest = digest(Hash::Sha256, &[format!("{all:?}").as_bytes()]);
+        let mut fingerprint = [0; 16];
+        fingerprint.copy_from_slice(&digest[..16]);
+        fingerprint
+    }
+}
+
+impl RekeyConfig {
+    pub(super) fn terms(&self) -> RekeyTerms {
+        RekeyTerms {
+            transport: self.transport,
+            signature: self.signing_key.algorithm(),
+            verification: self.signing_key.public().clone(),
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Servers that were apart made keys of their own: all members get all of them, and a new one that all send with in
+//! the end, so that those of one side never stop hearing those of the other.
+
+use super::*;
+use crate::lifetime::switch_margin;
+use crate::server::keys::{GroupKek, Succession};
+use crate::server::rekey::{Plan, RekeyKind, Removal};
+use std::collections::BTreeSet;
+
+impl Group {
+    /// Makes one state of all that are held; only who leads does so.
+    pub(super) fn merge(&mut self, random: &mut dyn Random, now: Instant) -> Result<(), Error> {
+        let leads = self.leads();
+        let Some(coop) = self.coop.as_mut().filter(|coop| leads && !coop.apart.is_empty()) else { return Ok(()) };
+        let apart = std::mem::take(&mut coop.apart);
+        let time = self.clock.time(now);
+        self.state.keys.expire(time);
+        let sides: Vec<_> = std::iter::once(self.state.clone()).chain(apart).collect();
+        self.state = GroupState::union(&sides, time);
+        self.mark_changed();
+        self.tell_all(&sides, random, time)?;
+        let teks = self.state.keys.teks.iter().map(|tek| tek.spi).collect();
+        self.say(CoopEvent::Merged { teks });
+        Ok(())
+    }
+
+    /// `now` is the group's time.
+    fn tell_all(&mut self, sides: &[GroupState], random: &mut dyn Random, now: Instant) -> Result<(), Error> {
+        let keks = self.keks_of(sides);
+        if sides.iter().any(|side| side.revoked != self.state.revoked) {
+            // Who was removed on one side has the keys of the other.
+            return self.dismiss_under(&keks, Removal::Graceful, random, now);
+        }
+        let alike = sides.iter().all(|side| side.has_teks_of(&self.state));
+        if alike && keks.len() <= 1 {
+            return self.resume_if_under_way(random, now);
+        }
+        let mut plan = Plan { activation_delay: Some(self.common_switch(sides, now)), ..Plan::default() };
+        self.fresh_tek(random, now)?;
+        plan.teks = self.state.keys.teks.iter().filter_map(|tek| tek.as_of(now)).collect();
+        if keks.len() > 1 {
+            plan.kek = self.next_kek(RekeyKind::Forced, random, now)?;
+            self.state.keys.previous_keks = keks.clone();
+        }
+        self.distribute(&keks, plan, now)
+    }
+
+    /// What the side that knows less was not told yet is in the keys of now.
+    fn resume_if_under_way(&mut self, random: &mut dyn Random, now: Instant) -> Result<(), Error> {
+        match self.state.under_way && self.distribution.is_none() {
+            true => self.resume(random, now),
+            false => Ok(()),
+        }
+    }
+
+    /// All KEKs that members of any side may have. Those that were ended are no way to tell anybody anything.
+    fn keks_of(&self, sides: &[GroupState]) -> Vec<GroupKek> {
+        let mut seen = BTreeSet::new();
+        let all = sides.iter().flat_map(|side| side.keys.kek.iter().chain(&side.keys.previous_keks));
+        let usable = all.filter(|kek| kek.succession != Succession::Ended);
+        let distinct: Vec<_> = usable.filter(|kek| seen.insert(kek.spi)).cloned().collect();
+        self.state.keys.named(&distinct)
+    }
+
+    /// All switch before the first side's last key ends, and as late as that allows.
+    fn common_switch(&self, sides: &[GroupState], now: Instant) -> Duration {
+        let last = |side: &GroupState| side.keys.teks.last().map(|tek| tek.expires.saturating_since(now));
+        let left = sides.iter().filter_map(last).filter(|left| !left.is_zero()).min().unwrap_or_default();
+        left.saturating_sub(switch_margin(left))
+    }
+}
+
+impl GroupState {
+    /// All that any side has, but for what one of them ended. The first side goes before the others.
+    fn union(sides: &[GroupState], now: Instant) -> GroupState {
+        let mut union = sides[0].clone();
+        for side in &sides[1..] {
+            union.versions.join(&side.versions);
+            union.keys.join(&side.keys);
+            union.revoked.extend(&side.revoked);
+            union.under_way |= side.under_way;
+            union.rekeys = union.rekeys.max(side.rekeys);
+        }
+        union.keys.expire(now);
+        union
+    }
+
+    /// Whether all TEKs of the other are in this one.
+    fn has_teks_of(&self, other: &GroupState) -> bool {
+        let has = |spi| self.keys.teks.iter().any(|tek| tek.spi == spi);
+        other.keys.teks.iter().all(|tek| has(tek.spi))
+    }
+
+    /// All times were another group's.
+    pub(super) fn rebase(&mut self, time: impl Fn(Instant) -> Instant) {
+        let keys = &mut self.keys;
+        keys.teks.iter_mut().for_each(|tek| tek.expires = time(tek.expires));
+        keys.ended.iter_mut().for_each(|(_, expires)| *expires = time(*expires));
+        keys.kek.iter_mut().chain(&mut keys.previous_keks).for_each(|kek| kek.expires = time(kek.expires));
+        self.last_rekey = self.last_rekey.map(&time);
+    }
+}

@@ -1,0 +1,67 @@
+//! What is known of one of the other servers.
+
+use super::Coop;
+use crate::coop::{Claim, CoopPeerStatus, CoopPeerWord, CoopRefusals, Step, Versions};
+use crate::endpoint::Instant;
+use crate::error::{Error, Misbehaved};
+use std::net::Ipv4Addr;
+
+/// One of the servers that share a group.
+#[derive(Default)]
+pub(super) struct Peer {
+    /// Whether it is heard, as far as operators were told.
+    pub(super) heard: bool,
+    /// The changes in the keys that it serves, in all that it holds, and in its member list, as it said last.
+    pub(super) keys: Versions,
+    pub(super) held: Versions,
+    pub(super) listed: Versions,
+    /// In how many announcements in a row it lacked members.
+    pub(super) lacking: u32,
+    pub(super) members: u32,
+    pub(super) configuration: Option<[u8; 16]>,
+    /// Since when all that it says is of another time.
+    pub(super) untimely_since: Option<Instant>,
+    pub(super) received: u64,
+    pub(super) refused: CoopRefusals,
+}
+
+impl Peer {
+    /// How its keys compare with those of `own`, and with all that is held here.
+    pub(super) fn step(&self, own: &Versions, held: &Versions) -> Step {
+        match (held.covers(&self.held), self.keys.covers(own)) {
+            (false, _) => Step::Ahead,
+            (true, true) => Step::Same,
+            (true, false) => Step::Behind,
+        }
+    }
+
+    pub(super) fn refuse(&mut self, reason: &Error) {
+        *match reason {
+            Error::Misbehaved(Misbehaved::TooNew(_)) => &mut self.refused.too_new,
+            Error::Misbehaved(Misbehaved::TooOld(_)) => &mut self.refused.too_old,
+            _ => &mut self.refused.other,
+        } += 1;
+    }
+
+    pub(super) fn status(&self, address: Ipv4Addr, coop: &Coop, now: Instant) -> CoopPeerStatus {
+        let last = coop.election.last_word(address);
+        CoopPeerStatus {
+            address,
+            linked: false,
+            alive: coop.election.is_alive(address, now),
+            last_heard: last.map(|(.., at)| at),
+            said: last.map(|(word, step, _)| CoopPeerWord {
+                role: word.role,
+                priority: word.priority,
+                epoch: word.epoch,
+                configured_alike: self.configuration == Some(coop.configuration),
+                in_step: step == Step::Same,
+                members: self.members,
+                claims: word.claims == Claim::Laid,
+            }),
+            sent: 0,
+            received: self.received,
+            refused: self.refused,
+        }
+    }
+}

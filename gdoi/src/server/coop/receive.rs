@@ -1,0 +1,264 @@
+//! Messages of other servers. One that is refused changes nothing but a counter.
+
+use super::*;
+use crate::coop::{split, TOLERANCE};
+use crate::error::{Malformed, Misbehaved, Unacceptable};
+use crate::server::members::Listed;
+use crate::server::record::{list, parse_member, parse_state};
+use crate::wire::Reader;
+
+/// An epoch that grows by more than this at once is a mistake.
+const EPOCH_LEAP: u64 = 1 << 20;
+
+/// Member records in one message: about 1,100 octets.
+const SLICE: usize = 16;
+
+/// Messages of members for one announcement that shows that they are lacking.
+const SLICES: usize = 32;
+
+/// Members that others registered are told by those, unless a server goes without them for so many announcements.
+const PATIENT: u32 = 3;
+
+impl Group {
+    /// Takes in a message of a cooperating server, without its head.
+    ///
+    /// # Errors
+    /// The message changed nothing.
+    pub(in crate::server) fn hear(
+        &mut self,
+        from: Ipv4Addr,
+        message: (Kind, Reader<'_>),
+        random: &mut dyn Random,
+        now: Instant,
+    ) -> Result<(), Error> {
+        let heard = match message {
+            (Kind::Announcement, reader) => self.hear_announcement(from, reader, now),
+            (Kind::State, reader) => self.hear_state(from, reader, random, now),
+            (Kind::Members, reader) => self.hear_members(from, reader, now),
+        };
+        let peer = self.coop.as_mut().and_then(|coop| coop.peers.get_mut(&from));
+        match (&heard, peer) {
+            (Ok(()), Some(peer)) => peer.received += 1,
+            (Err(reason), Some(peer)) => peer.refuse(reason),
+            (_, None) => {}
+        }
+        heard?;
+        self.take_turns(random, now)
+    }
+
+    fn hear_announcement(&mut self, from: Ipv4Addr, reader: Reader<'_>, now: Instant) -> Result<(), Error> {
+        let announcement = Announcement::parse(reader)?;
+        let time = Instant::from_millis(announcement.pseudotime);
+        if let Err(reason) = self.check_time(announcement.lineage, time, now) {
+            self.note_untimely(from, announcement.word.epoch, now);
+            return Err(reason);
+        }
+        let Some(coop) = &mut self.coop else { return Err(Misbehaved::UnknownExchange.into()) };
+        let known = coop.election.epoch();
+        if announcement.lineage == self.state.lineage && announcement.word.epoch > known.saturating_add(EPOCH_LEAP) {
+            return Err(Misbehaved::EpochLeap(announcement.word.epoch).into());
+        }
+        let held = coop.held(&self.state);
+        let Some(peer) = coop.peers.get_mut(&from) else { return Err(Misbehaved::UnknownExchange.into()) };
+        peer.untimely_since = None;
+        peer.keys = announcement.keys.clone();
+        peer.held = announcement.held.clone();
+        peer.listed = announcement.listed.clone();
+        peer.members = announcement.members;
+        let step = peer.step(&self.state.versions, &held);
+        let other_config = peer.configuration.replace(announcement.configuration) != Some(announcement.configuration)
+            && announcement.configuration != coop.configuration;
+        let appeared = coop.election.hear(from, announcement.word, step, now);
+        if appeared || !peer.heard {
+            peer.heard = true;
+            self.say(CoopEvent::Reachable(from));
+        }
+        if other_config {
+            self.say(CoopEvent::ConfigMismatch(from));
+        }
+        self.answer(from, &announcement, now);
+        Ok(())
+    }
+
+    /// What an announcement calls for.
+    fn answer(&mut self, from: Ipv4Addr, announcement: &Announcement, now: Instant) {
+        let Some(coop) = &self.coop else { return };
+        let same_time = announcement.lineage == self.state.lineage && self.state.lineage.is_some();
+        if same_time && coop.election.primary() == Some(from) {
+            self.clock.follow(Instant::from_millis(announcement.pseudotime), now);
+        }
+        if !announcement.held.covers(&coop.held(&self.state)) {
+            self.send_states(from, now);
+        }
+        if same_time {
+            self.send_members(from, &announcement.listed);
+        }
+        self.release_with(from, announcement);
+        self.check_commitment(now);
+    }
+
+    /// Servers of one lineage have one time.
+    fn check_time(&self, lineage: Option<Lineage>, time: Instant, now: Instant) -> Result<(), Error> {
+        let starting = self.coop.as_ref().is_some_and(|coop| coop.election.role() == crate::coop::Role::Starting);
+        if starting || lineage.is_none() || lineage != self.state.lineage {
+            return Ok(());
+        }
+        let ours = self.clock.time(now);
+        let (ahead, behind) = (time.saturating_since(ours), ours.saturating_since(time));
+        match (ahead > TOLERANCE, behind > TOLERANCE) {
+            (true, _) => Err(Misbehaved::TooNew(ahead.as_secs()).into()),
+            (_, true) => Err(Misbehaved::TooOld(behind.as_secs()).into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// One message of another time is a mistake; where nothing else comes for long from servers in a later epoch,
+    /// the time here is wrong.
+    fn note_untimely(&mut self, from: Ipv4Addr, epoch: u64, now: Instant) {
+        let Some(coop) = &mut self.coop else { return };
+        let (known, patience) = (coop.election.epoch(), coop.election.rules().patience() * 2);
+        let Some(peer) = coop.peers.get_mut(&from) else { return };
+        let since = *peer.untimely_since.get_or_insert(now);
+        let later = epoch > known && epoch <= known.saturating_add(EPOCH_LEAP);
+        if later && now.saturating_since(since) >= patience {
+            coop.election.start_again(now);
+            coop.peers.values_mut().for_each(|peer| peer.untimely_since = None);
+            self.abandon_commitment();
+            self.say(CoopEvent::TimeLost(from));
+        }
+    }
+
+    fn hear_state(
+        &mut self,
+        from: Ipv4Addr,
+        mut reader: Reader<'_>,
+        random: &mut dyn Random,
+        now: Instant,
+    ) -> Result<(), Error> {
+        let (lineage, time) = (Lineage::parse(&mut reader)?, Instant::from_millis(reader.u64()?));
+        let state = parse_state(&mut reader)?;
+        reader.finish()?;
+        if state.lineage.is_none() || lineage.is_none() {
+            return Err(Malformed::Value("COOP payload").into());
+        }
+        self.check_time(lineage, time, now)?;
+        self.take_state(state, (lineage, time), now)?;
+        self.compare_all();
+        self.merge(random, now)?;
+        self.announce_to(from, now);
+        Ok(())
+    }
+
+    /// Replaces the state by a later one, or puts one that was made apart beside it.
+    fn take_state(
+        &mut self,
+        mut state: GroupState,
+        (lineage, time): (Option<Lineage>, Instant),
+        now: Instant,
+    ) -> Result<(), Error> {
+        let Some(coop) = &mut self.coop else { return Ok(()) };
+        let held = std::iter::once(&self.state).chain(&coop.apart);
+        if held.into_iter().any(|held| held.lineage.is_some() && held.versions.covers(&state.versions)) {
+            return Ok(());
+        }
+        let later = self.state.lineage.is_none() || state.versions.covers(&self.state.versions);
+        if lineage != self.state.lineage && later {
+            self.set_time(time, now);
+        } else if lineage != self.state.lineage {
+            let ours = self.clock.time(now);
+            state.rebase(|then| shift(then, time, ours));
+        }
+        let Some(coop) = &mut self.coop else { return Ok(()) };
+        coop.apart.retain(|apart| !state.versions.covers(&apart.versions));
+        if later {
+            self.state = state;
+            self.changed = true;
+        } else if coop.apart.len() < MAX_APART {
+            coop.apart.push(state);
+        } else {
+            return Err(Unacceptable::Busy.into());
+        }
+        Ok(())
+    }
+
+    /// Goes over to another time.
+    fn set_time(&mut self, time: Instant, now: Instant) {
+        let ours = self.clock.time(now);
+        self.clock.set(time, now);
+        self.members.rebase(|then| shift(then, ours, time));
+    }
+
+    fn hear_members(&mut self, from: Ipv4Addr, mut reader: Reader<'_>, now: Instant) -> Result<(), Error> {
+        let slice = Slice::parse(&mut reader)?;
+        let records = list(reader.u16()?.into(), SLICE as u32, &mut reader, parse_member)?;
+        reader.finish()?;
+        // Their times would mean nothing here; they come again when the keys are the same.
+        if slice.lineage != self.state.lineage {
+            return Ok(());
+        }
+        self.members.merge(slice.author, (slice.from, slice.to), records)?;
+        self.members_changed = true;
+        if slice.last {
+            self.announce_to(from, now);
+        }
+        Ok(())
+    }
+
+    /// Gives a server the member records that it lacks.
+    fn send_members(&mut self, to: Ipv4Addr, listed: &Versions) {
+        let lacking = !listed.covers(self.members.seen());
+        let Some(peer) = self.coop.as_mut().and_then(|coop| coop.peers.get_mut(&to)) else { return };
+        peer.lacking = if lacking { peer.lacking + 1 } else { 0 };
+        let patient = peer.lacking < PATIENT;
+        let mut slices = Vec::new();
+        for (author, newest) in self.members.seen().iter() {
+            let own = author == self.members.author();
+            if newest > listed.of(author) && (own || !patient) {
+                slices.extend(self.slices(author, listed.of(author), newest));
+            }
+        }
+        slices.truncate(SLICES);
+        let last = slices.len();
+        for (number, (slice, records)) in slices.into_iter().enumerate() {
+            let slice = Slice { last: number + 1 == last, ..slice };
+            let mut out = Sink::with_capacity(2048);
+            out.raw(&slice.emit(self.name().id));
+            out.u16(records.len() as u16);
+            records.iter().for_each(|listed| out.member(listed));
+            self.post(to, out.0);
+        }
+    }
+
+    /// All changes of one author above `from`, in pieces.
+    fn slices(&self, author: crate::coop::Author, from: u64, newest: u64) -> Vec<(Slice, Vec<Listed>)> {
+        let records = self.members.after(author, from);
+        let mut start = from;
+        let pieces = records.chunks(SLICE).take(SLICES).map(|piece| piece.iter().copied().cloned().collect::<Vec<_>>());
+        let mut slices: Vec<_> = pieces
+            .map(|piece| {
+                let to = piece.last().map_or(newest, |listed| listed.version);
+                let slice = Slice { lineage: self.state.lineage, author, from: start, to, last: false };
+                start = to;
+                (slice, piece)
+            })
+            .collect();
+        if records.len() <= SLICE * SLICES {
+            match slices.last_mut() {
+                Some((slice, _)) => slice.to = newest,
+                None => {
+                    let slice = Slice { lineage: self.state.lineage, author, from, to: newest, last: false };
+                    slices.push((slice, Vec::new()));
+                }
+            }
+        }
+        slices
+    }
+}
+
+/// The point in time that is as far from `theirs` as `then` was from `ours`.
+fn shift(then: Instant, theirs: Instant, ours: Instant) -> Instant {
+    match then >= theirs {
+        true => ours + then.saturating_since(theirs),
+        false => ours.before(theirs.saturating_since(then)),
+    }
+}

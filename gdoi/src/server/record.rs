@@ -1,0 +1,298 @@
+//! Keys, states and members as octets: as they are stored, and as cooperating servers send them to each other.
+//!
+//! All numbers are in network order; `octets` are a 2-octet length and as many octets; an optional part in brackets
+//! begins with an octet that is 0 or 1; times are the group's, in milliseconds.
+//!
+//! ```text
+//! state:  lineage(8) versions(list) rekeys(8) [last rekey(8)] under way(1) TEKs(2) TEK... ended(2) (SPI(4) end(8))...
+//!         [KEK] previous KEKs(1) KEK... revoked(4) address(4)... [terms]
+//! TEK:    SPI(4) transform(octets) encryption key(octets) integrity key(octets) expires(8)
+//! KEK:    SPI(16) key(octets) expires(8) sequence(4) succession(1): 0 smooth, 1 abrupt, 2 ended; lineage(8)
+//! terms:  ACL entries(2) text(octets)... ATD(8) DTD(8) [multicast(1) address(4) port(2) algorithm(2) hash(2) key(octets)]
+//! member: address(4) port(2) owner(4) author(8) version(8) gone(1) identity(octets) first(8) last(8)
+//!         registrations(8) ours(1)
+//! ```
+
+use super::distribution::Transport;
+use super::keys::{GroupKek, GroupTek, Keys, Succession};
+use super::members::{Listed, Presence};
+use super::state::{GroupState, RekeyTerms, Terms};
+use crate::coop::{Author, Lineage, Versions};
+use crate::crypto::sign::{PublicKey, SignatureAlgorithm};
+use crate::crypto::Secret;
+use crate::endpoint::Instant;
+use crate::error::{Error, Malformed};
+use crate::policy::{Acl, Spi, TekKeys, MAX_ACES};
+use crate::status::MemberRecord;
+use crate::wire::{Identification, Reader};
+use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
+use std::time::Duration;
+use zeroize::Zeroizing;
+
+const MAX_TEKS: u32 = 32;
+const MAX_KEKS: u32 = 16;
+const MAX_REVOKED: u32 = 16_384;
+const VALUE: Malformed = Malformed::Value("state record");
+
+pub(super) fn parse_state(reader: &mut Reader<'_>) -> Result<GroupState, Error> {
+    let (lineage, versions) = (Lineage::parse(reader)?, Versions::parse(reader)?);
+    let (rekeys, last_rekey) = (reader.u64()?, optional(reader, instant)?);
+    let under_way = flag(reader)?;
+    let teks = list(reader.u16()?.into(), MAX_TEKS, reader, parse_tek)?;
+    let ended = list(reader.u16()?.into(), MAX_TEKS, reader, |reader| Ok((Spi(reader.u32()?), instant(reader)?)))?;
+    let kek = optional(reader, parse_kek)?;
+    let previous_keks = list(reader.u8()?.into(), MAX_KEKS, reader, parse_kek)?;
+    let revoked = list(reader.u32()?, MAX_REVOKED, reader, |reader| Ok(IpAddr::V4(address(reader)?)))?;
+    let terms = optional(reader, parse_terms)?;
+    let (keys, revoked) = (Keys { teks, ended, kek, previous_keks }, revoked.into_iter().collect());
+    Ok(GroupState { lineage, versions, keys, revoked, rekeys, last_rekey, under_way, terms })
+}
+
+fn parse_tek(reader: &mut Reader<'_>) -> Result<GroupTek, Error> {
+    let spi = Spi(reader.u32()?);
+    let transform = text(reader)?.parse().map_err(|_| VALUE)?;
+    let keys =
+        TekKeys { encryption: Secret::from(octets(reader)?), integrity: Secret::from(octets(reader)?) };
+    match spi.is_usable() && keys.fit(transform) {
+        true => Ok(GroupTek { spi, transform, keys, expires: instant(reader)? }),
+        false => Err(VALUE.into()),
+    }
+}
+
+fn parse_kek(reader: &mut Reader<'_>) -> Result<GroupKek, Error> {
+    let (spi, key) = (reader.array()?, Secret::from(octets(reader)?));
+    if !matches!(key.len(), 32 | 48) {
+        return Err(VALUE.into());
+    }
+    let (expires, sequence) = (instant(reader)?, reader.u32()?);
+    let succession = succession(reader.u8()?)?;
+    Ok(GroupKek { spi, key, expires, sequence, succession, lineage: Lineage::parse(reader)? })
+}
+
+fn succession(octet: u8) -> Result<Succession, Error> {
+    let all = [Succession::Smooth, Succession::Abrupt, Succession::Ended];
+    Ok(*all.get(usize::from(octet)).ok_or(VALUE)?)
+}
+
+fn parse_terms(reader: &mut Reader<'_>) -> Result<Terms, Error> {
+    let entry = |reader: &mut Reader<'_>| Ok(text(reader)?.parse().map_err(|_| VALUE)?);
+    let entries = list(reader.u16()?.into(), MAX_ACES as u32, reader, entry)?;
+    Ok(Terms {
+        acl: Acl::new(entries).map_err(|_| VALUE)?,
+        activation_delay: Duration::from_millis(reader.u64()?),
+        deactivation_delay: Duration::from_millis(reader.u64()?),
+        rekey: optional(reader, parse_rekey_terms)?,
+    })
+}
+
+fn parse_rekey_terms(reader: &mut Reader<'_>) -> Result<RekeyTerms, Error> {
+    let multicast = flag(reader)?;
+    let to = SocketAddrV4::new(address(reader)?, reader.u16()?);
+    let transport = match (multicast, to.ip().is_multicast()) {
+        (true, true) => Transport::Multicast(to),
+        (false, false) => Transport::Unicast,
+        _ => return Err(VALUE.into()),
+    };
+    let signature =
+        SignatureAlgorithm::from_numbers(reader.u16()?, Some(reader.u16()?)).ok_or(VALUE)?;
+    let verification = PublicKey::from_spki(signature, octets(reader)?).map_err(|_| VALUE)?;
+    Ok(RekeyTerms { transport, signature, verification })
+}
+
+pub(super) fn parse_member(reader: &mut Reader<'_>) -> Result<Listed, Error> {
+    let (member, port) = (address(reader)?, reader.u16()?);
+    let owner = reader.u32()?;
+    let (author, version) = (Author(reader.array()?), reader.u64()?);
+    let presence = if flag(reader)? { Presence::Gone } else { Presence::Here };
+    let identity = Identification::parse(octets(reader)?)?.identity()?;
+    let record = MemberRecord {
+        address: IpAddr::V4(member),
+        port,
+        identity,
+        owner: (owner != 0).then(|| Ipv4Addr::from(owner)),
+        first_registered: instant(reader)?,
+        last_registered: instant(reader)?,
+        registrations: reader.u64()?,
+        ours: flag(reader)?,
+        rekeys_acknowledged: 0,
+        rekeys_missed: 0,
+        last_acknowledged: None,
+    };
+    Ok(Listed { record, author, version, presence })
+}
+
+pub(super) fn instant(reader: &mut Reader<'_>) -> Result<Instant, Error> {
+    Ok(Instant::from_millis(reader.u64()?))
+}
+
+fn address(reader: &mut Reader<'_>) -> Result<Ipv4Addr, Error> {
+    Ok(Ipv4Addr::from(reader.u32()?))
+}
+
+fn flag(reader: &mut Reader<'_>) -> Result<bool, Error> {
+    match reader.u8()? {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(VALUE.into()),
+    }
+}
+
+fn octets<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], Error> {
+    let length = usize::from(reader.u16()?);
+    Ok(reader.take(length)?)
+}
+
+fn text<'a>(reader: &mut Reader<'a>) -> Result<&'a str, Error> {
+    Ok(std::str::from_utf8(octets(reader)?).map_err(|_| VALUE)?)
+}
+
+pub(super) fn optional<T>(
+    reader: &mut Reader<'_>,
+    parse: impl FnOnce(&mut Reader<'_>) -> Result<T, Error>,
+) -> Result<Option<T>, Error> {
+    flag(reader)?.then(|| parse(reader)).transpose()
+}
+
+/// So many entries, if they are not more than `most`.
+pub(super) fn list<T>(
+    count: u32,
+    most: u32,
+    reader: &mut Reader<'_>,
+    mut entry: impl FnMut(&mut Reader<'_>) -> Result<T, Error>,
+) -> Result<Vec<T>, Error> {
+    match count <= most {
+        true => (0..count).map(|_| entry(reader)).collect(),
+        false => Err(Malformed::TooMany("state records").into()),
+    }
+}
+
+/// Octets in the making; zeroed when dropped.
+pub(super) struct Sink(pub(super) Zeroizing<Vec<u8>>);
+
+impl Sink {
+    pub(super) fn with_capacity(length: usize) -> Self {
+        Sink(Zeroizing::new(Vec::with_capacity(length)))
+    }
+
+    pub(super) fn raw(&mut self, octets: &[u8]) {
+        self.0.extend_from_slice(octets);
+    }
+
+    pub(super) fn u16(&mut self, value: u16) {
+        self.raw(&value.to_be_bytes());
+    }
+
+    pub(super) fn u32(&mut self, value: u32) {
+        self.raw(&value.to_be_bytes());
+    }
+
+    pub(super) fn u64(&mut self, value: u64) {
+        self.raw(&value.to_be_bytes());
+    }
+
+    fn instant(&mut self, time: Instant) {
+        self.u64(time.as_millis());
+    }
+
+    fn octets(&mut self, octets: &[u8]) {
+        self.u16(octets.len() as u16);
+        self.raw(octets);
+    }
+
+    pub(super) fn versions(&mut self, versions: &Versions) {
+        versions.emit(&mut self.0);
+    }
+
+    pub(super) fn optional<T>(&mut self, value: Option<T>, write: impl FnOnce(&mut Self, T)) {
+        self.raw(&[u8::from(value.is_some())]);
+        if let Some(value) = value {
+            write(self, value);
+        }
+    }
+
+    pub(super) fn state(&mut self, state: &GroupState) {
+        self.raw(&Lineage::octets(state.lineage));
+        self.versions(&state.versions);
+        self.u64(state.rekeys);
+        self.optional(state.last_rekey, Sink::instant);
+        self.raw(&[u8::from(state.under_way)]);
+        self.keys(&state.keys);
+        self.u32(state.revoked.len() as u32);
+        state.revoked.iter().for_each(|address| self.address(address));
+        self.optional(state.terms.as_ref(), Sink::terms);
+    }
+
+    fn keys(&mut self, keys: &Keys) {
+        self.u16(keys.teks.len() as u16);
+        keys.teks.iter().for_each(|tek| self.tek(tek));
+        self.u16(keys.ended.len() as u16);
+        for (spi, expires) in &keys.ended {
+            self.u32(spi.0);
+            self.instant(*expires);
+        }
+        self.optional(keys.kek.as_ref(), Sink::kek);
+        self.raw(&[keys.previous_keks.len() as u8]);
+        keys.previous_keks.iter().for_each(|kek| self.kek(kek));
+    }
+
+    fn tek(&mut self, tek: &GroupTek) {
+        self.u32(tek.spi.0);
+        self.octets(tek.transform.to_string().as_bytes());
+        self.octets(tek.keys.encryption.expose());
+        self.octets(tek.keys.integrity.expose());
+        self.instant(tek.expires);
+    }
+
+    fn kek(&mut self, kek: &GroupKek) {
+        self.raw(&kek.spi);
+        self.octets(kek.key.expose());
+        self.instant(kek.expires);
+        self.u32(kek.sequence);
+        self.raw(&[kek.succession as u8]);
+        self.raw(&Lineage::octets(kek.lineage));
+    }
+
+    fn terms(&mut self, terms: &Terms) {
+        self.u16(terms.acl.entries().len() as u16);
+        terms.acl.entries().iter().for_each(|entry| self.octets(entry.to_string().as_bytes()));
+        self.u64(terms.activation_delay.as_millis() as u64);
+        self.u64(terms.deactivation_delay.as_millis() as u64);
+        self.optional(terms.rekey.as_ref(), Sink::rekey_terms);
+    }
+
+    fn rekey_terms(&mut self, terms: &RekeyTerms) {
+        let (multicast, to) = match terms.transport {
+            Transport::Unicast => (0, SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0)),
+            Transport::Multicast(to) => (1, to),
+        };
+        self.raw(&[multicast]);
+        self.raw(&to.ip().octets());
+        self.u16(to.port());
+        self.u16(terms.signature.number());
+        self.u16(terms.signature.hash_number());
+        self.octets(terms.verification.spki());
+    }
+
+    pub(super) fn member(&mut self, listed: &Listed) {
+        let record = &listed.record;
+        self.address(&record.address);
+        self.u16(record.port);
+        self.raw(&record.owner.unwrap_or(Ipv4Addr::UNSPECIFIED).octets());
+        self.raw(&listed.author.0);
+        self.u64(listed.version);
+        self.raw(&[u8::from(listed.presence == Presence::Gone)]);
+        self.octets(&Identification::phase1(&record.identity).emit());
+        self.instant(record.first_registered);
+        self.instant(record.last_registered);
+        self.u64(record.registrations);
+        self.raw(&[u8::from(record.ours)]);
+    }
+
+    /// Members are IPv4 in this version.
+    fn address(&mut self, address: &IpAddr) {
+        match address {
+            IpAddr::V4(address) => self.raw(&address.octets()),
+            IpAddr::V6(_) => self.raw(&[0; 4]),
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! What members get: keys, and the terms that go with them.
+
+use super::distribution::Transport;
+use super::group::Group;
+use super::keys::GroupKek;
+use super::state::{RekeyTerms, Terms};
+use crate::endpoint::Instant;
+use crate::phase1::IsakmpSa;
+use crate::pull::{AckType, GroupPolicy, Kek};
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::time::Duration;
+
+impl Group {
+    /// A secondary hands out what the primary's configuration says.
+    fn terms(&self) -> Terms {
+        let shared = self.state.terms.as_ref().filter(|_| !self.leads());
+        shared.map_or_else(|| self.config.terms(), Terms::clone)
+    }
+
+    /// What `member` gets in a PULL.
+    pub(super) fn policy(&self, member: Ipv4Addr, sa: &IsakmpSa, now: Instant) -> GroupPolicy {
+        let (terms, keys) = (self.terms(), self.released());
+        let kek = terms.rekey.as_ref().zip(keys.kek.as_ref());
+        GroupPolicy {
+            teks: keys.teks.iter().filter_map(|tek| tek.as_of(now)).collect(),
+            kek: kek.map(|(rekey, kek)| self.kek_for(rekey, kek, member, now)),
+            acl: terms.acl,
+            activation_delay: Some(terms.activation_delay),
+            deactivation_delay: Some(terms.deactivation_delay),
+            pseudotime: sa.ours.then(|| now.as_millis()),
+        }
+    }
+
+    /// The KEK as one member gets it in a PULL: with its own address.
+    fn kek_for(&self, rekey: &RekeyTerms, kek: &GroupKek, member: Ipv4Addr, now: Instant) -> Kek {
+        let mut kek = self.kek_of(rekey, kek, now);
+        if rekey.transport == Transport::Unicast {
+            kek.destination = SocketAddrV4::new(member, self.source.port());
+        }
+        kek
+    }
+
+    /// The KEK as all members get it in a PUSH: a unicast one cannot name the address of each.
+    pub(super) fn kek_of(&self, rekey: &RekeyTerms, kek: &GroupKek, now: Instant) -> Kek {
+        let (destination, ack) = match rekey.transport {
+            Transport::Unicast => {
+                (SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, self.source.port()), Some(AckType::KekSha256))
+            }
+            Transport::Multicast(group) => (group, None),
+        };
+        Kek {
+            spi: kek.spi,
+            key: kek.key.clone(),
+            lifetime: Duration::from_secs(kek.expires.saturating_since(now).as_secs().max(1)),
+            signature: rekey.signature,
+            verification: rekey.verification.clone(),
+            source: self.source,
+            destination,
+            sequence: kek.sequence,
+            ack,
+        }
+    }
+}
