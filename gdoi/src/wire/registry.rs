@@ -60,6 +60,8 @@ registry! {
         SEQ = 18 "SEQ",
         /// Group associated policy.
         GAP = 22 "GAP",
+        /// A message between cooperating key servers; from the private range.
+        COOP = 128 "COOP",
     }
 }
 
@@ -78,6 +80,8 @@ registry! {
         GROUPKEY_PUSH = 33 "GROUPKEY-PUSH",
         /// The acknowledgement of a GROUPKEY-PUSH (RFC 8263).
         GROUPKEY_PUSH_ACK = 35 "GROUPKEY-PUSH-ACK",
+        /// Between cooperating key servers; from the private range.
+        COOP = 240 "COOP",
     }
 }
 
@@ -89,7 +93,7 @@ impl ExchangeType {
 }
 
 registry! {
-    /// Notify message types (RFC 2408 section 3.14.1, RFC 2407 section 4.6.3).
+    /// Notify message types (RFC 2408 section 3.14.1, RFC 2407 section 4.6.3, RFC 3706 section 5.2).
     NotifyType(u16) {
         /// The payloads cannot be understood.
         PAYLOAD_MALFORMED = 16 "PAYLOAD-MALFORMED",
@@ -105,6 +109,10 @@ registry! {
         AUTHENTICATION_FAILED = 24 "AUTHENTICATION-FAILED",
         /// The first contact after a restart.
         INITIAL_CONTACT = 24578 "INITIAL-CONTACT",
+        /// The question whether the peer is alive.
+        R_U_THERE = 36136 "R-U-THERE",
+        /// The answer that it is.
+        R_U_THERE_ACK = 36137 "R-U-THERE-ACK",
     }
 }
 
