@@ -39,6 +39,7 @@
 //! Published vectors for every algorithm; round trip, layout and rejection tests beside every codec; whole groups
 //! in virtual time with loss, duplication and reordering; fuzzing; dissection by tshark; phase 1 with strongSwan.
 
+mod coop;
 pub mod crypto;
 pub mod endpoint;
 mod error;
