@@ -10,10 +10,12 @@
 //! ```
 
 mod election;
+mod link;
 mod message;
 mod version;
 
-pub(crate) use election::{Claim, Election, Step, Turn, Word, Work};
+pub(crate) use election::{Claim, Election, Step, Turn, Work};
+pub(crate) use link::{LinkOutput, LinkSettings, LinkState, Links, PeerEntry};
 pub(crate) use message::{head, split, Announcement, Commitment, Kind, Lineage, Slice};
 pub(crate) use version::{Author, Versions};
 

@@ -74,6 +74,15 @@ pub enum Misbehaved {
         /// The last number taken.
         last: u32,
     },
+    /// A message between key servers that is not newer than the last one taken.
+    Replayed {
+        /// The number in the message.
+        got: u64,
+        /// The last number taken.
+        last: u64,
+    },
+    /// A message that this side made itself came back.
+    Reflected,
     /// The message was made longer ago than a rekey may take; seconds.
     TooOld(u64),
     /// The message claims to come from the future; seconds.
@@ -115,6 +124,10 @@ pub enum Unacceptable {
     PeerDeleted,
     /// No answer after all retransmissions.
     NoAnswer,
+    /// The peer is not a key server of this implementation that cooperates with others.
+    NotCooperating,
+    /// The phase 1 SA lived as long as it may.
+    Expired,
 }
 
 /// How the proof failed.
@@ -204,6 +217,8 @@ impl fmt::Display for Misbehaved {
             Misbehaved::NotOffered(what) => write!(f, "{what} in the answer was not offered"),
             Misbehaved::KeyMismatch(what) => write!(f, "keys do not fit the announced policy: {what}"),
             Misbehaved::Sequence { got, last } => write!(f, "sequence number {got} is not above {last}"),
+            Misbehaved::Replayed { got, last } => write!(f, "message {got} is not newer than message {last}"),
+            Misbehaved::Reflected => f.write_str("message of this side came back to it"),
             Misbehaved::TooOld(seconds) => write!(f, "message is {seconds} s old by the group's pseudotime"),
             Misbehaved::TooNew(seconds) => {
                 write!(f, "message is {seconds} s ahead of the group's pseudotime")
@@ -234,6 +249,10 @@ impl fmt::Display for Unacceptable {
             Unacceptable::PeerSays(notify) => write!(f, "peer refused: {notify}{}", explained(*notify)),
             Unacceptable::PeerDeleted => f.write_str("peer deleted the phase 1 SA"),
             Unacceptable::NoAnswer => f.write_str("no answer"),
+            Unacceptable::NotCooperating => {
+                f.write_str("peer is not a cooperating key server of this implementation")
+            }
+            Unacceptable::Expired => f.write_str("phase 1 SA came to the end of its life"),
         }
     }
 }
@@ -243,6 +262,7 @@ fn explained(notify: crate::wire::NotifyType) -> &'static str {
     use crate::wire::NotifyType;
     match notify {
         NotifyType::INVALID_ID_INFORMATION => " (the group is not configured on the key server)",
+        NotifyType::TRY_LATER => " (the key servers elect a primary)",
         NotifyType::AUTHENTICATION_FAILED => " (this member is not authorized for the group)",
         _ => "",
     }

@@ -13,6 +13,7 @@ use crate::phase1::Cookies;
 use crate::policy::{Doi, Identity, Proposal};
 use crate::push::Push;
 use crate::rejections::{Rejections, Report};
+use crate::retransmit::draw;
 use crate::status::{KekStatus, MemberStatus, RegistrationState, TekRole, TekStatus};
 use crate::wire::{ExchangeType, Header};
 use attempt::{Attempt, Download, Progress};
@@ -410,11 +411,4 @@ fn tek_status(view: &View) -> Vec<TekStatus> {
         role: role(sa.spi),
     };
     view.inbound.iter().map(status).collect()
-}
-
-/// A random part of `span`; all of it where randomness fails, which is only less spread.
-fn draw(random: &mut dyn Random, span: Duration) -> Duration {
-    let mut octets = [0xff; 2];
-    let _ = random.fill(&mut octets);
-    span * u32::from(u16::from_be_bytes(octets)) / u32::from(u16::MAX)
 }

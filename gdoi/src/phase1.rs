@@ -11,10 +11,12 @@
 //! ```
 
 mod initiator;
+mod negotiation;
 mod responder;
 mod sa;
 
 pub use initiator::{Initiator, InitiatorStep};
+pub(crate) use negotiation::{hinted, Negotiated, Negotiation};
 pub use responder::{Responder, ResponderStep};
 pub(crate) use sa::fresh_message_id;
 pub use sa::{Cookies, Informational, IsakmpSa};
@@ -33,6 +35,11 @@ use crate::wire::{
 /// "Group Domain of Interpretation for Linux", and a version. Private attributes go only to peers that sent it.
 pub const VENDOR_ID: [u8; 17] =
     [0x87, 0x63, 0x46, 0xff, 0xca, 0x71, 0xfd, 0x00, 0x08, 0xaf, 0x2f, 0x1a, 0x64, 0x43, 0xb3, 0xd1, 1];
+
+/// The vendor ID of dead peer detection, version 1.0 (RFC 3706 section 5.1). Cooperating key servers send it,
+/// members do not.
+pub const DPD_VENDOR_ID: [u8; 16] =
+    [0xaf, 0xca, 0xd7, 0x13, 0x68, 0xa1, 0xf1, 0xc9, 0x6b, 0x86, 0x96, 0xfc, 0x77, 0x57, 1, 0];
 
 const NONCE_LEN: usize = 32;
 
@@ -56,8 +63,16 @@ struct Transcript {
     proposal: Proposal,
     /// The body of the initiator's SA payload.
     sai_b: Vec<u8>,
-    /// Whether the peer sent our vendor ID.
+    announced: Announced,
+}
+
+/// What a peer's vendor IDs say of it.
+#[derive(Clone, Copy)]
+struct Announced {
+    /// It is this implementation.
     ours: bool,
+    /// It detects dead peers and answers those who do.
+    dpd: bool,
 }
 
 /// What both sides know after the fourth message.
@@ -145,9 +160,17 @@ fn clear_payloads<'a>(header: &Header, body: &'a [u8]) -> Result<Payloads<'a>, E
     Ok(Payloads::new(Chain::parse(header.next, body, Padding::None)?))
 }
 
-/// Takes all vendor IDs; whether ours is among them.
-fn take_vendor_ids(payloads: &mut Payloads<'_>) -> bool {
-    payloads.take_all(PayloadType::VENDOR).iter().any(|payload| payload.body == VENDOR_ID)
+/// Takes all vendor IDs; those that mean nothing here are passed over.
+fn take_vendor_ids(payloads: &mut Payloads<'_>) -> Announced {
+    let all = payloads.take_all(PayloadType::VENDOR);
+    let among = |id: &[u8]| all.iter().any(|payload| payload.body == id);
+    Announced { ours: among(&VENDOR_ID), dpd: among(&DPD_VENDOR_ID) }
+}
+
+/// An SA payload and vendor IDs: the first message or the second.
+fn first_payloads<'a>(sa: &'a [u8], vendor_ids: &[&'a [u8]]) -> Vec<(PayloadType, &'a [u8])> {
+    let vendor_ids = vendor_ids.iter().map(|id| (PayloadType::VENDOR, *id));
+    std::iter::once((PayloadType::SA, sa)).chain(vendor_ids).collect()
 }
 
 /// The peer's public value and nonce.

@@ -1,5 +1,6 @@
 //! Sending again with back-off, by the side that waits for an answer.
 
+use crate::crypto::Random;
 use crate::endpoint::{Instant, Transmit};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -32,6 +33,10 @@ impl Retransmission {
         Retransmission { transmit: Transmit { to, payload }, sent: 1, due: now + FIRST_DELAY }
     }
 
+    pub(crate) const fn to(&self) -> SocketAddr {
+        self.transmit.to
+    }
+
     pub(crate) fn first(&self) -> Transmit {
         self.transmit.clone()
     }
@@ -51,6 +56,13 @@ impl Retransmission {
         self.sent += 1;
         Due::Again(self.transmit.clone())
     }
+}
+
+/// A random part of `span`; all of it where randomness fails, which is only less spread.
+pub(crate) fn draw(random: &mut dyn Random, span: Duration) -> Duration {
+    let mut octets = [0xff; 2];
+    let _ = random.fill(&mut octets);
+    span * u32::from(u16::from_be_bytes(octets)) / u32::from(u16::MAX)
 }
 
 #[cfg(test)]

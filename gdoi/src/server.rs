@@ -1,31 +1,42 @@
 //! A key server: authenticates members, authorizes them for groups, hands out policy and keys, and changes them.
 
+mod acknowledge;
+mod clock;
+mod config;
+mod coop;
+mod cooperation;
 mod distribution;
 mod exchange;
 mod group;
 mod keys;
 mod members;
+mod record;
 mod rekey;
 mod reload;
+mod report;
 mod sessions;
 mod snapshot;
+mod state;
+mod terms;
 
+pub use config::{Authorization, GroupConfig, RekeyConfig};
 pub use distribution::{Retransmit, Transport};
-pub use group::{Authorization, GroupConfig, RekeyConfig};
 pub use rekey::{RekeyKind, Removal};
 pub use reload::{Change, Effect};
 
+use crate::coop::{Author, LinkSettings, Links, PeerEntry};
 use crate::crypto::{Random, Secret};
 use crate::endpoint::{Endpoint, Instant, Output, Transmit};
 use crate::error::{Error, Malformed, Misbehaved};
-use crate::event::KeyServerEvent;
+use crate::event::{CoopEvent, KeyServerEvent};
 use crate::phase1::Cookies;
 use crate::policy::{GroupId, Identity, Ipv4Prefix, Proposal};
 use crate::rejections::{Rejections, Report};
-use crate::status::KeyServerStatus;
+use crate::status::{GroupStatus, KeyServerStatus};
 use crate::wire::{ExchangeType, Header};
 use group::Group;
 use sessions::Sessions;
+use snapshot::Stored;
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
@@ -87,6 +98,9 @@ pub struct KeyServer {
     random: Box<dyn Random + Send>,
     groups: Vec<Group>,
     sessions: Sessions,
+    /// Who changes what is stored and shared.
+    author: Author,
+    links: Links,
     output: VecDeque<Output<KeyServerEvent>>,
     rejections: Rejections,
     /// When the changed member list is stored.
@@ -112,30 +126,45 @@ impl KeyServer {
     pub fn new(
         mut config: KeyServerConfig,
         stored: Option<&Secret>,
-        random: Box<dyn Random + Send>,
+        mut random: Box<dyn Random + Send>,
         now: Instant,
     ) -> Result<Self, Error> {
+        let stored = stored.map(Stored::parse).transpose()?;
+        let author = match &stored {
+            Some(stored) => stored.author,
+            None => fresh_author(random.as_mut())?,
+        };
         let address = config.address;
-        let mut groups: Vec<_> =
-            config.groups.drain(..).map(|group| Group::new(group, address, now)).collect();
-        if let Some(stored) = stored {
-            snapshot::restore(&mut groups, stored)?;
-        }
+        let groups = config.groups.drain(..);
+        let mut groups: Vec<_> = groups.map(|group| Group::new(group, address, author, now)).collect();
+        stored.into_iter().for_each(|stored| stored.restore(&mut groups));
+        let links = Links::new(link_settings(&config), peers(&config), now);
         let (sessions, output, rejections) = (Sessions::default(), VecDeque::new(), Rejections::default());
         let mut server =
-            KeyServer { config, random, groups, sessions, output, rejections, store_members: None };
+            KeyServer { config, random, groups, sessions, author, links, output, rejections, store_members: None };
+        server.introduce_peers();
         server.refresh_groups(now)?;
         server.resume(now)?;
         Ok(server)
     }
 
-    /// A rekey that a crash cut off goes out again.
+    fn introduce_peers(&mut self) {
+        for index in 0..self.groups.len() {
+            let peers = self.groups[index].config.redundancy.iter().flat_map(|rules| rules.peers.clone());
+            let peers: Vec<_> = peers.collect();
+            peers.into_iter().for_each(|peer| self.groups[index].say(CoopEvent::PeerAdded(peer)));
+        }
+    }
+
+    /// A rekey that a crash cut off goes out again. Where there are other servers the next primary sees to it.
     fn resume(&mut self, now: Instant) -> Result<(), Error> {
         for index in 0..self.groups.len() {
-            let transmits = self.groups[index].resume(self.random.as_mut(), now)?;
-            self.flush(index, transmits);
+            let group = &mut self.groups[index];
+            if group.coop.is_none() {
+                group.resume(self.random.as_mut(), group.clock.time(now))?;
+            }
         }
-        Ok(())
+        self.refresh_groups(now)
     }
 
     /// For operators.
@@ -146,32 +175,44 @@ impl KeyServer {
             half_open,
             established,
             rejected: self.rejections.total(),
-            groups: self.groups.iter().map(|group| group.status(now)).collect(),
+            groups: self.groups.iter().map(|group| self.group_status(group, now)).collect(),
         }
+    }
+
+    fn group_status(&self, group: &Group, now: Instant) -> GroupStatus {
+        let mut status = group.status(now);
+        self.add_links(&mut status);
+        status
     }
 
     fn refresh_groups(&mut self, now: Instant) -> Result<(), Error> {
         for index in 0..self.groups.len() {
-            let transmits = self.groups[index].handle_timeout(self.random.as_mut(), now)?;
-            self.flush(index, transmits);
+            let group = &mut self.groups[index];
+            let transmits = group.handle_timeout(self.random.as_mut(), group.clock.time(now))?;
+            self.flush(index, transmits, now);
         }
         Ok(())
     }
 
     /// What a group has to say: first stored, then told, then sent.
-    fn flush(&mut self, index: usize, transmits: Vec<Transmit>) {
-        if std::mem::take(&mut self.groups[index].changed) {
+    fn flush(&mut self, index: usize, transmits: Vec<Transmit>, now: Instant) {
+        let group = &mut self.groups[index];
+        if std::mem::take(&mut group.state_changed) {
+            group.commit(self.author, now);
+        }
+        if std::mem::take(&mut group.changed) {
             self.store();
         }
         let events = std::mem::take(&mut self.groups[index].events);
         self.output.extend(events.into_iter().map(Output::Event));
+        self.post(index);
         self.output.extend(transmits.into_iter().map(Output::Transmit));
     }
 
     fn store(&mut self) {
         self.store_members = None;
         self.groups.iter_mut().for_each(|group| group.members_changed = false);
-        self.output.push_back(Output::Store(snapshot::take(&self.groups)));
+        self.output.push_back(Output::Store(snapshot::take(self.author, &self.groups)));
     }
 
     fn store_members(&mut self, now: Instant) {
@@ -189,7 +230,8 @@ impl KeyServer {
             let reason = Misbehaved::UnknownExchange.into();
             return self.complain(KeyServerEvent::Rejected { from, reason }, now);
         };
-        if let Err(reason) = self.groups[index].acknowledge(from, spi, (header, body), now) {
+        let time = self.groups[index].clock.time(now);
+        if let Err(reason) = self.groups[index].acknowledge(from, spi, (header, body), time) {
             let group = self.groups[index].name();
             self.complain(KeyServerEvent::AckRefused { group, from, reason }, now);
         }
@@ -212,16 +254,20 @@ impl KeyServer {
         | KeyServerCommand::Resign(id)) = command;
         let Some(index) = self.groups.iter().position(|group| group.name().id == id) else { return Ok(()) };
         let group = &mut self.groups[index];
+        let time = group.clock.time(now);
+        let leads = group.leads();
         match command {
+            KeyServerCommand::Resign(_) => drop(group.resign(now)),
+            // Only one server of a group makes keys.
+            _ if !leads => {}
             KeyServerCommand::Rekey(_, kind) => {
-                group.changed = true;
-                group.rekey(kind, self.random.as_mut(), now)?;
+                group.mark_changed();
+                group.rekey(kind, self.random.as_mut(), time)?;
             }
             KeyServerCommand::Remove(_, member, removal) => {
-                group.remove(member, removal, self.random.as_mut(), now)?
+                group.remove(member, removal, self.random.as_mut(), time)?
             }
-            KeyServerCommand::Readmit(_, member) => group.changed |= group.members.readmit(member),
-            KeyServerCommand::Resign(_) => {}
+            KeyServerCommand::Readmit(_, member) => group.readmit(member),
         }
         self.refresh_groups(now)
     }
@@ -253,6 +299,12 @@ impl Endpoint for KeyServer {
         };
         if header.exchange == ExchangeType::GROUPKEY_PUSH_ACK {
             self.acknowledgement(from, &header, body, now);
+            return self.store_members(now);
+        }
+        let main_mode = header.exchange == ExchangeType::IDENTITY_PROTECTION;
+        if self.links.owns(from, &header) && !(main_mode && self.sessions.knows(from, header.initiator)) {
+            self.links.handle_datagram(from, &header, body, self.random.as_mut(), now);
+            self.drain_links(now);
             return self.store_members(now);
         }
         let Some(mut session) = self.sessions.take(from, header.initiator) else {
@@ -287,7 +339,7 @@ impl Endpoint for KeyServer {
     fn handle_timeout(&mut self, now: Instant) {
         self.sessions.sweep(now);
         self.store_members(now);
-        if let Err(reason) = self.refresh_groups(now) {
+        if let Err(reason) = self.cooperate(now).and_then(|()| self.refresh_groups(now)) {
             // Without randomness there is no new key; the old one serves on, and the next timeout tries again.
             self.complain(
                 KeyServerEvent::Rejected { from: SocketAddr::V4(self.config.address), reason },
@@ -298,8 +350,28 @@ impl Endpoint for KeyServer {
 
     fn poll(&mut self) -> Output<KeyServerEvent> {
         self.output.pop_front().unwrap_or_else(|| {
-            let groups = self.groups.iter().filter_map(Group::next_change).min();
-            Output::Wait([groups, self.sessions.next_sweep(), self.store_members].into_iter().flatten().min())
+            let groups = self.groups.iter().filter_map(Group::wakes).min();
+            let rest = [self.sessions.next_sweep(), self.links.next_timeout(), self.store_members];
+            Output::Wait(rest.into_iter().chain([groups]).flatten().min())
         })
     }
+}
+
+fn fresh_author(random: &mut dyn Random) -> Result<Author, Error> {
+    let mut octets = [0; 8];
+    random.fill(&mut octets)?;
+    Ok(Author(octets))
+}
+
+fn link_settings(config: &KeyServerConfig) -> LinkSettings {
+    LinkSettings {
+        own: config.address,
+        identity: config.identity.clone(),
+        proposals: config.proposals.clone(),
+    }
+}
+
+fn peers(config: &KeyServerConfig) -> Vec<PeerEntry> {
+    let entry = |peer: &CoopPeer| PeerEntry { address: peer.address, psk: peer.psk.clone() };
+    config.peers.iter().map(entry).collect()
 }

@@ -25,7 +25,7 @@ pub use header::{Cookie, Header, HEADER_LEN, MAX_MESSAGE};
 pub use id::{IdField, Identification};
 pub use kd::{Kd, KeyPacket, MAX_KEY_PACKETS};
 pub use kek::SaKek;
-pub use notify::{Delete, Deletion, Notify};
+pub use notify::{Delete, Deletion, Liveness, Notify};
 pub use payloads::{emit_chain, Chain, Padding, Payload, Payloads, MAX_PAYLOADS};
 pub use phase1::{Phase1Sa, Phase1Transform};
 pub use registry::{ExchangeType, Flags, IdType, NotifyType, PayloadType};

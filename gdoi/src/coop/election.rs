@@ -319,14 +319,16 @@ impl Election {
         work: Work,
         now: Instant,
     ) -> Option<Turn> {
+        let mut challenged = self.epoch > epoch;
         if let Some(rival) = self.best_reign(now) {
             let better = (rival.priority, rival.primary) > (self.rules.priority, self.own);
             let successor = yielding.is_some_and(|(to, _)| to == rival.primary);
             if rival.epoch > epoch && (better || successor) {
                 return self.follow(rival, now);
             }
+            challenged |= rival.epoch == epoch && !better;
         }
-        let epoch = if self.epoch > epoch && yielding.is_none() { self.epoch + 1 } else { epoch };
+        let epoch = if challenged && yielding.is_none() { self.epoch + 1 } else { epoch };
         self.epoch = self.epoch.max(epoch);
         let yielding = yielding.filter(|(_, since)| self.is_fresh(*since, now));
         let yielding = yielding.or_else(|| self.claimant(work, now).map(|to| (to, now)));

@@ -30,10 +30,10 @@ impl Versions {
 
     /// The changes of this author up to `number` are known.
     pub(crate) fn raise(&mut self, author: Author, number: u64) {
-        match self.0.iter_mut().find(|(known, _)| *known == author) {
-            Some((_, known)) => *known = number.max(*known),
-            None if number > 0 && self.0.len() < MAX_AUTHORS => self.0.push((author, number)),
-            None => {}
+        if let Some((_, known)) = self.0.iter_mut().find(|(known, _)| *known == author) {
+            *known = number.max(*known);
+        } else if number > 0 && self.0.len() < MAX_AUTHORS {
+            self.0.push((author, number));
         }
     }
 

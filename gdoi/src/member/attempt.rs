@@ -3,12 +3,12 @@
 use super::{MemberConfig, ServerEntry};
 use crate::crypto::Random;
 use crate::endpoint::{Instant, Transmit};
-use crate::error::{Error, Malformed, Misbehaved, Unacceptable, Unauthenticated};
-use crate::phase1::{Cookies, Informational, Initiator, InitiatorStep, IsakmpSa, Settings};
+use crate::error::{Error, Misbehaved, Unacceptable};
+use crate::phase1::{hinted, Cookies, Informational, Initiator, IsakmpSa, Negotiated, Negotiation, Settings};
 use crate::policy::{GroupId, Identity};
 use crate::pull::{GroupPolicy, PullInitiator, PullStep};
 use crate::retransmit::{Due, Retransmission};
-use crate::wire::{Chain, Cookie, ExchangeType, Header, Notify, NotifyType, Padding, PayloadType, Payloads};
+use crate::wire::{Cookie, ExchangeType, Header, NotifyType};
 use std::net::{IpAddr, SocketAddr};
 
 /// A registration under way.
@@ -16,18 +16,24 @@ pub(super) struct Attempt {
     server: SocketAddr,
     group: GroupId,
     stage: Stage,
+}
+
+enum Stage {
+    Phase1(Negotiation),
+    Pull(Box<Pulling>),
+}
+
+/// A PULL under way.
+struct Pulling {
+    sa: IsakmpSa,
+    pull: PullInitiator,
     retransmission: Retransmission,
-    /// When the present stage began.
+    /// When the PULL began.
     asked: Instant,
     /// The datagram that led here: the server sends it again when our answer is late.
     last_seen: Vec<u8>,
     /// What somebody who knows our cookie said in clear: believed only if nothing better comes.
     hint: Option<NotifyType>,
-}
-
-enum Stage {
-    Phase1(Initiator),
-    Pull(IsakmpSa, PullInitiator),
 }
 
 /// Policy and keys, and when the member asked for them.
@@ -63,20 +69,15 @@ impl Attempt {
             proposals: vec![config.proposal],
             doi: config.doi,
         };
-        let (initiator, message) = Initiator::start(settings, random)?;
-        Ok(Attempt {
-            server: server.address,
-            group: config.group.id,
-            stage: Stage::Phase1(initiator),
-            retransmission: Retransmission::new(server.address, message, now),
-            asked: now,
-            last_seen: Vec::new(),
-            hint: None,
-        })
+        let negotiation = Negotiation::new(server.address, Initiator::start(settings, random)?, now);
+        Ok(Attempt { server: server.address, group: config.group.id, stage: Stage::Phase1(negotiation) })
     }
 
     pub(super) fn first(&self) -> Transmit {
-        self.retransmission.first()
+        match &self.stage {
+            Stage::Phase1(negotiation) => negotiation.first(),
+            Stage::Pull(pulling) => pulling.retransmission.first(),
+        }
     }
 
     pub(super) const fn server(&self) -> SocketAddr {
@@ -84,26 +85,19 @@ impl Attempt {
     }
 
     pub(super) const fn due(&self) -> Instant {
-        self.retransmission.due()
-    }
-
-    pub(super) fn handle_timeout(&mut self, now: Instant) -> Progress {
-        match self.retransmission.handle_timeout(now) {
-            Due::Later => Progress::Nothing,
-            Due::Again(transmit) => Progress::Send(transmit),
-            Due::Exhausted => Progress::Failed(self.silence(), None),
+        match &self.stage {
+            Stage::Phase1(negotiation) => negotiation.due(),
+            Stage::Pull(pulling) => pulling.retransmission.due(),
         }
     }
 
-    /// Why nothing came, as far as one can tell.
-    fn silence(&self) -> Error {
-        match (&self.stage, self.hint) {
-            (Stage::Phase1(Initiator::AwaitAuth(_)), None | Some(NotifyType::AUTHENTICATION_FAILED)) => {
-                Unauthenticated::PreSharedKey.into()
-            }
-            (Stage::Phase1(_), Some(NotifyType::NO_PROPOSAL_CHOSEN)) => Unacceptable::NoProposal.into(),
-            (_, Some(hint)) => Unacceptable::PeerSays(hint).into(),
-            (_, None) => Unacceptable::NoAnswer.into(),
+    pub(super) fn handle_timeout(&mut self, now: Instant) -> Progress {
+        match &mut self.stage {
+            Stage::Phase1(negotiation) => match negotiation.handle_timeout(now) {
+                Ok(again) => again.map_or(Progress::Nothing, Progress::Send),
+                Err(reason) => Progress::Failed(reason, None),
+            },
+            Stage::Pull(pulling) => pulling.handle_timeout(now),
         }
     }
 
@@ -117,16 +111,76 @@ impl Attempt {
         if from != self.server {
             return Progress::Ignored(Misbehaved::UnknownExchange.into());
         }
-        if bytes == self.last_seen {
-            return Progress::Nothing;
-        }
         let (header, body) = match Header::parse(bytes) {
             Ok(parsed) => parsed,
             Err(error) => return Progress::Ignored(error.into()),
         };
+        let negotiated = match &mut self.stage {
+            Stage::Phase1(negotiation) => negotiation.handle_message(&header, body, random, now),
+            Stage::Pull(pulling) => return pulling.handle_datagram(bytes, &header, body, random, now),
+        };
+        match negotiated {
+            Ok(Negotiated::Send(transmit)) => Progress::Send(transmit),
+            Ok(Negotiated::Nothing) => Progress::Nothing,
+            Ok(Negotiated::Established(sa)) => self.pull(*sa, bytes, random, now),
+            Err(error) => Progress::Ignored(error),
+        }
+    }
+
+    /// Phase 1 is done: the server must be who it is expected to be before it is asked for keys.
+    fn pull(&mut self, sa: IsakmpSa, last_seen: &[u8], random: &mut dyn Random, now: Instant) -> Progress {
+        if !is_address(&sa.peer, self.server.ip()) {
+            let reason = Unacceptable::UnexpectedIdentity(sa.peer.to_string());
+            return Progress::Failed(reason.into(), goodbye(self.server, &sa, random));
+        }
+        let (pull, message) = match PullInitiator::start(&sa, self.group, random) {
+            Ok(begun) => begun,
+            Err(error) => return Progress::Failed(error, None),
+        };
+        let retransmission = Retransmission::new(self.server, message, now);
+        let first = retransmission.first();
+        let (asked, last_seen) = (now, last_seen.to_vec());
+        self.stage =
+            Stage::Pull(Box::new(Pulling { sa, pull, retransmission, asked, last_seen, hint: None }));
+        Progress::Send(first)
+    }
+
+    pub(super) fn cookie(&self) -> Cookie {
+        match &self.stage {
+            Stage::Phase1(negotiation) => negotiation.cookie(),
+            Stage::Pull(pulling) => pulling.sa.cookies.initiator,
+        }
+    }
+}
+
+impl Pulling {
+    fn handle_timeout(&mut self, now: Instant) -> Progress {
+        match self.retransmission.handle_timeout(now) {
+            Due::Later => Progress::Nothing,
+            Due::Again(transmit) => Progress::Send(transmit),
+            Due::Exhausted => Progress::Failed(self.silence(), None),
+        }
+    }
+
+    /// Why nothing came, as far as one can tell.
+    fn silence(&self) -> Error {
+        self.hint.map_or(Unacceptable::NoAnswer, Unacceptable::PeerSays).into()
+    }
+
+    fn handle_datagram(
+        &mut self,
+        bytes: &[u8],
+        header: &Header,
+        body: &[u8],
+        random: &mut dyn Random,
+        now: Instant,
+    ) -> Progress {
+        if bytes == self.last_seen {
+            return Progress::Nothing;
+        }
         let progress = match header.exchange {
-            ExchangeType::INFORMATIONAL => self.informational(&header, body),
-            _ => self.step(&header, body, random, now),
+            ExchangeType::INFORMATIONAL => self.informational(header, body),
+            _ => self.step(header, body, random, now),
         };
         if matches!(progress, Progress::Send(_)) {
             self.last_seen = bytes.to_vec();
@@ -135,63 +189,31 @@ impl Attempt {
     }
 
     fn step(&mut self, header: &Header, body: &[u8], random: &mut dyn Random, now: Instant) -> Progress {
-        match &self.stage {
-            Stage::Phase1(initiator) => match initiator.step(header, body, random) {
-                Ok(InitiatorStep::Next(next, message)) => self.go_on(Stage::Phase1(next), message, now),
-                Ok(InitiatorStep::Established(sa)) => self.pull(sa, random, now),
-                Err(error) => Progress::Ignored(error),
-            },
-            Stage::Pull(sa, pull) => match pull.step(sa, header, body) {
-                Ok(PullStep::Next(next, message)) => self.go_on_pulling(next, message, now),
-                Ok(PullStep::Downloaded(policy)) => {
-                    let download = Download { policy, asked: self.asked };
-                    Progress::Registered(Box::new(download), self.goodbye(sa, random))
-                }
-                Err(error) if anybody_could_cause(&error) => Progress::Ignored(error),
-                Err(error) => Progress::Failed(error, self.goodbye(sa, random)),
-            },
+        match self.pull.step(&self.sa, header, body) {
+            Ok(PullStep::Next(next, message)) => self.go_on(next, message, now),
+            Ok(PullStep::Downloaded(policy)) => {
+                let download = Download { policy, asked: self.asked };
+                Progress::Registered(Box::new(download), goodbye(self.server(), &self.sa, random))
+            }
+            Err(error) if anybody_could_cause(&error) => Progress::Ignored(error),
+            Err(error) => Progress::Failed(error, goodbye(self.server(), &self.sa, random)),
         }
     }
 
-    fn go_on(&mut self, stage: Stage, message: Vec<u8>, now: Instant) -> Progress {
-        self.stage = stage;
-        self.hint = None;
-        self.retransmission = Retransmission::new(self.server, message, now);
+    fn go_on(&mut self, next: PullInitiator, message: Vec<u8>, now: Instant) -> Progress {
+        self.pull = next;
+        self.retransmission = Retransmission::new(self.server(), message, now);
         Progress::Send(self.retransmission.first())
     }
 
-    fn go_on_pulling(&mut self, next: PullInitiator, message: Vec<u8>, now: Instant) -> Progress {
-        if let Stage::Pull(_, pull) = &mut self.stage {
-            *pull = next;
-        }
-        self.retransmission = Retransmission::new(self.server, message, now);
-        Progress::Send(self.retransmission.first())
-    }
-
-    /// Phase 1 is done: the server must be who it is expected to be before it is asked for keys.
-    fn pull(&mut self, sa: IsakmpSa, random: &mut dyn Random, now: Instant) -> Progress {
-        if !is_address(&sa.peer, self.server.ip()) {
-            let reason = Unacceptable::UnexpectedIdentity(sa.peer.to_string());
-            return Progress::Failed(reason.into(), self.goodbye(&sa, random));
-        }
-        self.asked = now;
-        match PullInitiator::start(&sa, self.group, random) {
-            Ok((pull, message)) => self.go_on(Stage::Pull(sa, pull), message, now),
-            Err(error) => Progress::Failed(error, None),
-        }
-    }
-
-    fn goodbye(&self, sa: &IsakmpSa, random: &mut dyn Random) -> Option<Transmit> {
-        let payload = sa.delete(random).ok()?;
-        Some(Transmit { to: self.server, payload })
+    fn server(&self) -> SocketAddr {
+        self.retransmission.to()
     }
 
     fn informational(&mut self, header: &Header, body: &[u8]) -> Progress {
-        let result = match &self.stage {
-            Stage::Pull(sa, _) if header.flags.is_encrypted() && Cookies::of(header) == sa.cookies => {
-                sa.informed(header, body)
-            }
-            _ => self.take_hint(header, body).map(|()| Informational::Other),
+        let result = match header.flags.is_encrypted() && Cookies::of(header) == self.sa.cookies {
+            true => self.sa.informed(header, body),
+            false => self.take_hint(header, body),
         };
         match result {
             Ok(Informational::Deleted) => Progress::Failed(Unacceptable::PeerDeleted.into(), None),
@@ -203,27 +225,15 @@ impl Attempt {
         }
     }
 
-    /// A notify in clear proves nothing, but it may explain the silence.
-    fn take_hint(&mut self, header: &Header, body: &[u8]) -> Result<(), Error> {
-        if header.initiator != self.cookie() || header.flags.is_encrypted() {
-            return Err(Misbehaved::UnknownExchange.into());
-        }
-        let mut payloads = Payloads::new(Chain::parse(header.next, body, Padding::None)?);
-        let notify = Notify::parse(payloads.take(PayloadType::NOTIFY)?.body)?;
-        payloads.finish()?;
-        match notify.kind.is_error() {
-            true => self.hint = Some(notify.kind),
-            false => return Err(Malformed::Value("notify payload").into()),
-        }
-        Ok(())
+    fn take_hint(&mut self, header: &Header, body: &[u8]) -> Result<Informational, Error> {
+        self.hint = Some(hinted(self.sa.cookies.initiator, header, body)?);
+        Ok(Informational::Other)
     }
+}
 
-    pub(super) fn cookie(&self) -> Cookie {
-        match &self.stage {
-            Stage::Phase1(initiator) => initiator.cookie(),
-            Stage::Pull(sa, _) => sa.cookies.initiator,
-        }
-    }
+fn goodbye(server: SocketAddr, sa: &IsakmpSa, random: &mut dyn Random) -> Option<Transmit> {
+    let payload = sa.delete(random).ok()?;
+    Some(Transmit { to: server, payload })
 }
 
 /// Errors that say nothing about the server: the message need not be from it.

@@ -50,10 +50,29 @@ impl Initiator {
     /// # Errors
     /// Only internal ones.
     pub fn start(settings: Settings, random: &mut dyn Random) -> Result<(Initiator, Vec<u8>), Error> {
+        Initiator::announcing(&[&VENDOR_ID], settings, random)
+    }
+
+    /// As [`Initiator::start`], and announces that dead peers are detected (RFC 3706 section 5.1).
+    ///
+    /// # Errors
+    /// Only internal ones.
+    pub fn start_with_dpd(
+        settings: Settings,
+        random: &mut dyn Random,
+    ) -> Result<(Initiator, Vec<u8>), Error> {
+        Initiator::announcing(&[&VENDOR_ID, &DPD_VENDOR_ID], settings, random)
+    }
+
+    fn announcing(
+        vendor_ids: &[&[u8]],
+        settings: Settings,
+        random: &mut dyn Random,
+    ) -> Result<(Initiator, Vec<u8>), Error> {
         let cookie = fresh_cookie(random)?;
         let sai_b = Phase1Sa::new(settings.doi, &settings.proposals).emit();
         let cookies = Cookies { initiator: cookie, responder: Cookie::ZERO };
-        let message = main_mode(cookies, &[(PayloadType::SA, &sai_b), (PayloadType::VENDOR, &VENDOR_ID)]);
+        let message = main_mode(cookies, &first_payloads(&sai_b, vendor_ids));
         Ok((Initiator::AwaitSa(AwaitSa { settings, cookie, sai_b }), message))
     }
 
@@ -92,11 +111,11 @@ impl AwaitSa {
         }
         let mut payloads = clear_payloads(header, body)?;
         let answer = Phase1Sa::parse(payloads.take(PayloadType::SA)?.body)?;
-        let ours = take_vendor_ids(&mut payloads);
+        let announced = take_vendor_ids(&mut payloads);
         payloads.finish()?;
         let proposal = self.chosen(&answer)?;
         let transcript =
-            Transcript { cookies: Cookies::of(header), proposal, sai_b: self.sai_b.clone(), ours };
+            Transcript { cookies: Cookies::of(header), proposal, sai_b: self.sai_b.clone(), announced };
         self.exchange_keys(transcript, random)
     }
 
@@ -154,7 +173,8 @@ impl AwaitAuth {
             cookies: self.transcript.cookies,
             proposal: self.transcript.proposal,
             peer,
-            ours: self.transcript.ours,
+            ours: self.transcript.announced.ours,
+            dpd: self.transcript.announced.dpd,
             skeyid: self.keys.skeyid.clone(),
             cipher: self.keys.cipher.clone(),
             last_block: opened.next_iv,

@@ -50,14 +50,15 @@ impl Responder {
         check_header(header, Cookies::of(header))?;
         let mut payloads = clear_payloads(header, body)?;
         let sai_b = payloads.take(PayloadType::SA)?.body;
-        let ours = take_vendor_ids(&mut payloads);
+        let announced = take_vendor_ids(&mut payloads);
         payloads.finish()?;
         let offer = Phase1Sa::parse(sai_b)?;
         let (transform, proposal) = choose(&offer, &settings.proposals)?;
         let cookies = Cookies { initiator: header.initiator, responder: fresh_cookie(random)? };
         let answer = Phase1Sa { doi: offer.doi, number: offer.number, transforms: vec![transform] }.emit();
-        let message = main_mode(cookies, &[(PayloadType::SA, &answer), (PayloadType::VENDOR, &VENDOR_ID)]);
-        let transcript = Transcript { cookies, proposal, sai_b: sai_b.to_vec(), ours };
+        let announced = Announced { dpd: announced.dpd && announced.ours, ..announced };
+        let message = main_mode(cookies, &first_payloads(&answer, vendor_ids(announced)));
+        let transcript = Transcript { cookies, proposal, sai_b: sai_b.to_vec(), announced };
         Ok((Responder::AwaitKe(AwaitKe { settings, transcript }), message))
     }
 
@@ -83,6 +84,15 @@ impl Responder {
             Responder::AwaitKe(state) => state.step(header, body, random),
             Responder::AwaitAuth(state) => state.step(header, body),
         }
+    }
+}
+
+/// What is announced to such a peer. Dead peer detection only to another key server of this implementation: who
+/// announces it must answer (RFC 3706 section 5.2), and what answers stands only between those.
+const fn vendor_ids(peer: Announced) -> &'static [&'static [u8]] {
+    match peer.dpd {
+        true => &[&VENDOR_ID, &DPD_VENDOR_ID],
+        false => &[&VENDOR_ID],
     }
 }
 
@@ -132,7 +142,8 @@ impl AwaitAuth {
             cookies: self.transcript.cookies,
             proposal: self.transcript.proposal,
             peer,
-            ours: self.transcript.ours,
+            ours: self.transcript.announced.ours,
+            dpd: self.transcript.announced.dpd,
             skeyid: self.keys.skeyid.clone(),
             cipher: self.keys.cipher.clone(),
             last_block: sealed.next_iv,

@@ -3,10 +3,13 @@
 use crate::crypto::cbc::Block;
 use crate::crypto::derive::{phase2_iv, Skeyid};
 use crate::crypto::{Random, Secret};
-use crate::error::Error;
+use crate::error::{Error, Misbehaved};
 use crate::policy::{Identity, Proposal};
 use crate::protect::{open, seal, Opened, Sealed};
-use crate::wire::{emit_chain, Cookie, Delete, ExchangeType, Flags, Header, Notify, NotifyType, PayloadType};
+use crate::wire::{
+    emit_chain, Cookie, Delete, ExchangeType, Flags, Header, Liveness, Notify, NotifyType, PayloadType,
+    Payloads,
+};
 use std::fmt;
 
 /// The name of an ISAKMP SA.
@@ -40,6 +43,10 @@ pub enum Informational {
     Deleted,
     /// The peer reports this.
     Notified(NotifyType),
+    /// The peer asks whether this side is alive: the number of its question (RFC 3706).
+    AreYouThere(u32),
+    /// The peer says that it is alive: the number of the question that it answers.
+    StillHere(u32),
     /// Nothing that matters here.
     Other,
 }
@@ -54,6 +61,8 @@ pub struct IsakmpSa {
     pub peer: Identity,
     /// Whether the peer announced this implementation by vendor ID.
     pub ours: bool,
+    /// Whether both sides announced dead peer detection (RFC 3706): in the negotiations of cooperating key servers.
+    pub dpd: bool,
     pub(super) skeyid: Skeyid,
     pub(super) cipher: Secret,
     pub(super) last_block: Block,
@@ -110,6 +119,17 @@ impl IsakmpSa {
         self.inform((PayloadType::NOTIFY, &Notify { kind }.emit()), random)
     }
 
+    /// A protected informational message of dead peer detection, question or answer.
+    pub(crate) fn liveness(
+        &self,
+        kind: NotifyType,
+        sequence: u32,
+        random: &mut dyn Random,
+    ) -> Result<Vec<u8>, Error> {
+        let liveness = Liveness { kind, cookies: self.cookies.octets(), sequence };
+        self.inform((PayloadType::NOTIFY, &liveness.emit()), random)
+    }
+
     /// A protected informational message that deletes this SA.
     ///
     /// # Errors
@@ -119,9 +139,29 @@ impl IsakmpSa {
     }
 
     fn inform(&self, payload: (PayloadType, &[u8]), random: &mut dyn Random) -> Result<Vec<u8>, Error> {
+        self.single(ExchangeType::INFORMATIONAL, payload, random)
+    }
+
+    /// The only message of an exchange, `HDR*, HASH(1), payload` with the hash of RFC 2409 section 5.7.
+    pub(crate) fn single(
+        &self,
+        exchange: ExchangeType,
+        payload: (PayloadType, &[u8]),
+        random: &mut dyn Random,
+    ) -> Result<Vec<u8>, Error> {
         let id = fresh_message_id(random)?;
         let hash = |rest: &[u8]| self.skeyid.informational_hash(id, rest);
-        Ok(self.seal(ExchangeType::INFORMATIONAL, id, &self.first_iv(id), &[payload], hash)?.message)
+        Ok(self.seal(exchange, id, &self.first_iv(id), &[payload], hash)?.message)
+    }
+
+    /// Decrypts the only message of an exchange.
+    pub(crate) fn open_single(&self, header: &Header, body: &[u8]) -> Result<Opened, Error> {
+        self.open(header, body, &self.first_iv(header.message_id))
+    }
+
+    /// What stands behind the hash of the only message of an exchange.
+    pub(crate) fn read_single<'a>(&self, header: &Header, opened: &'a Opened) -> Result<Payloads<'a>, Error> {
+        opened.authenticated(|rest| self.skeyid.informational_hash(header.message_id, rest))
     }
 
     /// Reads a protected informational message.
@@ -129,23 +169,35 @@ impl IsakmpSa {
     /// # Errors
     /// Anything that is not a message of the peer with exactly one notify or delete payload.
     pub fn informed(&self, header: &Header, body: &[u8]) -> Result<Informational, Error> {
-        let opened = self.open(header, body, &self.first_iv(header.message_id))?;
-        let mut payloads =
-            opened.authenticated(|rest| self.skeyid.informational_hash(header.message_id, rest))?;
+        let opened = self.open_single(header, body)?;
+        let mut payloads = self.read_single(header, &opened)?;
         let delete = payloads
             .take_optional(PayloadType::DELETE)?
             .map(|payload| Delete::parse(payload.body))
             .transpose()?;
-        let notify = payloads
+        let notified = payloads
             .take_optional(PayloadType::NOTIFY)?
-            .map(|payload| Notify::parse(payload.body))
+            .map(|payload| self.notified(payload.body))
             .transpose()?;
         payloads.finish()?;
-        Ok(match (delete, notify) {
+        Ok(match (delete, notified) {
             (Some(delete), _) if delete.names_phase1(self.cookies.octets()) => Informational::Deleted,
-            (_, Some(notify)) => Informational::Notified(notify.kind),
+            (_, Some(notified)) => notified,
             _ => Informational::Other,
         })
+    }
+
+    fn notified(&self, body: &[u8]) -> Result<Informational, Error> {
+        let kind = Notify::parse(body)?.kind;
+        if !Liveness::has(kind) {
+            return Ok(Informational::Notified(kind));
+        }
+        let liveness = Liveness::parse(body)?;
+        match (liveness.cookies == self.cookies.octets(), kind) {
+            (false, _) => Err(Misbehaved::Cookie.into()),
+            (true, NotifyType::R_U_THERE) => Ok(Informational::AreYouThere(liveness.sequence)),
+            (true, _) => Ok(Informational::StillHere(liveness.sequence)),
+        }
     }
 }
 

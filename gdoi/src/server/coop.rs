@@ -13,7 +13,7 @@ use super::keys::Keys;
 use super::record::Sink;
 use super::state::GroupState;
 use crate::coop::{
-    head, Announcement, Commitment, CoopStatus, Election, Kind, Lineage, Redundancy, Slice, Step, Turn, Versions,
+    head, Announcement, Commitment, CoopStatus, Election, Kind, Lineage, Redundancy, Slice, Turn, Versions,
     Work,
 };
 use crate::crypto::Random;
@@ -107,7 +107,9 @@ impl Coop {
     /// The configuration was read again.
     pub(super) fn reconfigure(&mut self, config: &GroupConfig, rules: &Redundancy) {
         self.peers.retain(|peer, _| rules.peers.contains(peer));
-        rules.peers.iter().for_each(|peer| drop(self.peers.entry(*peer).or_default()));
+        for peer in &rules.peers {
+            self.peers.entry(*peer).or_default();
+        }
         self.election.set_rules(rules.clone());
         self.configuration = config.fingerprint(self.own);
     }
@@ -190,6 +192,13 @@ impl Group {
         let body = Zeroizing::new(self.announcement(coop, now).emit(self.name().id));
         let Some(coop) = &mut self.coop else { return };
         coop.outbox.extend(peers.into_iter().map(|to| Letter { to, body: body.clone() }));
+    }
+
+    /// Another server is there: it is told at once how this one stands.
+    pub(super) fn greet(&mut self, peer: Ipv4Addr, now: Instant) {
+        if self.coop.as_ref().is_some_and(|coop| coop.has_peer(peer)) {
+            self.announce_to(peer, now);
+        }
     }
 
     /// Tells one.

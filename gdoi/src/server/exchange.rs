@@ -2,6 +2,7 @@
 
 use super::sessions::{Established, Session, State};
 use super::{Answer, KeyServer};
+use crate::crypto::Secret;
 use crate::endpoint::Instant;
 use crate::error::{Error, Misbehaved, Unacceptable, Unauthenticated};
 use crate::event::KeyServerEvent;
@@ -9,7 +10,7 @@ use crate::phase1::{Cookies, Informational, IsakmpSa, Responder, ResponderStep, 
 use crate::policy::{Doi, Identity};
 use crate::pull::Request;
 use crate::wire::{emit_chain, Cookie, ExchangeType, Flags, Header, Notify, NotifyType, PayloadType};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 impl KeyServer {
     /// A message without a session: the first of a phase 1, or nothing of ours.
@@ -63,14 +64,19 @@ impl KeyServer {
 
     fn settings(&self, peer: SocketAddr) -> Result<Settings, Error> {
         let address = ipv4(peer).ok_or(Unacceptable::NoKey)?;
-        let candidates = self.config.psks.iter().filter(|entry| entry.peers.contains(address));
-        let entry = candidates.max_by_key(|entry| entry.peers.length()).ok_or(Unacceptable::NoKey)?;
+        let table = || self.key_of(address);
+        let psk = self.links.psk(peer.ip()).cloned().or_else(table).ok_or(Unacceptable::NoKey)?;
         Ok(Settings {
-            psk: entry.key.clone(),
+            psk,
             identity: self.config.identity.clone(),
             proposals: self.config.proposals.clone(),
             doi: Doi::Gdoi,
         })
+    }
+
+    fn key_of(&self, address: Ipv4Addr) -> Option<Secret> {
+        let candidates = self.config.psks.iter().filter(|entry| entry.peers.contains(address));
+        candidates.max_by_key(|entry| entry.peers.length()).map(|entry| entry.key.clone())
     }
 
     pub(super) fn advance(
@@ -89,7 +95,13 @@ impl KeyServer {
                 }
                 ResponderStep::Established(sa, message) => {
                     check_identity(from, &sa.peer)?;
-                    session.establish(sa, now);
+                    match ipv4(from).filter(|address| self.links.is_peer(IpAddr::V4(*address))) {
+                        Some(peer) => {
+                            session.hand_over();
+                            self.links.established(peer, sa, self.random.as_mut(), now);
+                        }
+                        None => session.establish(sa, now),
+                    }
                     Ok(Answer::Send(message))
                 }
             },
@@ -101,6 +113,7 @@ impl KeyServer {
                 },
                 other => Err(Misbehaved::UnsupportedExchange(other).into()),
             },
+            State::Handed => Err(Misbehaved::UnknownExchange.into()),
         }
     }
 
@@ -115,7 +128,8 @@ impl KeyServer {
         match &established.pull {
             Some((pull, group)) if pull.message_id() == header.message_id => {
                 let keys = pull.step(&established.sa, header, body)?;
-                self.groups[*group].register(from, &established.sa, now);
+                let group = &mut self.groups[*group];
+                group.register(from, &established.sa, group.clock.time(now));
                 established.pull = None;
                 Ok(Answer::Send(keys))
             }
@@ -136,8 +150,10 @@ impl KeyServer {
         now: Instant,
     ) -> Result<Answer, Error> {
         match self.authorized(from, &established.sa, request.group()) {
+            Ok((index, _)) if self.groups[index].is_blocked(from) => self.put_off(established),
             Ok((index, member)) => {
-                let policy = self.groups[index].policy(member, &established.sa, now);
+                let time = self.groups[index].clock.time(now);
+                let policy = self.groups[index].policy(member, &established.sa, time);
                 let (pull, message) = request.offer(&established.sa, policy, self.random.as_mut())?;
                 established.pull = Some((pull, index));
                 Ok(Answer::Send(message))
@@ -151,6 +167,14 @@ impl KeyServer {
                 self.report(KeyServerEvent::Refused { group, member: from, reason: reason.into() });
                 Ok(Answer::Send(established.sa.notify(kind, self.random.as_mut())?))
             }
+        }
+    }
+
+    /// "Try later": a word of ours, which others would not understand.
+    fn put_off(&mut self, established: &Established) -> Result<Answer, Error> {
+        match established.sa.ours {
+            true => Ok(Answer::Send(established.sa.notify(NotifyType::TRY_LATER, self.random.as_mut())?)),
+            false => Ok(Answer::Silence),
         }
     }
 

@@ -9,7 +9,7 @@ use super::keys::{Keys, Life, Succession};
 use super::members::Members;
 use super::rekey::{RekeyKind, Removal};
 use super::state::GroupState;
-use crate::coop::Author;
+use crate::coop::{Author, Lineage};
 use crate::crypto::Random;
 use crate::endpoint::{Instant, Transmit};
 use crate::error::{Error, Unacceptable};
@@ -130,6 +130,7 @@ impl Group {
     }
 
     fn make_keys(&mut self, random: &mut dyn Random, now: Instant) -> Result<(), Error> {
+        self.state.lineage.get_or_insert(Lineage(self.members.author().0));
         if let (None, Some(rekey)) = (&self.state.keys.kek, &self.config.rekey) {
             let kind = (rekey.key_len, rekey.lifetime, self.state.lineage);
             self.state.keys.replace_kek(kind, random, now)?;
@@ -196,6 +197,12 @@ impl Group {
         let sending = self.distribution.as_ref().and_then(Distribution::due);
         let tek = Some(self.state.keys.tek_due(self.tek_life()));
         [tek, self.kek_due(), self.reminder_due(), end, sending].into_iter().flatten().min()
+    }
+
+    /// When there is something to do, by this server's clock.
+    pub(super) fn wakes(&self) -> Option<Instant> {
+        let group = self.next_change().map(|time| self.clock.local(time));
+        group.into_iter().chain(self.coop.as_ref().map(|coop| coop.next_tick())).min()
     }
 
     /// Records a member that has proved to be alive.

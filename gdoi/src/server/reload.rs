@@ -1,6 +1,8 @@
 //! A changed configuration: what of it holds at once and what waits for a rekey.
 
-use super::group::{Group, GroupConfig, RekeyConfig};
+use super::config::{GroupConfig, RekeyConfig};
+use super::group::Group;
+use super::coop::Coop;
 use super::rekey::Removal;
 use super::{KeyServer, KeyServerConfig};
 use crate::crypto::Random;
@@ -82,10 +84,11 @@ impl KeyServer {
         self.groups.retain(|group| groups.iter().any(|new| new.group.id == group.name().id));
         for new in groups {
             match self.groups.iter_mut().find(|group| group.name().id == new.group.id) {
-                Some(group) => group.config = new,
-                None => self.groups.push(Group::new(new, self.config.address, now)),
+                Some(group) => group.reconfigure(new, now),
+                None => self.groups.push(Group::new(new, self.config.address, self.author, now)),
             }
         }
+        self.links.set_peers(super::peers(&config), self.random.as_mut(), now);
         config.address = self.config.address;
         config.identity = self.config.identity.clone();
         self.config = config;
@@ -101,8 +104,9 @@ impl KeyServer {
         for index in 0..self.groups.len() {
             let id = self.groups[index].name().id;
             if changes.iter().any(|change| change.group.id == id && change.effect == Effect::Reregistration) {
-                let transmits = self.groups[index].send_away(self.random.as_mut(), now)?;
-                self.flush(index, transmits);
+                let group = &mut self.groups[index];
+                let transmits = group.send_away(self.random.as_mut(), group.clock.time(now))?;
+                self.flush(index, transmits, now);
             }
         }
         Ok(())
@@ -110,8 +114,27 @@ impl KeyServer {
 }
 
 impl Group {
+    fn reconfigure(&mut self, config: GroupConfig, now: Instant) {
+        let own = *self.source.ip();
+        match (&mut self.coop, &config.redundancy) {
+            (Some(coop), Some(rules)) => coop.reconfigure(&config, rules),
+            (coop @ Some(_), None) => *coop = None,
+            (None, Some(rules)) => {
+                let mut coop = Coop::new(&config, own, rules.clone(), 0, now);
+                coop.restore(0, &self.state);
+                self.coop = Some(Box::new(coop));
+            }
+            (None, None) => {}
+        }
+        // The others hand out what this server's configuration says, if it is primary.
+        self.state_changed |= self.coop.is_some() && self.leads() && config.terms() != self.config.terms();
+        self.config = config;
+    }
+
     fn send_away(&mut self, random: &mut dyn Random, now: Instant) -> Result<Vec<crate::Transmit>, Error> {
-        self.dismiss(Removal::Graceful, random, now)?;
+        if self.leads() {
+            self.dismiss(Removal::Graceful, random, now)?;
+        }
         self.handle_timeout(random, now)
     }
 }
@@ -150,6 +173,7 @@ fn differences(old: &GroupConfig, new: &GroupConfig) -> Vec<Change> {
     compare(old.tek_lifetime != new.tek_lifetime, "sa-ipsec lifetime", with_keys);
     let delays = |config: &GroupConfig| (config.activation_delay, config.deactivation_delay);
     compare(delays(old) != delays(new), "activation and deactivation delay", with_keys);
+    compare(old.redundancy != new.redundancy, "redundancy", Effect::AtOnce);
     match (&old.rekey, &new.rekey) {
         (Some(old), Some(new)) => compare_rekey(old, new, &mut compare),
         (None, None) => {}

@@ -36,6 +36,8 @@ pub(super) enum State {
     HalfOpen(Box<Responder>),
     /// It is.
     Established(Box<Established>),
+    /// It is, with a cooperating server: the SA is the link's. What is left here answers a repeated last message.
+    Handed,
 }
 
 /// An ISAKMP SA and the PULL under way.
@@ -80,6 +82,11 @@ impl Session {
         self.state = State::Established(Box::new(Established { sa, pull: None, begun: Vec::new() }));
     }
 
+    /// The SA goes to somebody else.
+    pub(super) fn hand_over(&mut self) {
+        self.state = State::Handed;
+    }
+
     /// What was said to this very datagram before.
     pub(super) fn repeated(&self, datagram: &[u8]) -> Option<Vec<u8>> {
         let seen = fingerprint(datagram);
@@ -121,6 +128,10 @@ impl Sessions {
 
     pub(super) fn insert(&mut self, peer: SocketAddr, cookie: Cookie, session: Session) {
         self.sessions.insert((peer, cookie), session);
+    }
+
+    pub(super) fn knows(&self, peer: SocketAddr, cookie: Cookie) -> bool {
+        self.sessions.contains_key(&(peer, cookie))
     }
 
     /// A first message came to nothing.

@@ -1,4 +1,4 @@
-//! Notify and delete payloads (RFC 2408 sections 3.14 and 3.15).
+//! Notify and delete payloads (RFC 2408 sections 3.14 and 3.15), and the notify of dead peer detection (RFC 3706).
 
 use super::codec::Reader;
 use super::registry::NotifyType;
@@ -10,8 +10,9 @@ const PROTO_ISAKMP: u8 = 1;
 const GDOI_PROTO_KEK: u8 = 0;
 const GDOI_PROTO_IPSEC_ESP: u8 = 1;
 const MAX_SPIS: usize = 16;
+const LIVENESS: &str = "dead peer detection payload";
 
-/// The body of a notify payload. The notification data is not kept: nothing here uses it.
+/// The body of a notify payload. SPI and notification data are not kept: only those of [`Liveness`] are used.
 ///
 /// ```text
 /// |                            DOI (4)                            |
@@ -42,6 +43,58 @@ impl Notify {
         let mut out = DOI_IPSEC.to_be_bytes().to_vec();
         out.extend_from_slice(&[PROTO_ISAKMP, 0]);
         out.extend_from_slice(&self.kind.0.to_be_bytes());
+        out
+    }
+}
+
+/// The body of a notify payload of dead peer detection (RFC 3706 section 5.3).
+///
+/// ```text
+/// |                            DOI (4)                            |
+/// |  protocol-ID  |   SPI size    |        type (2)               |
+/// |                     initiator cookie (8)                      |
+/// |                     responder cookie (8)                      |
+/// |                      sequence number (4)                      |
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Liveness {
+    /// [`NotifyType::R_U_THERE`] or [`NotifyType::R_U_THERE_ACK`].
+    pub kind: NotifyType,
+    /// The ISAKMP SA under which it is asked or answered.
+    pub cookies: [u8; 16],
+    /// The number of the question.
+    pub sequence: u32,
+}
+
+impl Liveness {
+    /// Whether a notify of this type has this body.
+    pub const fn has(kind: NotifyType) -> bool {
+        matches!(kind, NotifyType::R_U_THERE | NotifyType::R_U_THERE_ACK)
+    }
+
+    /// Reads a body. The DOI may be any: the RFC only recommends one.
+    ///
+    /// # Errors
+    /// [`Malformed`]: truncated, octets left over, another protocol, SPI size or type.
+    pub fn parse(body: &[u8]) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(body, LIVENESS);
+        reader.take(4)?;
+        let (protocol, spi_len, kind) = (reader.u8()?, reader.u8()?, NotifyType(reader.u16()?));
+        if protocol != PROTO_ISAKMP || spi_len != 16 || !Liveness::has(kind) {
+            return Err(Malformed::Value(LIVENESS));
+        }
+        let (cookies, sequence) = (reader.array()?, reader.u32()?);
+        reader.finish()?;
+        Ok(Liveness { kind, cookies, sequence })
+    }
+
+    /// Writes a body.
+    pub fn emit(&self) -> Vec<u8> {
+        let mut out = DOI_IPSEC.to_be_bytes().to_vec();
+        out.extend_from_slice(&[PROTO_ISAKMP, 16]);
+        out.extend_from_slice(&self.kind.0.to_be_bytes());
+        out.extend_from_slice(&self.cookies);
+        out.extend_from_slice(&self.sequence.to_be_bytes());
         out
     }
 }
@@ -153,6 +206,31 @@ mod tests {
         let with_spi_and_data = [0, 0, 0, 1, 1, 2, 0, 14, 9, 9, 1, 2, 3];
         assert_eq!(Notify::parse(&with_spi_and_data), Ok(notify));
         assert_eq!(Notify::parse(&[0, 0, 0, 1, 1, 9, 0, 14]), Err(Malformed::Truncated("notify payload")));
+    }
+
+    #[test]
+    fn liveness_round_trip() {
+        let liveness = Liveness { kind: NotifyType::R_U_THERE, cookies: [5; 16], sequence: 0x0102_0304 };
+        let body = liveness.emit();
+        assert_eq!(body[..9], [0, 0, 0, 1, 1, 16, 0x8d, 0x28, 5]);
+        assert_eq!(body[23..], [5, 1, 2, 3, 4]);
+        assert_eq!(Liveness::parse(&body), Ok(liveness));
+        assert_eq!(Notify::parse(&body), Ok(Notify { kind: NotifyType::R_U_THERE }));
+    }
+
+    #[test]
+    fn liveness_that_does_not_fit_is_rejected() {
+        let body = Liveness { kind: NotifyType::R_U_THERE_ACK, cookies: [5; 16], sequence: 9 }.emit();
+        for length in 0..body.len() {
+            assert_eq!(Liveness::parse(&body[..length]), Err(Malformed::Truncated(LIVENESS)), "{length}");
+        }
+        let long = [&body[..], &[0]].concat();
+        assert_eq!(Liveness::parse(&long), Err(Malformed::TrailingBytes(LIVENESS)));
+        for (position, value) in [(4, 3), (5, 15), (7, 0x2a)] {
+            let mut changed = body.clone();
+            changed[position] = value;
+            assert_eq!(Liveness::parse(&changed), Err(Malformed::Value(LIVENESS)), "{position}");
+        }
     }
 
     #[test]

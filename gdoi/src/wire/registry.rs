@@ -60,6 +60,8 @@ registry! {
         SEQ = 18 "SEQ",
         /// Group associated policy.
         GAP = 22 "GAP",
+        /// A message between cooperating key servers; from the private range.
+        COOP = 128 "COOP",
     }
 }
 
@@ -78,6 +80,8 @@ registry! {
         GROUPKEY_PUSH = 33 "GROUPKEY-PUSH",
         /// The acknowledgement of a GROUPKEY-PUSH (RFC 8263).
         GROUPKEY_PUSH_ACK = 35 "GROUPKEY-PUSH-ACK",
+        /// Between cooperating key servers; from the private range.
+        COOP = 240 "COOP",
     }
 }
 
@@ -89,7 +93,7 @@ impl ExchangeType {
 }
 
 registry! {
-    /// Notify message types (RFC 2408 section 3.14.1, RFC 2407 section 4.6.3).
+    /// Notify message types (RFC 2408 section 3.14.1, RFC 2407 section 4.6.3, RFC 3706 section 5.2).
     NotifyType(u16) {
         /// The payloads cannot be understood.
         PAYLOAD_MALFORMED = 16 "PAYLOAD-MALFORMED",
@@ -103,15 +107,21 @@ registry! {
         INVALID_HASH_INFORMATION = 23 "INVALID-HASH-INFORMATION",
         /// Authentication failed, or the peer is not authorized.
         AUTHENTICATION_FAILED = 24 "AUTHENTICATION-FAILED",
+        /// The key servers elect a primary: ask again (of our own, from the range for private use).
+        TRY_LATER = 8240 "TRY-LATER",
         /// The first contact after a restart.
         INITIAL_CONTACT = 24578 "INITIAL-CONTACT",
+        /// The question whether the peer is alive.
+        R_U_THERE = 36136 "R-U-THERE",
+        /// The answer that it is.
+        R_U_THERE_ACK = 36137 "R-U-THERE-ACK",
     }
 }
 
 impl NotifyType {
-    /// Whether the type reports an error (1 to 8191).
+    /// Whether the type reports an error (1 to 16383, from 8192 on for private use).
     pub const fn is_error(self) -> bool {
-        self.0 >= 1 && self.0 <= 8191
+        self.0 >= 1 && self.0 <= 16_383
     }
 }
 

@@ -1,7 +1,7 @@
 //! Messages of other servers. One that is refused changes nothing but a counter.
 
 use super::*;
-use crate::coop::{split, TOLERANCE};
+use crate::coop::TOLERANCE;
 use crate::error::{Malformed, Misbehaved, Unacceptable};
 use crate::server::members::Listed;
 use crate::server::record::{list, parse_member, parse_state};

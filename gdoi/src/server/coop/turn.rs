@@ -44,11 +44,8 @@ impl Group {
     /// Goes on where the primary before was; a group without keys begins.
     fn lead(&mut self, random: &mut dyn Random, now: Instant) -> Result<(), Error> {
         if self.state.lineage.is_none() {
-            let mut lineage = [0; 8];
-            random.fill(&mut lineage)?;
-            self.state.lineage = Some(Lineage(lineage));
+            self.state.lineage = Some(Lineage(self.members.author().0));
             self.clock.set(Instant::default(), now);
-            self.mark_changed();
         }
         self.release_all();
         self.merge(random, now)?;

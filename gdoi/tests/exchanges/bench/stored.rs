@@ -64,28 +64,32 @@ impl<'a> Octets<'a> {
         spi
     }
 
-    fn kek(&mut self) -> Option<StoredKek> {
-        if self.number(1) == 0 {
-            return None;
-        }
+    fn kek(&mut self) -> StoredKek {
         let (spi, key) = (self.take(16).try_into().unwrap(), self.counted().to_vec());
         self.take(8);
         let sequence = self.number(4) as u32;
-        self.take(1);
-        Some(StoredKek { spi, key, sequence })
+        self.take(1 + 8);
+        StoredKek { spi, key, sequence }
     }
 }
 
 impl Stored {
     pub fn read(state: &Secret) -> Stored {
         let mut octets = Octets(state.expose());
-        octets.take(4 + 2 + 2 + 4 + 8 + 8);
+        octets.take(4 + 2 + 8 + 2 + 4 + 8 + 8 + 8);
+        let authors = octets.number(1);
+        octets.take(authors as usize * 16 + 8);
         if octets.number(1) == 1 {
             octets.take(8);
         }
+        octets.take(1);
         let teks = octets.number(2);
         let teks = (0..teks).map(|_| octets.tek()).collect();
-        Stored { teks, keks: [octets.kek(), octets.kek()].into_iter().flatten().collect() }
+        let ended = octets.number(2);
+        octets.take(ended as usize * 12);
+        let mut keks: Vec<_> = (0..octets.number(1)).map(|_| octets.kek()).collect();
+        keks.extend((0..octets.number(1)).map(|_| octets.kek()));
+        Stored { teks, keks }
     }
 
     /// The KEK that a rekey message or its acknowledgement is under.

@@ -1,0 +1,251 @@
+//! The links of a key server: an ISAKMP SA with every server that it cooperates with, kept alive, renewed, and
+//! watched by dead peer detection (RFC 3706). Both ends may begin one.
+
+mod channel;
+mod handover;
+mod liveness;
+mod messages;
+mod peer;
+
+use crate::crypto::{Random, Secret};
+use crate::endpoint::{Instant, Transmit};
+use crate::error::{Error, Misbehaved};
+use crate::phase1::IsakmpSa;
+use crate::policy::{Identity, Proposal};
+use crate::wire::Header;
+use channel::Side;
+use peer::Link;
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+use zeroize::Zeroizing;
+
+/// All links of a key server, one to each cooperating server.
+pub(crate) struct Links {
+    settings: LinkSettings,
+    links: BTreeMap<Ipv4Addr, Link>,
+    output: VecDeque<LinkOutput>,
+}
+
+/// What this server brings to every link.
+pub(crate) struct LinkSettings {
+    /// Where it is.
+    pub(crate) own: SocketAddrV4,
+    /// Who it says it is; the others expect its address.
+    pub(crate) identity: Identity,
+    /// What it offers in phase 1, in order of preference.
+    pub(crate) proposals: Vec<Proposal>,
+}
+
+/// A server to cooperate with.
+#[derive(Clone, PartialEq)]
+pub(crate) struct PeerEntry {
+    /// Where it is; it must prove this address as its identity.
+    pub(crate) address: SocketAddrV4,
+    /// The pre-shared key with it.
+    pub(crate) psk: Secret,
+}
+
+/// What came of a datagram or of time.
+pub(crate) enum LinkOutput {
+    /// Send this.
+    Transmit(Transmit),
+    /// An authenticated, fresh message of this peer: the body of its COOP payload.
+    Received { peer: Ipv4Addr, body: Zeroizing<Vec<u8>> },
+    /// The first ISAKMP SA with the peer stands; there was none.
+    Up { peer: Ipv4Addr },
+    /// The last ISAKMP SA with the peer is gone.
+    Down { peer: Ipv4Addr, reason: Error },
+    /// A phase 1 came to nothing; if this side began it, it tries again later.
+    Failed { peer: Ipv4Addr, reason: Error },
+    /// A datagram that changed nothing.
+    Rejected { from: SocketAddr, reason: Error },
+}
+
+/// One link, for operators.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LinkStatus {
+    /// With whom.
+    pub(crate) peer: Ipv4Addr,
+    /// How it stands.
+    pub(crate) state: LinkState,
+    /// Since when the SA stands that is sent under.
+    pub(crate) established: Option<Instant>,
+    /// COOP messages sent.
+    pub(crate) sent: u64,
+    /// COOP messages received.
+    pub(crate) received: u64,
+    /// Datagrams of the peer's address that changed nothing.
+    pub(crate) rejected: u64,
+    /// Questions whether the peer is alive.
+    pub(crate) probes_sent: u64,
+    /// Those of them that it has not answered.
+    pub(crate) probes_unanswered: u64,
+}
+
+/// How a link stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LinkState {
+    /// No SA, and none asked for at the moment.
+    None,
+    /// No SA yet, but phase 1 is under way.
+    Initiating,
+    /// There is an SA.
+    Up,
+}
+
+/// What the link to one peer needs from all of them.
+struct Context<'a> {
+    settings: &'a LinkSettings,
+    output: &'a mut VecDeque<LinkOutput>,
+    random: &'a mut dyn Random,
+    now: Instant,
+}
+
+impl Links {
+    /// Links to `peers`, which begin at the first [`Links::handle_timeout`].
+    pub(crate) fn new(settings: LinkSettings, peers: Vec<PeerEntry>, now: Instant) -> Self {
+        let links = begin(*settings.own.ip(), peers, now);
+        Links { settings, links, output: VecDeque::new() }
+    }
+
+    /// Changes the list: links to peers that are gone are deleted without [`LinkOutput::Down`], new ones begin. A
+    /// new key holds from the next phase 1 on.
+    pub(crate) fn set_peers(&mut self, peers: Vec<PeerEntry>, random: &mut dyn Random, now: Instant) {
+        let mut links = begin(*self.settings.own.ip(), peers, now);
+        for (peer, mut known) in std::mem::take(&mut self.links) {
+            match links.get_mut(&peer) {
+                Some(link) => {
+                    known.reconfigure(link.entry.clone(), now);
+                    *link = known;
+                }
+                None => known.close(&mut context(&self.settings, &mut self.output, random, now)),
+            }
+        }
+        self.links = links;
+    }
+
+    /// Whether a server to cooperate with has this address.
+    pub(crate) fn is_peer(&self, address: IpAddr) -> bool {
+        self.link(address).is_some()
+    }
+
+    /// The pre-shared key with this peer, for a phase 1 that it begins.
+    pub(crate) fn psk(&self, address: IpAddr) -> Option<&Secret> {
+        self.link(address).map(|link| &link.entry.psk)
+    }
+
+    /// A phase 1 that the peer began is done: from now on the SA is the link's.
+    pub(crate) fn established(
+        &mut self,
+        peer: Ipv4Addr,
+        sa: IsakmpSa,
+        random: &mut dyn Random,
+        now: Instant,
+    ) {
+        let Links { settings, links, output } = self;
+        let Some(link) = links.get_mut(&peer) else { return };
+        link.establish(sa, Side::Responder, &mut context(settings, output, random, now));
+    }
+
+    /// Whether a datagram belongs here: it comes from a peer, and its cookies are those of an SA or of a phase 1
+    /// that this side began.
+    pub(crate) fn owns(&self, from: SocketAddr, header: &Header) -> bool {
+        self.link(from.ip()).is_some_and(|link| link.owns(header))
+    }
+
+    /// Takes in a datagram.
+    pub(crate) fn handle_datagram(
+        &mut self,
+        from: SocketAddr,
+        header: &Header,
+        body: &[u8],
+        random: &mut dyn Random,
+        now: Instant,
+    ) {
+        let Links { settings, links, output } = self;
+        let link = ipv4(from.ip()).and_then(|address| links.get_mut(&address));
+        let result = match link {
+            Some(link) => link.handle_message(header, body, &mut context(settings, output, random, now)),
+            None => Err(Misbehaved::UnknownExchange.into()),
+        };
+        if let Err(reason) = result {
+            self.output.push_back(LinkOutput::Rejected { from, reason });
+        }
+    }
+
+    /// Does what is due.
+    pub(crate) fn handle_timeout(&mut self, random: &mut dyn Random, now: Instant) {
+        let Links { settings, links, output } = self;
+        for link in links.values_mut() {
+            link.handle_timeout(&mut context(settings, output, random, now));
+        }
+    }
+
+    /// When [`Links::handle_timeout`] has something to do.
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
+        self.links.values().filter_map(Link::next_timeout).min()
+    }
+
+    /// Sends a COOP body to a peer; false, and nothing sent, while there is no SA, or when the body is too long.
+    pub(crate) fn send(&mut self, peer: Ipv4Addr, body: &[u8], random: &mut dyn Random) -> bool {
+        let message = self.links.get_mut(&peer).and_then(|link| link.seal(body, random));
+        let sent = message.is_some();
+        self.output.extend(message.map(LinkOutput::Transmit));
+        sent
+    }
+
+    /// Whether there is an SA with the peer.
+    pub(crate) fn is_up(&self, peer: Ipv4Addr) -> bool {
+        self.links.get(&peer).is_some_and(Link::is_up)
+    }
+
+    /// What is to be sent, before what else came of it.
+    pub(crate) fn transmits(&mut self) -> impl Iterator<Item = Transmit> + '_ {
+        let (transmits, rest): (VecDeque<_>, _) =
+            self.output.drain(..).partition(|output| matches!(output, LinkOutput::Transmit(_)));
+        self.output = rest;
+        transmits.into_iter().filter_map(|output| match output {
+            LinkOutput::Transmit(transmit) => Some(transmit),
+            _ => None,
+        })
+    }
+
+    /// The next thing that came of it all.
+    pub(crate) fn poll(&mut self) -> Option<LinkOutput> {
+        self.output.pop_front()
+    }
+
+    /// For operators.
+    pub(crate) fn status(&self) -> Vec<LinkStatus> {
+        self.links.values().map(Link::status).collect()
+    }
+
+    fn link(&self, address: IpAddr) -> Option<&Link> {
+        self.links.get(&ipv4(address)?)
+    }
+}
+
+/// A link to each of `peers`; a server is no peer of its own.
+fn begin(own: Ipv4Addr, peers: Vec<PeerEntry>, now: Instant) -> BTreeMap<Ipv4Addr, Link> {
+    let others = peers.into_iter().filter(|entry| *entry.address.ip() != own);
+    others.map(|entry| (*entry.address.ip(), Link::new(own, entry, now))).collect()
+}
+
+fn context<'a>(
+    settings: &'a LinkSettings,
+    output: &'a mut VecDeque<LinkOutput>,
+    random: &'a mut dyn Random,
+    now: Instant,
+) -> Context<'a> {
+    Context { settings, output, random, now }
+}
+
+const fn ipv4(address: IpAddr) -> Option<Ipv4Addr> {
+    match address {
+        IpAddr::V4(address) => Some(address),
+        IpAddr::V6(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

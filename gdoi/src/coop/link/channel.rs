@@ -1,0 +1,138 @@
+//! One ISAKMP SA between two key servers, and the COOP messages under it: `HDR*, HASH(1), COOP`.
+
+use super::liveness::Liveness;
+use crate::crypto::Random;
+use crate::endpoint::Instant;
+use crate::error::{Error, Malformed, Misbehaved};
+use crate::phase1::IsakmpSa;
+use crate::wire::{ExchangeType, Flags, Header, PayloadType, Reader};
+use std::net::Ipv4Addr;
+use std::time::Duration;
+use zeroize::Zeroizing;
+
+/// The longest body; with all that stands around it, a message stays below what is taken.
+pub(super) const MAX_BODY: usize = 50_000;
+
+const LONGEST_LIFE: Duration = Duration::from_secs(86_400);
+const COOP: &str = "COOP payload";
+/// Set in the sequence numbers of the responder. Both sides use the same keys, so that a message which comes back
+/// to its sender would look like one of the peer.
+const RESPONDER: u64 = 1 << 63;
+
+/// Which side of the phase 1 this server was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    /// It began.
+    Initiator,
+    /// It was asked.
+    Responder,
+}
+
+/// An SA with a peer.
+pub(super) struct Channel {
+    pub(super) sa: IsakmpSa,
+    pub(super) side: Side,
+    /// The address of the server that began it.
+    pub(super) begun_by: Ipv4Addr,
+    pub(super) established: Instant,
+    /// When the peer last said something new under it. Only then it certainly has the SA, too.
+    pub(super) heard: Option<Instant>,
+    /// When it is forgotten, because another one is sent under.
+    pub(super) leaves: Option<Instant>,
+    /// The end of its life.
+    pub(super) ends: Instant,
+    pub(super) liveness: Liveness,
+    sent: u64,
+    received: u64,
+}
+
+impl Channel {
+    pub(super) fn new(
+        sa: IsakmpSa,
+        side: Side,
+        begun_by: Ipv4Addr,
+        random: &mut dyn Random,
+        now: Instant,
+    ) -> Result<Self, Error> {
+        let liveness = Liveness::new(side, random, now)?;
+        let heard = (side == Side::Initiator).then_some(now);
+        let ends = now + life(&sa);
+        let (established, leaves) = (now, None);
+        Ok(Channel { sa, side, begun_by, established, heard, leaves, ends, liveness, sent: 0, received: 0 })
+    }
+
+    /// The instant at which `percent` of the life are over.
+    pub(super) fn aged(&self, percent: u32) -> Instant {
+        self.established + life(&self.sa) * percent / 100
+    }
+
+    /// The peer said something new.
+    pub(super) fn hear(&mut self, now: Instant) {
+        self.heard = Some(now);
+        self.liveness.heard(now);
+    }
+
+    /// A COOP message.
+    ///
+    /// ```text
+    /// |                     sequence number (8)                       |  body
+    /// ```
+    ///
+    /// # Errors
+    /// A body that is too long, and internal ones.
+    pub(super) fn seal(&mut self, body: &[u8], random: &mut dyn Random) -> Result<Vec<u8>, Error> {
+        if body.len() > MAX_BODY {
+            return Err(Malformed::Length(COOP).into());
+        }
+        let sequence = (self.sent + 1) | number_bit(self.side);
+        let mut payload = Zeroizing::new(Vec::with_capacity(8 + body.len()));
+        payload.extend_from_slice(&sequence.to_be_bytes());
+        payload.extend_from_slice(body);
+        let message = self.sa.single(ExchangeType::COOP, (PayloadType::COOP, &payload), random)?;
+        self.sent += 1;
+        Ok(message)
+    }
+
+    /// The body of a COOP message that is the peer's and newer than all before.
+    ///
+    /// # Errors
+    /// Any: then nothing has changed.
+    pub(super) fn open(&mut self, header: &Header, body: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
+        if header.flags != Flags::ENCRYPTED {
+            return Err(Misbehaved::Encryption.into());
+        }
+        let opened = self.sa.open_single(header, body)?;
+        let mut payloads = self.sa.read_single(header, &opened)?;
+        let mut reader = Reader::new(payloads.take(PayloadType::COOP)?.body, COOP);
+        payloads.finish()?;
+        let (sequence, body) = (u64::from_be_bytes(reader.array()?), reader.rest());
+        if body.len() > MAX_BODY {
+            return Err(Malformed::Length(COOP).into());
+        }
+        self.received = self.fresh(sequence)?;
+        Ok(Zeroizing::new(body.to_vec()))
+    }
+
+    /// The peer's number, if it is above its last one.
+    fn fresh(&self, sequence: u64) -> Result<u64, Error> {
+        if sequence & RESPONDER == number_bit(self.side) {
+            return Err(Misbehaved::Reflected.into());
+        }
+        let (got, last) = (sequence & !RESPONDER, self.received);
+        match got > last {
+            true => Ok(got),
+            false => Err(Misbehaved::Replayed { got, last }.into()),
+        }
+    }
+}
+
+fn life(sa: &IsakmpSa) -> Duration {
+    sa.proposal.lifetime.min(LONGEST_LIFE)
+}
+
+const fn number_bit(side: Side) -> u64 {
+    match side {
+        Side::Initiator => 0,
+        Side::Responder => RESPONDER,
+    }
+}
