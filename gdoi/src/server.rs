@@ -140,8 +140,17 @@ impl KeyServer {
         stored.into_iter().for_each(|stored| stored.restore(&mut groups));
         let links = Links::new(link_settings(&config), peers(&config), now);
         let (sessions, output, rejections) = (Sessions::default(), VecDeque::new(), Rejections::default());
-        let mut server =
-            KeyServer { config, random, groups, sessions, author, links, output, rejections, store_members: None };
+        let mut server = KeyServer {
+            config,
+            random,
+            groups,
+            sessions,
+            author,
+            links,
+            output,
+            rejections,
+            store_members: None,
+        };
         server.introduce_peers();
         server.refresh_groups(now)?;
         server.resume(now)?;

@@ -61,10 +61,18 @@ pub(crate) enum Work {
 /// A change of what this server is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Turn {
-    Primary { previous: Option<Ipv4Addr>, epoch: u64 },
-    Secondary { primary: Ipv4Addr, epoch: u64 },
+    Primary {
+        previous: Option<Ipv4Addr>,
+        epoch: u64,
+    },
+    Secondary {
+        primary: Ipv4Addr,
+        epoch: u64,
+    },
     /// Nobody is primary.
-    Leaderless { lost: Option<Ipv4Addr> },
+    Leaderless {
+        lost: Option<Ipv4Addr>,
+    },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -240,9 +248,8 @@ impl Election {
     }
 
     fn hear_of(&mut self, reign: Reign, now: Instant) {
-        let newer = |known: &Known| {
-            (reign.epoch, reign.heartbeat) > (known.reign.epoch, known.reign.heartbeat)
-        };
+        let newer =
+            |known: &Known| (reign.epoch, reign.heartbeat) > (known.reign.epoch, known.reign.heartbeat);
         if self.reigns.get(&reign.primary).is_none_or(newer) {
             self.reigns.insert(reign.primary, Known { reign, grew: Some(now) });
         }
@@ -341,9 +348,8 @@ impl Election {
         if work == Work::Busy {
             return None;
         }
-        let above = |heard: &Heard| {
-            heard.word.claims == Claim::Laid && heard.word.priority > self.rules.priority
-        };
+        let above =
+            |heard: &Heard| heard.word.claims == Claim::Laid && heard.word.priority > self.rules.priority;
         let claimants = self.in_step(now).filter(|(_, heard)| above(heard));
         claimants.map(|(peer, heard)| (heard.word.priority, peer)).max().map(|(_, peer)| peer)
     }
@@ -378,7 +384,8 @@ impl Election {
     /// too long goes on without.
     fn wins(&self, since: Instant, now: Instant) -> bool {
         let heard = || self.peers.iter().filter(|(_, heard)| self.is_fresh(heard.at, now));
-        let best = heard().all(|(peer, heard)| (heard.word.priority, *peer) < (self.rules.priority, self.own));
+        let best =
+            heard().all(|(peer, heard)| (heard.word.priority, *peer) < (self.rules.priority, self.own));
         let ready = heard().all(|(_, heard)| heard.step != Step::Ahead);
         (best && ready) || now.saturating_since(since) >= self.rules.patience() * 2
     }

@@ -92,7 +92,8 @@ impl GroupConfig {
 
     /// All that must be the same on servers that share the group; `own` is the address of this one.
     pub(super) fn fingerprint(&self, own: Ipv4Addr) -> [u8; 16] {
-        let servers = self.redundancy.iter().flat_map(|redundancy| redundancy.peers.iter().copied()).chain([own]);
+        let servers =
+            self.redundancy.iter().flat_map(|redundancy| redundancy.peers.iter().copied()).chain([own]);
         let rekey = self.rekey.as_ref().map(|rekey| {
             let kek = (rekey.key_len, rekey.lifetime, rekey.transport, rekey.retransmit, rekey.reminder);
             (kek, rekey.signing_key.public().spki().to_vec())

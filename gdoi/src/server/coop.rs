@@ -55,7 +55,13 @@ pub(super) struct Coop {
 }
 
 impl Coop {
-    pub(super) fn new(config: &GroupConfig, own: Ipv4Addr, rules: Redundancy, epoch: u64, now: Instant) -> Self {
+    pub(super) fn new(
+        config: &GroupConfig,
+        own: Ipv4Addr,
+        rules: Redundancy,
+        epoch: u64,
+        now: Instant,
+    ) -> Self {
         let peers = rules.peers.iter().map(|peer| (*peer, Peer::default())).collect();
         Coop {
             own,
@@ -171,7 +177,8 @@ impl Group {
     fn notice_silence(&mut self, now: Instant) {
         let Some(coop) = &mut self.coop else { return };
         let election = &coop.election;
-        let fallen = coop.peers.iter_mut().filter(|(peer, state)| state.heard && !election.is_alive(**peer, now));
+        let fallen =
+            coop.peers.iter_mut().filter(|(peer, state)| state.heard && !election.is_alive(**peer, now));
         let fallen: Vec<_> = fallen.map(|(peer, state)| (*peer, state.heard = false).0).collect();
         fallen.into_iter().for_each(|peer| self.say(CoopEvent::Unreachable(peer)));
     }

@@ -93,7 +93,8 @@ impl Distribution {
             self.queue = self.receivers.all();
         }
         let batch = self.queue.len().min(BATCH);
-        let each = |to| self.messages.iter().map(move |message| Transmit { to, payload: message.payload.clone() });
+        let each =
+            |to| self.messages.iter().map(move |message| Transmit { to, payload: message.payload.clone() });
         let transmits: Vec<_> = self.queue.drain(..batch).flat_map(each).collect();
         self.transmissions += transmits.len() as u64;
         let pause = if self.queue.is_empty() { self.retransmit.interval } else { PAUSE };

@@ -43,7 +43,8 @@ pub(super) struct Group {
 
 impl Group {
     pub(super) fn new(config: GroupConfig, source: SocketAddrV4, author: Author, now: Instant) -> Self {
-        let coop = config.redundancy.clone().map(|rules| Box::new(Coop::new(&config, *source.ip(), rules, 0, now)));
+        let coop =
+            config.redundancy.clone().map(|rules| Box::new(Coop::new(&config, *source.ip(), rules, 0, now)));
         Group {
             config,
             source,

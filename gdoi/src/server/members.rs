@@ -70,7 +70,13 @@ impl Members {
     }
 
     /// A member has proved to be alive.
-    pub(super) fn register(&mut self, from: SocketAddr, sa: &IsakmpSa, owner: Option<Ipv4Addr>, now: Instant) {
+    pub(super) fn register(
+        &mut self,
+        from: SocketAddr,
+        sa: &IsakmpSa,
+        owner: Option<Ipv4Addr>,
+        now: Instant,
+    ) {
         let known = self.records.get(&from.ip()).map(|listed| &listed.record);
         let record = MemberRecord {
             address: from.ip(),
@@ -127,7 +133,8 @@ impl Members {
 
     /// Where there are other servers, they must learn of it.
     pub(super) fn forget(&mut self, member: IpAddr) {
-        let Some(listed) = self.records.get(&member).filter(|listed| listed.presence == Presence::Here) else {
+        let Some(listed) = self.records.get(&member).filter(|listed| listed.presence == Presence::Here)
+        else {
             return;
         };
         match listed.record.owner {
@@ -188,7 +195,12 @@ impl Members {
     /// # Errors
     /// [`Unacceptable::TooManyMembers`], [`Unacceptable::Unsupported`] for a version that no server reaches: nothing
     /// has changed.
-    pub(super) fn merge(&mut self, author: Author, (from, to): (u64, u64), records: Vec<Listed>) -> Result<(), Error> {
+    pub(super) fn merge(
+        &mut self,
+        author: Author,
+        (from, to): (u64, u64),
+        records: Vec<Listed>,
+    ) -> Result<(), Error> {
         let unknown = records.iter().filter(|new| !self.records.contains_key(&new.record.address)).count();
         if unknown > 0 && self.records().count() + unknown > MAX_MEMBERS {
             return Err(Unacceptable::TooManyMembers.into());

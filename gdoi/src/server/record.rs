@@ -39,7 +39,8 @@ pub(super) fn parse_state(reader: &mut Reader<'_>) -> Result<GroupState, Error> 
     let (rekeys, last_rekey) = (reader.u64()?, optional(reader, instant)?);
     let under_way = flag(reader)?;
     let teks = list(reader.u16()?.into(), MAX_TEKS, reader, parse_tek)?;
-    let ended = list(reader.u16()?.into(), MAX_TEKS, reader, |reader| Ok((Spi(reader.u32()?), instant(reader)?)))?;
+    let ended =
+        list(reader.u16()?.into(), MAX_TEKS, reader, |reader| Ok((Spi(reader.u32()?), instant(reader)?)))?;
     let kek = optional(reader, parse_kek)?;
     let previous_keks = list(reader.u8()?.into(), MAX_KEKS, reader, parse_kek)?;
     let revoked = list(reader.u32()?, MAX_REVOKED, reader, |reader| Ok(IpAddr::V4(address(reader)?)))?;
@@ -93,8 +94,7 @@ fn parse_rekey_terms(reader: &mut Reader<'_>) -> Result<RekeyTerms, Error> {
         (false, false) => Transport::Unicast,
         _ => return Err(VALUE.into()),
     };
-    let signature =
-        SignatureAlgorithm::from_numbers(reader.u16()?, Some(reader.u16()?)).ok_or(VALUE)?;
+    let signature = SignatureAlgorithm::from_numbers(reader.u16()?, Some(reader.u16()?)).ok_or(VALUE)?;
     let verification = PublicKey::from_spki(signature, octets(reader)?).map_err(|_| VALUE)?;
     Ok(RekeyTerms { transport, signature, verification })
 }

@@ -1,8 +1,8 @@
 //! A changed configuration: what of it holds at once and what waits for a rekey.
 
 use super::config::{GroupConfig, RekeyConfig};
-use super::group::Group;
 use super::coop::Coop;
+use super::group::Group;
 use super::rekey::Removal;
 use super::{KeyServer, KeyServerConfig};
 use crate::crypto::Random;

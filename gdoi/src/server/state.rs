@@ -1,11 +1,11 @@
 //! What the servers of a group share about its keys. Only the primary changes it; the others have what it had.
 
+use super::distribution::Transport;
 use super::keys::Keys;
 use crate::coop::{Lineage, Versions};
 use crate::crypto::sign::{PublicKey, SignatureAlgorithm};
 use crate::endpoint::Instant;
 use crate::policy::Acl;
-use super::distribution::Transport;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;

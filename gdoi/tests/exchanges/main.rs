@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod bench;
+mod coop;
 mod crash;
 mod dissection;
 mod hostile;

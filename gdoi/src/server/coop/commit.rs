@@ -58,7 +58,8 @@ impl Group {
     pub(super) fn release_with(&mut self, primary: Ipv4Addr, announcement: &Announcement) {
         let Some(coop) = &mut self.coop else { return };
         let follows = coop.election.primary() == Some(primary) && primary != coop.own;
-        if follows && announcement.commitment == Commitment::Done && announcement.keys == self.state.versions {
+        if follows && announcement.commitment == Commitment::Done && announcement.keys == self.state.versions
+        {
             coop.released = self.state.keys.clone();
         }
     }
@@ -66,7 +67,9 @@ impl Group {
     /// The servers that are heard and do not have the keys yet.
     fn lacking(&self, now: Instant) -> Vec<Ipv4Addr> {
         let Some(coop) = &self.coop else { return Vec::new() };
-        let lacks = |peer: &Ipv4Addr| coop.peers.get(peer).is_some_and(|peer| !peer.keys.covers(&self.state.versions));
+        let lacks = |peer: &Ipv4Addr| {
+            coop.peers.get(peer).is_some_and(|peer| !peer.keys.covers(&self.state.versions))
+        };
         coop.election.alive(now).filter(lacks).collect()
     }
 

@@ -11,7 +11,9 @@ impl Group {
     /// Makes one state of all that are held; only who leads does so.
     pub(super) fn merge(&mut self, random: &mut dyn Random, now: Instant) -> Result<(), Error> {
         let leads = self.leads();
-        let Some(coop) = self.coop.as_mut().filter(|coop| leads && !coop.apart.is_empty()) else { return Ok(()) };
+        let Some(coop) = self.coop.as_mut().filter(|coop| leads && !coop.apart.is_empty()) else {
+            return Ok(());
+        };
         let apart = std::mem::take(&mut coop.apart);
         let time = self.clock.time(now);
         self.state.keys.expire(time);

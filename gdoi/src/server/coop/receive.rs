@@ -55,7 +55,9 @@ impl Group {
         }
         let Some(coop) = &mut self.coop else { return Err(Misbehaved::UnknownExchange.into()) };
         let known = coop.election.epoch();
-        if announcement.lineage == self.state.lineage && announcement.word.epoch > known.saturating_add(EPOCH_LEAP) {
+        if announcement.lineage == self.state.lineage
+            && announcement.word.epoch > known.saturating_add(EPOCH_LEAP)
+        {
             return Err(Misbehaved::EpochLeap(announcement.word.epoch).into());
         }
         let held = coop.held(&self.state);
@@ -66,7 +68,8 @@ impl Group {
         peer.listed = announcement.listed.clone();
         peer.members = announcement.members;
         let step = peer.step(&self.state.versions, &held);
-        let other_config = peer.configuration.replace(announcement.configuration) != Some(announcement.configuration)
+        let other_config = peer.configuration.replace(announcement.configuration)
+            != Some(announcement.configuration)
             && announcement.configuration != coop.configuration;
         let appeared = coop.election.hear(from, announcement.word, step, now);
         if appeared || !peer.heard {
@@ -99,7 +102,8 @@ impl Group {
 
     /// Servers of one lineage have one time.
     fn check_time(&self, lineage: Option<Lineage>, time: Instant, now: Instant) -> Result<(), Error> {
-        let starting = self.coop.as_ref().is_some_and(|coop| coop.election.role() == crate::coop::Role::Starting);
+        let starting =
+            self.coop.as_ref().is_some_and(|coop| coop.election.role() == crate::coop::Role::Starting);
         if starting || lineage.is_none() || lineage != self.state.lineage {
             return Ok(());
         }
@@ -233,7 +237,10 @@ impl Group {
     fn slices(&self, author: crate::coop::Author, from: u64, newest: u64) -> Vec<(Slice, Vec<Listed>)> {
         let records = self.members.after(author, from);
         let mut start = from;
-        let pieces = records.chunks(SLICE).take(SLICES).map(|piece| piece.iter().copied().cloned().collect::<Vec<_>>());
+        let pieces = records
+            .chunks(SLICE)
+            .take(SLICES)
+            .map(|piece| piece.iter().copied().cloned().collect::<Vec<_>>());
         let mut slices: Vec<_> = pieces
             .map(|piece| {
                 let to = piece.last().map_or(newest, |listed| listed.version);

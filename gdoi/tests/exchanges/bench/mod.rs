@@ -1,5 +1,6 @@
 //! Virtual time and a virtual network, driven by chance that repeats itself.
 
+pub mod alliance;
 pub mod duel;
 pub mod fleet;
 mod link;

@@ -9,7 +9,7 @@ use gdoi::{
     Change, Instant, KeyServer, KeyServerCommand, KeyServerConfig, KeyServerEvent, Member, MemberCommand,
     MemberEvent, Transmit, View,
 };
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -47,6 +47,10 @@ pub struct World {
     launched: u64,
     flying: BTreeMap<(Instant, u64), Flight>,
     cut: HashSet<IpAddr>,
+    /// On which side of a split network hosts are; 0 if not said.
+    sides: HashMap<IpAddr, u8>,
+    /// How far the clocks of key servers are ahead.
+    skews: HashMap<SocketAddr, Duration>,
     deaf: Option<(SocketAddr, ExchangeType)>,
     members: BTreeMap<SocketAddr, Node<Member>>,
     servers: BTreeMap<SocketAddr, Node<KeyServer>>,
@@ -75,6 +79,8 @@ impl World {
             launched: 0,
             flying: BTreeMap::new(),
             cut: HashSet::new(),
+            sides: HashMap::new(),
+            skews: HashMap::new(),
             deaf: None,
             members: BTreeMap::new(),
             servers: BTreeMap::new(),
@@ -92,7 +98,7 @@ impl World {
 
     /// Also replaces one: a restart.
     pub fn add_server(&mut self, address: SocketAddr, server: KeyServer) {
-        self.servers.insert(address, Node::new(server, self.now));
+        self.servers.insert(address, Node::new(server, self.clock_of(address)));
         self.schedule(address);
     }
 
@@ -116,13 +122,14 @@ impl World {
     }
 
     pub fn command_server(&mut self, address: SocketAddr, command: KeyServerCommand) {
-        let now = self.now;
+        let now = self.clock_of(address);
         self.with_server(address, |node| node.command(command, now));
     }
 
     /// A key server reads its configuration again.
     pub fn reconfigure(&mut self, address: SocketAddr, config: KeyServerConfig) -> Vec<Change> {
-        self.servers.get_mut(&address).unwrap().endpoint.reconfigure(config, self.now).unwrap()
+        let now = self.clock_of(address);
+        self.servers.get_mut(&address).unwrap().endpoint.reconfigure(config, now).unwrap()
     }
 
     /// From now on a member gets no datagrams of this exchange.
@@ -138,6 +145,43 @@ impl World {
     /// From now on nothing passes to or from this host.
     pub fn cut(&mut self, host: IpAddr) {
         self.cut.insert(host);
+    }
+
+    /// Splits the network: hosts of different sides do not reach each other.
+    pub fn split(&mut self, sides: impl IntoIterator<Item = (IpAddr, u8)>) {
+        self.sides = sides.into_iter().collect();
+    }
+
+    /// Ends [`World::split`].
+    pub fn heal(&mut self) {
+        self.sides.clear();
+    }
+
+    /// On which side a host is.
+    pub fn side(&self, host: IpAddr) -> u8 {
+        self.sides.get(&host).copied().unwrap_or_default()
+    }
+
+    /// The clock of the key server that will be added there is ahead by so much.
+    pub fn set_skew(&mut self, address: SocketAddr, skew: Duration) {
+        self.skews.insert(address, skew);
+    }
+
+    /// What the clock of a key server shows.
+    pub fn clock_of(&self, address: SocketAddr) -> Instant {
+        self.now + self.skews.get(&address).copied().unwrap_or_default()
+    }
+
+    /// Takes a key server away, with what it stored last.
+    pub fn crash_server(&mut self, address: SocketAddr) -> Option<Secret> {
+        if let Some(wake) = self.waking.remove(&address) {
+            self.wakes.remove(&wake);
+        }
+        self.servers.remove(&address).and_then(|node| node.stored)
+    }
+
+    pub fn has_server(&self, address: SocketAddr) -> bool {
+        self.servers.contains_key(&address)
     }
 
     /// Ends [`World::cut`].
@@ -221,6 +265,7 @@ impl World {
         if self.members.contains_key(&to) {
             self.with_member(to, |node| node.datagram(from, &flight.payload, now));
         } else if self.servers.get(&to).is_some_and(|node| !node.is_dead()) {
+            let now = self.clock_of(to);
             self.with_server(to, |node| node.datagram(from, &flight.payload, now));
         }
     }
@@ -233,7 +278,10 @@ impl World {
         for (role, address) in due {
             match role {
                 Role::Member => self.with_member(address, |node| node.timeout(now)),
-                Role::Server => self.with_server(address, |node| node.timeout(now)),
+                Role::Server => {
+                    let now = self.clock_of(address);
+                    self.with_server(address, |node| node.timeout(now));
+                }
             }
         }
     }
@@ -261,12 +309,18 @@ impl World {
         }
         let (role, wake) = match self.members.get(&address) {
             Some(member) => (Role::Member, member.wake()),
-            None => (Role::Server, self.servers[&address].wake()),
+            None => {
+                (Role::Server, self.servers[&address].wake().map(|wake| self.from_clock_of(address, wake)))
+            }
         };
         if let Some(wake) = wake {
             self.waking.insert(address, (wake, role, address));
             self.wakes.insert((wake, role, address));
         }
+    }
+
+    fn from_clock_of(&self, address: SocketAddr, local: Instant) -> Instant {
+        local.before(self.skews.get(&address).copied().unwrap_or_default())
     }
 
     fn launch(&mut self, from: SocketAddr, sent: Vec<Transmit>) {
@@ -281,7 +335,10 @@ impl World {
             if self.archive == Archive::Everything {
                 self.sent.push(flight.clone());
             }
-            if self.cut.contains(&from.ip()) || self.cut.contains(&to.ip()) {
+            if self.cut.contains(&from.ip())
+                || self.cut.contains(&to.ip())
+                || self.side(from.ip()) != self.side(to.ip())
+            {
                 continue;
             }
             if self

@@ -1,0 +1,85 @@
+//! Several key servers that share the usual group.
+
+use super::fleet::{
+    member, member_address, member_config, rekey_config, server_address, server_config, server_entry,
+};
+use super::random::Seeded;
+use super::World;
+use gdoi::coop::{CoopStatus, Preemption, Redundancy, Role};
+use gdoi::crypto::Secret;
+use gdoi::{CoopPeer, KeyServer, KeyServerConfig, MemberConfig, RekeyConfig, Retransmit};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+const KEY_BETWEEN_SERVERS: &[u8] = b"what key servers tell each other";
+
+/// Server `number` of 1 to `count`; the higher the number, the higher the priority.
+pub fn allied_config(number: u8, count: u8, life: Duration) -> KeyServerConfig {
+    let others = (1..=count).filter(|other| *other != number);
+    let mut config = server_config(number);
+    config.peers = others
+        .clone()
+        .map(|other| CoopPeer { address: server_address(other), psk: Secret::from(KEY_BETWEEN_SERVERS) })
+        .collect();
+    config.groups[0].tek_lifetime = life;
+    config.groups[0].activation_delay = life / 12;
+    config.groups[0].deactivation_delay = life / 6;
+    config.groups[0].rekey = Some(RekeyConfig {
+        retransmit: Retransmit { interval: Duration::from_secs(1), number: 2 },
+        ..rekey_config()
+    });
+    config.groups[0].redundancy = Some(Redundancy {
+        priority: number * 10,
+        peers: others.map(|other| *server_address(other).ip()).collect(),
+        preemption: Preemption::After(Duration::from_secs(10)),
+        interval: Duration::from_secs(1),
+        dead_after: 3,
+    });
+    config
+}
+
+/// Member `number` prefers server `first` and knows all.
+pub fn allied_member(number: u16, first: u8, count: u8) -> MemberConfig {
+    let order = (0..count).map(|step| (first - 1 + step) % count + 1);
+    MemberConfig { servers: order.map(server_entry).collect(), ..member_config(number) }
+}
+
+pub fn address(number: u8) -> SocketAddr {
+    server_address(number).into()
+}
+
+/// Starts a server, with what it stored in an earlier life.
+pub fn start_server(
+    world: &mut World,
+    config: KeyServerConfig,
+    stored: Option<&Secret>,
+    random: &mut Seeded,
+) {
+    let address = SocketAddr::from(config.address);
+    let now = world.clock_of(address);
+    let server = KeyServer::new(config, stored, Box::new(Seeded::new(random.draw())), now).unwrap();
+    world.add_server(address, server);
+}
+
+/// Servers and members, the members spread over the servers.
+pub fn start(world: &mut World, servers: u8, members: u16, life: Duration) {
+    let mut random = Seeded::new(7);
+    (1..=servers)
+        .for_each(|number| start_server(world, allied_config(number, servers, life), None, &mut random));
+    for number in 1..=members {
+        let first = (number as u8 - 1) % servers + 1;
+        world
+            .add_member(member_address(number), member(allied_member(number, first, servers), random.draw()));
+    }
+}
+
+pub fn coop(world: &World, number: u8) -> CoopStatus {
+    let status = world.server(address(number)).status(world.clock_of(address(number)));
+    status.groups[0].coop.clone().unwrap()
+}
+
+/// The servers that lead, of those that run.
+pub fn primaries(world: &World, servers: u8) -> Vec<u8> {
+    let running = (1..=servers).filter(|number| world.has_server(address(*number)));
+    running.filter(|number| coop(world, *number).role == Role::Primary).collect()
+}

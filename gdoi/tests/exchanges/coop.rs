@@ -1,0 +1,113 @@
+//! Cooperating key servers and their members.
+
+use crate::bench::alliance::{address, allied_config, coop, primaries, start, start_server};
+use crate::bench::fleet::member_address;
+use crate::bench::random::Seeded;
+use crate::bench::{Link, World};
+use gdoi::coop::Role;
+use gdoi::{KeyServerCommand, KeyServerEvent, RegistrationState};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+const LIFE: Duration = Duration::from_secs(120);
+
+fn world(servers: u8, members: u16) -> World {
+    let mut world = World::new(1, Link::CALM);
+    start(&mut world, servers, members, LIFE);
+    world
+}
+
+fn registered(world: &World, members: u16) -> bool {
+    (1..=members).all(|number| {
+        world.member(member_address(number)).status(world.now).registration == RegistrationState::Registered
+    })
+}
+
+/// All hold what any of them sends with.
+fn all_hear_all(world: &World, members: u16) -> bool {
+    let views: Vec<_> = (1..=members).map(|number| world.view(member_address(number))).collect();
+    let sent: BTreeSet<_> = views.iter().map(|view| view.outbound.as_ref().map(|sa| sa.spi)).collect();
+    sent.iter().all(|spi| {
+        spi.is_some_and(|spi| views.iter().all(|view| view.inbound.iter().any(|sa| sa.spi == spi)))
+    })
+}
+
+fn registrations(world: &World, members: u16) -> u64 {
+    (1..=members).map(|number| world.member(member_address(number)).status(world.now).registrations).sum()
+}
+
+fn rekeys_of(world: &World, number: u8) -> usize {
+    let sent = |event: &KeyServerEvent| matches!(event, KeyServerEvent::RekeySent { .. });
+    world.server_events(address(number)).iter().filter(|(_, event)| sent(event)).count()
+}
+
+#[test]
+fn one_is_primary_and_all_register_members_with_its_keys() {
+    let mut world = world(3, 6);
+    world.run_until(Duration::from_secs(40), |world| registered(world, 6));
+    assert_eq!(primaries(&world, 3), [3]);
+    assert!(all_hear_all(&world, 6));
+    world.run_for(Duration::from_secs(3));
+    for number in 1..=3 {
+        let status = coop(&world, number);
+        assert_eq!(status.role, if number == 3 { Role::Primary } else { Role::Secondary });
+        assert!(status.peers.iter().all(|peer| {
+            let said = peer.said.unwrap();
+            peer.alive && peer.linked && said.in_step && said.configured_alike && said.members == 6
+        }));
+    }
+    world.run_for(LIFE * 3);
+    assert!(all_hear_all(&world, 6));
+    assert_eq!(registrations(&world, 6), 6);
+    assert!(rekeys_of(&world, 3) >= 3 && rekeys_of(&world, 2) == 0);
+}
+
+#[test]
+fn a_killed_primary_is_replaced_and_takes_its_role_back() {
+    let mut world = world(3, 3);
+    world.run_until(Duration::from_secs(40), |world| registered(world, 3));
+    let stored = world.crash_server(address(3));
+    let killed = world.now;
+    world.run_until(Duration::from_secs(5), |world| primaries(world, 3) == [2]);
+    println!("replaced after {:?}", world.now.saturating_since(killed));
+    world.run_for(LIFE);
+    assert!(rekeys_of(&world, 2) >= 1 && all_hear_all(&world, 3));
+    start_server(&mut world, allied_config(3, 3, LIFE), stored.as_ref(), &mut Seeded::new(9));
+    let before = rekeys_of(&world, 2);
+    world.run_until(Duration::from_secs(40), |world| primaries(world, 3) == [3]);
+    assert_eq!((rekeys_of(&world, 3), rekeys_of(&world, 2)), (0, before), "handed over without a rekey");
+    world.run_for(LIFE);
+    assert!(rekeys_of(&world, 3) >= 1 && all_hear_all(&world, 3));
+    assert_eq!(registrations(&world, 3), 3);
+}
+
+#[test]
+fn both_sides_of_a_split_network_work_and_become_one_again() {
+    let mut world = world(3, 3);
+    world.run_until(Duration::from_secs(40), |world| registered(world, 3));
+    let side = [address(1).ip(), member_address(1).ip()].map(|host| (host, 1));
+    world.split(side);
+    world.run_for(LIFE * 2);
+    assert_eq!(primaries(&world, 3), [1, 3]);
+    assert!(!all_hear_all(&world, 3), "each side made keys");
+    world.heal();
+    let healed = world.now;
+    world.run_until(Duration::from_secs(15), |world| all_hear_all(world, 3) && primaries(world, 3) == [3]);
+    println!("all hear all {:?} after", world.now.saturating_since(healed));
+    world.run_for(LIFE * 2);
+    assert!(all_hear_all(&world, 3));
+    assert_eq!(primaries(&world, 3), [3]);
+    assert_eq!(registrations(&world, 3), 3);
+}
+
+#[test]
+fn an_operator_gives_the_role_away() {
+    let mut world = world(3, 3);
+    world.run_until(Duration::from_secs(40), |world| registered(world, 3));
+    world.run_for(Duration::from_secs(10));
+    let group = world.server(address(3)).status(world.now).groups[0].group.id;
+    world.command_server(address(3), KeyServerCommand::Resign(group));
+    world.run_for(Duration::from_secs(30));
+    assert_eq!(primaries(&world, 3), [2]);
+    assert!(coop(&world, 3).resigned);
+}
