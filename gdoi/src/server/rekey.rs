@@ -242,7 +242,7 @@ impl Group {
             });
         }
         self.distribution = Some(Distribution::new(messages, transport, retransmit, members.into_iter()));
-        self.state.rekeys += 1;
+        self.state.rekeys = self.state.rekeys.saturating_add(1);
         self.state.last_rekey = Some(now);
         self.state.under_way = true;
         self.mark_changed();
