@@ -14,6 +14,15 @@ const KEK_IV_LEN: usize = 16;
 /// Beyond this number a rekey brings a new KEK, long before the 32-bit number is used up.
 const LAST_SEQUENCE: u32 = u32::MAX / 2;
 
+/// No KEK comes to this number; what is left above it is enough for all messages under one that claims to have.
+pub(super) const MAX_SEQUENCE: u32 = u32::MAX / 4 * 3;
+
+/// Most TEKs that live, and most that were ended before their time. No more are stored or told to other servers.
+pub(super) const MAX_TEKS: usize = 32;
+
+/// Most KEKs before the one of now; see [`MAX_TEKS`].
+pub(super) const MAX_KEKS: usize = 16;
+
 #[derive(Clone, PartialEq)]
 pub(super) struct GroupTek {
     pub(super) spi: Spi,
@@ -86,6 +95,7 @@ impl Keys {
     pub(super) fn end_teks(&mut self) {
         let ended = self.teks.drain(..).map(|tek| (tek.spi, tek.expires));
         self.ended.extend(ended);
+        make_room(&mut self.ended, MAX_TEKS, |(_, expires)| *expires);
     }
 
     /// When the next TEK must be made; at once without one.
@@ -114,6 +124,7 @@ impl Keys {
             integrity: random.secret(integrity.key_len())?,
         };
         let tek = GroupTek { spi: self.fresh_spi(random)?, transform, keys, expires: now + life };
+        make_room(&mut self.teks, MAX_TEKS - 1, |tek| tek.expires);
         self.teks.push(tek.clone());
         Ok(tek)
     }
@@ -177,6 +188,14 @@ impl Keys {
         self.teks.retain(|tek| ended.iter().all(|(spi, _)| *spi != tek.spi));
         self.teks.sort_by_key(|tek| tek.expires);
         self.join_keks(other);
+        self.bound();
+    }
+
+    /// The KEK of now becomes one of those before with the next rekey.
+    fn bound(&mut self) {
+        make_room(&mut self.ended, MAX_TEKS, |(_, expires)| *expires);
+        make_room(&mut self.teks, MAX_TEKS, |tek| tek.expires);
+        make_room(&mut self.previous_keks, MAX_KEKS - 1, |kek| kek.expires);
     }
 
     /// The KEK of this side stays the current one.
@@ -216,6 +235,14 @@ impl GroupTek {
         let lifetime = Duration::from_secs(self.expires.saturating_since(now).as_secs());
         let tek = Tek { spi: self.spi, transform: self.transform, keys: self.keys.clone(), lifetime };
         (!lifetime.is_zero()).then_some(tek)
+    }
+}
+
+/// Those that end first are forgotten.
+fn make_room<T>(keys: &mut Vec<T>, most: usize, end: impl Fn(&T) -> Instant) {
+    while keys.len() > most {
+        let first = keys.iter().enumerate().min_by_key(|(_, key)| end(key)).map(|(index, _)| index);
+        keys.remove(first.unwrap_or_default());
     }
 }
 

@@ -194,7 +194,7 @@ impl Group {
 
     fn hear_members(&mut self, from: Ipv4Addr, mut reader: Reader<'_>, now: Instant) -> Result<(), Error> {
         let slice = Slice::parse(&mut reader)?;
-        let records = list(reader.u16()?.into(), SLICE as u32, &mut reader, parse_member)?;
+        let records = list(reader.u16()?.into(), SLICE, &mut reader, parse_member)?;
         reader.finish()?;
         // Their times would mean nothing here; they come again when the keys are the same.
         if slice.lineage != self.state.lineage {
