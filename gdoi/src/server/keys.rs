@@ -249,3 +249,6 @@ fn make_room<T>(keys: &mut Vec<T>, most: usize, end: impl Fn(&T) -> Instant) {
 fn before(end: Instant, margin: Duration) -> Instant {
     Instant::default() + end.saturating_since(Instant::default() + margin)
 }
+
+#[cfg(test)]
+mod tests;

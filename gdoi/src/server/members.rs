@@ -238,3 +238,6 @@ impl Members {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

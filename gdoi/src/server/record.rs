@@ -297,3 +297,6 @@ impl Sink {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

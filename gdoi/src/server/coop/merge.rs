@@ -102,3 +102,6 @@ impl GroupState {
         self.last_rekey = self.last_rekey.map(&time);
     }
 }
+
+#[cfg(test)]
+mod tests;
