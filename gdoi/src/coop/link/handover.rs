@@ -123,6 +123,17 @@ impl Link {
 
     pub(super) fn remove(&mut self, index: usize, reason: Unacceptable, context: &mut Context<'_>) {
         self.channels.remove(index);
+        self.removed(reason, context);
+    }
+
+    /// The peer does not answer under the SA that is sent under: all go under which it was not heard later.
+    pub(super) fn bury(&mut self, context: &mut Context<'_>) {
+        let last = self.channels.first().map(Channel::last_sign);
+        self.channels.retain(|channel| Some(channel.last_sign()) > last);
+        self.removed(Unacceptable::NoAnswer, context);
+    }
+
+    fn removed(&mut self, reason: Unacceptable, context: &mut Context<'_>) {
         if self.is_up() {
             return self.settle(context);
         }

@@ -93,6 +93,24 @@ fn of_a_collision_the_sa_of_the_higher_address_survives() {
     }
 }
 
+#[test]
+fn what_nobody_answered_is_not_needed_once_the_peer_has_begun_itself() {
+    let mut world = World::pair(DAY);
+    world.route = Box::new(|_, flight| (flight.to != SocketAddr::V4(address(1))).then_some(flight));
+    world.run(seconds(1));
+    assert_eq!(world.server(1).status(2).state, LinkState::Initiating);
+    world.route = Box::new(|_, mut flight| {
+        // Server 2 never hears how server 1 begins.
+        let first = is(&flight, ExchangeType::IDENTITY_PROTECTION) && flight.payload[8..16] == [0; 8];
+        flight.at = flight.at + world::DELAY;
+        (!first || flight.from == SocketAddr::V4(address(2))).then_some(flight)
+    });
+    world.run(seconds(60));
+    assert_one_sa(&mut world);
+    assert_eq!(world.server(1).channels(2)[0].begun_by, *address(2).ip());
+    assert_eq!(world.server(1).log.len(), 1, "{:?}", world.server(1).log);
+}
+
 /// Whatever of the collision is lost: the link never goes down, and in the end there is one SA.
 #[test]
 fn a_collision_with_any_datagram_lost() {

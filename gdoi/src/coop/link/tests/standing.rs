@@ -79,6 +79,22 @@ fn a_server_that_restarts_is_linked_at_once() {
     }
 }
 
+/// The SA before it, which is still there, does not delay the news.
+#[test]
+fn a_peer_that_dies_while_it_renews_is_noticed_as_soon() {
+    let mut world = linked(seconds(100));
+    let established = world.server(1).channels(2)[0].established;
+    while world.server(1).channels(2)[0].established == established {
+        world.run(Duration::from_millis(10));
+    }
+    assert_eq!(world.server(1).channels(2).len(), 2);
+    let heard = world.now;
+    world.route = Box::new(|_, _| None);
+    world.run(seconds(10));
+    let dead = world.server(1).when(&Event::Down(Unacceptable::NoAnswer.into())).unwrap();
+    assert!(dead.saturating_since(heard) < seconds(7));
+}
+
 /// Both say something every 100 ms, through six lives of an SA: all arrives, and in order.
 #[test]
 fn renewal_leaves_no_gap() {
