@@ -95,17 +95,14 @@ impl Link {
             self.say_goodbye(&self.channels[loser].sa, context);
             self.channels.remove(loser);
         }
-        let rank = |channel: &Channel| (channel.heard.is_some(), channel.established, channel.begun_by);
+        let rank = |channel: &Channel| (channel.heard.is_some(), channel.established);
         let best = self.channels.iter().enumerate().max_by_key(|(_, channel)| rank(channel));
         let Some((best, _)) = best else { return };
         self.channels.swap(0, best);
         for other in &mut self.channels[1..] {
             other.leaves.get_or_insert(context.now + HANDOVER);
         }
-        let sending = &mut self.channels[0];
-        if sending.leaves.take().is_some() {
-            sending.liveness.heard(context.now);
-        }
+        self.channels[0].leaves = None;
     }
 
     fn loser(&self) -> Option<usize> {

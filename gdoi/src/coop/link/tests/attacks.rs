@@ -156,6 +156,20 @@ fn what_a_peer_must_not_say() {
 }
 
 #[test]
+fn a_coop_message_has_one_payload() {
+    let mut world = linked(DAY);
+    let sa = &world.server(1).channels(2)[0].sa;
+    let delete = crate::wire::Delete::phase1(sa.cookies.octets()).emit();
+    let payloads = [(PayloadType::COOP, &[0; 9][..]), (PayloadType::DELETE, &delete[..])];
+    let hash = |rest: &[u8]| sa.skeyid().informational_hash(7, rest);
+    let message = sa.seal(ExchangeType::COOP, 7, &sa.first_iv(7), &payloads, hash).unwrap().message;
+    inject(&mut world, 1, 2, &message);
+    let reason = Misbehaved::UnexpectedPayload(PayloadType::DELETE);
+    assert_eq!(*last(world.server(2)), Event::Rejected(reason.into()));
+    assert_one_sa(&mut world);
+}
+
+#[test]
 fn messages_in_clear_are_refused() {
     let mut world = linked(DAY);
     let cookies = world.server(1).channels(2)[0].sa.cookies;

@@ -115,6 +115,71 @@ fn renewal_leaves_no_gap() {
     assert!(world.server(1).channels(2).len() <= 2);
 }
 
+/// The last message of a phase 1 that server 2 begins is lost.
+fn losing_sixth_messages() -> Box<super::world::Route> {
+    Box::new(|_, flight| {
+        let protected = is(&flight, ExchangeType::IDENTITY_PROTECTION) && flight.payload[19] == 1;
+        (!protected || flight.from == SocketAddr::V4(address(2))).then_some(flight)
+    })
+}
+
+/// Server 2 begins to renew the SA before it must.
+fn renew(world: &mut World) {
+    let now = world.now;
+    world.server(2).links.links.values_mut().next().unwrap().initiation = Initiation::At(now);
+}
+
+#[test]
+fn nothing_is_sent_under_an_sa_that_the_peer_may_not_have() {
+    let mut world = linked(DAY);
+    let cookies = world.server(1).channels(2)[0].sa.cookies;
+    world.route = losing_sixth_messages();
+    renew(&mut world);
+    for _ in 0..19 {
+        assert_talking(&mut world, b"under the old one");
+        let channels = world.server(1).channels(2);
+        assert_eq!((channels.len(), channels[0].sa.cookies), (2, cookies));
+    }
+    // It is given up after a while.
+    world.run(seconds(2));
+    assert_one_sa(&mut world);
+    renew(&mut world);
+    world.run(seconds(1));
+    world.route = Box::new(|_, flight| Some(flight));
+    world.run(seconds(1));
+    assert_ne!(world.server(1).channels(2)[0].sa.cookies, cookies);
+    assert_talking(&mut world, b"under the new one");
+}
+
+#[test]
+fn a_peer_that_begins_again_and_again_is_held_in_bounds() {
+    let mut world = linked(DAY);
+    world.run(seconds(20));
+    for round in 0..8 {
+        renew(&mut world);
+        world.run(Duration::from_millis(500));
+        let channels = world.server(1).channels(2);
+        assert_eq!(channels.len(), (round + 2).min(3));
+        let newest = channels.iter().map(|channel| channel.established).max();
+        assert_eq!(Some(channels[0].established), newest);
+        assert_talking(&mut world, b"under the newest");
+    }
+    world.run(seconds(11));
+    assert_one_sa(&mut world);
+}
+
+#[test]
+fn nothing_is_taken_under_an_sa_whose_life_is_over() {
+    let mut world = linked(seconds(60));
+    assert!(world.say(1, 2, b"too late"));
+    let message = world.sent.last().unwrap().payload.clone();
+    world.flights.clear();
+    world.now = world.server(2).channels(1)[0].ends;
+    world.inject(address(1).into(), address(2).into(), &message);
+    let refused = Event::Rejected(crate::error::Misbehaved::UnknownExchange.into());
+    assert_eq!(world.server(2).log.last().unwrap().1, refused);
+}
+
 #[test]
 fn the_lower_address_renews_where_the_higher_does_not() {
     let mut world = linked(seconds(100));
