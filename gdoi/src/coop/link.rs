@@ -1,5 +1,22 @@
 //! The links of a key server: an ISAKMP SA with every server that it cooperates with, kept alive, renewed, and
-//! watched by dead peer detection (RFC 3706). Both ends may begin one.
+//! watched by dead peer detection (RFC 3706). Either end may begin one.
+//!
+//! ```text
+//!     datagram -> session table --- established ---> handover: which SAs there are, which one is sent under
+//!             \-> owns: messages -> channel: COOP messages under one SA, or liveness: dead peer detection
+//!     time ----> peer: phase 1 of our own
+//! ```
+//!
+//! # Protocol decisions
+//! * Exchange type 240, `HDR*, HASH(1), COOP` with the hash of an informational exchange; the COOP payload has type
+//!   128 and begins with a sequence number of 8 octets, which counts from 1 for each SA and direction.
+//! * Both sides of an ISAKMP SA use the same keys. So that nobody can send a server its own words, the top bit of a
+//!   sequence number says that the responder of the phase 1 speaks, and so does bit 30 of the number of an R-U-THERE,
+//!   which is random otherwise where RFC 3706 section 6.2 wants it to be.
+//! * Only what is new proves that the peer lives: a COOP message, an R-U-THERE, the answer to one. Nothing else does,
+//!   because it may be an old message again.
+//! * The side that began a phase 1 sends an R-U-THERE under the new SA at once. Before the other side has heard
+//!   something under it, it goes on to send under the SA it has: the last message of phase 1 may be lost.
 
 mod channel;
 mod handover;

@@ -19,7 +19,7 @@ pub(super) struct Attempt {
 }
 
 enum Stage {
-    Phase1(Negotiation),
+    Phase1(Box<Negotiation>),
     Pull(Box<Pulling>),
 }
 
@@ -70,7 +70,8 @@ impl Attempt {
             doi: config.doi,
         };
         let negotiation = Negotiation::new(server.address, Initiator::start(settings, random)?, now);
-        Ok(Attempt { server: server.address, group: config.group.id, stage: Stage::Phase1(negotiation) })
+        let stage = Stage::Phase1(Box::new(negotiation));
+        Ok(Attempt { server: server.address, group: config.group.id, stage })
     }
 
     pub(super) fn first(&self) -> Transmit {

@@ -199,7 +199,6 @@ impl Link {
 
     /// There is no SA any more.
     pub(super) fn initiate_soon(&mut self, now: Instant) {
-        self.failures = 0;
         if !matches!(self.initiation, Initiation::Underway(_)) {
             self.initiation = Initiation::Soon(now);
         }
