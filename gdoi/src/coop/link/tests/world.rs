@@ -53,8 +53,8 @@ pub(super) fn address(last: u8) -> SocketAddrV4 {
     SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, last), 848)
 }
 
-pub(super) fn entry(last: u8, psk: &[u8]) -> PeerEntry {
-    PeerEntry { address: address(last), psk: Secret::from(psk) }
+pub(super) fn entry(last: u8, psk: &[u8]) -> CoopPeer {
+    CoopPeer { address: address(last), psk: Secret::from(psk) }
 }
 
 pub(super) fn proposal(life: Duration) -> Proposal {
@@ -62,7 +62,7 @@ pub(super) fn proposal(life: Duration) -> Proposal {
 }
 
 impl Server {
-    pub(super) fn new(own: u8, proposal: Proposal, peers: Vec<PeerEntry>, now: Instant) -> Self {
+    pub(super) fn new(own: u8, proposal: Proposal, peers: Vec<CoopPeer>, now: Instant) -> Self {
         let (address, identity) = (address(own), Identity::Address(*address(own).ip()));
         let settings = LinkSettings { own: address, identity: identity.clone(), proposals: vec![proposal] };
         let random = Chance(u64::from(own) + now.as_millis());
