@@ -15,13 +15,14 @@ mod message;
 mod version;
 
 pub(crate) use election::{Claim, Election, Step, Turn, Work};
-pub(crate) use link::{LinkOutput, LinkSettings, LinkState, Links, PeerEntry};
+pub(crate) use link::{LinkOutput, LinkSettings, LinkState, Links};
 pub(crate) use message::{head, split, Announcement, Commitment, Kind, Lineage, Slice};
 pub(crate) use version::{Author, Versions};
 
+use crate::crypto::Secret;
 use crate::endpoint::Instant;
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
 /// Most servers of one group, itself included.
@@ -29,6 +30,15 @@ pub const MAX_SERVERS: usize = 8;
 
 /// How far the time of an announcement may be from this server's.
 pub(crate) const TOLERANCE: Duration = Duration::from_secs(10);
+
+/// A cooperating server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CoopPeer {
+    /// Where it is; it must prove this address as its identity.
+    pub address: SocketAddrV4,
+    /// The pre-shared key with it, and with nobody else.
+    pub psk: Secret,
+}
 
 /// What a group is told about the servers that share it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -58,14 +58,15 @@ mod server;
 mod status;
 pub mod wire;
 
+pub use coop::CoopPeer;
 pub use endpoint::{Endpoint, Instant, Output, Transmit};
 pub use error::{Error, Malformed, Misbehaved, Unacceptable, Unauthenticated};
 pub use event::{Cause, CoopEvent, GroupName, KeyServerEvent, MemberEvent, Severity};
 pub use keyring::{Sa, View};
 pub use member::{Member, MemberCommand, MemberConfig, ServerEntry};
 pub use server::{
-    Authorization, Change, CoopPeer, Effect, GroupConfig, KeyServer, KeyServerCommand, KeyServerConfig,
-    PskEntry, RekeyConfig, RekeyKind, Removal, Retransmit, Transport,
+    Authorization, Change, Effect, GroupConfig, KeyServer, KeyServerCommand, KeyServerConfig, PskEntry,
+    RekeyConfig, RekeyKind, Removal, Retransmit, Transport,
 };
 pub use status::{
     AckCounters, GroupStatus, KekStatus, KeyServerStatus, MemberRecord, MemberStatus, RegistrationState,

@@ -24,7 +24,7 @@ pub use distribution::{Retransmit, Transport};
 pub use rekey::{RekeyKind, Removal};
 pub use reload::{Change, Effect};
 
-use crate::coop::{Author, LinkSettings, Links, PeerEntry};
+use crate::coop::{Author, CoopPeer, LinkSettings, Links};
 use crate::crypto::{Random, Secret};
 use crate::endpoint::{Endpoint, Instant, Output, Transmit};
 use crate::error::{Error, Malformed, Misbehaved};
@@ -37,8 +37,8 @@ use crate::wire::{ExchangeType, Header};
 use group::Group;
 use sessions::Sessions;
 use snapshot::Stored;
-use std::collections::VecDeque;
-use std::net::{IpAddr, SocketAddr, SocketAddrV4};
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
 /// So long the stored member list may lag behind.
@@ -74,15 +74,6 @@ pub struct KeyServerConfig {
     pub peers: Vec<CoopPeer>,
 }
 
-/// A cooperating server.
-#[derive(Clone, Debug)]
-pub struct CoopPeer {
-    /// Where it is; it must prove this address as its identity.
-    pub address: SocketAddrV4,
-    /// The pre-shared key with it, and with nobody else.
-    pub psk: Secret,
-}
-
 /// A pre-shared key for some peers.
 #[derive(Clone, Debug)]
 pub struct PskEntry {
@@ -101,6 +92,8 @@ pub struct KeyServer {
     /// Who changes what is stored and shared.
     author: Author,
     links: Links,
+    /// Why links do not stand, as far as operators were told.
+    link_failures: BTreeMap<Ipv4Addr, Error>,
     output: VecDeque<Output<KeyServerEvent>>,
     rejections: Rejections,
     /// When the changed member list is stored.
@@ -138,17 +131,17 @@ impl KeyServer {
         let groups = config.groups.drain(..);
         let mut groups: Vec<_> = groups.map(|group| Group::new(group, address, author, now)).collect();
         stored.into_iter().for_each(|stored| stored.restore(&mut groups));
-        let links = Links::new(link_settings(&config), peers(&config), now);
-        let (sessions, output, rejections) = (Sessions::default(), VecDeque::new(), Rejections::default());
+        let links = Links::new(link_settings(&config), config.peers.clone(), now);
         let mut server = KeyServer {
             config,
             random,
             groups,
-            sessions,
+            sessions: Sessions::default(),
             author,
             links,
-            output,
-            rejections,
+            link_failures: BTreeMap::new(),
+            output: VecDeque::new(),
+            rejections: Rejections::default(),
             store_members: None,
         };
         server.introduce_peers();
@@ -378,9 +371,4 @@ fn link_settings(config: &KeyServerConfig) -> LinkSettings {
         identity: config.identity.clone(),
         proposals: config.proposals.clone(),
     }
-}
-
-fn peers(config: &KeyServerConfig) -> Vec<PeerEntry> {
-    let entry = |peer: &CoopPeer| PeerEntry { address: peer.address, psk: peer.psk.clone() };
-    config.peers.iter().map(entry).collect()
 }

@@ -311,6 +311,11 @@ impl Election {
         living.max_by_key(|reign| (reign.priority, reign.primary))
     }
 
+    /// Whether another reign lives beside this server's.
+    pub(crate) fn has_rival(&self, now: Instant) -> bool {
+        self.best_reign(now).is_some()
+    }
+
     fn is_offered_by(&self, primary: Ipv4Addr, now: Instant) -> bool {
         self.peers.get(&primary).is_some_and(|heard| {
             heard.word.successor == Some(self.own) && heard.step == Step::Same && self.is_fresh(heard.at, now)

@@ -1,5 +1,22 @@
 //! The links of a key server: an ISAKMP SA with every server that it cooperates with, kept alive, renewed, and
-//! watched by dead peer detection (RFC 3706). Both ends may begin one.
+//! watched by dead peer detection (RFC 3706). Either end may begin one.
+//!
+//! ```text
+//!     datagram -> session table --- established ---> handover: which SAs there are, which one is sent under
+//!             \-> owns: messages -> channel: COOP messages under one SA, or liveness: dead peer detection
+//!     time ----> peer: phase 1 of our own
+//! ```
+//!
+//! # Protocol decisions
+//! * Exchange type 240, `HDR*, HASH(1), COOP` with the hash of an informational exchange; the COOP payload has type
+//!   128 and begins with a sequence number of 8 octets, which counts from 1 for each SA and direction.
+//! * Both sides of an ISAKMP SA use the same keys. So that nobody can send a server its own words, the top bit of a
+//!   sequence number says that the responder of the phase 1 speaks, and so does bit 30 of the number of an R-U-THERE,
+//!   which is random otherwise where RFC 3706 section 6.2 wants it to be.
+//! * Only what is new proves that the peer lives: a COOP message, an R-U-THERE, the answer to one. Nothing else does,
+//!   because it may be an old message again.
+//! * The side that began a phase 1 sends an R-U-THERE under the new SA at once. Before the other side has heard
+//!   something under it, it goes on to send under the SA it has: the last message of phase 1 may be lost.
 
 mod channel;
 mod handover;
@@ -7,6 +24,7 @@ mod liveness;
 mod messages;
 mod peer;
 
+use super::CoopPeer;
 use crate::crypto::{Random, Secret};
 use crate::endpoint::{Instant, Transmit};
 use crate::error::{Error, Misbehaved};
@@ -34,15 +52,6 @@ pub(crate) struct LinkSettings {
     pub(crate) identity: Identity,
     /// What it offers in phase 1, in order of preference.
     pub(crate) proposals: Vec<Proposal>,
-}
-
-/// A server to cooperate with.
-#[derive(Clone, PartialEq)]
-pub(crate) struct PeerEntry {
-    /// Where it is; it must prove this address as its identity.
-    pub(crate) address: SocketAddrV4,
-    /// The pre-shared key with it.
-    pub(crate) psk: Secret,
 }
 
 /// What came of a datagram or of time.
@@ -103,14 +112,14 @@ struct Context<'a> {
 
 impl Links {
     /// Links to `peers`, which begin at the first [`Links::handle_timeout`].
-    pub(crate) fn new(settings: LinkSettings, peers: Vec<PeerEntry>, now: Instant) -> Self {
+    pub(crate) fn new(settings: LinkSettings, peers: Vec<CoopPeer>, now: Instant) -> Self {
         let links = begin(*settings.own.ip(), peers, now);
         Links { settings, links, output: VecDeque::new() }
     }
 
     /// Changes the list: links to peers that are gone are deleted without [`LinkOutput::Down`], new ones begin. A
     /// new key holds from the next phase 1 on.
-    pub(crate) fn set_peers(&mut self, peers: Vec<PeerEntry>, random: &mut dyn Random, now: Instant) {
+    pub(crate) fn set_peers(&mut self, peers: Vec<CoopPeer>, random: &mut dyn Random, now: Instant) {
         let mut links = begin(*self.settings.own.ip(), peers, now);
         for (peer, mut known) in std::mem::take(&mut self.links) {
             match links.get_mut(&peer) {
@@ -195,6 +204,7 @@ impl Links {
     }
 
     /// Whether there is an SA with the peer.
+    #[cfg(test)]
     pub(crate) fn is_up(&self, peer: Ipv4Addr) -> bool {
         self.links.get(&peer).is_some_and(Link::is_up)
     }
@@ -226,7 +236,7 @@ impl Links {
 }
 
 /// A link to each of `peers`; a server is no peer of its own.
-fn begin(own: Ipv4Addr, peers: Vec<PeerEntry>, now: Instant) -> BTreeMap<Ipv4Addr, Link> {
+fn begin(own: Ipv4Addr, peers: Vec<CoopPeer>, now: Instant) -> BTreeMap<Ipv4Addr, Link> {
     let others = peers.into_iter().filter(|entry| *entry.address.ip() != own);
     others.map(|entry| (*entry.address.ip(), Link::new(own, entry, now))).collect()
 }

@@ -7,7 +7,7 @@ use crate::error::{Error, Misbehaved, Unacceptable};
 use crate::phase1::{hinted, Cookies, Informational, Initiator, IsakmpSa, Negotiated, Negotiation, Settings};
 use crate::policy::{GroupId, Identity};
 use crate::pull::{GroupPolicy, PullInitiator, PullStep};
-use crate::retransmit::{Due, Retransmission};
+use crate::retransmit::{Due, Pace, Retransmission};
 use crate::wire::{Cookie, ExchangeType, Header, NotifyType};
 use std::net::{IpAddr, SocketAddr};
 
@@ -19,7 +19,7 @@ pub(super) struct Attempt {
 }
 
 enum Stage {
-    Phase1(Negotiation),
+    Phase1(Box<Negotiation>),
     Pull(Box<Pulling>),
 }
 
@@ -69,8 +69,10 @@ impl Attempt {
             proposals: vec![config.proposal],
             doi: config.doi,
         };
-        let negotiation = Negotiation::new(server.address, Initiator::start(settings, random)?, now);
-        Ok(Attempt { server: server.address, group: config.group.id, stage: Stage::Phase1(negotiation) })
+        let negotiation =
+            Negotiation::new(server.address, Initiator::start(settings, random)?, Pace::BackOff, now);
+        let stage = Stage::Phase1(Box::new(negotiation));
+        Ok(Attempt { server: server.address, group: config.group.id, stage })
     }
 
     pub(super) fn first(&self) -> Transmit {
@@ -137,7 +139,7 @@ impl Attempt {
             Ok(begun) => begun,
             Err(error) => return Progress::Failed(error, None),
         };
-        let retransmission = Retransmission::new(self.server, message, now);
+        let retransmission = Retransmission::new(self.server, message, Pace::BackOff, now);
         let first = retransmission.first();
         let (asked, last_seen) = (now, last_seen.to_vec());
         self.stage =
@@ -202,7 +204,7 @@ impl Pulling {
 
     fn go_on(&mut self, next: PullInitiator, message: Vec<u8>, now: Instant) -> Progress {
         self.pull = next;
-        self.retransmission = Retransmission::new(self.server(), message, now);
+        self.retransmission = Retransmission::new(self.server(), message, Pace::BackOff, now);
         Progress::Send(self.retransmission.first())
     }
 

@@ -5,7 +5,7 @@ use super::{Initiator, InitiatorStep, IsakmpSa};
 use crate::crypto::Random;
 use crate::endpoint::{Instant, Transmit};
 use crate::error::{Error, Malformed, Misbehaved, Unacceptable, Unauthenticated};
-use crate::retransmit::{Due, Retransmission};
+use crate::retransmit::{Due, Pace, Retransmission};
 use crate::wire::{Chain, Cookie, ExchangeType, Header, Notify, NotifyType, Padding, PayloadType, Payloads};
 use std::net::SocketAddr;
 
@@ -31,9 +31,9 @@ pub(crate) enum Negotiated {
 
 impl Negotiation {
     /// What [`Initiator::start`] began with `peer`; the caller makes the first transmission itself.
-    pub(crate) fn new(peer: SocketAddr, begun: (Initiator, Vec<u8>), now: Instant) -> Self {
+    pub(crate) fn new(peer: SocketAddr, begun: (Initiator, Vec<u8>), pace: Pace, now: Instant) -> Self {
         let (state, message) = begun;
-        let retransmission = Retransmission::new(peer, message, now);
+        let retransmission = Retransmission::new(peer, message, pace, now);
         Negotiation { state, retransmission, last_seen: None, hint: None }
     }
 
@@ -107,7 +107,8 @@ impl Negotiation {
 
     fn go_on(&mut self, next: Initiator, message: Vec<u8>, now: Instant) -> Negotiated {
         (self.state, self.hint) = (next, None);
-        self.retransmission = Retransmission::new(self.retransmission.to(), message, now);
+        let (to, pace) = (self.retransmission.to(), self.retransmission.pace());
+        self.retransmission = Retransmission::new(to, message, pace, now);
         Negotiated::Send(self.retransmission.first())
     }
 }

@@ -1,5 +1,6 @@
 use super::*;
 use crate::crypto::{DhGroup, Hash, SystemRandom};
+use crate::wire::{Liveness, NotifyType};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -50,7 +51,13 @@ fn accept(settings: Settings, message: &[u8]) -> Result<(Responder, Vec<u8>), Er
 
 /// Both sides after the fourth message, with the fifth.
 fn before_authentication(ours: Settings, theirs: Settings) -> (Initiator, Responder, Vec<u8>) {
-    let (state, first) = Initiator::start(ours, &mut SystemRandom).unwrap();
+    before_authentication_of(Initiator::start(ours, &mut SystemRandom).unwrap(), theirs)
+}
+
+fn before_authentication_of(
+    (state, first): (Initiator, Vec<u8>),
+    theirs: Settings,
+) -> (Initiator, Responder, Vec<u8>) {
     let (peer, second) = accept(theirs, &first).unwrap();
     let (state, third) = next(&state, &second).unwrap();
     let (peer, fourth) = answer(&peer, &third).unwrap();
@@ -59,7 +66,10 @@ fn before_authentication(ours: Settings, theirs: Settings) -> (Initiator, Respon
 }
 
 fn establish(ours: Settings, theirs: Settings) -> Result<(IsakmpSa, IsakmpSa), Error> {
-    let (state, peer, fifth) = before_authentication(ours, theirs);
+    finish(before_authentication(ours, theirs))
+}
+
+fn finish((state, peer, fifth): (Initiator, Responder, Vec<u8>)) -> Result<(IsakmpSa, IsakmpSa), Error> {
     let (header, body) = Header::parse(&fifth)?;
     let ResponderStep::Established(theirs, sixth) = peer.step(&header, body, &mut SystemRandom)? else {
         panic!("not established")
@@ -83,6 +93,64 @@ fn every_proposal_establishes_and_protects() {
         let (header, body) = Header::parse(&message).unwrap();
         assert_eq!(theirs.informed(&header, body), Ok(sa::Informational::Deleted));
     }
+}
+
+/// The answer to a first message with these vendor IDs.
+fn second_message(vendor_ids: &[&[u8]]) -> Vec<u8> {
+    let sa = crate::wire::Phase1Sa::new(Doi::Gdoi, &[Proposal::default()]).emit();
+    let cookies = Cookies { initiator: Cookie([1; 8]), responder: Cookie::ZERO };
+    accept(responder(b"secret"), &main_mode(cookies, &first_payloads(&sa, vendor_ids))).unwrap().1
+}
+
+fn contains(message: &[u8], id: &[u8]) -> bool {
+    message.windows(id.len()).any(|window| window == id)
+}
+
+#[test]
+fn dead_peer_detection_is_announced_to_our_own_that_announce_it() {
+    let foreign: &[u8] = b"somebody else";
+    let cases: [(&[&[u8]], bool); 5] = [
+        (&[], false),
+        (&[&VENDOR_ID], false),
+        (&[&VENDOR_ID, &DPD_VENDOR_ID], true),
+        (&[&DPD_VENDOR_ID, foreign], false),
+        (&[&DPD_VENDOR_ID, foreign, &VENDOR_ID], true),
+    ];
+    for (vendor_ids, announced) in cases {
+        let second = second_message(vendor_ids);
+        assert!(contains(&second, &VENDOR_ID));
+        assert_eq!(contains(&second, &DPD_VENDOR_ID), announced);
+    }
+}
+
+#[test]
+fn both_sides_know_whether_dead_peers_are_detected() {
+    let (ours, theirs) = (initiator(b"secret", Proposal::default()), responder(b"secret"));
+    let (_, first) = Initiator::start(ours.clone(), &mut SystemRandom).unwrap();
+    assert!(!contains(&first, &DPD_VENDOR_ID));
+    let (plain, answered) = establish(ours.clone(), theirs.clone()).unwrap();
+    assert!(!plain.dpd && !answered.dpd);
+    let begun = Initiator::start_with_dpd(ours, &mut SystemRandom).unwrap();
+    let (watched, answered) = finish(before_authentication_of(begun, theirs)).unwrap();
+    assert!(watched.ours && watched.dpd && answered.ours && answered.dpd);
+}
+
+#[test]
+fn liveness_is_asked_and_answered_under_its_sa() {
+    let (ours, theirs) = establish(initiator(b"secret", Proposal::default()), responder(b"secret")).unwrap();
+    let (other, _) = establish(initiator(b"secret", Proposal::default()), responder(b"secret")).unwrap();
+    let read = |message: Vec<u8>| {
+        let (header, body) = Header::parse(&message).unwrap();
+        theirs.informed(&header, body)
+    };
+    let ask = ours.liveness(NotifyType::R_U_THERE, 7, &mut SystemRandom).unwrap();
+    assert_eq!(read(ask), Ok(Informational::AreYouThere(7)));
+    let answer = ours.liveness(NotifyType::R_U_THERE_ACK, 8, &mut SystemRandom).unwrap();
+    assert_eq!(read(answer), Ok(Informational::StillHere(8)));
+    let liveness = Liveness { kind: NotifyType::R_U_THERE, cookies: other.cookies.octets(), sequence: 7 };
+    let payload = (PayloadType::NOTIFY, &liveness.emit()[..]);
+    let misnamed = ours.single(ExchangeType::INFORMATIONAL, payload, &mut SystemRandom).unwrap();
+    assert_eq!(read(misnamed), Err(Misbehaved::Cookie.into()));
 }
 
 #[test]

@@ -124,6 +124,11 @@ impl Coop {
         std::mem::take(&mut self.outbox)
     }
 
+    /// Nothing is done or said twice in so short a time.
+    fn tick(&self) -> Duration {
+        self.election.rules().interval / 4
+    }
+
     pub(super) const fn next_tick(&self) -> Instant {
         self.next_tick
     }
@@ -166,9 +171,10 @@ impl Group {
         if now < coop.next_tick {
             return Ok(());
         }
-        coop.next_tick = now + coop.election.rules().interval / 4;
+        coop.next_tick = now + coop.tick();
         self.notice_silence(now);
         self.take_turns(random, now)?;
+        self.finish(random, now)?;
         self.press_commitment(now);
         self.announce_if_due(now);
         Ok(())
@@ -237,6 +243,12 @@ impl Group {
 
     /// Gives a server all states that are held here.
     fn send_states(&mut self, to: Ipv4Addr, now: Instant) {
+        let Some(coop) = &mut self.coop else { return };
+        let (held, pause) = (coop.held(&self.state), coop.tick());
+        let Some(peer) = coop.peers.get_mut(&to) else { return };
+        if !Peer::may_give(&mut peer.given_states, &held, pause, now) {
+            return;
+        }
         let Some(coop) = &self.coop else { return };
         let states = std::iter::once(&self.state).chain(&coop.apart).filter(|state| state.lineage.is_some());
         let bodies: Vec<_> = states.map(|state| self.state_message(state, now)).collect();

@@ -17,12 +17,19 @@ impl KeyServer {
                 LinkOutput::Received { peer, body } => self.hear(peer, &body, now),
                 LinkOutput::Up { peer } => self.greet(peer, now),
                 LinkOutput::Down { peer, reason } | LinkOutput::Failed { peer, reason } => {
-                    self.complain_of(None, CoopEvent::LinkFailed { peer, reason }, now);
+                    self.note_failure(peer, reason, now);
                 }
                 LinkOutput::Rejected { from, reason } => {
                     self.complain(KeyServerEvent::Rejected { from, reason }, now);
                 }
             }
+        }
+    }
+
+    /// A link that goes on failing for one reason is worth one event.
+    fn note_failure(&mut self, peer: Ipv4Addr, reason: Error, now: Instant) {
+        if self.link_failures.insert(peer, reason.clone()).as_ref() != Some(&reason) {
+            self.complain_of(None, CoopEvent::LinkFailed { peer, reason }, now);
         }
     }
 
@@ -68,6 +75,7 @@ impl KeyServer {
 
     /// A server is there: it is told at once how this one stands.
     fn greet(&mut self, peer: Ipv4Addr, now: Instant) {
+        self.link_failures.remove(&peer);
         for index in 0..self.groups.len() {
             self.groups[index].greet(peer, now);
             self.flush(index, Vec::new(), now);

@@ -119,6 +119,7 @@ impl Group {
     pub(super) fn resume(&mut self, random: &mut dyn Random, now: Instant) -> Result<(), Error> {
         if self.members.is_empty() {
             self.state.keys.previous_keks.clear();
+            self.state.under_way = false;
         }
         if self.distribution.is_some() || self.members.is_empty() || self.state.keys.kek.is_none() {
             return Ok(());

@@ -198,6 +198,16 @@ impl Keys {
         make_room(&mut self.previous_keks, MAX_KEKS - 1, |kek| kek.expires);
     }
 
+    /// Numbers used under KEKs that are in `before` as well stay used. A server without memory does not know which
+    /// ones it has used, and leaves a gap.
+    pub(super) fn keep_numbers_of(&mut self, before: &Keys, forgetful: bool) {
+        const GAP: u32 = 1 << 16;
+        for kek in self.kek.iter_mut().chain(&mut self.previous_keks) {
+            let used = before.kek_named(kek.spi).map_or(0, |before| before.sequence);
+            kek.sequence = kek.sequence.max(used) + if forgetful { GAP } else { 0 };
+        }
+    }
+
     /// The KEK of this side stays the current one.
     fn join_keks(&mut self, other: &Keys) {
         for kek in other.kek.iter().chain(&other.previous_keks) {

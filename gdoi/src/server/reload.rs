@@ -88,7 +88,7 @@ impl KeyServer {
                 None => self.groups.push(Group::new(new, self.config.address, self.author, now)),
             }
         }
-        self.links.set_peers(super::peers(&config), self.random.as_mut(), now);
+        self.links.set_peers(config.peers.clone(), self.random.as_mut(), now);
         config.address = self.config.address;
         config.identity = self.config.identity.clone();
         self.config = config;

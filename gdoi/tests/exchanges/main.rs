@@ -16,5 +16,6 @@ mod refused;
 mod register;
 mod rekey;
 mod rollover;
+mod schedules;
 mod seeds;
 mod transcripts;

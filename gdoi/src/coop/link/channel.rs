@@ -66,6 +66,11 @@ impl Channel {
         self.established + life(&self.sa) * percent / 100
     }
 
+    /// When the peer was last known to live.
+    pub(super) fn last_sign(&self) -> Instant {
+        self.heard.unwrap_or(self.established)
+    }
+
     /// The peer said something new.
     pub(super) fn hear(&mut self, now: Instant) {
         self.heard = Some(now);

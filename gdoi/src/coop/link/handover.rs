@@ -95,17 +95,14 @@ impl Link {
             self.say_goodbye(&self.channels[loser].sa, context);
             self.channels.remove(loser);
         }
-        let rank = |channel: &Channel| (channel.heard.is_some(), channel.established, channel.begun_by);
+        let rank = |channel: &Channel| (channel.heard.is_some(), channel.established);
         let best = self.channels.iter().enumerate().max_by_key(|(_, channel)| rank(channel));
         let Some((best, _)) = best else { return };
         self.channels.swap(0, best);
         for other in &mut self.channels[1..] {
             other.leaves.get_or_insert(context.now + HANDOVER);
         }
-        let sending = &mut self.channels[0];
-        if sending.leaves.take().is_some() {
-            sending.liveness.heard(context.now);
-        }
+        self.channels[0].leaves = None;
     }
 
     fn loser(&self) -> Option<usize> {
@@ -123,6 +120,17 @@ impl Link {
 
     pub(super) fn remove(&mut self, index: usize, reason: Unacceptable, context: &mut Context<'_>) {
         self.channels.remove(index);
+        self.removed(reason, context);
+    }
+
+    /// The peer does not answer under the SA that is sent under: all go under which it was not heard later.
+    pub(super) fn bury(&mut self, context: &mut Context<'_>) {
+        let last = self.channels.first().map(Channel::last_sign);
+        self.channels.retain(|channel| Some(channel.last_sign()) > last);
+        self.removed(Unacceptable::NoAnswer, context);
+    }
+
+    fn removed(&mut self, reason: Unacceptable, context: &mut Context<'_>) {
         if self.is_up() {
             return self.settle(context);
         }

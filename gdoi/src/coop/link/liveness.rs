@@ -119,3 +119,76 @@ const fn number_bit(side: Side) -> u32 {
         Side::Responder => RESPONDER,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::Error as CryptoError;
+
+    /// Always the same octet.
+    struct Octet(u8);
+
+    impl Random for Octet {
+        fn fill(&mut self, out: &mut [u8]) -> Result<(), CryptoError> {
+            out.fill(self.0);
+            Ok(())
+        }
+    }
+
+    const START: Instant = Instant::from_millis(1000);
+
+    fn both() -> (Liveness, Liveness) {
+        let side = |side| Liveness::new(side, &mut Octet(0xff), START).unwrap();
+        (side(Side::Initiator), side(Side::Responder))
+    }
+
+    #[test]
+    fn three_questions_in_six_seconds() {
+        let (mut liveness, _) = both();
+        let verdicts: Vec<_> =
+            (1..=6).map(|second| liveness.handle_timeout(START + Duration::from_secs(second))).collect();
+        use Verdict::*;
+        assert_eq!(verdicts, [Wait, Wait, Ask, Ask, Ask, Dead]);
+        liveness.heard(START + Duration::from_secs(6));
+        assert_eq!(liveness.due(), START + Duration::from_secs(9));
+        assert_eq!(liveness.handle_timeout(START + Duration::from_secs(60)), Ask);
+        assert_eq!(liveness.handle_timeout(START + Duration::from_secs(60)), Wait);
+    }
+
+    #[test]
+    fn numbers_begin_below_the_top_bit_and_tell_the_sides_apart() {
+        let (mut ours, mut theirs) = both();
+        for _ in 0..100_000 {
+            let (number, answer) = (ours.ask(), theirs.ask());
+            assert!(number < RESPONDER && (RESPONDER..1 << 31).contains(&answer));
+        }
+    }
+
+    #[test]
+    fn questions_count_up() {
+        let (mut ours, mut theirs) = both();
+        let first = ours.ask();
+        assert_eq!(theirs.asked(first), Ok(()));
+        let again = Misbehaved::Replayed { got: first.into(), last: first.into() };
+        assert_eq!(theirs.asked(first), Err(again.into()));
+        ours.ask();
+        let third = ours.ask();
+        assert_eq!(theirs.asked(third), Ok(()));
+        let late = Misbehaved::Replayed { got: u64::from(third) - 1, last: third.into() };
+        assert_eq!(theirs.asked(third - 1), Err(late.into()));
+        assert_eq!(ours.asked(third), Err(Misbehaved::Reflected.into()));
+    }
+
+    #[test]
+    fn only_open_questions_are_answered() {
+        let (mut ours, _) = both();
+        let first = ours.ask();
+        ours.ask();
+        let refused = |got, last| Err(Misbehaved::Replayed { got, last }.into());
+        let (before, number) = (u64::from(first) - 1, u64::from(first));
+        assert_eq!(ours.answered(first - 1), refused(before, before));
+        assert_eq!(ours.answered(first + 2), refused(number + 2, before));
+        assert_eq!(ours.answered(first + 1), Ok(()));
+        assert_eq!(ours.answered(first), refused(number, number + 1));
+    }
+}

@@ -119,7 +119,7 @@ impl Link {
         match sending.liveness.handle_timeout(context.now) {
             Verdict::Wait => {}
             Verdict::Ask => self.ask(0, context),
-            Verdict::Dead => self.remove(0, Unacceptable::NoAnswer, context),
+            Verdict::Dead => self.bury(context),
         }
     }
 

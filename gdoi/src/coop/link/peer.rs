@@ -1,13 +1,13 @@
 //! The link with one server: when a phase 1 is begun, and what is known of the link.
 
 use super::channel::Channel;
-use super::{Context, LinkOutput, LinkState, LinkStatus, PeerEntry};
+use super::{Context, CoopPeer, LinkOutput, LinkState, LinkStatus};
 use crate::crypto::Random;
 use crate::endpoint::{Instant, Transmit};
-use crate::error::Error;
+use crate::error::{Error, Unacceptable};
 use crate::phase1::{Initiator, Negotiation, Settings};
 use crate::policy::Doi;
-use crate::retransmit::draw;
+use crate::retransmit::{draw, Pace};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ const LOWER_RENEWS: u32 = 90;
 
 /// The link with one server.
 pub(super) struct Link {
-    pub(super) entry: PeerEntry,
+    pub(super) entry: CoopPeer,
     pub(super) own: Ipv4Addr,
     /// The first is sent under and watched; all others leave.
     pub(super) channels: Vec<Channel>,
@@ -50,7 +50,7 @@ pub(super) enum Initiation {
 
 impl Link {
     /// A link between `own` address and a peer that begins at the first [`Link::handle_timeout`].
-    pub(super) const fn new(own: Ipv4Addr, entry: PeerEntry, now: Instant) -> Self {
+    pub(super) const fn new(own: Ipv4Addr, entry: CoopPeer, now: Instant) -> Self {
         Link {
             entry,
             own,
@@ -66,7 +66,7 @@ impl Link {
     }
 
     /// Another port holds at once, another key from the next phase 1 on.
-    pub(super) fn reconfigure(&mut self, entry: PeerEntry, now: Instant) {
+    pub(super) fn reconfigure(&mut self, entry: CoopPeer, now: Instant) {
         let changed = self.entry != entry;
         self.entry = entry;
         if changed && !self.is_up() {
@@ -168,7 +168,8 @@ impl Link {
         };
         match Initiator::start_with_dpd(settings, context.random) {
             Ok(begun) => {
-                let negotiation = Negotiation::new(self.entry.address.into(), begun, context.now);
+                let negotiation =
+                    Negotiation::new(self.entry.address.into(), begun, Pace::Steady, context.now);
                 context.output.push_back(LinkOutput::Transmit(negotiation.first()));
                 self.initiation = Initiation::Underway(Box::new(negotiation));
             }
@@ -179,9 +180,11 @@ impl Link {
     /// A phase 1 that this side began came to nothing: the next one waits a while, unless the peer's has made up
     /// for it.
     pub(super) fn fail(&mut self, reason: Error, context: &mut Context<'_>) {
+        // Who is silent may be back at any moment; who refuses will go on doing so.
+        let silent = reason == Unacceptable::NoAnswer.into();
         context.output.push_back(LinkOutput::Failed { peer: self.address(), reason });
         let delay = (FIRST_RETRY * 2u32.pow(self.failures.min(8))).min(LAST_RETRY);
-        self.failures = self.failures.saturating_add(1);
+        self.failures = if silent { 0 } else { self.failures.saturating_add(1) };
         self.initiation = match self.is_due(context.now) {
             true => Initiation::At(context.now + delay + draw(context.random, delay / 4)),
             false => Initiation::Idle,
@@ -199,7 +202,6 @@ impl Link {
 
     /// There is no SA any more.
     pub(super) fn initiate_soon(&mut self, now: Instant) {
-        self.failures = 0;
         if !matches!(self.initiation, Initiation::Underway(_)) {
             self.initiation = Initiation::Soon(now);
         }

@@ -8,12 +8,12 @@ use crate::server::rekey::{Plan, RekeyKind, Removal};
 use std::collections::BTreeSet;
 
 impl Group {
-    /// Makes one state of all that are held; only who leads does so.
+    /// Makes one state of all that are held. Only who leads does so, and not while another does: the worse of two
+    /// primaries steps down first, or both would make keys for ever.
     pub(super) fn merge(&mut self, random: &mut dyn Random, now: Instant) -> Result<(), Error> {
         let leads = self.leads();
-        let Some(coop) = self.coop.as_mut().filter(|coop| leads && !coop.apart.is_empty()) else {
-            return Ok(());
-        };
+        let ready = |coop: &&mut Box<Coop>| leads && !coop.apart.is_empty() && !coop.election.has_rival(now);
+        let Some(coop) = self.coop.as_mut().filter(ready) else { return Ok(()) };
         let apart = std::mem::take(&mut coop.apart);
         let time = self.clock.time(now);
         self.state.keys.expire(time);
@@ -35,7 +35,7 @@ impl Group {
         }
         let alike = sides.iter().all(|side| side.has_teks_of(&self.state));
         if alike && keks.len() <= 1 {
-            return self.resume_if_under_way(random, now);
+            return Ok(());
         }
         let mut plan = Plan { activation_delay: Some(self.common_switch(sides, now)), ..Plan::default() };
         self.fresh_tek(random, now)?;
@@ -45,14 +45,6 @@ impl Group {
             self.state.keys.previous_keks = keks.clone();
         }
         self.distribute(&keks, plan, now)
-    }
-
-    /// What the side that knows less was not told yet is in the keys of now.
-    fn resume_if_under_way(&mut self, random: &mut dyn Random, now: Instant) -> Result<(), Error> {
-        match self.state.under_way && self.distribution.is_none() {
-            true => self.resume(random, now),
-            false => Ok(()),
-        }
     }
 
     /// All KEKs that members of any side may have. Those that were ended are no way to tell anybody anything.

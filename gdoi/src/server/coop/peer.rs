@@ -5,6 +5,7 @@ use crate::coop::{Claim, CoopPeerStatus, CoopPeerWord, CoopRefusals, Step, Versi
 use crate::endpoint::Instant;
 use crate::error::{Error, Misbehaved};
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 /// One of the servers that share a group.
 #[derive(Default)]
@@ -17,6 +18,9 @@ pub(super) struct Peer {
     pub(super) listed: Versions,
     /// In how many announcements in a row it lacked members.
     pub(super) lacking: u32,
+    /// What it was given last, and when: the same is not given again at once.
+    pub(super) given_states: Option<(Versions, Instant)>,
+    pub(super) given_members: Option<(Versions, Instant)>,
     pub(super) members: u32,
     pub(super) configuration: Option<[u8; 16]>,
     /// Since when all that it says is of another time.
@@ -33,6 +37,22 @@ impl Peer {
             (true, true) => Step::Same,
             (true, false) => Step::Behind,
         }
+    }
+
+    /// Whether something may be given that was not given just now.
+    pub(super) fn may_give(
+        given: &mut Option<(Versions, Instant)>,
+        what: &Versions,
+        pause: Duration,
+        now: Instant,
+    ) -> bool {
+        let just_now =
+            |(before, at): &(Versions, Instant)| before == what && now.saturating_since(*at) < pause;
+        let may = !given.as_ref().is_some_and(just_now);
+        if may {
+            *given = Some((what.clone(), now));
+        }
+        may
     }
 
     pub(super) fn refuse(&mut self, reason: &Error) {

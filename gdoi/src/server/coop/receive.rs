@@ -34,7 +34,7 @@ impl Group {
     ) -> Result<(), Error> {
         let heard = match message {
             (Kind::Announcement, reader) => self.hear_announcement(from, reader, now),
-            (Kind::State, reader) => self.hear_state(from, reader, random, now),
+            (Kind::State, reader) => self.hear_state(from, reader, now),
             (Kind::Members, reader) => self.hear_members(from, reader, now),
         };
         let peer = self.coop.as_mut().and_then(|coop| coop.peers.get_mut(&from));
@@ -94,7 +94,7 @@ impl Group {
             self.send_states(from, now);
         }
         if same_time {
-            self.send_members(from, &announcement.listed);
+            self.send_members(from, &announcement.listed, now);
         }
         self.release_with(from, announcement);
         self.check_commitment(now);
@@ -132,13 +132,7 @@ impl Group {
         }
     }
 
-    fn hear_state(
-        &mut self,
-        from: Ipv4Addr,
-        mut reader: Reader<'_>,
-        random: &mut dyn Random,
-        now: Instant,
-    ) -> Result<(), Error> {
+    fn hear_state(&mut self, from: Ipv4Addr, mut reader: Reader<'_>, now: Instant) -> Result<(), Error> {
         let (lineage, time) = (Lineage::parse(&mut reader)?, Instant::from_millis(reader.u64()?));
         let state = parse_state(&mut reader)?;
         reader.finish()?;
@@ -148,7 +142,6 @@ impl Group {
         self.check_time(lineage, time, now)?;
         self.take_state(state, (lineage, time), now)?;
         self.compare_all();
-        self.merge(random, now)?;
         self.announce_to(from, now);
         Ok(())
     }
@@ -175,14 +168,24 @@ impl Group {
         let Some(coop) = &mut self.coop else { return Ok(()) };
         coop.apart.retain(|apart| !state.versions.covers(&apart.versions));
         if later {
-            self.state = state;
-            self.changed = true;
+            self.adopt(state);
         } else if coop.apart.len() < MAX_APART {
             coop.apart.push(state);
         } else {
             return Err(Unacceptable::Busy.into());
         }
         Ok(())
+    }
+
+    /// What this server was about to tell members is out of date. Numbers that it has used stay used.
+    fn adopt(&mut self, mut state: GroupState) {
+        state.keys.keep_numbers_of(&self.state.keys, self.state.lineage.is_none());
+        self.state = state;
+        self.changed = true;
+        if self.leads() {
+            self.abandon_commitment();
+            self.release_all();
+        }
     }
 
     /// Goes over to another time.
@@ -209,9 +212,14 @@ impl Group {
     }
 
     /// Gives a server the member records that it lacks.
-    fn send_members(&mut self, to: Ipv4Addr, listed: &Versions) {
+    fn send_members(&mut self, to: Ipv4Addr, listed: &Versions, now: Instant) {
         let lacking = !listed.covers(self.members.seen());
-        let Some(peer) = self.coop.as_mut().and_then(|coop| coop.peers.get_mut(&to)) else { return };
+        let Some(coop) = &mut self.coop else { return };
+        let pause = coop.tick();
+        let Some(peer) = coop.peers.get_mut(&to) else { return };
+        if lacking && !Peer::may_give(&mut peer.given_members, listed, pause, now) {
+            return;
+        }
         peer.lacking = if lacking { peer.lacking + 1 } else { 0 };
         let patient = peer.lacking < PATIENT;
         let mut slices = Vec::new();

@@ -48,8 +48,14 @@ impl Group {
             self.clock.set(Instant::default(), now);
         }
         self.release_all();
+        self.finish(random, now)
+    }
+
+    /// Merges what is to be merged, and sends what the primary before began to send.
+    pub(super) fn finish(&mut self, random: &mut dyn Random, now: Instant) -> Result<(), Error> {
         self.merge(random, now)?;
-        match self.state.under_way {
+        let alone = self.coop.as_ref().is_some_and(|coop| coop.leads() && !coop.election.has_rival(now));
+        match alone && self.state.under_way && self.distribution.is_none() {
             true => self.resume(random, self.clock.time(now)),
             false => Ok(()),
         }

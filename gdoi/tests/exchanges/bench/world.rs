@@ -189,6 +189,11 @@ impl World {
         self.cut.remove(&host);
     }
 
+    /// How many datagrams were put on the wire.
+    pub fn launched(&self) -> u64 {
+        self.launched
+    }
+
     pub fn member(&self, address: SocketAddr) -> &Member {
         &self.members[&address].endpoint
     }
@@ -317,7 +322,7 @@ impl World {
         let (role, wake) = match self.members.get(&address) {
             Some(member) => (Role::Member, member.wake()),
             None => {
-                (Role::Server, self.servers[&address].wake().map(|wake| self.from_clock_of(address, wake)))
+                (Role::Server, self.servers[&address].wake().map(|wake| self.world_time(address, wake)))
             }
         };
         if let Some(wake) = wake {
@@ -326,7 +331,7 @@ impl World {
         }
     }
 
-    fn from_clock_of(&self, address: SocketAddr, local: Instant) -> Instant {
+    fn world_time(&self, address: SocketAddr, local: Instant) -> Instant {
         local.before(self.skews.get(&address).copied().unwrap_or_default())
     }
 

@@ -53,8 +53,8 @@ pub(super) fn address(last: u8) -> SocketAddrV4 {
     SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, last), 848)
 }
 
-pub(super) fn entry(last: u8, psk: &[u8]) -> PeerEntry {
-    PeerEntry { address: address(last), psk: Secret::from(psk) }
+pub(super) fn entry(last: u8, psk: &[u8]) -> CoopPeer {
+    CoopPeer { address: address(last), psk: Secret::from(psk) }
 }
 
 pub(super) fn proposal(life: Duration) -> Proposal {
@@ -62,7 +62,7 @@ pub(super) fn proposal(life: Duration) -> Proposal {
 }
 
 impl Server {
-    pub(super) fn new(own: u8, proposal: Proposal, peers: Vec<PeerEntry>, now: Instant) -> Self {
+    pub(super) fn new(own: u8, proposal: Proposal, peers: Vec<CoopPeer>, now: Instant) -> Self {
         let (address, identity) = (address(own), Identity::Address(*address(own).ip()));
         let settings = LinkSettings { own: address, identity: identity.clone(), proposals: vec![proposal] };
         let random = Chance(u64::from(own) + now.as_millis());
@@ -170,6 +170,9 @@ pub(super) struct Flight {
     pub(super) payload: Vec<u8>,
 }
 
+/// What becomes of a datagram, given how many were sent before: how it arrives, or nothing if it is lost.
+pub(super) type Route = dyn Fn(usize, Flight) -> Option<Flight>;
+
 /// All servers and the network.
 pub(super) struct World {
     pub(super) now: Instant,
@@ -177,14 +180,13 @@ pub(super) struct World {
     pub(super) flights: Vec<Flight>,
     /// All that was ever sent.
     pub(super) sent: Vec<Flight>,
-    /// Which datagrams are lost, by their number.
-    pub(super) loses: Box<dyn Fn(usize, &Flight) -> bool>,
+    pub(super) route: Box<Route>,
 }
 
 impl World {
     pub(super) fn new(servers: Vec<Server>) -> Self {
-        let loses = Box::new(|_: usize, _: &Flight| false);
-        World { now: START, servers, flights: Vec::new(), sent: Vec::new(), loses }
+        let (flights, sent, route) = (Vec::new(), Vec::new(), Box::new(|_, flight| Some(flight)));
+        World { now: START, servers, flights, sent, route }
     }
 
     /// Two servers, 1 and 2, with the same key and the same life of an SA.
@@ -251,11 +253,8 @@ impl World {
     pub(super) fn send(&mut self, from: SocketAddr, transmits: Vec<Transmit>) {
         for Transmit { to, payload } in transmits {
             let flight = Flight { at: self.now + DELAY, from, to, payload };
-            let lost = (self.loses)(self.sent.len(), &flight);
-            self.sent.push(flight.clone());
-            if !lost {
-                self.flights.push(flight);
-            }
+            self.flights.extend((self.route)(self.sent.len(), flight.clone()));
+            self.sent.push(flight);
         }
     }
 

@@ -1,0 +1,350 @@
+//! Random schedules of what can happen to cooperating key servers: crashes, restarts, split networks, loss, clocks that
+//! differ, priorities that change, registrations, forced rekeys, removals, resignations. Whatever happened, afterwards
+//! there is one primary, all servers know the same, and all members hear each other; at no time is a sequence number
+//! used twice or a key used that was not stored.
+//!
+//! A failing seed is printed; `GDOI_SEED=N cargo test -p gdoi --test exchanges schedules` replays it. 200 schedules in
+//! every run, `GDOI_SCHEDULES=10000 cargo test --release -p gdoi --test exchanges schedules` for more.
+
+use crate::bench::alliance::{address, allied_config, allied_member, coop, primaries, start, start_server};
+use crate::bench::fleet::{member, member_address};
+use crate::bench::random::Seeded;
+use crate::bench::stored::Stored;
+use crate::bench::{Archive, Link, World};
+use gdoi::crypto::Secret;
+use gdoi::wire::ExchangeType;
+use gdoi::{KeyServerCommand, KeyServerConfig, MemberCommand, RekeyKind, Removal, Transmit};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::time::Duration;
+
+const LIFE: Duration = Duration::from_secs(60);
+const SECOND: Duration = Duration::from_secs(1);
+
+/// After so long without a change the servers have sorted themselves out: silence, election, links, hold-down.
+const SETTLED: Duration = Duration::from_secs(45);
+
+/// What was ever sent under each number of each KEK.
+type Sent = Rc<RefCell<BTreeMap<([u8; 16], u32), Vec<u8>>>>;
+
+struct Schedule {
+    seed: u64,
+    random: Seeded,
+    world: World,
+    servers: u8,
+    members: u16,
+    configs: BTreeMap<u8, KeyServerConfig>,
+    stored: BTreeMap<u8, Secret>,
+    sent: Sent,
+    log: Vec<String>,
+}
+
+impl Schedule {
+    fn new(seed: u64) -> Self {
+        let mut random = Seeded::new(seed);
+        let (servers, members) = (2 + random.below(7) as u8, 2 + random.below(3) as u16);
+        let mut world = World::new(seed, if random.percent(50) { Link::CALM } else { Link::RAIN });
+        world.archive = Archive::Nothing;
+        for number in 1..=servers {
+            world.set_skew(address(number), SECOND * random.below(7200) as u32);
+        }
+        start(&mut world, servers, members, LIFE);
+        let stored = BTreeMap::new();
+        let sent = Sent::default();
+        let configs = BTreeMap::new();
+        let log = vec![format!("{servers} servers, {members} members")];
+        let mut schedule = Schedule { seed, random, world, servers, members, configs, stored, sent, log };
+        (1..=servers).for_each(|number| schedule.watch(number));
+        schedule
+    }
+
+    fn note(&mut self, text: String) {
+        self.log.push(format!("{:>7.1} {text}", (self.world.now.as_millis() - 1_000_000) as f64 / 1000.0));
+    }
+
+    fn config(&self, number: u8) -> KeyServerConfig {
+        let mut config = allied_config(number, self.servers, LIFE);
+        let changed = self.configs.get(&number).and_then(|config| config.groups[0].redundancy.clone());
+        config.groups[0].redundancy = changed.or(config.groups[0].redundancy.take());
+        config
+    }
+
+    /// Every rekey message of a server is looked at.
+    fn watch(&mut self, number: u8) {
+        let (sent, seed) = (self.sent.clone(), self.seed);
+        let witness = move |transmit: &Transmit, stored: Option<&Secret>| {
+            if transmit.payload.get(18) != Some(&ExchangeType::GROUPKEY_PUSH.0) {
+                return;
+            }
+            let stored = Stored::read(stored.expect("something is stored before it is sent"));
+            let kek = stored.kek_of(&transmit.payload).expect("the KEK is stored");
+            let push = kek.open(&transmit.payload);
+            assert!(push.sequence <= kek.sequence, "seed {seed}: the number is stored");
+            let old = sent.borrow_mut().insert((kek.spi, push.sequence), transmit.payload.clone());
+            assert!(
+                old.is_none_or(|old| old == transmit.payload),
+                "seed {seed}: number {} twice under one KEK",
+                push.sequence
+            );
+        };
+        self.world.watch_server(address(number), Box::new(witness));
+    }
+
+    fn run(&mut self) {
+        for _ in 0..4 + self.random.below(12) {
+            self.something_happens();
+            let pause = if self.random.percent(15) { 60 } else { 1 + self.random.below(20) };
+            self.pass(SECOND * pause as u32);
+            if pause == 60 {
+                self.check_parts();
+            }
+        }
+        self.calm_down();
+        self.check_parts();
+        self.check_all();
+    }
+
+    /// Nobody talks more than there is to say.
+    fn pass(&mut self, span: Duration) {
+        let end = self.world.now + span;
+        while self.world.now < end {
+            let before = self.world.launched();
+            let second = self.world.now + SECOND;
+            while self.world.step(second) {
+                let most = 60 * u64::from(self.servers) * u64::from(self.servers) + 500;
+                assert!(self.world.launched() - before < most, "a storm of messages");
+            }
+        }
+    }
+
+    fn some_server(&mut self) -> u8 {
+        1 + self.random.below(u64::from(self.servers)) as u8
+    }
+
+    fn something_happens(&mut self) {
+        let number = self.some_server();
+        let runs = self.world.has_server(address(number));
+        match self.random.below(10) {
+            0 | 1 if runs => self.crash(number),
+            0..=3 if !runs => self.restart(number),
+            2 | 3 => self.split(),
+            4 => self.heal(),
+            5 if runs => self.change_priority(number),
+            6 => self.register(),
+            7 => self.command(RekeyKind::Forced),
+            8 if runs => self.resign(number),
+            9 => self.rarely(),
+            _ => {}
+        }
+    }
+
+    fn crash(&mut self, number: u8) {
+        self.note(format!("server {number} crashes"));
+        if let Some(stored) = self.world.crash_server(address(number)) {
+            self.stored.insert(number, stored);
+        }
+    }
+
+    fn restart(&mut self, number: u8) {
+        let forgets = self.random.percent(10);
+        self.note(format!("server {number} starts{}", if forgets { " without its state" } else { "" }));
+        let stored = self.stored.remove(&number).filter(|_| !forgets);
+        if stored.is_none() {
+            let skew = SECOND * self.random.below(7200) as u32;
+            self.world.set_skew(address(number), skew);
+        }
+        let config = self.config(number);
+        start_server(&mut self.world, config, stored.as_ref(), &mut self.random);
+        self.watch(number);
+    }
+
+    fn split(&mut self) {
+        let parts = 2 + self.random.below(2);
+        let servers = (1..=self.servers).map(|number| address(number).ip());
+        let members = (1..=self.members).map(|number| member_address(number).ip());
+        let hosts: Vec<_> = servers.chain(members).collect();
+        let sides: Vec<_> = hosts.into_iter().map(|host| (host, self.random.below(parts) as u8)).collect();
+        self.note(format!(
+            "the network splits {:?}",
+            sides.iter().map(|(_, side)| *side).collect::<Vec<_>>()
+        ));
+        self.world.split(sides);
+    }
+
+    fn heal(&mut self) {
+        self.note("the network is one".into());
+        self.world.heal();
+    }
+
+    fn change_priority(&mut self, number: u8) {
+        let mut config = self.config(number);
+        let priority = 1 + self.random.below(200) as u8;
+        self.note(format!("server {number} gets priority {priority}"));
+        config.groups[0].redundancy.iter_mut().for_each(|rules| rules.priority = priority);
+        self.configs.insert(number, config);
+        let config = self.config(number);
+        self.world.reconfigure(address(number), config);
+    }
+
+    fn register(&mut self) {
+        match self.random.percent(50) && self.members < 6 {
+            true => {
+                self.members += 1;
+                let (number, first) = (self.members, self.some_server());
+                self.note(format!("member {number} comes"));
+                let config = allied_member(number, first, self.servers);
+                self.world.add_member(member_address(number), member(config, self.random.draw()));
+            }
+            false => {
+                let number = 1 + self.random.below(u64::from(self.members)) as u16;
+                self.note(format!("member {number} registers again"));
+                self.world.command(member_address(number), MemberCommand::Register);
+            }
+        }
+    }
+
+    fn command(&mut self, kind: RekeyKind) {
+        for number in primaries(&self.world, self.servers) {
+            self.note(format!("server {number} rekeys: {kind:?}"));
+            let group = self.world.server(address(number)).status(self.world.now).groups[0].group.id;
+            self.world.command_server(address(number), KeyServerCommand::Rekey(group, kind));
+        }
+    }
+
+    fn resign(&mut self, number: u8) {
+        self.note(format!("server {number} resigns"));
+        let group = self.world.server(address(number)).status(self.world.now).groups[0].group.id;
+        self.world.command_server(address(number), KeyServerCommand::Resign(group));
+    }
+
+    fn rarely(&mut self) {
+        match self.random.below(3) {
+            0 => self.command(RekeyKind::ReplaceNow),
+            1 => self.send_away(),
+            _ => {}
+        }
+    }
+
+    fn send_away(&mut self) {
+        for number in primaries(&self.world, self.servers) {
+            self.note(format!("server {number} sends all members away"));
+            let group = self.world.server(address(number)).status(self.world.now).groups[0].group.id;
+            self.world
+                .command_server(address(number), KeyServerCommand::Remove(group, None, Removal::Graceful));
+        }
+    }
+
+    /// All servers run, nothing is lost, and there is time enough.
+    fn calm_down(&mut self) {
+        self.heal();
+        self.world.link = Link::CALM;
+        for number in 1..=self.servers {
+            if !self.world.has_server(address(number)) {
+                self.restart(number);
+            }
+        }
+        self.pass(SETTLED + LIFE * 2);
+        self.note("calm".into());
+    }
+
+    /// Servers that hear each other have one primary.
+    fn check_parts(&self) {
+        let leaders = primaries(&self.world, self.servers);
+        let side = |number: &u8| self.world.side(address(*number).ip());
+        let running: Vec<_> =
+            (1..=self.servers).filter(|number| self.world.has_server(address(*number))).collect();
+        for part in running.iter().map(side).collect::<BTreeSet<_>>() {
+            let led = leaders.iter().filter(|number| side(number) == part).count();
+            assert_eq!(led, 1, "one primary in part {part}: {leaders:?}");
+        }
+    }
+
+    fn check_all(&mut self) {
+        for _ in 0..20 {
+            self.check_members();
+            self.world.run_for(SECOND * 5);
+        }
+        // Just when a key ends or is made, they may differ for a moment.
+        for _ in 0..5 {
+            if !self.all_know_the_same() {
+                self.world.run_for(SECOND);
+            }
+        }
+        self.check_servers();
+    }
+
+    /// All hear all.
+    fn check_members(&self) {
+        let views: Vec<_> =
+            (1..=self.members).map(|number| self.world.view(member_address(number))).collect();
+        for (number, view) in (1..).zip(&views) {
+            assert!(view.outbound.is_some(), "member {number} has a key");
+        }
+        for spi in views.iter().flat_map(|view| view.outbound.as_ref().map(|sa| sa.spi)) {
+            for (number, view) in (1..).zip(&views) {
+                assert!(view.inbound.iter().any(|sa| sa.spi == spi), "member {number} has {spi}");
+            }
+        }
+    }
+
+    /// All know the same.
+    fn digest(&self, number: u8) -> impl PartialEq + std::fmt::Debug {
+        let status = self.world.server(address(number)).status(self.world.clock_of(address(number)));
+        let group = &status.groups[0];
+        let members: Vec<_> = group.members.iter().map(|record| (record.address, record.owner)).collect();
+        let teks: Vec<_> = group.teks.iter().map(|tek| tek.spi).collect();
+        let kek = group.kek.as_ref().map(|kek| kek.spi);
+        (teks, kek, members, group.revoked.clone())
+    }
+
+    fn all_know_the_same(&self) -> bool {
+        let in_step = |number| {
+            let peers = coop(&self.world, number).peers;
+            peers.iter().all(|peer| peer.said.is_some_and(|said| said.in_step))
+        };
+        (1..=self.servers).all(|number| self.digest(number) == self.digest(1) && in_step(number))
+    }
+
+    fn check_servers(&self) {
+        let first = self.digest(1);
+        for number in 1..=self.servers {
+            assert_eq!(self.digest(number), first, "servers 1 and {number} know the same");
+            let coop = coop(&self.world, number);
+            for peer in &coop.peers {
+                assert!(
+                    peer.said.is_some_and(|said| said.in_step),
+                    "{number} and {} are in step",
+                    peer.address
+                );
+            }
+        }
+        let pseudotimes: Vec<_> =
+            (1..=self.servers).map(|number| coop(&self.world, number).pseudotime).collect();
+        let (least, most) = (pseudotimes.iter().min(), pseudotimes.iter().max());
+        assert!(most.zip(least).is_some_and(|(most, least)| most - least < 1000), "{pseudotimes:?}");
+    }
+}
+
+fn run(seed: u64) -> bool {
+    let mut schedule = Schedule::new(seed);
+    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| schedule.run()));
+    if result.is_err() {
+        println!("seed {seed}:\n  {}", schedule.log.join("\n  "));
+    }
+    result.is_ok()
+}
+
+fn number_of(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+#[test]
+fn whatever_happens_servers_and_members_find_together_again() {
+    let first = number_of("GDOI_SEED");
+    let count = first.map_or(number_of("GDOI_SCHEDULES").unwrap_or(200), |_| 1);
+    let begin = first.or(number_of("GDOI_FIRST_SEED")).unwrap_or(1);
+    let failed: Vec<_> = (begin..begin + count).filter(|seed| !run(*seed)).collect();
+    println!("{count} schedules from seed {begin}: {} failed {failed:?}", failed.len());
+    assert!(failed.is_empty(), "failing seeds: {failed:?}");
+}
