@@ -6,9 +6,6 @@ use crate::wire::Reader;
 /// More authors are not told apart; those that changed nothing for the longest time are forgotten first.
 const MAX_AUTHORS: usize = 32;
 
-/// No author comes to this number; who believed a higher one could soon count no further.
-const LAST_NUMBER: u64 = 1 << 62;
-
 /// Who changes what servers share: one memory of a server. One that lost its state is another author.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Author(pub(crate) [u8; 8]);
@@ -25,7 +22,7 @@ impl Versions {
 
     /// One more change of this author.
     pub(crate) fn bump(&mut self, author: Author) {
-        let number = self.of(author) + 1;
+        let number = self.of(author).saturating_add(1);
         self.0.retain(|(known, _)| *known != author);
         self.0.insert(0, (author, number));
         self.0.truncate(MAX_AUTHORS);
@@ -64,7 +61,7 @@ impl Versions {
     }
 
     /// # Errors
-    /// [`Malformed`]: truncated, too many entries, an author twice, a number that nobody comes to.
+    /// [`Malformed`]: truncated, too many entries, an author twice.
     pub(crate) fn parse(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         let count = usize::from(reader.u8()?);
         if count > MAX_AUTHORS {
@@ -73,7 +70,7 @@ impl Versions {
         let mut versions = Versions::default();
         for _ in 0..count {
             let (author, number) = (Author(reader.array()?), reader.u64()?);
-            if versions.of(author) != 0 || !(1..=LAST_NUMBER).contains(&number) {
+            if versions.of(author) != 0 || number == 0 {
                 return Err(Malformed::Value("versions"));
             }
             versions.0.push((author, number));
@@ -117,7 +114,7 @@ mod tests {
 
     #[test]
     fn round_trip() {
-        let sent = versions(&[(A, 7), (B, LAST_NUMBER)]);
+        let sent = versions(&[(A, 7), (B, u64::MAX)]);
         let mut octets = Vec::new();
         sent.emit(&mut octets);
         assert_eq!(Versions::parse(&mut Reader::new(&octets, "test")), Ok(sent));
@@ -129,10 +126,15 @@ mod tests {
         assert_eq!(parse(&[33]), Malformed::TooMany("authors"));
         assert_eq!(parse(&[1, 0]), Malformed::Truncated("test"));
         assert_eq!(parse(&[[1].as_slice(), &[0; 16]].concat()), Malformed::Value("versions"));
-        let beyond = [&[1], &[1; 8][..], &(LAST_NUMBER + 1).to_be_bytes()].concat();
-        assert_eq!(parse(&beyond), Malformed::Value("versions"));
         let entry = [[1; 8], [1; 8]].concat();
         assert_eq!(parse(&[&[2], &entry[..], &entry[..]].concat()), Malformed::Value("versions"));
+    }
+
+    #[test]
+    fn counting_ends_where_numbers_do() {
+        let mut versions = versions(&[(A, u64::MAX)]);
+        versions.bump(A);
+        assert_eq!(versions.of(A), u64::MAX);
     }
 
     #[test]

@@ -14,9 +14,6 @@ const KEK_IV_LEN: usize = 16;
 /// Beyond this number a rekey brings a new KEK, long before the 32-bit number is used up.
 const LAST_SEQUENCE: u32 = u32::MAX / 2;
 
-/// No KEK comes to this number; what is left above it is enough for all messages under one that claims to have.
-pub(super) const MAX_SEQUENCE: u32 = u32::MAX / 4 * 3;
-
 /// Most TEKs that live, and most that were ended before their time. No more are stored or told to other servers.
 pub(super) const MAX_TEKS: usize = 32;
 
@@ -204,7 +201,7 @@ impl Keys {
         const GAP: u32 = 1 << 16;
         for kek in self.kek.iter_mut().chain(&mut self.previous_keks) {
             let used = before.kek_named(kek.spi).map_or(0, |before| before.sequence);
-            kek.sequence = kek.sequence.max(used) + if forgetful { GAP } else { 0 };
+            kek.sequence = kek.sequence.max(used).saturating_add(if forgetful { GAP } else { 0 });
         }
     }
 

@@ -14,7 +14,7 @@
 //! ```
 
 use super::distribution::Transport;
-use super::keys::{GroupKek, GroupTek, Keys, Succession, MAX_KEKS, MAX_SEQUENCE, MAX_TEKS};
+use super::keys::{GroupKek, GroupTek, Keys, Succession, MAX_KEKS, MAX_TEKS};
 use super::members::{Listed, Presence};
 use super::state::{GroupState, RekeyTerms, Terms};
 use crate::coop::{Author, Lineage, Versions};
@@ -64,9 +64,6 @@ fn parse_kek(reader: &mut Reader<'_>) -> Result<GroupKek, Error> {
         return Err(VALUE.into());
     }
     let (expires, sequence) = (instant(reader)?, reader.u32()?);
-    if sequence > MAX_SEQUENCE {
-        return Err(VALUE.into());
-    }
     let succession = succession(reader.u8()?)?;
     Ok(GroupKek { spi, key, expires, sequence, succession, lineage: Lineage::parse(reader)? })
 }
