@@ -7,6 +7,7 @@ use crate::error::Error;
 use crate::lifetime::server_margin;
 use crate::policy::{Spi, TekKeys, Transform};
 use crate::pull::Tek;
+use crate::wire::MAX_KEY_PACKETS;
 use std::time::Duration;
 
 const KEK_IV_LEN: usize = 16;
@@ -14,10 +15,14 @@ const KEK_IV_LEN: usize = 16;
 /// Beyond this number a rekey brings a new KEK, long before the 32-bit number is used up.
 const LAST_SEQUENCE: u32 = u32::MAX / 2;
 
-/// Most TEKs that live, and most that were ended before their time. No more are stored or told to other servers.
-pub(super) const MAX_TEKS: usize = 32;
+/// Most TEKs that live: members take no more in one message with the KEK.
+pub(super) const MAX_TEKS: usize = MAX_KEY_PACKETS - 1;
 
-/// Most KEKs before the one of now; see [`MAX_TEKS`].
+/// Most TEKs that were ended before their time. Like the others this limit holds for what is made here and for what is
+/// read: no state is made that could not be read again.
+pub(super) const MAX_ENDED: usize = 32;
+
+/// Most KEKs before the one of now.
 pub(super) const MAX_KEKS: usize = 16;
 
 #[derive(Clone, PartialEq)]
@@ -92,7 +97,7 @@ impl Keys {
     pub(super) fn end_teks(&mut self) {
         let ended = self.teks.drain(..).map(|tek| (tek.spi, tek.expires));
         self.ended.extend(ended);
-        make_room(&mut self.ended, MAX_TEKS, |(_, expires)| *expires);
+        make_room(&mut self.ended, MAX_ENDED, |(_, expires)| *expires);
     }
 
     /// When the next TEK must be made; at once without one.
@@ -190,7 +195,7 @@ impl Keys {
 
     /// The KEK of now becomes one of those before with the next rekey.
     fn bound(&mut self) {
-        make_room(&mut self.ended, MAX_TEKS, |(_, expires)| *expires);
+        make_room(&mut self.ended, MAX_ENDED, |(_, expires)| *expires);
         make_room(&mut self.teks, MAX_TEKS, |tek| tek.expires);
         make_room(&mut self.previous_keks, MAX_KEKS - 1, |kek| kek.expires);
     }

@@ -14,7 +14,7 @@
 //! ```
 
 use super::distribution::Transport;
-use super::keys::{GroupKek, GroupTek, Keys, Succession, MAX_KEKS, MAX_TEKS};
+use super::keys::{GroupKek, GroupTek, Keys, Succession, MAX_ENDED, MAX_KEKS, MAX_TEKS};
 use super::members::{Listed, Presence};
 use super::state::{GroupState, RekeyTerms, Terms};
 use crate::coop::{Author, Lineage, Versions};
@@ -38,7 +38,7 @@ pub(super) fn parse_state(reader: &mut Reader<'_>) -> Result<GroupState, Error> 
     let under_way = flag(reader)?;
     let teks = list(reader.u16()?.into(), MAX_TEKS, reader, parse_tek)?;
     let ended =
-        list(reader.u16()?.into(), MAX_TEKS, reader, |reader| Ok((Spi(reader.u32()?), instant(reader)?)))?;
+        list(reader.u16()?.into(), MAX_ENDED, reader, |reader| Ok((Spi(reader.u32()?), instant(reader)?)))?;
     let kek = optional(reader, parse_kek)?;
     let previous_keks = list(reader.u8()?.into(), MAX_KEKS, reader, parse_kek)?;
     let revoked = list(reader.u32()?, MAX_REVOKED, reader, |reader| Ok(IpAddr::V4(address(reader)?)))?;

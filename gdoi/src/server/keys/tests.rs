@@ -82,7 +82,7 @@ fn no_number_of_rekeys_and_merges_makes_more_keys_than_are_stored() {
         ours.add_tek(transform, HOUR, &mut random, at(second)).unwrap();
         ours.end_teks();
     });
-    assert_eq!(ours.ended.len(), MAX_TEKS);
+    assert_eq!(ours.ended.len(), MAX_ENDED);
     for side in 0..8 {
         let mut theirs = keys(&(1..=32).map(|spi| (spi + (side + 1) * 1000, 90)).collect::<Vec<_>>());
         theirs.ended = (1..=32).map(|spi| (Spi(spi + (side + 1) * 5000), at(90))).collect();
@@ -91,7 +91,7 @@ fn no_number_of_rekeys_and_merges_makes_more_keys_than_are_stored() {
             (1..=16).map(|name| kek(name + side as u8 * 20, 0, Succession::Smooth)).collect();
         ours.join(&theirs);
     }
-    assert_eq!((ours.teks.len(), ours.ended.len()), (MAX_TEKS, MAX_TEKS));
+    assert_eq!((ours.teks.len(), ours.ended.len()), (MAX_TEKS, MAX_ENDED));
     assert!(ours.previous_keks.len() < MAX_KEKS, "there is room for the one of now");
 }
 

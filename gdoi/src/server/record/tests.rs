@@ -131,7 +131,7 @@ fn every_list_is_bounded() {
     let most = with(|state| {
         state.keys.teks =
             (256..256 + MAX_TEKS as u32).map(|spi| tek(spi, "aes-256-cbc/hmac-sha-256")).collect();
-        state.keys.ended = (256..256 + MAX_TEKS as u32).map(|spi| (Spi(spi), at(1))).collect();
+        state.keys.ended = (256..256 + MAX_ENDED as u32).map(|spi| (Spi(spi), at(1))).collect();
         state.keys.previous_keks =
             (1..=MAX_KEKS as u8).map(|name| kek(name, 32, Succession::Smooth)).collect();
         state.revoked = (0..MAX_REVOKED as u32).map(|number| IpAddr::V4(number.into())).collect();
