@@ -13,12 +13,10 @@ pub mod at {
     pub const PSEUDOTIME: usize = 16;
     pub const EPOCH: usize = 24;
     pub const ROLE: usize = 32;
-    pub const PRIORITY: usize = 33;
     pub const SUCCESSOR: usize = 40;
     pub const REIGN: usize = 44;
     pub const REIGN_EPOCH: usize = 48;
     pub const HEARTBEAT: usize = 56;
-    pub const CONFIGURATION: usize = 65;
     pub const VERSIONS: usize = 81;
 }
 
@@ -74,6 +72,7 @@ fn counted(octets: &[u8]) -> Vec<u8> {
 #[derive(Clone)]
 pub struct State {
     pub versions: Vec<(u64, u64)>,
+    pub rekeys: u64,
     pub teks: Vec<Tek>,
     pub ended: u16,
     pub keks: u8,
@@ -98,6 +97,7 @@ impl State {
     pub fn sound(versions: Vec<(u64, u64)>) -> State {
         State {
             versions,
+            rekeys: 3,
             teks: vec![Tek::sound(0x7777)],
             ended: 1,
             keks: 1,
@@ -115,7 +115,7 @@ impl State {
         let mut out = front(announcement, STATE, pseudotime);
         out.extend_from_slice(&announcement[at::LINEAGE..at::PSEUDOTIME]);
         versions(&self.versions, &mut out);
-        out.extend_from_slice(&3u64.to_be_bytes());
+        out.extend_from_slice(&self.rekeys.to_be_bytes());
         out.extend_from_slice(&[0, 0]);
         self.keys(&mut out);
         out.extend_from_slice(&self.revoked.to_be_bytes());
