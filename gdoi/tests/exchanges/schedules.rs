@@ -9,7 +9,7 @@
 use crate::bench::alliance::{address, allied_config, allied_member, coop, primaries, start, start_server};
 use crate::bench::fleet::{member, member_address};
 use crate::bench::random::Seeded;
-use crate::bench::stored::Stored;
+use crate::bench::stored::{Stored, StoredKek};
 use crate::bench::{Archive, Link, World};
 use gdoi::crypto::Secret;
 use gdoi::wire::ExchangeType;
@@ -73,14 +73,26 @@ impl Schedule {
     /// Every rekey message of a server is looked at.
     fn watch(&mut self, number: u8) {
         let (sent, seed) = (self.sent.clone(), self.seed);
+        let mut keks = BTreeMap::<[u8; 16], StoredKek>::new();
         let witness = move |transmit: &Transmit, stored: Option<&Secret>| {
-            if transmit.payload.get(18) != Some(&ExchangeType::GROUPKEY_PUSH.0) {
+            let exchange = transmit.payload.get(18).copied().map(ExchangeType);
+            if !matches!(exchange, Some(ExchangeType::GROUPKEY_PUSH | ExchangeType::COOP)) {
                 return;
             }
-            let stored = Stored::read(stored.expect("something is stored before it is sent"));
-            let kek = stored.kek_of(&transmit.payload).expect("the KEK is stored");
+            let Some(stored) = stored.map(Stored::read) else { return };
+            keks.extend(stored.keks.iter().map(|kek| (kek.spi, kek.clone())));
+            if exchange != Some(ExchangeType::GROUPKEY_PUSH) {
+                return;
+            }
+            let kek = keks.iter().find(|(spi, _)| transmit.payload.starts_with(&spi[..]));
+            let (_, kek) = kek.unwrap_or_else(|| panic!("seed {seed}: server {number}: the KEK was stored"));
             let push = kek.open(&transmit.payload);
-            assert!(push.sequence <= kek.sequence, "seed {seed}: the number is stored");
+            assert!(
+                push.sequence <= kek.sequence,
+                "seed {seed}: server {number}: number {} is stored, not {}",
+                push.sequence,
+                kek.sequence
+            );
             let old = sent.borrow_mut().insert((kek.spi, push.sequence), transmit.payload.clone());
             assert!(
                 old.is_none_or(|old| old == transmit.payload),

@@ -314,9 +314,7 @@ impl World {
         }
         let (role, wake) = match self.members.get(&address) {
             Some(member) => (Role::Member, member.wake()),
-            None => {
-                (Role::Server, self.servers[&address].wake().map(|wake| self.world_time(address, wake)))
-            }
+            None => (Role::Server, self.servers[&address].wake().map(|wake| self.world_time(address, wake))),
         };
         if let Some(wake) = wake {
             self.waking.insert(address, (wake, role, address));
