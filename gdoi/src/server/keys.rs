@@ -163,7 +163,7 @@ impl Keys {
     pub(super) fn set_previous(&mut self, keks: Vec<GroupKek>) {
         for gone in std::mem::replace(&mut self.previous_keks, keks) {
             if self.kek_named(gone.spi).is_none() {
-                self.spend(SpentKek { spi: gone.spi, sequence: gone.sequence, expires: gone.expires });
+                self.spend(gone.spent());
             }
         }
     }
@@ -216,6 +216,12 @@ impl Keys {
     /// The KEK that a message with this cookie pair is under.
     pub(super) fn kek_named(&self, spi: [u8; 16]) -> Option<&GroupKek> {
         self.kek.iter().chain(&self.previous_keks).find(|kek| kek.spi == spi)
+    }
+}
+
+impl GroupKek {
+    pub(super) const fn spent(&self) -> SpentKek {
+        SpentKek { spi: self.spi, sequence: self.sequence, expires: self.expires }
     }
 }
 

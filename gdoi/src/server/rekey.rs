@@ -256,7 +256,7 @@ impl Group {
         plan: &Plan,
         now: Instant,
     ) -> Result<Message, Error> {
-        let sequence = self.next_sequence(protecting.sequence);
+        let sequence = self.next_sequence(self.state.keys.used_under(protecting.spi));
         let ends_kek = plan.ends_kek.then(|| Delete::kek(protecting.spi));
         let deletes: Vec<_> = plan.deletes.iter().cloned().chain(ends_kek).collect();
         let policy = self.policy_of(rekey, protecting, plan, now);

@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::lifetime::switch_margin;
-use crate::server::keys::{GroupKek, Succession};
+use crate::server::keys::{GroupKek, SpentKek, Succession};
 use crate::server::rekey::{Plan, RekeyKind, Removal};
 use std::collections::BTreeSet;
 
@@ -123,16 +123,14 @@ impl Keys {
         self.join_keks(other);
     }
 
-    /// Numbers used under KEKs that are in `before` as well stay used. A server without memory does not know which
-    /// ones it has used, and leaves a gap.
+    /// What is known of used numbers stays known. A server without memory does not know which ones it has used, and
+    /// leaves a gap in those that it will use; members are told the number that came last.
     pub(super) fn keep_numbers_of(&mut self, before: &Keys, memory: Memory) {
         const GAP: u32 = 1 << 16;
-        for kek in self.kek.iter_mut().chain(&mut self.previous_keks) {
-            kek.sequence = kek.sequence.max(before.used_under(kek.spi))
-                + match memory {
-                    Memory::Whole => 0,
-                    Memory::Lost => GAP,
-                };
+        before.spent.iter().for_each(|spent| self.spend(*spent));
+        if memory == Memory::Lost {
+            let keks: Vec<_> = self.kek.iter().chain(&self.previous_keks).cloned().collect();
+            keks.iter().for_each(|kek| self.spend(SpentKek { sequence: kek.sequence + GAP, ..kek.spent() }));
         }
     }
 
@@ -149,7 +147,5 @@ impl Keys {
                 None => self.previous_keks.push(kek.clone()),
             }
         }
-        let before = self.clone();
-        self.keep_numbers_of(&before, Memory::Whole);
     }
 }
