@@ -213,9 +213,9 @@ impl Member {
         }
     }
 
-    fn registered(&mut self, Download { policy, asked }: Download, now: Instant) {
+    fn registered(&mut self, Download { policy, made }: Download, now: Instant) {
         let (teks, aces) = (policy.teks.iter().map(|tek| tek.spi).collect(), policy.acl.entries().len());
-        self.keyring.pull(policy, asked, now);
+        self.keyring.pull(policy, made, now);
         self.registrations += 1;
         self.last_registered = Some(now);
         self.rounds = 0;

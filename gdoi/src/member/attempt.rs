@@ -4,6 +4,7 @@ use super::{MemberConfig, ServerEntry};
 use crate::crypto::Random;
 use crate::endpoint::{Instant, Transmit};
 use crate::error::{Error, Malformed, Misbehaved, Unacceptable, Unauthenticated};
+use crate::keyring::Made;
 use crate::phase1::{Cookies, Informational, Initiator, InitiatorStep, IsakmpSa, Settings};
 use crate::policy::{GroupId, Identity};
 use crate::pull::{GroupPolicy, PullInitiator, PullStep};
@@ -17,8 +18,8 @@ pub(super) struct Attempt {
     group: GroupId,
     stage: Stage,
     retransmission: Retransmission,
-    /// When the present stage began.
-    asked: Instant,
+    /// Between these the server made its answer: the first message of the PULL out, the second one in.
+    made: Made,
     /// The datagram that led here: the server sends it again when our answer is late.
     last_seen: Vec<u8>,
     /// What somebody who knows our cookie said in clear: believed only if nothing better comes.
@@ -30,10 +31,10 @@ enum Stage {
     Pull(IsakmpSa, PullInitiator),
 }
 
-/// Policy and keys, and when the member asked for them.
+/// Policy and keys, and when the server can have made them.
 pub(super) struct Download {
     pub(super) policy: GroupPolicy,
-    pub(super) asked: Instant,
+    pub(super) made: Made,
 }
 
 /// What an input led to.
@@ -69,7 +70,7 @@ impl Attempt {
             group: config.group.id,
             stage: Stage::Phase1(initiator),
             retransmission: Retransmission::new(server.address, message, now),
-            asked: now,
+            made: Made { earliest: now, latest: now },
             last_seen: Vec::new(),
             hint: None,
         })
@@ -144,7 +145,7 @@ impl Attempt {
             Stage::Pull(sa, pull) => match pull.step(sa, header, body) {
                 Ok(PullStep::Next(next, message)) => self.go_on_pulling(next, message, now),
                 Ok(PullStep::Downloaded(policy)) => {
-                    let download = Download { policy, asked: self.asked };
+                    let download = Download { policy, made: self.made };
                     Progress::Registered(Box::new(download), self.goodbye(sa, random))
                 }
                 Err(error) if anybody_could_cause(&error) => Progress::Ignored(error),
@@ -164,6 +165,7 @@ impl Attempt {
         if let Stage::Pull(_, pull) = &mut self.stage {
             *pull = next;
         }
+        self.made.latest = now;
         self.retransmission = Retransmission::new(self.server, message, now);
         Progress::Send(self.retransmission.first())
     }
@@ -174,7 +176,7 @@ impl Attempt {
             let reason = Unacceptable::UnexpectedIdentity(sa.peer.to_string());
             return Progress::Failed(reason.into(), self.goodbye(&sa, random));
         }
-        self.asked = now;
+        self.made.earliest = now;
         match PullInitiator::start(&sa, self.group, random) {
             Ok((pull, message)) => self.go_on(Stage::Pull(sa, pull), message, now),
             Err(error) => Progress::Failed(error, None),
