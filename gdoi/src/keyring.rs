@@ -60,7 +60,13 @@ struct HeldTek {
 }
 
 impl HeldTek {
-    fn shorten(&mut self, ends: Instant, expires: Instant) {
+    /// It lives no longer than this. Where the end was brought forward and not only rounded, all that is timed by its
+    /// life goes by what is left of it: members that must register again need most of that.
+    fn shorten(&mut self, left: Duration, made: Made) {
+        let (ends, expires) = (made.earliest + left, made.latest + left + GRACE);
+        if ends + GRACE < self.ends {
+            self.life = self.life.min(left);
+        }
         self.ends = self.ends.min(ends);
         self.sa.expires = self.sa.expires.min(expires);
     }
@@ -106,8 +112,7 @@ impl Keyring {
         if let Some(policy) = push.policy {
             let made = self.clock.pushed(policy.pseudotime, now);
             if let Some(delay) = policy.deactivation_delay {
-                // The server leaves time for those that hear of it last: sending needs no earlier end.
-                self.retire(&policy.teks, made.latest + delay);
+                self.retire(&policy.teks, delay, made);
             }
             self.take(policy, Way::Push, made, now);
         }
@@ -121,10 +126,11 @@ impl Keyring {
         }
     }
 
-    /// All TEKs but these end by `end`.
-    fn retire(&mut self, but: &[Tek], end: Instant) {
+    /// All TEKs but these end after the DTD. The server leaves time for those that hear of it last, so sending needs no
+    /// earlier end.
+    fn retire(&mut self, but: &[Tek], delay: Duration, made: Made) {
         let replaced = self.teks.iter_mut().filter(|held| but.iter().all(|tek| tek.spi != held.sa.spi));
-        replaced.for_each(|held| held.shorten(end, end + GRACE));
+        replaced.for_each(|held| held.shorten(delay, Made { earliest: made.latest, ..made }));
     }
 
     fn take(&mut self, policy: GroupPolicy, way: Way, made: Made, now: Instant) {
@@ -163,16 +169,16 @@ impl Keyring {
     }
 
     fn add(&mut self, tek: Tek, way: Way, delay: Duration, made: Made, now: Instant) {
-        let (ends, expires) = (made.earliest + tek.lifetime, made.latest + tek.lifetime + GRACE);
         if let Some(held) =
             self.teks.iter_mut().find(|held| held.sa.spi == tek.spi && held.sa.keys == tek.keys)
         {
-            held.shorten(ends, expires);
+            held.shorten(tek.lifetime, made);
             return;
         }
         // A server that gives an SPI new keys has lost the old ones.
         self.teks.retain(|held| held.sa.spi != tek.spi);
         let activates = self.activation(way, delay, now);
+        let (ends, expires) = (made.earliest + tek.lifetime, made.latest + tek.lifetime + GRACE);
         let sa = Sa { spi: tek.spi, transform: tek.transform, keys: tek.keys, expires };
         self.teks.push(HeldTek { sa, activates, ends, life: tek.lifetime });
         if self.teks.len() > MAX_TEKS {

@@ -133,6 +133,19 @@ fn deletions_take_what_they_name() {
     assert!(keyring.view(at(2)).registered, "the ACL still blocks");
 }
 
+/// Members are told to register again while the old key lives for 60 s more: nobody may send with the new one while
+/// another has not come yet.
+#[test]
+fn a_key_whose_end_was_brought_forward_is_sent_with_almost_until_then() {
+    let mut keyring = Keyring::default();
+    pull(&mut keyring, policy(vec![tek(1000, 3600)]), 0);
+    keyring.push(push(vec![tek(1000, 60)], (0, 0)), at(100));
+    let delayed = |teks| GroupPolicy { activation_delay: Some(Duration::from_secs(30)), ..policy(teks) };
+    pull(&mut keyring, delayed(vec![tek(1000, 59), tek(2000, 3600)]), 101);
+    assert_eq!(shape(&keyring, 157).1, Some(1000));
+    assert_eq!(shape(&keyring, 159).1, Some(2000));
+}
+
 #[test]
 fn a_listed_key_can_only_be_shortened() {
     let mut keyring = Keyring::default();
