@@ -3,6 +3,7 @@
 //! Moments are RFC 3339 timestamps in UTC, spans are whole seconds. New fields may come, none changes or goes
 //! within a major version.
 
+mod counters;
 mod key_server;
 mod member;
 mod rekey;
@@ -16,10 +17,7 @@ pub use member::{
     AccessList, AclReport, DataplaneReport, KeyOrigin, KeyWay, MemberGroup, MemberReport, PlaneEntry,
     Protection, Registration, StateEntry, Traffic,
 };
-pub use rekey::{
-    AckCounts, KeyServerRekey, KeyServerRekeys, MemberRekey, MemberRekeys, RekeyCounts, RekeyEntry,
-    RekeyTransport,
-};
+pub use rekey::{KeyServerRekey, KeyServerRekeys, MemberRekey, MemberRekeys, RekeyEntry, RekeyTransport};
 pub use reload::{ActionEntry, ActionReport, ChangeEntry, ReloadEffect, ReloadReport};
 
 use crate::clock::Timestamp;

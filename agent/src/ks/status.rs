@@ -4,12 +4,12 @@ use super::keeper::Keeper;
 use crate::clock::Timestamp;
 use crate::drive::Durability;
 use crate::report::{
-    AckCounts, GroupLabel, KekEntry, KeyServerGroup, KeyServerPolicies, KeyServerPolicy, KeyServerRekey,
+    GroupLabel, KekEntry, KeyServerGroup, KeyServerPolicies, KeyServerPolicy, KeyServerRekey,
     KeyServerRekeys, KeyServerReport, MemberEntry, MemberList, MembersReport, RekeyEntry, RekeyTransport,
     TekEntry,
 };
 use gdoi::endpoint::Instant;
-use gdoi::{AckCounters, GroupStatus, KeyServerStatus, MemberRecord, RekeyStatus, Transport};
+use gdoi::{GroupStatus, KeyServerStatus, MemberRecord, RekeyStatus, Transport};
 use std::net::SocketAddrV4;
 
 /// The answer to `show ks`.
@@ -121,11 +121,6 @@ fn rekey_entry(rekey: &RekeyStatus, now: Instant) -> RekeyEntry {
         reminder_at: moment(rekey.reminder),
         waiting_for: rekey.waiting_for,
         transmissions: rekey.transmissions,
-        acks: ack_counts(rekey.acks),
+        acks: rekey.acks,
     }
-}
-
-const fn ack_counts(acks: AckCounters) -> AckCounts {
-    let AckCounters { received, unexpected, forged, malformed } = acks;
-    AckCounts { received, unexpected, forged, malformed }
 }
