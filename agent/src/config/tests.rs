@@ -7,6 +7,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+mod redundancy;
+
 const MEMBER: &str = r#"groups:
   - name: corp
     identity-number: 100
@@ -219,9 +221,9 @@ fn server_refusals_name_line_and_reason() {
         (local, &with("deactivation-delay: 30"), 8, "deactivation-delay must be longer"),
         (
             local,
-            &with("authorization: {address: [10.0.0.0]}\n      redundancy: 1"),
+            &with("authorization: {address: [10.0.0.0]}\n      redundant: 1"),
             9,
-            "unknown field `redundancy`",
+            "unknown field `redundant`",
         ),
         (local, &with("authorization: {identity: [{}]}"), 8, "exactly one of"),
         (local, &with("rekey: {lifetime: 86400}"), 8, "missing field `authentication`"),
