@@ -2,6 +2,7 @@
 
 mod change;
 mod command;
+mod coop;
 mod key;
 mod key_server;
 mod member;
@@ -100,12 +101,15 @@ fn render(request: &Request, report: Value) -> Result<String, String> {
         Request::ShowKs => Ok(key_server::overview(&read(report)?)),
         Request::ShowKsMembers => Ok(key_server::members(&read(report)?)),
         Request::ShowKsPolicy => Ok(key_server::policies(&read(report)?)),
+        Request::ShowKsCoop { detail: false } => Ok(coop::overview(&read(report)?)),
+        Request::ShowKsCoop { detail: true } => Ok(coop::detail(&read(report)?)),
         Request::ShowKsRekey => Ok(rekey::of_key_server(&read(report)?)),
         Request::ShowGmRekey => Ok(rekey::of_member(&read(report)?)),
         Request::KsRekey { .. }
         | Request::KsRemove { .. }
         | Request::KsRemoveAll { .. }
-        | Request::KsReadmit { .. } => Ok(change::action(&read(report)?)),
+        | Request::KsReadmit { .. }
+        | Request::KsCoopResign { .. } => Ok(change::action(&read(report)?)),
         Request::Reload { .. } => Ok(change::reload(&read(report)?)),
         Request::ShowEvents => Ok(events(&read(report)?)),
         Request::GmRegister { .. } => Ok("registering\n".into()),
