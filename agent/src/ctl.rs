@@ -13,7 +13,7 @@ use crate::config;
 use crate::control::{Answer, Request, CLIENT_TIME};
 use crate::report::EventsReport;
 use clap::Parser;
-use command::{request, Cli, Command, Key, Ks};
+use command::{request, Cli, Command, Ks};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::io::{self, Read, Write};
@@ -29,7 +29,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match &cli.command {
         Command::Check { file } => check(file),
-        Command::Ks(Ks::Key(Key::Generate { kind, file })) => key::generate(*kind, file),
+        Command::Ks(Ks::Key(command)) => key::carry_out(command),
         command => ask(&cli, command),
     };
     match result.and_then(|text| print(&text)) {

@@ -168,6 +168,28 @@ pub enum Key {
         /// Where it goes, as PKCS#8 in PEM; a file that exists is not overwritten
         file: PathBuf,
     },
+    /// Encrypt a key under a passphrase, to carry it to the key servers that share a group; asks no daemon
+    Export {
+        /// The key, as PKCS#8 in PEM
+        file: PathBuf,
+        /// Where it goes, as encrypted PKCS#8 in PEM; a file that exists is not overwritten
+        #[arg(long)]
+        out: PathBuf,
+        /// A file with the passphrase in one line, at least 12 characters [default: asked at the terminal]
+        #[arg(long)]
+        passphrase_file: Option<PathBuf>,
+    },
+    /// Take a key that another key server exported; asks no daemon
+    Import {
+        /// The key, as encrypted PKCS#8 in PEM
+        file: PathBuf,
+        /// Where it goes, as PKCS#8 in PEM; a file that exists is not overwritten
+        #[arg(long)]
+        out: PathBuf,
+        /// A file with the passphrase in one line [default: asked at the terminal]
+        #[arg(long)]
+        passphrase_file: Option<PathBuf>,
+    },
 }
 
 /// What to ask, and where a daemon that can answer is. Other commands ask none.
