@@ -481,9 +481,11 @@ fn the_configurations_of_the_readme_are_valid() {
         readme.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
     let kinds: Vec<Kind> =
         blocks.iter().map(|text| Source::from_text(Path::new("README.md"), *text).kind().unwrap()).collect();
-    assert_eq!(kinds, [Kind::KeyServer, Kind::Member]);
+    assert_eq!(kinds, [Kind::KeyServer, Kind::Member, Kind::KeyServer]);
     let (scratch, _) = rekeying("readme", "");
-    let file = scratch.write("readme.yaml", blocks[0], 0o600);
-    assert_eq!(check(&file).unwrap(), Vec::<String>::new());
+    for block in [blocks[0], blocks[2]] {
+        let file = scratch.write("readme.yaml", block, 0o600);
+        assert_eq!(check(&file).unwrap(), Vec::<String>::new());
+    }
     member(blocks[1]).unwrap();
 }

@@ -1,6 +1,6 @@
 //! Only the primary of the key servers that share a group makes keys and removes members: others tell whom to ask.
 
-use gdoi::coop::{CoopPeerStatus, CoopStatus, Role};
+use gdoi::coop::{CoopPeerStatus, CoopPeerWord, CoopStatus, Role};
 use gdoi::GroupStatus;
 
 /// Whether this key server may change these groups. One that it may not is enough: what an operator asks for is done in
@@ -44,8 +44,8 @@ pub fn can_be_given_away(groups: &[GroupStatus]) -> Result<Vec<&GroupStatus>, St
     }
     match led.iter().find(|group| !has_successor(group)) {
         Some(group) => Err(format!(
-            "group {}: no other key server is alive and has the same keys, see `gdoictl show ks coop`; nothing was \
-             changed",
+            "group {}: no other key server is alive, secondary and has the same keys, see `gdoictl show ks coop`; \
+             nothing was changed",
             group.group.name
         )),
         None => Ok(led),
@@ -53,7 +53,8 @@ pub fn can_be_given_away(groups: &[GroupStatus]) -> Result<Vec<&GroupStatus>, St
 }
 
 fn has_successor(group: &GroupStatus) -> bool {
-    let ready = |peer: &CoopPeerStatus| peer.alive && peer.said.is_some_and(|said| said.in_step);
+    let able = |said: CoopPeerWord| said.role == Role::Secondary && said.in_step;
+    let ready = |peer: &CoopPeerStatus| peer.alive && peer.said.is_some_and(able);
     group.coop.as_ref().is_some_and(|coop| coop.peers.iter().any(ready))
 }
 
@@ -131,16 +132,17 @@ mod tests {
 
     #[test]
     fn without_a_server_alive_and_in_step_the_role_stays() {
-        let (mut dead, mut behind, mut silent) =
-            (coop(Role::Primary, Some(10)), coop(Role::Primary, Some(10)), coop(Role::Primary, Some(10)));
-        dead.peers[0].alive = false;
-        if let Some(said) = &mut behind.peers[0].said {
-            said.in_step = false;
-        }
-        silent.peers[0].said = None;
-        for coop in [dead, behind, silent] {
+        let unable: [fn(&mut CoopPeerStatus); 4] = [
+            |peer| peer.alive = false,
+            |peer| peer.said = None,
+            |peer| peer.said = peer.said.map(|said| CoopPeerWord { in_step: false, ..said }),
+            |peer| peer.said = peer.said.map(|said| CoopPeerWord { role: Role::Starting, ..said }),
+        ];
+        for change in unable {
+            let mut coop = coop(Role::Primary, Some(10));
+            change(&mut coop.peers[0]);
             let refused = can_be_given_away(&[group("corp", Some(coop))]).map(drop).unwrap_err();
-            assert!(refused.starts_with("group corp: no other key server is alive and has"), "{refused}");
+            assert!(refused.starts_with("group corp: no other key server is alive, secondary"), "{refused}");
         }
     }
 

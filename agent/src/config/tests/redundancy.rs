@@ -3,6 +3,7 @@
 use super::*;
 use gdoi::coop::{Preemption, Redundancy};
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::thread;
 
 /// Of one of three servers.
 const COOPERATING: &str = r#"address: 192.0.2.10
@@ -32,7 +33,7 @@ fn cooperating(name: &str, from: &str, to: &str) -> (Scratch, Result<Loaded<KeyS
 
 #[track_caller]
 fn redundancy(from: &str, to: &str) -> Redundancy {
-    let (_scratch, loaded) = cooperating("coop", from, to);
+    let (_scratch, loaded) = cooperating(&format!("coop-{:?}", thread::current().id()), from, to);
     loaded.unwrap().settings.server.groups[0].redundancy.clone().unwrap()
 }
 
@@ -149,4 +150,52 @@ fn the_line_of_an_element_is_found_in_its_list() {
         let error = source(text).error_in_list("peers", "1.2.3.4", "why").to_string();
         assert_eq!(error, format!("x:{line}: why"), "{text}");
     }
+}
+
+/// A file of `deploy/`, and what it makes of two keys and a signing key beside it.
+fn shipped(name: &str, change: impl Fn(&str) -> String) -> Loaded<KeyServerSettings> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy").join(name);
+    let (scratch, _) = rekeying(name, "");
+    scratch.write("corp.psk", "of the members\n", 0o600);
+    scratch.write("servers.psk", "between servers\n", 0o600);
+    scratch.write("ks2.psk", "between servers\n", 0o600);
+    let text = fs::read_to_string(path).unwrap();
+    load::<KeyServerFile>(&scratch.write(name, &change(&text), 0o600)).unwrap()
+}
+
+#[test]
+fn the_shipped_example_of_two_servers_is_valid_on_both() {
+    let loaded = shipped("ks-coop.yaml", str::to_owned);
+    assert_eq!((loaded.settings.server.peers.len(), loaded.warnings), (1, Vec::new()));
+    // What the comments say of the other one.
+    let other = |line: &str| match line.split_once("# other: ") {
+        Some((own, other)) if line.contains("{address") => {
+            let address = other.split(';').next().unwrap();
+            format!("{}\n", own.replace("192.0.2.11", address))
+        }
+        Some((own, other)) => format!("{}: {other}\n", own.split(':').next().unwrap()),
+        None => format!("{line}\n"),
+    };
+    let loaded = shipped("ks-coop.yaml", |text| text.lines().map(other).collect());
+    let server = loaded.settings.server;
+    assert_eq!((server.address.to_string(), server.peers.len()), ("192.0.2.11:848".into(), 1));
+    assert_eq!(server.peers[0].address.to_string(), "192.0.2.10:848");
+    assert_eq!(server.groups[0].redundancy.as_ref().unwrap().priority, 50);
+}
+
+#[test]
+fn the_commented_redundancy_of_the_shipped_example_is_valid() {
+    let uncommented = |line: &str| match line.split_once("# ") {
+        Some((indent, rest))
+            if indent == "      " && (rest.starts_with("redundancy") || rest.starts_with("  ")) =>
+        {
+            format!("{indent}{rest}\n")
+        }
+        Some((indent, rest)) if rest.starts_with("- {address: 192.0.2.11") => format!("{indent}{rest}\n"),
+        _ => format!("{line}\n"),
+    };
+    let loaded = shipped("ks.yaml", |text| text.lines().map(uncommented).collect());
+    let group = &loaded.settings.server.groups[0];
+    let expected = redundancy("[192.0.2.11, 192.0.2.12]", "[192.0.2.11]");
+    assert_eq!((group.redundancy.as_ref(), loaded.settings.server.peers.len()), (Some(&expected), 1));
 }
