@@ -8,6 +8,7 @@ mod located;
 mod member;
 mod names;
 mod phase1;
+mod redundancy;
 mod rekey;
 mod secret;
 mod served_group;

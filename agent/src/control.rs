@@ -47,6 +47,16 @@ pub enum Request {
     ShowKsPolicy,
     /// Its rekey messages and their acknowledgements.
     ShowKsRekey,
+    /// How it stands with the key servers that share its groups.
+    ShowKsCoop {
+        /// Whether the text shows everything; the report always does.
+        detail: bool,
+    },
+    /// Give the role of the primary to another key server, and do not take it back.
+    KsCoopResign {
+        /// The group's name; all groups that it is primary of without it.
+        group: Option<String>,
+    },
     /// New keys for the members now.
     KsRekey {
         /// The group's name; all groups without it.

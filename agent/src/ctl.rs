@@ -2,6 +2,7 @@
 
 mod change;
 mod command;
+mod coop;
 mod key;
 mod key_server;
 mod member;
@@ -12,7 +13,7 @@ use crate::config;
 use crate::control::{Answer, Request, CLIENT_TIME};
 use crate::report::EventsReport;
 use clap::Parser;
-use command::{request, Cli, Command, Key, Ks};
+use command::{request, Cli, Command, Ks};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::io::{self, Read, Write};
@@ -28,7 +29,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match &cli.command {
         Command::Check { file } => check(file),
-        Command::Ks(Ks::Key(Key::Generate { kind, file })) => key::generate(*kind, file),
+        Command::Ks(Ks::Key(command)) => key::carry_out(command),
         command => ask(&cli, command),
     };
     match result.and_then(|text| print(&text)) {
@@ -100,12 +101,15 @@ fn render(request: &Request, report: Value) -> Result<String, String> {
         Request::ShowKs => Ok(key_server::overview(&read(report)?)),
         Request::ShowKsMembers => Ok(key_server::members(&read(report)?)),
         Request::ShowKsPolicy => Ok(key_server::policies(&read(report)?)),
+        Request::ShowKsCoop { detail: false } => Ok(coop::overview(&read(report)?)),
+        Request::ShowKsCoop { detail: true } => Ok(coop::detail(&read(report)?)),
         Request::ShowKsRekey => Ok(rekey::of_key_server(&read(report)?)),
         Request::ShowGmRekey => Ok(rekey::of_member(&read(report)?)),
         Request::KsRekey { .. }
         | Request::KsRemove { .. }
         | Request::KsRemoveAll { .. }
-        | Request::KsReadmit { .. } => Ok(change::action(&read(report)?)),
+        | Request::KsReadmit { .. }
+        | Request::KsCoopResign { .. } => Ok(change::action(&read(report)?)),
         Request::Reload { .. } => Ok(change::reload(&read(report)?)),
         Request::ShowEvents => Ok(events(&read(report)?)),
         Request::GmRegister { .. } => Ok("registering\n".into()),

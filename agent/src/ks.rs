@@ -1,7 +1,9 @@
 //! `gdoi-ks`: the key server daemon. It needs no privilege but its UDP port.
 
 mod action;
+mod coop;
 mod keeper;
+mod primacy;
 mod reload;
 mod status;
 
@@ -127,7 +129,8 @@ impl Service for KeyServerDaemon {
         match request {
             Request::ShowKs => Answer::of(&status::overview(&status(), self.own.address, &self.keeper, now)),
             Request::ShowKsMembers => Answer::of(&status::members(&status(), now)),
-            Request::ShowKsPolicy => Answer::of(&status::policies(&status(), now)),
+            Request::ShowKsPolicy => Answer::of(&status::policies(&status(), &self.own, now)),
+            Request::ShowKsCoop { .. } => Answer::of(&coop::report(&status(), &self.own, now)),
             Request::ShowKsRekey => Answer::of(&status::rekeys(&status(), now)),
             Request::ShowEvents => Answer::of(&self.journal.report()),
             request => self.act(request, now),
@@ -165,6 +168,7 @@ impl KeyServerDaemon {
             Request::KsRemoveAll { group, now: at_once } => {
                 action::remove_all(server, group.as_deref(), removal(at_once), now)
             }
+            Request::KsCoopResign { group } => action::resign(server, group.as_deref(), now),
             Request::KsReadmit { group, member } => action::readmit(server, group.as_deref(), member, now),
             _ => Err("this is the key server daemon, not the group member's".into()),
         })
@@ -202,3 +206,8 @@ fn log_entry(event: &KeyServerEvent) -> Event {
         KeyServerEvent::Rejected { from, .. } => entry.with_peer(from),
     }
 }
+
+#[cfg(test)]
+mod samples;
+#[cfg(test)]
+mod tests;

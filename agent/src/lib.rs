@@ -8,6 +8,7 @@ pub mod ctl;
 pub mod daemon;
 pub mod drive;
 pub mod events;
+pub mod fingerprint;
 pub mod gm;
 pub mod ks;
 pub mod log;

@@ -3,11 +3,14 @@
 //! Moments are RFC 3339 timestamps in UTC, spans are whole seconds. New fields may come, none changes or goes
 //! within a major version.
 
+mod coop;
+mod counters;
 mod key_server;
 mod member;
 mod rekey;
 mod reload;
 
+pub use coop::{CoopEntry, CoopGroup, CoopPeerEntry, CoopRefusalCounts, CoopReport, CoopRole, PeerState};
 pub use key_server::{
     KeyServerGroup, KeyServerPolicies, KeyServerPolicy, KeyServerReport, MemberEntry, MemberList,
     MembersReport,
@@ -16,14 +19,12 @@ pub use member::{
     AccessList, AclReport, DataplaneReport, KeyOrigin, KeyWay, MemberGroup, MemberReport, PlaneEntry,
     Protection, Registration, StateEntry, Traffic,
 };
-pub use rekey::{
-    AckCounts, KeyServerRekey, KeyServerRekeys, MemberRekey, MemberRekeys, RekeyCounts, RekeyEntry,
-    RekeyTransport,
-};
+pub use rekey::{KeyServerRekey, KeyServerRekeys, MemberRekey, MemberRekeys, RekeyEntry, RekeyTransport};
 pub use reload::{ActionEntry, ActionReport, ChangeEntry, ReloadEffect, ReloadReport};
 
 use crate::clock::Timestamp;
 use crate::events::Event;
+use crate::fingerprint::hex;
 use gdoi::endpoint::Instant;
 use gdoi::GroupName;
 use serde::{Deserialize, Serialize};
@@ -85,7 +86,7 @@ impl KekEntry {
     /// What `kek` looks like from outside.
     pub fn new(kek: &gdoi::KekStatus, now: Instant) -> Self {
         KekEntry {
-            spi: kek.spi.iter().map(|octet| format!("{octet:02x}")).collect(),
+            spi: hex(&kek.spi),
             algorithm: kek.algorithm.to_string(),
             expires_at: Timestamp::at(kek.expires, now),
             sequence: kek.sequence,

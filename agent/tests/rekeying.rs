@@ -172,3 +172,39 @@ fn a_changed_policy_is_told_before_it_holds() {
     (0..2).for_each(|_| assert!(scene.text(&["reload"]).contains(restart)));
     scene.await_log("CONFIG_RESTART_NEEDED");
 }
+
+#[test]
+fn a_signing_key_is_known_by_its_fingerprint() {
+    let scene = rekeying("fingerprint");
+    let generate = |name: &str| {
+        let path = scene.path(name);
+        let said = scene.text(&["ks", "key", "generate", path.to_str().unwrap()]);
+        said.split_once("Fingerprint  ").unwrap().1.trim_end().to_owned()
+    };
+    let shown = || scene.json(&["show", "ks", "policy"])["groups"][0]["signing_key"].clone();
+    let (before, other) = (shown(), generate("other.pem"));
+    assert_ne!(before, *other);
+    fs::rename(scene.path("other.pem"), scene.path("rekey.pem")).unwrap();
+    assert_eq!(shown(), before, "not before it is in use");
+    assert!(scene.text(&["reload"]).contains("rekey authentication: all members are told to register again"));
+    assert_eq!(shown(), *other);
+    assert!(scene.text(&["show", "ks", "policy"]).contains(&format!("  Signing key   {other}\n")));
+}
+
+#[test]
+fn a_key_server_alone_has_nobody_to_resign_for() {
+    let scene = rekeying("alone");
+    let none = "Group corp (100)\n  Redundancy  none: no other key server shares this group\n";
+    assert_eq!(scene.text(&["show", "ks", "coop"]), none);
+    assert_eq!(
+        scene.json(&["show", "ks", "coop", "detail"])["groups"][0]["redundancy"],
+        serde_json::Value::Null
+    );
+    for words in [&["ks", "coop", "resign"][..], &["ks", "coop", "resign", "--group", "corp"]] {
+        let refused = scene.ctl(words);
+        let reason = String::from_utf8(refused.stderr).unwrap();
+        assert!(!refused.status.success() && reason.contains("no `redundancy` is configured"), "{reason}");
+    }
+    let unknown = scene.ctl(&["ks", "coop", "resign", "--group", "nobody"]);
+    assert!(String::from_utf8(unknown.stderr).unwrap().contains("there is no group `nobody`"));
+}

@@ -1,11 +1,16 @@
 //! The keys that a member holds, and what they mean at a point in time.
 
+mod group_clock;
+
+pub(crate) use group_clock::Made;
+
 use crate::endpoint::Instant;
 use crate::lifetime::switch_margin;
 use crate::policy::{Acl, Spi, TekKeys, Transform};
 use crate::pull::{GroupPolicy, Kek, Tek};
 use crate::push::Push;
 use crate::wire::Deletion;
+use group_clock::GroupClock;
 use std::net::SocketAddrV4;
 use std::time::Duration;
 
@@ -40,8 +45,9 @@ pub struct Sa {
     pub expires: Instant,
 }
 
-/// How much longer a TEK is received with than its lifetime says: that was rounded down to a second.
-const GRACE: Duration = Duration::from_secs(1);
+/// How much longer a TEK is received with than its lifetime says: that was rounded down to a second, and another one is
+/// for packets that were sent at the very end and for clocks that do not run alike.
+const GRACE: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
 struct HeldTek {
@@ -54,7 +60,13 @@ struct HeldTek {
 }
 
 impl HeldTek {
-    fn shorten(&mut self, ends: Instant, expires: Instant) {
+    /// It lives no longer than this. Where the end was brought forward and not only rounded, all that is timed by its
+    /// life goes by what is left of it: members that must register again need most of that.
+    fn shorten(&mut self, left: Duration, made: Made) {
+        let (ends, expires) = (made.earliest + left, made.latest + left + GRACE);
+        if ends + GRACE < self.ends {
+            self.life = self.life.min(left);
+        }
         self.ends = self.ends.min(ends);
         self.sa.expires = self.sa.expires.min(expires);
     }
@@ -70,8 +82,7 @@ pub(crate) struct Keyring {
     /// The one before: the message that replaced it may come again under it, with a new number.
     previous_kek: Option<(Kek, Instant)>,
     delays: (Option<Duration>, Option<Duration>),
-    /// The group's time in milliseconds, and when it was that.
-    pseudotime: Option<(u64, Instant)>,
+    clock: GroupClock,
 }
 
 /// Which way a new TEK came: members pull at different times, a push reaches all at once.
@@ -84,11 +95,12 @@ enum Way {
 impl Keyring {
     /// Takes in what a PULL downloaded. TEKs that are held already stay as they are; those that the server
     /// no longer lists live to their end, because other members may still send with them.
-    /// `asked` is when the member asked: lifetimes were true at some time between then and now.
-    pub(crate) fn pull(&mut self, policy: GroupPolicy, asked: Instant, now: Instant) {
+    /// Lifetimes were true at some time within `made`.
+    pub(crate) fn pull(&mut self, policy: GroupPolicy, made: Made, now: Instant) {
         self.registered = true;
         self.keep_kek_only_if(policy.kek.as_ref());
-        self.take(policy, Way::Pull, asked, now);
+        let made = self.clock.pulled(policy.pseudotime, made);
+        self.take(policy, Way::Pull, made, now);
     }
 
     /// Takes in what a PUSH said. The delays of its GAP are about its own TEKs: what they replace goes after
@@ -98,21 +110,12 @@ impl Keyring {
         let keks = [&mut self.kek, &mut self.previous_kek].into_iter().flatten();
         keks.filter(|(kek, _)| kek.spi == push.kek_spi).for_each(|(kek, _)| kek.sequence = push.sequence);
         if let Some(policy) = push.policy {
+            let made = self.clock.pushed(policy.pseudotime, now);
             if let Some(delay) = policy.deactivation_delay {
-                self.retire(&policy.teks, now + delay);
+                self.retire(&policy.teks, delay, made);
             }
-            let made = self.made(&policy, now);
             self.take(policy, Way::Push, made, now);
         }
-    }
-
-    /// When a message was made, by the group's time in it; it may have been sent more than once since.
-    fn made(&self, policy: &GroupPolicy, now: Instant) -> Instant {
-        let age = match (self.pseudotime(now), policy.pseudotime) {
-            (Some(ours), Some(theirs)) => Duration::from_millis(ours.saturating_sub(theirs)),
-            _ => Duration::ZERO,
-        };
-        now.before(age)
     }
 
     fn delete(&mut self, deletion: &Deletion) {
@@ -123,13 +126,14 @@ impl Keyring {
         }
     }
 
-    /// All TEKs but these end by `end`.
-    fn retire(&mut self, but: &[Tek], end: Instant) {
+    /// All TEKs but these end after the DTD. The server leaves time for those that hear of it last, so sending needs no
+    /// earlier end.
+    fn retire(&mut self, but: &[Tek], delay: Duration, made: Made) {
         let replaced = self.teks.iter_mut().filter(|held| but.iter().all(|tek| tek.spi != held.sa.spi));
-        replaced.for_each(|held| held.shorten(end, end + GRACE));
+        replaced.for_each(|held| held.shorten(delay, Made { earliest: made.latest, ..made }));
     }
 
-    fn take(&mut self, policy: GroupPolicy, way: Way, made: Instant, now: Instant) {
+    fn take(&mut self, policy: GroupPolicy, way: Way, made: Made, now: Instant) {
         self.teks.retain(|tek| tek.sa.expires > now);
         if !policy.teks.is_empty() {
             self.acl = policy.acl;
@@ -138,15 +142,14 @@ impl Keyring {
             self.delays = (policy.activation_delay, policy.deactivation_delay);
         }
         if let Some(kek) = policy.kek {
-            self.replace_kek(kek, now);
+            self.replace_kek(kek, made);
         }
-        self.pseudotime = policy.pseudotime.map(|time| (time, made)).or(self.pseudotime);
         let delay = policy.activation_delay.unwrap_or_default();
         policy.teks.into_iter().for_each(|tek| self.add(tek, way, delay, made, now));
     }
 
     /// A KEK that comes by PUSH cannot name each member's address: that of the PULL holds on.
-    fn replace_kek(&mut self, mut kek: Kek, now: Instant) {
+    fn replace_kek(&mut self, mut kek: Kek, made: Made) {
         if let Some((held, _)) = self.kek.as_mut().filter(|(held, _)| held.spi == kek.spi) {
             // "The sequence number value in the SEQ payload MUST be considered stale" (RFC 6407 section 3.3).
             held.sequence = held.sequence.max(kek.sequence);
@@ -155,7 +158,7 @@ impl Keyring {
         if let (Some((held, _)), true) = (&self.kek, kek.destination.ip().is_unspecified()) {
             kek.destination = held.destination;
         }
-        let expires = now + kek.lifetime;
+        let expires = made.latest + kek.lifetime;
         self.previous_kek = self.kek.replace((kek, expires));
     }
 
@@ -165,17 +168,17 @@ impl Keyring {
         self.kek.take_if(|(held, _)| listed.is_none_or(|listed| listed.spi != held.spi));
     }
 
-    fn add(&mut self, tek: Tek, way: Way, delay: Duration, made: Instant, now: Instant) {
-        let (ends, expires) = (made + tek.lifetime, now + tek.lifetime + GRACE);
+    fn add(&mut self, tek: Tek, way: Way, delay: Duration, made: Made, now: Instant) {
         if let Some(held) =
             self.teks.iter_mut().find(|held| held.sa.spi == tek.spi && held.sa.keys == tek.keys)
         {
-            held.shorten(ends, expires);
+            held.shorten(tek.lifetime, made);
             return;
         }
         // A server that gives an SPI new keys has lost the old ones.
         self.teks.retain(|held| held.sa.spi != tek.spi);
         let activates = self.activation(way, delay, now);
+        let (ends, expires) = (made.earliest + tek.lifetime, made.latest + tek.lifetime + GRACE);
         let sa = Sa { spi: tek.spi, transform: tek.transform, keys: tek.keys, expires };
         self.teks.push(HeldTek { sa, activates, ends, life: tek.lifetime });
         if self.teks.len() > MAX_TEKS {
@@ -237,8 +240,7 @@ impl Keyring {
 
     /// The group's time at `now`, milliseconds, if the server tells it.
     pub(crate) fn pseudotime(&self, now: Instant) -> Option<u64> {
-        let (time, then) = self.pseudotime?;
-        Some(time.saturating_add(now.saturating_since(then).as_millis() as u64))
+        self.clock.at(now)
     }
 
     /// The KEK that a rekey message with this cookie pair is under, while it lives.
@@ -254,165 +256,4 @@ impl Keyring {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::crypto::Secret;
-
-    fn at(second: u64) -> Instant {
-        Instant::from_millis(second * 1000)
-    }
-
-    fn tek(spi: u32, lifetime: u64) -> Tek {
-        let keys =
-            TekKeys { encryption: Secret::new(vec![spi as u8; 32]), integrity: Secret::new(vec![1; 32]) };
-        let transform = "aes-256-cbc/hmac-sha-256".parse().unwrap();
-        Tek { spi: Spi(spi), transform, keys, lifetime: Duration::from_secs(lifetime) }
-    }
-
-    fn policy(teks: Vec<Tek>) -> GroupPolicy {
-        let acl = Acl::new(vec!["permit ip 10.0.0.0/8 10.0.0.0/8".parse().unwrap()]).unwrap();
-        GroupPolicy {
-            acl,
-            teks,
-            kek: None,
-            activation_delay: None,
-            deactivation_delay: None,
-            pseudotime: None,
-        }
-    }
-
-    fn shape(keyring: &Keyring, second: u64) -> (Vec<u32>, Option<u32>) {
-        let view = keyring.view(at(second));
-        (view.inbound.iter().map(|sa| sa.spi.0).collect(), view.outbound.map(|sa| sa.spi.0))
-    }
-
-    #[test]
-    fn nothing_before_the_first_download() {
-        assert_eq!(Keyring::default().view(at(0)), View::default());
-        assert_eq!(Keyring::default().next_change(at(0)), None);
-    }
-
-    #[test]
-    fn a_single_tek_sends_at_once_and_to_its_end() {
-        let mut keyring = Keyring::default();
-        keyring.pull(policy(vec![tek(1000, 60)]), at(0), at(0));
-        assert_eq!(shape(&keyring, 0), (vec![1000], Some(1000)));
-        assert_eq!(keyring.next_change(at(0)), Some(at(60)));
-        assert_eq!(shape(&keyring, 59), (vec![1000], Some(1000)));
-        assert_eq!(shape(&keyring, 60), (vec![1000], None), "still received for a moment");
-        assert_eq!(shape(&keyring, 61), (vec![], None));
-        assert!(keyring.view(at(61)).registered, "the ACL still blocks");
-    }
-
-    #[test]
-    fn roll_over_receives_both_and_sends_the_old_until_shortly_before_its_end() {
-        let mut keyring = Keyring::default();
-        keyring.pull(policy(vec![tek(1000, 3600)]), at(0), at(0));
-        keyring.pull(policy(vec![tek(1000, 200), tek(2000, 3500)]), at(3400), at(3400));
-        assert_eq!(shape(&keyring, 3400), (vec![1000, 2000], Some(1000)));
-        assert_eq!(keyring.next_change(at(3400)), Some(at(3570)));
-        assert_eq!(shape(&keyring, 3570), (vec![1000, 2000], Some(2000)));
-        assert_eq!(shape(&keyring, 3601), (vec![2000], Some(2000)));
-    }
-
-    #[test]
-    fn the_activation_delay_is_a_minimum_but_never_leaves_a_gap() {
-        let mut keyring = Keyring::default();
-        let with_delay = |teks, seconds| GroupPolicy {
-            activation_delay: Some(Duration::from_secs(seconds)),
-            ..policy(teks)
-        };
-        keyring.pull(with_delay(vec![tek(1000, 60)], 5), at(0), at(0));
-        keyring.pull(with_delay(vec![tek(2000, 60)], 20), at(30), at(30));
-        assert_eq!(shape(&keyring, 58).1, Some(1000));
-        assert_eq!(shape(&keyring, 59).1, Some(2000), "1.7 s before the end");
-        keyring.pull(with_delay(vec![tek(3000, 60)], 1000), at(80), at(80));
-        assert_eq!(shape(&keyring, 89).1, Some(2000));
-        assert_eq!(shape(&keyring, 90).1, Some(3000));
-    }
-
-    #[test]
-    fn a_new_member_in_the_middle_of_a_roll_over_does_as_the_others() {
-        let mut keyring = Keyring::default();
-        keyring.pull(policy(vec![tek(1000, 120), tek(2000, 3600)]), at(0), at(0));
-        assert_eq!(shape(&keyring, 0), (vec![1000, 2000], Some(1000)));
-        assert_eq!(shape(&keyring, 117).1, Some(2000));
-    }
-
-    fn push(teks: Vec<Tek>, delays: (u64, u64)) -> Push {
-        let (activation, deactivation) = (Duration::from_secs(delays.0), Duration::from_secs(delays.1));
-        let delays = (Some(activation), Some(deactivation).filter(|delay| !delay.is_zero()));
-        let policy = GroupPolicy { activation_delay: delays.0, deactivation_delay: delays.1, ..policy(teks) };
-        Push { kek_spi: [0; 16], sequence: 1, deletions: Vec::new(), policy: Some(policy) }
-    }
-
-    #[test]
-    fn a_push_switches_after_its_delay_and_retires_after_the_other() {
-        let mut keyring = Keyring::default();
-        keyring.pull(policy(vec![tek(1000, 3600)]), at(0), at(0));
-        keyring.push(push(vec![tek(2000, 3600)], (30, 60)), at(100));
-        assert_eq!(shape(&keyring, 129), (vec![1000, 2000], Some(1000)));
-        assert_eq!(shape(&keyring, 130), (vec![1000, 2000], Some(2000)));
-        assert_eq!(shape(&keyring, 161), (vec![2000], Some(2000)));
-    }
-
-    #[test]
-    fn a_scheduled_push_leaves_the_old_key_to_its_end() {
-        let mut keyring = Keyring::default();
-        keyring.pull(policy(vec![tek(1000, 30)]), at(0), at(0));
-        keyring.push(push(vec![tek(2000, 30)], (8, 0)), at(20));
-        assert_eq!(shape(&keyring, 27), (vec![1000, 2000], Some(1000)));
-        assert_eq!(shape(&keyring, 28), (vec![1000, 2000], Some(2000)));
-        assert_eq!(shape(&keyring, 31), (vec![2000], Some(2000)));
-    }
-
-    #[test]
-    fn deletions_take_what_they_name() {
-        let delete =
-            |deletion| Push { kek_spi: [0; 16], sequence: 1, deletions: vec![deletion], policy: None };
-        let mut keyring = Keyring::default();
-        keyring.pull(policy(vec![tek(1000, 60), tek(2000, 90)]), at(0), at(0));
-        keyring.push(delete(Deletion::Tek(1000)), at(1));
-        assert_eq!(shape(&keyring, 1), (vec![2000], Some(2000)), "the only key sends, whenever it was due");
-        keyring.push(delete(Deletion::AllTeks), at(2));
-        assert_eq!(shape(&keyring, 2), (vec![], None));
-        assert!(keyring.view(at(2)).registered, "the ACL still blocks");
-    }
-
-    #[test]
-    fn a_listed_key_can_only_be_shortened() {
-        let mut keyring = Keyring::default();
-        keyring.pull(policy(vec![tek(1000, 60)]), at(0), at(0));
-        keyring.push(push(vec![tek(1000, 600)], (0, 0)), at(10));
-        keyring.push(push(vec![tek(1000, 5)], (0, 0)), at(20));
-        assert_eq!(keyring.next_change(at(20)), Some(at(25)));
-    }
-
-    #[test]
-    fn pseudotime_goes_on() {
-        let mut keyring = Keyring::default();
-        assert_eq!(keyring.pseudotime(at(0)), None);
-        keyring.pull(GroupPolicy { pseudotime: Some(500), ..policy(vec![tek(1000, 60)]) }, at(10), at(10));
-        assert_eq!(keyring.pseudotime(at(12)), Some(2500));
-    }
-
-    #[test]
-    fn an_spi_with_new_keys_replaces_the_old_one() {
-        let mut keyring = Keyring::default();
-        keyring.pull(policy(vec![tek(1000, 60)]), at(0), at(0));
-        let other = Tek {
-            keys: TekKeys { encryption: Secret::new(vec![9; 32]), ..tek(1000, 60).keys },
-            ..tek(1000, 60)
-        };
-        keyring.pull(policy(vec![other.clone()]), at(1), at(1));
-        assert_eq!(keyring.view(at(1)).inbound.len(), 1);
-        assert_eq!(keyring.view(at(1)).outbound.unwrap().keys, other.keys);
-    }
-
-    #[test]
-    fn the_number_of_keys_is_bounded() {
-        let mut keyring = Keyring::default();
-        (0..100).for_each(|number| keyring.pull(policy(vec![tek(1000 + number, 600)]), at(0), at(0)));
-        assert_eq!(keyring.view(at(0)).inbound.len(), MAX_TEKS);
-    }
-}
+mod tests;

@@ -2,6 +2,7 @@
 
 mod attempt;
 mod rekeys;
+mod status;
 
 use crate::crypto::{Random, Secret};
 use crate::endpoint::{Endpoint, Instant, Output, Transmit};
@@ -14,7 +15,6 @@ use crate::policy::{Doi, Identity, Proposal};
 use crate::push::Push;
 use crate::rejections::{Rejections, Report};
 use crate::retransmit::draw;
-use crate::status::{KekStatus, MemberStatus, RegistrationState, TekRole, TekStatus};
 use crate::wire::{ExchangeType, Header};
 use attempt::{Attempt, Download, Progress};
 use rekeys::{Received, Rekeys};
@@ -120,53 +120,12 @@ impl Member {
         self.keyring.view(now)
     }
 
-    /// For operators.
-    pub fn status(&self, now: Instant) -> MemberStatus {
-        let view = self.view(now);
-        let registration = self.registration(&view);
-        let (activation_delay, deactivation_delay) = self.keyring.delays();
-        let reregisters_at = match (&self.activity, registration) {
-            (Activity::Idle(until), RegistrationState::Registered) => Some(*until),
-            _ => None,
-        };
-        MemberStatus {
-            group: self.config.group.clone(),
-            registration,
-            server: self.server().address,
-            servers: self.config.servers.iter().map(|server| server.address).collect(),
-            registrations: self.registrations,
-            last_registered: self.last_registered,
-            failures: self.failures,
-            last_failure: self.last_failure.clone(),
-            reregisters_at,
-            kek: self.keyring.kek(now).map(|(kek, expires)| KekStatus::of(kek, expires)),
-            teks: tek_status(&view),
-            acl: view.acl,
-            activation_delay,
-            deactivation_delay,
-            rejected: self.rejections.total(),
-            rekeys: self.rekeys.counters,
-            last_rekey: self.rekeys.last_received,
-            rekey_group: view.rekey_group,
-        }
-    }
-
     /// Whether a datagram is for this member: an answer to it, or a rekey message under its KEK.
     pub fn owns(&self, datagram: &[u8], now: Instant) -> bool {
         let Ok((header, _)) = Header::parse(datagram) else { return false };
         match &self.activity {
             Activity::Registering(attempt) if attempt.cookie() == header.initiator => true,
             _ => self.keyring.kek_named(Cookies::of(&header).octets(), now).is_some(),
-        }
-    }
-
-    fn registration(&self, view: &View) -> RegistrationState {
-        match &self.activity {
-            _ if view.registered && view.inbound.is_empty() => RegistrationState::Expired,
-            Activity::Idle(_) if view.registered => RegistrationState::Registered,
-            _ if view.registered => RegistrationState::Reregistering,
-            Activity::Idle(until) | Activity::Retrying(until) => RegistrationState::Waiting { until: *until },
-            Activity::Registering(_) => RegistrationState::Registering,
         }
     }
 
@@ -214,9 +173,9 @@ impl Member {
         }
     }
 
-    fn registered(&mut self, Download { policy, asked }: Download, now: Instant) {
+    fn registered(&mut self, Download { policy, made }: Download, now: Instant) {
         let (teks, aces) = (policy.teks.iter().map(|tek| tek.spi).collect(), policy.acl.entries().len());
-        self.keyring.pull(policy, asked, now);
+        self.keyring.pull(policy, made, now);
         self.registrations += 1;
         self.last_registered = Some(now);
         self.rounds = 0;
@@ -397,18 +356,4 @@ impl Endpoint for Member {
     fn poll(&mut self) -> Output<MemberEvent> {
         self.output.pop_front().unwrap_or_else(|| Output::Wait(Some(self.next_timeout())))
     }
-}
-
-fn tek_status(view: &View) -> Vec<TekStatus> {
-    let role = |spi| match &view.outbound {
-        Some(sa) if sa.spi == spi => TekRole::Sending,
-        _ => TekRole::Receiving,
-    };
-    let status = |sa: &crate::Sa| TekStatus {
-        spi: sa.spi,
-        transform: sa.transform,
-        expires: sa.expires,
-        role: role(sa.spi),
-    };
-    view.inbound.iter().map(status).collect()
 }

@@ -73,6 +73,13 @@ pub struct RekeyCounters {
     pub acknowledged: u64,
 }
 
+impl RekeyCounters {
+    /// Messages that changed nothing and should not have come.
+    pub const fn refused(&self) -> u64 {
+        self.replayed + self.forged + self.untimely + self.unknown_spi + self.malformed
+    }
+}
+
 /// How far a member is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RegistrationState {

@@ -104,13 +104,11 @@ pub struct Daemon {
 
 impl Daemon {
     /// Writes the configuration, with a control socket of the host's own, and starts the daemon.
-    pub fn start(places: &Arc<Places>, host: Arc<Host>, role: Role, mut config: Value) -> Outcome<Self> {
+    pub fn start(places: &Arc<Places>, host: Arc<Host>, role: Role, config: Value) -> Outcome<Self> {
         let socket = PathBuf::from(format!("/run/lab-{}.sock", host.name()));
-        config["control-socket"] = json!(socket);
         let name = places.next_name(&format!("{}-{}", host.name(), role.program()));
         let file = places.out.join(format!("{name}.yaml"));
-        let mut writer = File::options().write(true).create(true).truncate(true).mode(0o600).open(&file)?;
-        writer.write_all(serde_json::to_string_pretty(&config)?.as_bytes())?;
+        write(&file, &socket, config)?;
         let log = places.log(&name);
         let child = launch(places, &host, role, &file, &log)?;
         Ok(Daemon { host, role, file, socket, places: places.clone(), child, log })
@@ -122,6 +120,11 @@ impl Daemon {
         self.log = self.places.log(&name);
         self.child = launch(&self.places, &self.host, self.role, &self.file, &self.log)?;
         Ok(())
+    }
+
+    /// Writes another configuration, which the daemon has yet to be told of.
+    pub fn configure(&self, config: Value) -> Outcome {
+        write(&self.file, &self.socket, config)
     }
 
     /// The host it runs on.
@@ -190,6 +193,12 @@ impl Drop for Daemon {
     fn drop(&mut self) {
         let _ = self.kill();
     }
+}
+
+fn write(file: &Path, socket: &Path, mut config: Value) -> Outcome {
+    config["control-socket"] = json!(socket);
+    let mut writer = File::options().write(true).create(true).truncate(true).mode(0o600).open(file)?;
+    Ok(writer.write_all(serde_json::to_string_pretty(&config)?.as_bytes())?)
 }
 
 fn launch(places: &Places, host: &Host, role: Role, file: &Path, log: &Path) -> Outcome<Child> {

@@ -45,11 +45,16 @@ pub struct Rekeyed {
 impl Rekeyed {
     /// Starts the daemons, waits until all members are registered, and starts the streams.
     pub fn start(site: &Site, transport: Transport) -> Outcome<Self> {
+        Self::with(site, transport, key_server(site, transport)?)
+    }
+
+    /// The same with another configuration of the key server.
+    pub fn with(site: &Site, transport: Transport, config: Value) -> Outcome<Self> {
         let watch = Watch::start(site)?;
         if transport == Transport::Multicast {
             copy_multicast(site)?;
         }
-        let key_server = site.key_server("ks1", key_server(site, transport)?)?;
+        let key_server = site.key_server("ks1", config)?;
         let start_member = |host| site.member(host, corp::member(&[KS1]));
         let mut members = MEMBERS.into_iter().map(start_member).collect::<Outcome<Vec<_>>>()?;
         members.iter_mut().try_for_each(registered)?;
@@ -95,7 +100,8 @@ impl Rekeyed {
     }
 }
 
-fn keys(group: &Value) -> BTreeSet<String> {
+/// The SPIs of the traffic keys in what a daemon says of a group.
+pub fn keys(group: &Value) -> BTreeSet<String> {
     group["teks"].as_array().into_iter().flatten().map(|tek| tek["spi"].to_string()).collect()
 }
 
@@ -120,7 +126,8 @@ pub fn repetitions(variable: &str, usual: usize) -> usize {
     std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
 }
 
-fn key_server(site: &Site, transport: Transport) -> Outcome<Value> {
+/// ks.yaml of the key server, with a signing key and stored state.
+pub fn key_server(site: &Site, transport: Transport) -> Outcome<Value> {
     let folder = site.places.out.join(site.places.next_name("state"));
     fs::create_dir_all(&folder)?;
     let folder = fs::canonicalize(folder)?;

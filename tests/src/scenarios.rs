@@ -1,6 +1,7 @@
 //! All scenarios, in the order in which they run.
 
 mod clear;
+mod commands;
 mod crash;
 mod deaf;
 mod demo;
@@ -122,6 +123,28 @@ pub const ALL: &[Scenario] = &[
         "rekey-killed-member",
         "kill -9 of a member in a rekey: nothing is clear, and it is a member again; losses are printed",
         restart::member,
+    ),
+    empty("ks-rekey", "`ks rekey` under streams: all members change keys, nothing is lost", commands::rekey),
+    empty(
+        "ks-replace-now",
+        "`ks rekey --replace-now`: the old key is gone at once, nothing is clear; losses are printed",
+        commands::replace_now,
+    ),
+    empty(
+        "ks-remove",
+        "`ks remove`: the member is out when the old key has ended, the others lose nothing; `ks readmit`",
+        commands::remove,
+    ),
+    empty(
+        "ks-remove-now",
+        "`ks remove --now`: the member is out at once, the others come back",
+        commands::remove_now,
+    ),
+    empty("ks-remove-all", "`ks remove --all`: all register again and lose nothing", commands::remove_all),
+    empty(
+        "ks-reload",
+        "a changed policy: `reload --dry-run` says when it holds, and with `ks rekey` it does",
+        commands::reload,
     ),
     empty("strongswan-responder", "strongSwan answers our phase 1, groups 19 and 14", strongswan::responder),
     empty(

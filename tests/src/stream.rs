@@ -1,13 +1,13 @@
 //! Numbered datagrams between all protected hosts: what is lost, doubled or overtaken on the way is counted.
 
-use crate::corp::pairs;
+use crate::eventually::eventually_true;
 use crate::outcome::{ensure, failed, Outcome, Stop};
 use crate::site::{Site, HOSTS};
 use nix::sys::socket::{setsockopt, sockopt::RcvBufForce};
 use std::fmt;
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ const RATE: u32 = 50;
 /// Octets that a receiver may be late by; several seconds.
 const BUFFER: usize = 8 << 20;
 const PATIENCE: Duration = Duration::from_millis(200);
-/// What is under way when the senders end has this long to arrive.
+/// What has not arrived so long after the senders' end is lost.
 const LAST_WAIT: Duration = Duration::from_secs(2);
 /// Sequence numbers of lost datagrams that are told.
 const TOLD: usize = 5;
@@ -35,6 +35,8 @@ pub struct Streams {
 struct Ends {
     sending: AtomicBool,
     receiving: AtomicBool,
+    /// Datagrams that have arrived, each counted once.
+    arrived: AtomicU64,
 }
 
 /// What one host has received of another.
@@ -74,9 +76,9 @@ impl Streams {
         let mut streams = Streams { ends, senders: Vec::new(), receivers: Vec::new() };
         for (socket, (_, address)) in sockets.into_iter().zip(HOSTS) {
             let (twin, ends) = (socket.try_clone()?, streams.ends.clone());
-            streams.receivers.push(thread::spawn(move || receive(&twin, address, &ends.receiving)));
+            streams.receivers.push(thread::spawn(move || receive(&twin, address, &ends)));
             let ends = streams.ends.clone();
-            streams.senders.push(thread::spawn(move || send(&socket, address, &ends.sending)));
+            streams.senders.push(thread::spawn(move || send(&socket, address, &ends)));
         }
         Ok(streams)
     }
@@ -85,13 +87,20 @@ impl Streams {
     pub fn stop(mut self) -> Outcome<Tallies> {
         self.ends.sending.store(true, Ordering::Relaxed);
         let senders = self.senders.drain(..).map(joined).collect::<Outcome<Vec<_>>>()?;
-        thread::sleep(LAST_WAIT);
+        self.await_last(senders.iter().sum());
         self.ends.receiving.store(true, Ordering::Relaxed);
         let seen = self.receivers.drain(..).map(joined).collect::<Outcome<Vec<_>>>()?;
         let sent =
             |address| HOSTS.iter().zip(&senders).find(|(host, _)| host.1 == address).map(|(_, sent)| *sent);
         let tally = |seen: Seen| Some(seen.count(sent(seen.from)?));
         Ok(Tallies(seen.into_iter().flatten().filter_map(tally).collect()))
+    }
+
+    /// Waits until all has arrived that was sent to the others of each sender, or is lost: the count will tell.
+    fn await_last(&self, sent: u64) {
+        let expected = sent * (HOSTS.len() as u64 - 1);
+        let arrived = || Ok(self.ends.arrived.load(Ordering::Relaxed) >= expected);
+        let _ = eventually_true("all datagrams arrive", LAST_WAIT, arrived);
     }
 }
 
@@ -118,10 +127,10 @@ fn others(address: Ipv4Addr) -> impl Iterator<Item = Ipv4Addr> {
 }
 
 /// Sends the same numbers to both others; how many.
-fn send(socket: &UdpSocket, address: Ipv4Addr, end: &AtomicBool) -> Outcome<u64> {
+fn send(socket: &UdpSocket, address: Ipv4Addr, ends: &Ends) -> Outcome<u64> {
     let begin = Instant::now();
     let mut number: u64 = 0;
-    while !end.load(Ordering::Relaxed) {
+    while !ends.sending.load(Ordering::Relaxed) {
         for other in others(address) {
             while let Err(error) = socket.send_to(&number.to_be_bytes(), (other, PORT)) {
                 ensure!(error.kind() == ErrorKind::Interrupted, "a host cannot send: {error}");
@@ -134,16 +143,17 @@ fn send(socket: &UdpSocket, address: Ipv4Addr, end: &AtomicBool) -> Outcome<u64>
     Ok(number)
 }
 
-fn receive(socket: &UdpSocket, address: Ipv4Addr, end: &AtomicBool) -> Outcome<Vec<Seen>> {
+fn receive(socket: &UdpSocket, address: Ipv4Addr, ends: &Ends) -> Outcome<Vec<Seen>> {
     let mut seen: Vec<_> = others(address).map(|other| Seen::nothing(other, address)).collect();
     let mut octets = [0; 8];
-    while !end.load(Ordering::Relaxed) {
+    while !ends.receiving.load(Ordering::Relaxed) {
         match socket.recv_from(&mut octets) {
             Ok((8, from)) => {
                 let number = u64::from_be_bytes(octets);
-                seen.iter_mut()
-                    .filter(|seen| from.ip() == IpAddr::V4(seen.from))
-                    .for_each(|seen| seen.note(number));
+                let fresh = seen.iter_mut().find(|seen| from.ip() == IpAddr::V4(seen.from));
+                if fresh.is_some_and(|seen| seen.note(number)) {
+                    ends.arrived.fetch_add(1, Ordering::Relaxed);
+                }
             }
             Ok(_) => return failed("a datagram of another length arrived"),
             Err(error) if passing(&error) => {}
@@ -167,17 +177,17 @@ impl Seen {
         Seen { from, to, arrived: Vec::new(), highest: 0, duplicated: 0, reordered: 0 }
     }
 
-    fn note(&mut self, number: u64) {
+    /// Whether it is the first with this number.
+    fn note(&mut self, number: u64) -> bool {
         let index = number as usize;
         if self.arrived.len() <= index {
             self.arrived.resize(index + 1, false);
         }
-        if std::mem::replace(&mut self.arrived[index], true) {
-            self.duplicated += 1;
-        } else if number < self.highest {
-            self.reordered += 1;
-        }
+        let fresh = !std::mem::replace(&mut self.arrived[index], true);
+        self.duplicated += u64::from(!fresh);
+        self.reordered += u64::from(fresh && number < self.highest);
         self.highest = self.highest.max(number);
+        fresh
     }
 
     fn count(&self, sent: u64) -> Tally {
@@ -200,9 +210,17 @@ pub struct Tallies(pub Vec<Tally>);
 impl Tallies {
     /// Fails if anything is missing or came twice, or if a pair was silent.
     pub fn all_arrived(&self) -> Outcome {
-        ensure!(self.0.len() == pairs().count(), "{} of 6 streams were counted", self.0.len());
-        let whole = |tally: &Tally| tally.sent > 0 && tally.received == tally.sent && tally.duplicated == 0;
-        match self.0.iter().all(whole) {
+        self.all_arrived_among(&HOSTS.map(|(_, address)| address))
+    }
+
+    /// The same for the streams among some of the hosts.
+    pub fn all_arrived_among(&self, hosts: &[Ipv4Addr]) -> Outcome {
+        let among = |tally: &&Tally| hosts.contains(&tally.pair.0) && hosts.contains(&tally.pair.1);
+        let counted: Vec<_> = self.0.iter().filter(among).collect();
+        let wanted = hosts.len() * (hosts.len() - 1);
+        ensure!(counted.len() == wanted, "{} of {wanted} streams were counted", counted.len());
+        let whole = |tally: &&Tally| tally.sent > 0 && tally.received == tally.sent && tally.duplicated == 0;
+        match counted.iter().all(whole) {
             true => Ok(()),
             false => Err(Stop::Failed(self.to_string())),
         }
@@ -240,10 +258,24 @@ mod tests {
     #[test]
     fn counts_what_is_lost_doubled_and_overtaken() {
         let mut seen = Seen::nothing(HOSTS[0].1, HOSTS[1].1);
-        [0, 2, 1, 1, 5].into_iter().for_each(|number| seen.note(number));
+        let fresh = [0, 2, 1, 1, 5].map(|number| seen.note(number));
+        assert_eq!(fresh, [true, true, true, false, true]);
         let tally = seen.count(7);
         assert_eq!((tally.sent, tally.received, tally.duplicated, tally.reordered), (7, 4, 1, 1));
         assert_eq!(tally.missing, [3, 4, 6]);
+    }
+
+    #[test]
+    fn only_the_streams_asked_about_must_be_whole() {
+        let [one, two, three] = HOSTS.map(|(_, address)| address);
+        let whole = |from, to| {
+            let mut seen = Seen::nothing(from, to);
+            seen.note(0);
+            seen.count(1)
+        };
+        let lossy = Tallies(vec![whole(one, two), whole(two, one), Seen::nothing(one, three).count(1)]);
+        assert!(lossy.all_arrived_among(&[one, two]).is_ok());
+        assert!(lossy.all_arrived().is_err() && lossy.all_arrived_among(&[one, three]).is_err());
     }
 
     #[test]

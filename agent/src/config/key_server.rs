@@ -2,6 +2,7 @@
 
 use super::located::{mapping, Bounded, Clash, Distinct, Parsed};
 use super::phase1::{every_proposal, Accepted};
+use super::redundancy::coop_peers;
 use super::rekey::MulticastRoute;
 use super::secret::{InlineKey, KeySource};
 use super::served_group::GroupFile;
@@ -12,7 +13,7 @@ use gdoi::crypto::seal::SealKey;
 use gdoi::policy::{Identity, Ipv4Prefix, Proposal};
 use gdoi::{KeyServerConfig, PskEntry};
 use serde::{Deserialize, Deserializer};
-use std::net::SocketAddrV4;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 
 /// Where `gdoictl` finds the key server daemon.
@@ -74,11 +75,13 @@ impl Settings for KeyServerFile {
         self.check_lives(source)?;
         let state = self.state(source)?;
         let routes = self.groups.iter().filter_map(GroupFile::route).cloned().collect();
-        let psks = self.keys.into_iter().map(|rule| rule.settle(source)).collect::<Result<_, _>>()?;
+        let others = self.peers();
+        let psks = self.keys.into_iter().map(|rule| rule.settle(source)).collect::<Result<Vec<_>, _>>()?;
+        let peers = coop_peers(&others, self.address, &psks, source)?;
         let groups = self.groups.into_iter().map(|group| group.settle(source)).collect::<Result<_, _>>()?;
         let identity = Identity::Address(*self.address.ip());
         let (address, proposals) = (self.address, self.proposals);
-        let server = KeyServerConfig { identity, address, psks, proposals, groups, peers: Vec::new() };
+        let server = KeyServerConfig { identity, address, psks, proposals, groups, peers };
         let (address, control_socket) = (self.address, self.control_socket);
         Ok(KeyServerSettings { address, control_socket, server, routes, state })
     }
@@ -97,6 +100,17 @@ impl KeyServerFile {
             )),
             _ => Ok(()),
         }
+    }
+
+    /// The key servers that share a group with this one, each once.
+    fn peers(&self) -> Vec<Ipv4Addr> {
+        let mut peers = Vec::new();
+        for peer in self.groups.iter().flat_map(GroupFile::peers) {
+            if !peers.contains(peer) {
+                peers.push(*peer);
+            }
+        }
+        peers
     }
 
     /// A key file that is named must be there; the service manager's credential may be.

@@ -106,33 +106,36 @@ impl<T: PartialEq + Display> Clash for Parsed<T> {
     }
 }
 
-/// A list with at least one element, none of which clashes with another.
+/// A list with at least one element and at most `MOST`, none of which clashes with another.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Distinct<T>(pub Vec<T>);
+pub struct Distinct<T, const MOST: usize = { usize::MAX }>(pub Vec<T>);
 
-impl<'de, T: Deserialize<'de> + Clash> Deserialize<'de> for Distinct<T> {
+impl<'de, T: Deserialize<'de> + Clash, const MOST: usize> Deserialize<'de> for Distinct<T, MOST> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_seq(DistinctVisitor(PhantomData))
     }
 }
 
-struct DistinctVisitor<T>(PhantomData<T>);
+struct DistinctVisitor<T, const MOST: usize>(PhantomData<T>);
 
-impl<'de, T: Deserialize<'de> + Clash> Visitor<'de> for DistinctVisitor<T> {
-    type Value = Distinct<T>;
+impl<'de, T: Deserialize<'de> + Clash, const MOST: usize> Visitor<'de> for DistinctVisitor<T, MOST> {
+    type Value = Distinct<T, MOST>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a list")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Distinct<T>, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Distinct<T, MOST>, A::Error> {
         let mut elements = Vec::new();
         while let Some(element) = list.next_element_seed(After(&elements))? {
             elements.push(element);
         }
-        match elements.is_empty() {
-            true => Err(A::Error::custom("the list is empty")),
-            false => Ok(Distinct(elements)),
+        match elements.len() {
+            0 => Err(A::Error::custom("the list is empty")),
+            length if length > MOST => {
+                Err(A::Error::custom(format!("{length} elements, at most {MOST} are possible")))
+            }
+            _ => Ok(Distinct(elements)),
         }
     }
 }

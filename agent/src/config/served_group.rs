@@ -3,13 +3,16 @@
 use super::located::{mapping, Bounded, Clash, Distinct, Parsed};
 use super::names::{group_clash, Label};
 use super::phase1::IdentityEntry;
+use super::redundancy::RedundancyEntry;
 use super::rekey::{MulticastRoute, RekeyFile};
 use super::source::{ConfigError, Source};
+use gdoi::coop::Redundancy;
 use gdoi::lifetime::registration_margin;
 use gdoi::policy::{Ace, Acl, Action, Cipher, Integrity, Ipv4Prefix, Transform};
 use gdoi::{Authorization, GroupConfig, GroupName};
 use serde::{Deserialize, Deserializer};
 use std::fmt;
+use std::net::Ipv4Addr;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -41,6 +44,11 @@ impl GroupFile {
         [Some(self.local.ipsec.lifetime), kek].into_iter().flatten().find(|life| *life < SHORTEST_LIFE)
     }
 
+    /// The other key servers that share it.
+    pub fn peers(&self) -> &[Ipv4Addr] {
+        self.local.redundancy.as_ref().map_or(&[], |redundancy| &redundancy.peers)
+    }
+
     /// The group with its rekey key.
     ///
     /// # Errors
@@ -57,7 +65,7 @@ impl GroupFile {
             activation_delay: local.activation_delay,
             deactivation_delay: local.deactivation_delay,
             rekey,
-            redundancy: None,
+            redundancy: local.redundancy,
         })
     }
 }
@@ -98,6 +106,7 @@ struct ServerLocal {
     authorization: Authorization,
     activation_delay: Duration,
     deactivation_delay: Duration,
+    redundancy: Option<Redundancy>,
 }
 
 #[derive(Deserialize)]
@@ -108,6 +117,7 @@ struct RawServerLocal {
     authorization: Option<RawAuthorization>,
     activation_delay: Option<Delay>,
     deactivation_delay: Option<Delay>,
+    redundancy: Option<RedundancyEntry>,
 }
 
 impl<'de> Deserialize<'de> for ServerLocal {
@@ -126,6 +136,13 @@ impl TryFrom<RawServerLocal> for ServerLocal {
         let twice = activation_delay.max(Duration::from_secs(1)) * 2;
         let deactivation_delay = raw.deactivation_delay.map_or(twice, Bounded::seconds);
         check_delays(activation_delay, deactivation_delay, life)?;
+        if raw.redundancy.is_some() && raw.rekey.is_none() {
+            return Err(
+                "`redundancy` needs `rekey`: without it the key servers could not tell members of new keys, and \
+                 members of different servers would not understand each other"
+                    .into(),
+            );
+        }
         let authorization = raw.authorization.map_or_else(Authorization::default, RawAuthorization::lists);
         Ok(ServerLocal {
             rekey: raw.rekey,
@@ -133,6 +150,7 @@ impl TryFrom<RawServerLocal> for ServerLocal {
             authorization,
             activation_delay,
             deactivation_delay,
+            redundancy: raw.redundancy.map(|RedundancyEntry(redundancy)| redundancy),
         })
     }
 }

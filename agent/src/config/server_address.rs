@@ -35,6 +35,12 @@ impl FromStr for UnicastAddress {
     }
 }
 
+impl fmt::Display for UnicastAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 impl Clash for ServerAddress {
     fn clash(&self, earlier: &Self) -> Option<String> {
         (self.address == earlier.address).then(|| format!("server {} stands here twice", self.address.0))

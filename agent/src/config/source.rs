@@ -145,6 +145,21 @@ impl Source {
         self.error(line.map_or(1, |index| index + 1), reason)
     }
 
+    /// An error at the line where a list `key` has this element, or at that of the first such list.
+    pub fn error_in_list(&self, key: &str, element: &str, reason: impl Into<String>) -> ConfigError {
+        let mut inside = false;
+        let has = |line: &str| {
+            let line = line.split('#').next().unwrap_or("");
+            // A line that gives another key ends the list.
+            inside = line.contains(key) || inside && !line.contains(':');
+            let mut words = line.split(|letter: char| !letter.is_alphanumeric() && letter != '.');
+            inside && words.any(|word| word == element)
+        };
+        let line = self.text.lines().position(has);
+        let line = line.or_else(|| self.text.lines().position(|line| line.contains(key)));
+        self.error(line.map_or(1, |index| index + 1), reason)
+    }
+
     /// An error at the first line that mentions `name`.
     fn error_at(&self, name: &Path, reason: impl Into<String>) -> ConfigError {
         let name = name.to_string_lossy();

@@ -7,6 +7,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+mod redundancy;
+
 const MEMBER: &str = r#"groups:
   - name: corp
     identity-number: 100
@@ -219,9 +221,9 @@ fn server_refusals_name_line_and_reason() {
         (local, &with("deactivation-delay: 30"), 8, "deactivation-delay must be longer"),
         (
             local,
-            &with("authorization: {address: [10.0.0.0]}\n      redundancy: 1"),
+            &with("authorization: {address: [10.0.0.0]}\n      redundant: 1"),
             9,
-            "unknown field `redundancy`",
+            "unknown field `redundant`",
         ),
         (local, &with("authorization: {identity: [{}]}"), 8, "exactly one of"),
         (local, &with("rekey: {lifetime: 86400}"), 8, "missing field `authentication`"),
@@ -479,9 +481,11 @@ fn the_configurations_of_the_readme_are_valid() {
         readme.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
     let kinds: Vec<Kind> =
         blocks.iter().map(|text| Source::from_text(Path::new("README.md"), *text).kind().unwrap()).collect();
-    assert_eq!(kinds, [Kind::KeyServer, Kind::Member]);
+    assert_eq!(kinds, [Kind::KeyServer, Kind::Member, Kind::KeyServer]);
     let (scratch, _) = rekeying("readme", "");
-    let file = scratch.write("readme.yaml", blocks[0], 0o600);
-    assert_eq!(check(&file).unwrap(), Vec::<String>::new());
+    for block in [blocks[0], blocks[2]] {
+        let file = scratch.write("readme.yaml", block, 0o600);
+        assert_eq!(check(&file).unwrap(), Vec::<String>::new());
+    }
     member(blocks[1]).unwrap();
 }

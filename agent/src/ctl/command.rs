@@ -80,6 +80,17 @@ pub enum KeyServerPart {
     Policy,
     /// Rekey messages: the last, the next, who has not acknowledged
     Rekey,
+    /// The key servers that share a group: who is primary, who is alive and has the same keys
+    Coop {
+        #[command(subcommand)]
+        part: Option<CoopPart>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum CoopPart {
+    /// Timers, digests, and the messages exchanged with each server
+    Detail,
 }
 
 #[derive(Debug, Subcommand)]
@@ -122,9 +133,21 @@ pub enum Ks {
         #[command(flatten)]
         choice: Choice,
     },
+    /// The key servers that share a group
+    #[command(subcommand)]
+    Coop(Coop),
     /// Keys for `authentication` of `rekey`
     #[command(subcommand)]
     Key(Key),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Coop {
+    /// Give the role of the primary to the best of the other servers, and do not take it back
+    Resign {
+        #[command(flatten)]
+        choice: Choice,
+    },
 }
 
 /// One group or all.
@@ -144,6 +167,28 @@ pub enum Key {
         kind: KeyType,
         /// Where it goes, as PKCS#8 in PEM; a file that exists is not overwritten
         file: PathBuf,
+    },
+    /// Encrypt a key under a passphrase, to carry it to the key servers that share a group; asks no daemon
+    Export {
+        /// The key, as PKCS#8 in PEM
+        file: PathBuf,
+        /// Where it goes, as encrypted PKCS#8 in PEM; a file that exists is not overwritten
+        #[arg(long)]
+        out: PathBuf,
+        /// A file with the passphrase in one line, at least 12 characters [default: asked at the terminal]
+        #[arg(long)]
+        passphrase_file: Option<PathBuf>,
+    },
+    /// Take a key that another key server exported; asks no daemon
+    Import {
+        /// The key, as encrypted PKCS#8 in PEM
+        file: PathBuf,
+        /// Where it goes, as PKCS#8 in PEM; a file that exists is not overwritten
+        #[arg(long)]
+        out: PathBuf,
+        /// A file with the passphrase in one line [default: asked at the terminal]
+        #[arg(long)]
+        passphrase_file: Option<PathBuf>,
     },
 }
 
@@ -177,6 +222,7 @@ fn key_server_part(part: Option<&KeyServerPart>) -> Request {
         Some(KeyServerPart::Members) => Request::ShowKsMembers,
         Some(KeyServerPart::Policy) => Request::ShowKsPolicy,
         Some(KeyServerPart::Rekey) => Request::ShowKsRekey,
+        Some(KeyServerPart::Coop { part }) => Request::ShowKsCoop { detail: part.is_some() },
     }
 }
 
@@ -193,6 +239,7 @@ fn key_server_request(command: &Ks) -> Option<Request> {
             Request::KsRemoveAll { group: named(choice), now: *now }
         }
         Ks::Readmit { member, choice } => Request::KsReadmit { group: named(choice), member: *member },
+        Ks::Coop(Coop::Resign { choice }) => Request::KsCoopResign { group: named(choice) },
         Ks::Key(_) => return None,
     })
 }

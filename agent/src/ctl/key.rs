@@ -1,11 +1,22 @@
-//! `gdoictl ks key generate`.
+//! `gdoictl ks key`: the keys that sign rekey messages. None of these commands asks a daemon.
 
+mod encrypted;
+mod new_file;
+mod passphrase;
+
+use super::command::Key;
+use crate::fingerprint;
 use clap::ValueEnum;
-use gdoi::crypto::sign::NewKey;
-use std::fs::OpenOptions;
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use gdoi::crypto::sign::{NewKey, SignatureAlgorithm, SigningKey};
+use gdoi::crypto::{Hash, SystemRandom};
+use new_file::NewFile;
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
+use zeroize::Zeroizing;
+
+/// The largest file with a key that is read, in octets.
+const MAX_FILE: u64 = 64 * 1024;
 
 /// Kinds of keys that sign rekey messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -38,51 +49,78 @@ impl From<KeyType> for NewKey {
     }
 }
 
-/// Makes a key and writes it to a new file that only its owner can read.
+/// Does what the command says, and answers what was done.
 ///
 /// # Errors
-/// The file exists or cannot be written.
-pub fn generate(kind: KeyType, file: &Path) -> Result<String, String> {
-    let refuse = |reason: &dyn std::fmt::Display| format!("gdoictl: {}: {reason}", file.display());
-    let options = OpenOptions::new().write(true).create_new(true).mode(0o600).clone();
-    let mut writer = options.open(file).map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => refuse(&"exists already and is not overwritten"),
-        _ => refuse(&error),
-    })?;
-    let pem = NewKey::from(kind).generate_pem().map_err(|error| refuse(&error))?;
-    writer.write_all(pem.expose()).and_then(|()| writer.sync_all()).map_err(|error| refuse(&error))?;
-    Ok(format!("{}: a new key; on the key server its owner must be the daemon's user\n", file.display()))
+/// A file exists, cannot be read or written, or holds no key that a key server could use.
+pub fn carry_out(command: &Key) -> Result<String, String> {
+    match command {
+        Key::Generate { kind, file } => generate(*kind, file),
+        Key::Export { file, out, passphrase_file } => export(file, out, passphrase_file.as_deref()),
+        Key::Import { file, out, passphrase_file } => import(file, out, passphrase_file.as_deref()),
+    }
+}
+
+fn generate(kind: KeyType, file: &Path) -> Result<String, String> {
+    let new = NewFile::create(file).map_err(about(file))?;
+    let pem = NewKey::from(kind).generate_pem().map_err(|error| about(file)(error.to_string()))?;
+    let text = std::str::from_utf8(pem.expose()).map_err(|error| about(file)(error.to_string()))?;
+    let key = usable(text).map_err(about(file))?;
+    new.write(pem.expose()).map_err(about(file))?;
+    Ok(format!("{}: a new key; {OWNER}\n{}", file.display(), description(&key)))
+}
+
+fn export(file: &Path, out: &Path, passphrase_file: Option<&Path>) -> Result<String, String> {
+    let text = read(file).map_err(about(file))?;
+    let key = usable(&text).map_err(about(file))?;
+    let new = NewFile::create(out).map_err(about(out))?;
+    let passphrase = passphrase::new(passphrase_file).map_err(|reason| format!("gdoictl: {reason}"))?;
+    let sealed = encrypted::encrypt(&text, &passphrase, &mut SystemRandom).map_err(about(file))?;
+    new.write(sealed.as_bytes()).map_err(about(out))?;
+    let done = "the key encrypted under the passphrase, for `gdoictl ks key import` on the other key servers";
+    Ok(format!("{}: {done}\n{}", out.display(), description(&key)))
+}
+
+fn import(file: &Path, out: &Path, passphrase_file: Option<&Path>) -> Result<String, String> {
+    let sealed = read(file).map_err(about(file))?;
+    let new = NewFile::create(out).map_err(about(out))?;
+    let passphrase = passphrase::known(passphrase_file).map_err(|reason| format!("gdoictl: {reason}"))?;
+    let text = encrypted::decrypt(&sealed, &passphrase).map_err(about(file))?;
+    let key = usable(&text).map_err(about(file))?;
+    new.write(text.as_bytes()).map_err(about(out))?;
+    Ok(format!("{}: the key of {}; {OWNER}\n{}", out.display(), file.display(), description(&key)))
+}
+
+const OWNER: &str = "on the key server its owner must be the daemon's user";
+
+fn about(file: &Path) -> impl Fn(String) -> String + '_ {
+    |reason| format!("gdoictl: {}: {reason}", file.display())
+}
+
+/// A key that the key server would take.
+fn usable(text: &str) -> Result<SigningKey, String> {
+    SigningKey::from_pem(text, Hash::Sha256).map_err(|error| error.to_string())
+}
+
+/// What is the same on all servers that have the key.
+fn description(key: &SigningKey) -> String {
+    let kind = match key.algorithm() {
+        SignatureAlgorithm::Rsa(_) => format!("rsa-{}", key.public().bits()),
+        SignatureAlgorithm::EcdsaP256 => "ecdsa-p256".into(),
+        SignatureAlgorithm::EcdsaP384 => "ecdsa-p384".into(),
+    };
+    format!("  Type         {kind}\n  Fingerprint  {}\n", fingerprint::of(key.public()))
+}
+
+fn read(path: &Path) -> Result<Zeroizing<String>, String> {
+    let file = File::open(path).map_err(|error| error.to_string())?;
+    let mut text = Zeroizing::new(String::with_capacity(MAX_FILE as usize + 1));
+    let length = file.take(MAX_FILE + 1).read_to_string(&mut text).map_err(|error| error.to_string())?;
+    match length as u64 > MAX_FILE {
+        true => Err(format!("is larger than {MAX_FILE} octets")),
+        false => Ok(text),
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use gdoi::crypto::sign::SigningKey;
-    use gdoi::crypto::Hash;
-    use std::fs;
-    use std::os::unix::fs::PermissionsExt;
-
-    #[test]
-    fn a_key_is_usable_private_and_never_overwritten() {
-        for kind in [KeyType::EcdsaP256, KeyType::EcdsaP384, KeyType::Rsa2048] {
-            let name = format!("gdoi-key-{kind:?}-{}", std::process::id());
-            let file = std::env::temp_dir().join(name);
-            generate(kind, &file).unwrap();
-            let text = fs::read_to_string(&file).unwrap();
-            SigningKey::from_pem(&text, Hash::Sha256).unwrap();
-            assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
-            assert!(generate(kind, &file).unwrap_err().ends_with("is not overwritten"));
-            assert_eq!(fs::read_to_string(&file).unwrap(), text);
-            fs::remove_file(file).unwrap();
-        }
-    }
-
-    #[test]
-    fn types_are_called_as_the_help_says() {
-        let names: Vec<_> = KeyType::value_variants()
-            .iter()
-            .filter_map(|kind| Some(kind.to_possible_value()?.get_name().to_owned()))
-            .collect();
-        assert_eq!(names, ["ecdsa-p256", "ecdsa-p384", "rsa-2048", "rsa-3072", "rsa-4096"]);
-    }
-}
+mod tests;

@@ -4,8 +4,8 @@ use super::member::keys;
 use super::table::{facts, span, table};
 use crate::clock::Timestamp;
 use crate::report::{
-    GroupLabel, KeyServerGroup, KeyServerPolicies, KeyServerPolicy, KeyServerReport, MemberEntry, MemberList,
-    MembersReport,
+    CoopRole, GroupLabel, KeyServerGroup, KeyServerPolicies, KeyServerPolicy, KeyServerReport, MemberEntry,
+    MemberList, MembersReport,
 };
 
 /// The text of `show ks`.
@@ -28,17 +28,27 @@ fn state(report: &KeyServerReport) -> String {
     }
 }
 
-fn title(group: &GroupLabel) -> String {
+/// How a text about a group begins.
+pub fn title(group: &GroupLabel) -> String {
     format!("Group {} ({})", group.name, group.identity_number)
 }
 
 fn group_text(group: &KeyServerGroup, now: Timestamp) -> String {
-    let mut lines = vec![
+    let mut lines: Vec<_> = redundancy(group).map(|text| ("Redundancy", text)).into_iter().collect();
+    lines.extend([
         ("Members", format!("{} registered, {} registrations refused", group.members, group.refused)),
         ("Policy", format!("{} entries, {}", group.acl_entries, group.transform)),
-    ];
+    ]);
     lines.extend(keys(group.kek.as_ref(), &group.teks, now));
     format!("{}\n{}", title(&group.group), facts(&lines))
+}
+
+fn redundancy(group: &KeyServerGroup) -> Option<String> {
+    Some(match (group.role?, &group.primary) {
+        (CoopRole::Primary, _) => "primary".into(),
+        (role, Some(primary)) => format!("{role}, primary is {primary}"),
+        (role, None) => format!("{role}, there is no primary"),
+    })
 }
 
 /// The text of `show ks members`.
@@ -49,25 +59,26 @@ pub fn members(report: &MembersReport) -> String {
 fn member_list(list: &MemberList, now: Timestamp) -> String {
     let mut text = format!("{}: {} registered\n", title(&list.group), list.members.len());
     if !list.members.is_empty() {
-        let heading = [
-            "MEMBER",
-            "IDENTITY",
-            "LAST REGISTERED",
-            "FIRST",
-            "TIMES",
-            "ACKS",
-            "MISSED",
-            "LAST ACK",
-            "SOFTWARE",
-        ];
-        let mut rows = vec![heading.map(str::to_owned).to_vec()];
-        rows.extend(list.members.iter().map(|member| member_row(member, now)));
-        text += &table(&rows);
+        text += &table(&member_rows(&list.members, now));
     }
     if !list.removed.is_empty() {
         text += &format!("  Removed, may not register: {}\n", list.removed.join(", "));
     }
     text
+}
+
+/// With the key server of each where there are several.
+fn member_rows(members: &[MemberEntry], now: Timestamp) -> Vec<Vec<String>> {
+    let heading =
+        ["MEMBER", "IDENTITY", "LAST REGISTERED", "FIRST", "TIMES", "ACKS", "MISSED", "LAST ACK", "SOFTWARE"];
+    let mut rows = vec![heading.map(str::to_owned).to_vec()];
+    rows.extend(members.iter().map(|member| member_row(member, now)));
+    if members.iter().any(|member| member.key_server.is_some()) {
+        let server = |member: &MemberEntry| member.key_server.clone().unwrap_or("-".into());
+        let column = std::iter::once("KEY SERVER".to_owned()).chain(members.iter().map(server));
+        rows.iter_mut().zip(column).for_each(|(row, cell)| row.push(cell));
+    }
+    rows
 }
 
 fn member_row(member: &MemberEntry, now: Timestamp) -> Vec<String> {
@@ -97,6 +108,7 @@ fn policy_text(policy: &KeyServerPolicy, now: Timestamp) -> String {
         ("Key lifetime", format!("{} seconds", policy.tek_lifetime_seconds)),
         ("May register", authorized(policy)),
     ];
+    lines.extend(policy.signing_key.as_ref().map(|fingerprint| ("Signing key", fingerprint.clone())));
     lines.extend(keys(policy.kek.as_ref(), &policy.teks, now));
     let entries: String = policy.acl.iter().map(|entry| format!("    {entry}\n")).collect();
     format!("{}\n{}  Encrypted\n{entries}", title(&policy.group), facts(&lines))

@@ -3,9 +3,10 @@
 use super::table::{distance, facts};
 use crate::clock::Timestamp;
 use crate::report::{
-    AckCounts, GroupLabel, KekEntry, KeyOrigin, KeyServerRekey, KeyServerRekeys, KeyWay, MemberRekey,
-    MemberRekeys, RekeyCounts, RekeyEntry, RekeyTransport,
+    GroupLabel, KekEntry, KeyOrigin, KeyServerRekey, KeyServerRekeys, KeyWay, MemberRekey, MemberRekeys,
+    RekeyEntry, RekeyTransport,
 };
+use gdoi::{AckCounters, RekeyCounters};
 
 type Lines = Vec<(&'static str, String)>;
 
@@ -38,7 +39,7 @@ fn rekey_lines(rekey: &RekeyEntry, members: usize, kek: Option<&KekEntry>, now: 
         ("Reminder", moment(rekey.reminder_at, now)),
     ];
     if rekey.transport == RekeyTransport::Unicast {
-        let AckCounts { received, unexpected, forged, malformed } = rekey.acks;
+        let AckCounters { received, unexpected, forged, malformed } = rekey.acks;
         lines.extend([
             ("Waiting for", format!("{} of {members} members", rekey.waiting_for)),
             (
@@ -105,9 +106,17 @@ pub fn origin(origin: Option<KeyOrigin>, now: Timestamp) -> String {
     }
 }
 
-fn counts(counts: RekeyCounts) -> Lines {
-    let RekeyCounts { received, acknowledged, repeated, replayed, forged, untimely, unknown_spi, malformed } =
-        counts;
+fn counts(counts: RekeyCounters) -> Lines {
+    let RekeyCounters {
+        received,
+        acknowledged,
+        repeated,
+        replayed,
+        forged,
+        untimely,
+        unknown_spi,
+        malformed,
+    } = counts;
     vec![
         ("Received", format!("{received} new, {repeated} repeated, {acknowledged} acknowledgements sent")),
         (

@@ -239,8 +239,9 @@ Group corp (100): 1 registered
 
     let report = json!({"generated_at": "2026-01-31T12:00:00Z", "groups": [{"name": "corp", "identity_number": 100,
         "transform": "aes-256-cbc/hmac-sha-256", "tek_lifetime_seconds": 3600, "acl": ["permit ip any any"],
-        "authorized_addresses": [], "authorized_identities": [], "teks": [tek()], "kek": null}]});
+        "authorized_addresses": [], "authorized_identities": [], "teks": [tek()], "kek": null, "signing_key": "ab12"}]});
     let policy = text(Request::ShowKsPolicy, report);
+    assert!(policy.contains("  Signing key   ab12\n"), "{policy}");
     assert!(policy.contains("  May register  every member with a pre-shared key\n"), "{policy}");
     assert!(policy.ends_with("  Encrypted\n    permit ip any any\n"), "{policy}");
 }

@@ -7,11 +7,11 @@ use crate::clock::Timestamp;
 use crate::control::Answer;
 use crate::report::{
     AccessList, AclReport, DataplaneReport, GroupLabel, KekEntry, KeyOrigin, KeyWay, MemberGroup,
-    MemberRekey, MemberRekeys, MemberReport, PlaneEntry, Protection, Registration, RekeyCounts,
-    RekeyTransport, StateEntry, TekEntry, Traffic,
+    MemberRekey, MemberRekeys, MemberReport, PlaneEntry, Protection, Registration, RekeyTransport,
+    StateEntry, TekEntry, Traffic,
 };
 use gdoi::endpoint::Instant;
-use gdoi::{MemberStatus, RegistrationState, RekeyCounters};
+use gdoi::{MemberStatus, RegistrationState};
 use std::net::SocketAddrV4;
 use xfrm::{Counters, Direction, PlaneCounters, Slot, StateCounters};
 
@@ -51,7 +51,7 @@ fn member_group(status: &MemberStatus, group: &Guarded, protection: Protection, 
         last_failure: status.last_failure.clone(),
         reregisters_at: status.reregisters_at.map(|moment| Timestamp::at(moment, now)),
         keys_from: keys_from(status, now),
-        rekeys: rekey_counts(status.rekeys),
+        rekeys: status.rekeys,
         rejected: status.rejected,
         kek: status.kek.as_ref().map(|kek| KekEntry::new(kek, now)),
         teks: status.teks.iter().map(|tek| TekEntry::new(tek, now)).collect(),
@@ -81,20 +81,6 @@ fn keys_from(status: &MemberStatus, now: Instant) -> Option<KeyOrigin> {
     Some(KeyOrigin { way, at: Timestamp::at(at, now) })
 }
 
-const fn rekey_counts(counters: RekeyCounters) -> RekeyCounts {
-    let RekeyCounters {
-        received,
-        repeated,
-        replayed,
-        forged,
-        untimely,
-        unknown_spi,
-        malformed,
-        acknowledged,
-    } = counters;
-    RekeyCounts { received, acknowledged, repeated, replayed, forged, untimely, unknown_spi, malformed }
-}
-
 /// The answer to `show gm rekey`.
 pub fn rekeys(memberships: &Memberships, now: Instant) -> MemberRekeys {
     let groups = memberships.statuses(now).iter().map(|status| member_rekey(status, now)).collect();
@@ -113,7 +99,7 @@ fn member_rekey(status: &MemberStatus, now: Instant) -> MemberRekey {
         last_received_at: status.last_rekey.map(|(moment, _)| Timestamp::at(moment, now)),
         last_sequence: status.last_rekey.map(|(_, sequence)| sequence),
         reregisters_at: status.reregisters_at.map(|moment| Timestamp::at(moment, now)),
-        counts: rekey_counts(status.rekeys),
+        counts: status.rekeys,
     }
 }
 

@@ -1,5 +1,6 @@
 //! What operators make a key server do.
 
+use super::primacy;
 use crate::clock::Timestamp;
 use crate::report::{ActionEntry, ActionReport, GroupLabel};
 use gdoi::endpoint::{Endpoint, Instant};
@@ -9,7 +10,7 @@ use std::net::IpAddr;
 /// New keys for one group or all.
 ///
 /// # Errors
-/// No such group, or one that cannot tell its members.
+/// No such group, one that cannot tell its members, or one that has another primary.
 pub fn rekey(
     server: &mut KeyServer,
     group: Option<&str>,
@@ -22,6 +23,7 @@ pub fn rekey(
     if rekeyed.is_empty() || group.is_some() && rekeyed.len() < groups.len() {
         return Err("without `rekey` in its configuration members fetch new keys by themselves".into());
     }
+    primacy::require(&rekeyed)?;
     carry_out(server, &rekeyed, |group| KeyServerCommand::Rekey(group.group.id, kind), now);
     Ok(report(server, &rekeyed, |before, after| rekeyed_text(before, after, kind), now))
 }
@@ -45,7 +47,7 @@ fn rekeyed_text(before: &GroupStatus, after: &GroupStatus, kind: RekeyKind) -> S
 /// Removes a member for good; the others must register again.
 ///
 /// # Errors
-/// No such group, or no such member.
+/// No such group, no such member, or a group that has another primary.
 pub fn remove(
     server: &mut KeyServer,
     group: Option<&str>,
@@ -59,6 +61,7 @@ pub fn remove(
     if groups.is_empty() {
         return Err(format!("{member} is registered in no such group"));
     }
+    primacy::require(&groups)?;
     carry_out(server, &groups, |group| KeyServerCommand::Remove(group.group.id, Some(member), removal), now);
     let text = |before: &GroupStatus, _: &GroupStatus| {
         format!("{member} is removed and may not register again; {}", dismissed(before, 1, removal))
@@ -69,7 +72,7 @@ pub fn remove(
 /// Makes all members register again.
 ///
 /// # Errors
-/// No such group.
+/// No such group, or one that has another primary.
 pub fn remove_all(
     server: &mut KeyServer,
     group: Option<&str>,
@@ -78,6 +81,7 @@ pub fn remove_all(
 ) -> Result<ActionReport, String> {
     let groups = chosen(server, group, now)?;
     let groups: Vec<_> = groups.iter().collect();
+    primacy::require(&groups)?;
     carry_out(server, &groups, |group| KeyServerCommand::Remove(group.group.id, None, removal), now);
     Ok(report(server, &groups, |before, _| dismissed(before, 0, removal), now))
 }
@@ -98,7 +102,7 @@ fn dismissed(group: &GroupStatus, removed: usize, removal: Removal) -> String {
 /// Lets a removed member come back.
 ///
 /// # Errors
-/// No such group, or the member was not removed.
+/// No such group, the member was not removed, or the group has another primary.
 pub fn readmit(
     server: &mut KeyServer,
     group: Option<&str>,
@@ -110,8 +114,24 @@ pub fn readmit(
     if groups.is_empty() {
         return Err(format!("{member} was removed from no such group"));
     }
+    primacy::require(&groups)?;
     carry_out(server, &groups, |group| KeyServerCommand::Readmit(group.group.id, member), now);
     Ok(report(server, &groups, |_, _| format!("{member} may register again"), now))
+}
+
+/// Gives the role of the primary to another key server, in one group or in all that this one is primary of.
+///
+/// # Errors
+/// No such group, this server is not primary, or nobody can take the role.
+pub fn resign(server: &mut KeyServer, group: Option<&str>, now: Instant) -> Result<ActionReport, String> {
+    let groups = chosen(server, group, now)?;
+    let led = primacy::can_be_given_away(&groups)?;
+    carry_out(server, &led, |group| KeyServerCommand::Resign(group.group.id), now);
+    let after = server.status(now).groups;
+    let tried = after.iter().filter(|after| led.iter().any(|before| before.group == after.group));
+    let texts = tried.map(primacy::given_away).collect::<Result<Vec<_>, _>>()?;
+    let entry = |(before, done): (&&GroupStatus, String)| ActionEntry { group: (&before.group).into(), done };
+    Ok(ActionReport { generated_at: Timestamp::now(), groups: led.iter().zip(texts).map(entry).collect() })
 }
 
 fn chosen(server: &KeyServer, name: Option<&str>, now: Instant) -> Result<Vec<GroupStatus>, String> {

@@ -1,8 +1,9 @@
 //! What of a changed configuration is the daemon's own matter.
 
 use crate::config::{KeyServerSettings, MulticastRoute, StateSettings};
+use crate::fingerprint;
 use crate::report::{ChangeEntry, ReloadEffect};
-use gdoi::policy::Proposal;
+use gdoi::policy::{GroupId, Proposal};
 use gdoi::{Change, Effect, PskEntry};
 use std::net::SocketAddrV4;
 use std::path::PathBuf;
@@ -16,6 +17,8 @@ pub struct OwnSettings {
     proposals: Vec<Proposal>,
     /// Where multicast rekey messages leave this host.
     pub routes: Vec<MulticastRoute>,
+    /// The fingerprints of the keys that sign rekey messages.
+    signing_keys: Vec<(GroupId, String)>,
 }
 
 impl OwnSettings {
@@ -27,7 +30,13 @@ impl OwnSettings {
             psks: settings.server.psks.clone(),
             proposals: settings.server.proposals.clone(),
             routes: settings.routes.clone(),
+            signing_keys: signing_keys(settings),
         }
+    }
+
+    /// The fingerprint of the key that signs a group's rekey messages.
+    pub fn signing_key(&self, group: GroupId) -> Option<String> {
+        self.signing_keys.iter().find(|(id, _)| *id == group).map(|(_, fingerprint)| fingerprint.clone())
     }
 
     /// What differs in `new`.
@@ -52,7 +61,18 @@ impl OwnSettings {
         self.psks.clone_from(&new.server.psks);
         self.proposals.clone_from(&new.server.proposals);
         self.routes.clone_from(&new.routes);
+        self.signing_keys = signing_keys(new);
     }
+}
+
+fn signing_keys(settings: &KeyServerSettings) -> Vec<(GroupId, String)> {
+    let groups = settings.server.groups.iter();
+    groups
+        .filter_map(|group| {
+            let key = group.rekey.as_ref()?.signing_key.public();
+            Some((group.group.id, fingerprint::of(key)))
+        })
+        .collect()
 }
 
 fn same_keys(old: &[PskEntry], new: &[PskEntry]) -> bool {

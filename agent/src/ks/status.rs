@@ -1,15 +1,16 @@
 //! What `gdoictl show ks` and its parts are told.
 
 use super::keeper::Keeper;
+use super::reload::OwnSettings;
 use crate::clock::Timestamp;
 use crate::drive::Durability;
 use crate::report::{
-    AckCounts, GroupLabel, KekEntry, KeyServerGroup, KeyServerPolicies, KeyServerPolicy, KeyServerRekey,
+    GroupLabel, KekEntry, KeyServerGroup, KeyServerPolicies, KeyServerPolicy, KeyServerRekey,
     KeyServerRekeys, KeyServerReport, MemberEntry, MemberList, MembersReport, RekeyEntry, RekeyTransport,
     TekEntry,
 };
 use gdoi::endpoint::Instant;
-use gdoi::{AckCounters, GroupStatus, KeyServerStatus, MemberRecord, RekeyStatus, Transport};
+use gdoi::{GroupStatus, KeyServerStatus, MemberRecord, RekeyStatus, Transport};
 use std::net::SocketAddrV4;
 
 /// The answer to `show ks`.
@@ -35,6 +36,8 @@ pub fn overview(
 fn summary(group: &GroupStatus, now: Instant) -> KeyServerGroup {
     KeyServerGroup {
         group: GroupLabel::from(&group.group),
+        role: group.coop.as_ref().map(|coop| coop.role.into()),
+        primary: group.coop.as_ref().and_then(|coop| coop.primary).map(|primary| primary.to_string()),
         members: group.members.len(),
         refused: group.refused,
         acl_entries: group.acl.entries().len(),
@@ -66,6 +69,7 @@ fn entry(member: &MemberRecord, now: Instant) -> MemberEntry {
     MemberEntry {
         address: member.address.to_string(),
         identity: member.identity.to_string(),
+        key_server: member.owner.map(|owner| owner.to_string()),
         first_registered_at: Timestamp::at(member.first_registered, now),
         last_registered_at: Timestamp::at(member.last_registered, now),
         registrations: member.registrations,
@@ -77,15 +81,16 @@ fn entry(member: &MemberRecord, now: Instant) -> MemberEntry {
 }
 
 /// The answer to `show ks policy`.
-pub fn policies(status: &KeyServerStatus, now: Instant) -> KeyServerPolicies {
-    let groups = status.groups.iter().map(|group| policy(group, now)).collect();
-    KeyServerPolicies { generated_at: Timestamp::now(), groups }
+pub fn policies(status: &KeyServerStatus, own: &OwnSettings, now: Instant) -> KeyServerPolicies {
+    let policy = |group: &GroupStatus| policy(group, own.signing_key(group.group.id), now);
+    KeyServerPolicies { generated_at: Timestamp::now(), groups: status.groups.iter().map(policy).collect() }
 }
 
-fn policy(group: &GroupStatus, now: Instant) -> KeyServerPolicy {
+fn policy(group: &GroupStatus, signing_key: Option<String>, now: Instant) -> KeyServerPolicy {
     KeyServerPolicy {
         group: GroupLabel::from(&group.group),
         transform: group.transform.to_string(),
+        signing_key,
         tek_lifetime_seconds: group.tek_lifetime.as_secs(),
         acl: group.acl.entries().iter().map(ToString::to_string).collect(),
         authorized_addresses: group.authorization.addresses.iter().map(ToString::to_string).collect(),
@@ -121,11 +126,6 @@ fn rekey_entry(rekey: &RekeyStatus, now: Instant) -> RekeyEntry {
         reminder_at: moment(rekey.reminder),
         waiting_for: rekey.waiting_for,
         transmissions: rekey.transmissions,
-        acks: ack_counts(rekey.acks),
+        acks: rekey.acks,
     }
-}
-
-const fn ack_counts(acks: AckCounters) -> AckCounts {
-    let AckCounters { received, unexpected, forged, malformed } = acks;
-    AckCounts { received, unexpected, forged, malformed }
 }

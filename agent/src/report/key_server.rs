@@ -1,6 +1,6 @@
 //! Reports of the key server daemon.
 
-use super::{GroupLabel, KekEntry, TekEntry};
+use super::{CoopRole, GroupLabel, KekEntry, TekEntry};
 use crate::clock::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +33,10 @@ pub struct KeyServerGroup {
     /// Its name and number.
     #[serde(flatten)]
     pub group: GroupLabel,
+    /// What this server is among those that share the group; None where there are no others.
+    pub role: Option<CoopRole>,
+    /// Who is primary among them, as far as it knows.
+    pub primary: Option<String>,
     /// How many members have registered.
     pub members: usize,
     /// How many registrations were refused.
@@ -75,6 +79,8 @@ pub struct MemberEntry {
     pub address: String,
     /// The identity that it proved.
     pub identity: String,
+    /// The key server that it registered with; None where there are no others.
+    pub key_server: Option<String>,
     /// Its first registration.
     pub first_registered_at: Timestamp,
     /// Its last one.
@@ -108,6 +114,8 @@ pub struct KeyServerPolicy {
     pub group: GroupLabel,
     /// How traffic is encrypted.
     pub transform: String,
+    /// The fingerprint of the key that signs rekey messages, hexadecimal; None without rekey messages.
+    pub signing_key: Option<String>,
     /// The life of a traffic key.
     pub tek_lifetime_seconds: u64,
     /// What is encrypted.

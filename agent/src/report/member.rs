@@ -1,7 +1,9 @@
 //! Reports of the member daemon.
 
-use super::{GroupLabel, KekEntry, RekeyCounts, TekEntry};
+use super::counters::RekeyNames;
+use super::{GroupLabel, KekEntry, TekEntry};
 use crate::clock::Timestamp;
+use gdoi::RekeyCounters;
 use serde::{Deserialize, Serialize};
 
 /// The answer to `show gm`.
@@ -42,7 +44,8 @@ pub struct MemberGroup {
     /// How the keys came last.
     pub keys_from: Option<KeyOrigin>,
     /// Rekey messages since the start by what became of them.
-    pub rekeys: RekeyCounts,
+    #[serde(with = "RekeyNames")]
+    pub rekeys: RekeyCounters,
     /// Datagrams that were refused.
     pub rejected: u64,
     /// The rekey key.

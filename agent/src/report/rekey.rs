@@ -1,7 +1,9 @@
 //! Reports about rekey messages.
 
+use super::counters::{AckNames, RekeyNames};
 use super::{GroupLabel, KekEntry, KeyOrigin};
 use crate::clock::Timestamp;
+use gdoi::{AckCounters, RekeyCounters};
 use serde::{Deserialize, Serialize};
 
 /// How rekey messages come to the members.
@@ -59,20 +61,8 @@ pub struct RekeyEntry {
     /// How often the message under way was sent.
     pub transmissions: u64,
     /// What became of the acknowledgements since the daemon's start.
-    pub acks: AckCounts,
-}
-
-/// Acknowledgements by what became of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AckCounts {
-    /// Good ones.
-    pub received: u64,
-    /// Repeated, or of no rekey under way.
-    pub unexpected: u64,
-    /// The hash does not match.
-    pub forged: u64,
-    /// No acknowledgement.
-    pub malformed: u64,
+    #[serde(with = "AckNames")]
+    pub acks: AckCounters,
 }
 
 /// The answer to `show gm rekey`.
@@ -103,33 +93,6 @@ pub struct MemberRekey {
     /// When the member registers again if it hears nothing.
     pub reregisters_at: Option<Timestamp>,
     /// Messages since the daemon's start by what became of them.
-    pub counts: RekeyCounts,
-}
-
-/// Rekey messages by what became of them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RekeyCounts {
-    /// New and true ones.
-    pub received: u64,
-    /// Acknowledgements sent for them.
-    pub acknowledged: u64,
-    /// The same message again, because the acknowledgement was late or lost.
-    pub repeated: u64,
-    /// Sequence number used before.
-    pub replayed: u64,
-    /// Signature not the key server's.
-    pub forged: u64,
-    /// Pseudotime too far away.
-    pub untimely: u64,
-    /// For no rekey key that is held.
-    pub unknown_spi: u64,
-    /// Not decryptable, or no rekey message.
-    pub malformed: u64,
-}
-
-impl RekeyCounts {
-    /// Messages that changed nothing and should not have come.
-    pub const fn refused(&self) -> u64 {
-        self.replayed + self.forged + self.untimely + self.unknown_spi + self.malformed
-    }
+    #[serde(with = "RekeyNames")]
+    pub counts: RekeyCounters,
 }

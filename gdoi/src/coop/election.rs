@@ -322,8 +322,9 @@ impl Election {
         })
     }
 
-    /// Who reigns goes on unless a better reign with a later epoch lives; who hears of a later one than its own begins
-    /// a still later one, so that the worse of two always learns that it is.
+    /// Who reigns goes on unless a better reign with a later epoch lives. The best of all that reign begins an epoch later
+    /// than all that it hears of, so that the others learn that they are not; they only wait for it, or epochs would
+    /// grow without end.
     fn reign_on(
         &mut self,
         epoch: u64,
@@ -331,16 +332,16 @@ impl Election {
         work: Work,
         now: Instant,
     ) -> Option<Turn> {
-        let mut challenged = self.epoch > epoch;
-        if let Some(rival) = self.best_reign(now) {
-            let better = (rival.priority, rival.primary) > (self.rules.priority, self.own);
-            let successor = yielding.is_some_and(|(to, _)| to == rival.primary);
-            if rival.epoch > epoch && (better || successor) {
-                return self.follow(rival, now);
-            }
-            challenged |= rival.epoch == epoch && !better;
+        let rival = self.best_reign(now);
+        let better = |rival: &Reign| (rival.priority, rival.primary) > (self.rules.priority, self.own);
+        let successor = |rival: &Reign| yielding.is_some_and(|(to, _)| to == rival.primary);
+        let over = |rival: &Reign| rival.epoch > epoch && (better(rival) || successor(rival));
+        if let Some(rival) = rival.filter(over) {
+            return self.follow(rival, now);
         }
-        let epoch = if challenged && yielding.is_none() { self.epoch + 1 } else { epoch };
+        let challenged = self.epoch > epoch || rival.is_some_and(|rival| rival.epoch == epoch);
+        let best = yielding.is_none() && !rival.as_ref().is_some_and(better);
+        let epoch = if challenged && best { self.epoch + 1 } else { epoch };
         self.epoch = self.epoch.max(epoch);
         let yielding = yielding.filter(|(_, since)| self.is_fresh(*since, now));
         let yielding = yielding.or_else(|| self.claimant(work, now).map(|to| (to, now)));

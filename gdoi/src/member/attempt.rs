@@ -4,6 +4,7 @@ use super::{MemberConfig, ServerEntry};
 use crate::crypto::Random;
 use crate::endpoint::{Instant, Transmit};
 use crate::error::{Error, Misbehaved, Unacceptable};
+use crate::keyring::Made;
 use crate::phase1::{hinted, Cookies, Informational, Initiator, IsakmpSa, Negotiated, Negotiation, Settings};
 use crate::policy::{GroupId, Identity};
 use crate::pull::{GroupPolicy, PullInitiator, PullStep};
@@ -28,18 +29,18 @@ struct Pulling {
     sa: IsakmpSa,
     pull: PullInitiator,
     retransmission: Retransmission,
-    /// When the PULL began.
-    asked: Instant,
+    /// Between these the server made its answer: the first message of the PULL out, the second one in.
+    made: Made,
     /// The datagram that led here: the server sends it again when our answer is late.
     last_seen: Vec<u8>,
     /// What somebody who knows our cookie said in clear: believed only if nothing better comes.
     hint: Option<NotifyType>,
 }
 
-/// Policy and keys, and when the member asked for them.
+/// Policy and keys, and when the server can have made them.
 pub(super) struct Download {
     pub(super) policy: GroupPolicy,
-    pub(super) asked: Instant,
+    pub(super) made: Made,
 }
 
 /// What an input led to.
@@ -141,9 +142,8 @@ impl Attempt {
         };
         let retransmission = Retransmission::new(self.server, message, Pace::BackOff, now);
         let first = retransmission.first();
-        let (asked, last_seen) = (now, last_seen.to_vec());
-        self.stage =
-            Stage::Pull(Box::new(Pulling { sa, pull, retransmission, asked, last_seen, hint: None }));
+        let (made, last_seen) = (Made { earliest: now, latest: now }, last_seen.to_vec());
+        self.stage = Stage::Pull(Box::new(Pulling { sa, pull, retransmission, made, last_seen, hint: None }));
         Progress::Send(first)
     }
 
@@ -194,7 +194,7 @@ impl Pulling {
         match self.pull.step(&self.sa, header, body) {
             Ok(PullStep::Next(next, message)) => self.go_on(next, message, now),
             Ok(PullStep::Downloaded(policy)) => {
-                let download = Download { policy, asked: self.asked };
+                let download = Download { policy, made: self.made };
                 Progress::Registered(Box::new(download), goodbye(self.server(), &self.sa, random))
             }
             Err(error) if anybody_could_cause(&error) => Progress::Ignored(error),
@@ -204,6 +204,7 @@ impl Pulling {
 
     fn go_on(&mut self, next: PullInitiator, message: Vec<u8>, now: Instant) -> Progress {
         self.pull = next;
+        self.made.latest = now;
         self.retransmission = Retransmission::new(self.server(), message, Pace::BackOff, now);
         Progress::Send(self.retransmission.first())
     }

@@ -118,7 +118,7 @@ impl Group {
     /// new KEK was in it, under the one before; where it ended that one, this is said again instead.
     pub(super) fn resume(&mut self, random: &mut dyn Random, now: Instant) -> Result<(), Error> {
         if self.members.is_empty() {
-            self.state.keys.previous_keks.clear();
+            self.state.keys.set_previous(Vec::new());
             self.state.under_way = false;
         }
         if self.distribution.is_some() || self.members.is_empty() || self.state.keys.kek.is_none() {
@@ -156,7 +156,7 @@ impl Group {
         if !self.state.keys.previous_keks.is_empty() || self.coop.is_some() {
             self.mark_changed();
         }
-        self.state.keys.previous_keks.clear();
+        self.state.keys.set_previous(Vec::new());
         self.state.under_way = false;
         for member in distribution.silent() {
             self.members_changed = true;

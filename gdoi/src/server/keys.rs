@@ -12,6 +12,9 @@ use std::time::Duration;
 
 const KEK_IV_LEN: usize = 16;
 
+/// More spent KEKs are not remembered.
+pub(super) const MAX_SPENT: usize = 64;
+
 /// Beyond this number a rekey brings a new KEK, long before the 32-bit number is used up.
 const LAST_SEQUENCE: u32 = u32::MAX / 2;
 
@@ -68,6 +71,16 @@ pub(super) struct Keys {
     /// The KEKs before, under which members may still have to hear of this one: one, or several after servers were
     /// apart.
     pub(super) previous_keks: Vec<GroupKek>,
+    /// KEKs that are no more used here; a server that was apart may bring one back.
+    pub(super) spent: Vec<SpentKek>,
+}
+
+/// What must be remembered of a KEK until its end.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) struct SpentKek {
+    pub(super) spi: [u8; 16],
+    pub(super) sequence: u32,
+    pub(super) expires: Instant,
 }
 
 /// How long a key of this kind lives, and how long before its end it is replaced.
@@ -90,6 +103,7 @@ impl Keys {
         let before = self.teks.len();
         self.teks.retain(|tek| tek.expires > now);
         self.ended.retain(|(_, expires)| *expires > now);
+        self.spent.retain(|spent| spent.expires > now);
         before != self.teks.len()
     }
 
@@ -153,8 +167,36 @@ impl Keys {
         let key = random.secret(KEK_IV_LEN + key_len)?;
         let (expires, succession) = (now + life, Succession::Smooth);
         let kek = GroupKek { spi, key, expires, sequence: 0, succession, lineage };
-        self.previous_keks = self.kek.replace(kek).into_iter().collect();
+        let previous = self.kek.replace(kek).into_iter().collect();
+        self.set_previous(previous);
         Ok(())
+    }
+
+    /// The KEKs before this one. What is not among them any more is used no more, and its numbers are remembered.
+    pub(super) fn set_previous(&mut self, keks: Vec<GroupKek>) {
+        for gone in std::mem::replace(&mut self.previous_keks, keks) {
+            if self.kek_named(gone.spi).is_none() {
+                self.spend(gone.spent());
+            }
+        }
+    }
+
+    pub(super) fn spend(&mut self, spent: SpentKek) {
+        match self.spent.iter_mut().find(|known| known.spi == spent.spi) {
+            Some(known) => known.sequence = known.sequence.max(spent.sequence),
+            None => self.spent.push(spent),
+        }
+        if self.spent.len() > MAX_SPENT {
+            self.spent.remove(0);
+        }
+    }
+
+    /// The highest number known to be used under a KEK.
+    pub(super) fn used_under(&self, spi: [u8; 16]) -> u32 {
+        let spent = self.spent.iter().filter(|spent| spent.spi == spi).map(|spent| spent.sequence);
+        let held =
+            self.kek.iter().chain(&self.previous_keks).filter(|kek| kek.spi == spi).map(|kek| kek.sequence);
+        spent.chain(held).max().unwrap_or_default()
     }
 
     /// The KEK before this one gave way like this.
@@ -173,55 +215,11 @@ impl Keys {
         self.teks[..old].iter_mut().for_each(|tek| tek.expires = tek.expires.min(end));
     }
 
-    /// Takes in what another side has. Where both have a key, it ends at the earlier time; what either ended is over.
-    pub(super) fn join(&mut self, other: &Keys) {
-        for (spi, expires) in &other.ended {
-            if self.ended.iter().all(|(ended, _)| ended != spi) {
-                self.ended.push((*spi, *expires));
-            }
-        }
-        for tek in &other.teks {
-            match self.teks.iter_mut().find(|known| known.spi == tek.spi) {
-                Some(known) => known.expires = known.expires.min(tek.expires),
-                None => self.teks.push(tek.clone()),
-            }
-        }
-        let ended = &self.ended;
-        self.teks.retain(|tek| ended.iter().all(|(spi, _)| *spi != tek.spi));
-        self.teks.sort_by_key(|tek| tek.expires);
-        self.join_keks(other);
-        self.bound();
-    }
-
     /// The KEK of now becomes one of those before with the next rekey.
-    fn bound(&mut self) {
+    pub(super) fn bound(&mut self) {
         make_room(&mut self.ended, MAX_ENDED, |(_, expires)| *expires);
         make_room(&mut self.teks, MAX_TEKS, |tek| tek.expires);
         make_room(&mut self.previous_keks, MAX_KEKS - 1, |kek| kek.expires);
-    }
-
-    /// Numbers used under KEKs that are in `before` as well stay used. A server without memory does not know which
-    /// ones it has used, and leaves a gap.
-    pub(super) fn keep_numbers_of(&mut self, before: &Keys, forgetful: bool) {
-        const GAP: u32 = 1 << 16;
-        for kek in self.kek.iter_mut().chain(&mut self.previous_keks) {
-            let used = before.kek_named(kek.spi).map_or(0, |before| before.sequence);
-            kek.sequence = kek.sequence.max(used).saturating_add(if forgetful { GAP } else { 0 });
-        }
-    }
-
-    /// The KEK of this side stays the current one.
-    fn join_keks(&mut self, other: &Keys) {
-        for kek in other.kek.iter().chain(&other.previous_keks) {
-            let known = self.kek.iter_mut().chain(&mut self.previous_keks).find(|known| known.spi == kek.spi);
-            match known {
-                Some(known) => {
-                    known.sequence = known.sequence.max(kek.sequence);
-                    known.succession = known.succession.max(kek.succession);
-                }
-                None => self.previous_keks.push(kek.clone()),
-            }
-        }
     }
 
     /// A message with this number was made under the KEK with this SPI.
@@ -238,6 +236,12 @@ impl Keys {
     /// The KEK that a message with this cookie pair is under.
     pub(super) fn kek_named(&self, spi: [u8; 16]) -> Option<&GroupKek> {
         self.kek.iter().chain(&self.previous_keks).find(|kek| kek.spi == spi)
+    }
+}
+
+impl GroupKek {
+    pub(super) const fn spent(&self) -> SpentKek {
+        SpentKek { spi: self.spi, sequence: self.sequence, expires: self.expires }
     }
 }
 

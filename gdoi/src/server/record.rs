@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! state:  lineage(8) versions(list) rekeys(8) [last rekey(8)] under way(1) TEKs(2) TEK... ended(2) (SPI(4) end(8))...
-//!         [KEK] previous KEKs(1) KEK... revoked(4) address(4)... [terms]
+//!         [KEK] previous KEKs(1) KEK... spent KEKs(1) (SPI(16) sequence(4) end(8))... revoked(4) address(4)... [terms]
 //! TEK:    SPI(4) transform(octets) encryption key(octets) integrity key(octets) expires(8)
 //! KEK:    SPI(16) key(octets) expires(8) sequence(4) succession(1): 0 smooth, 1 abrupt, 2 ended; lineage(8)
 //! terms:  ACL entries(2) text(octets)... ATD(8) DTD(8) [multicast(1) address(4) port(2) algorithm(2) hash(2) key(octets)]
@@ -14,7 +14,7 @@
 //! ```
 
 use super::distribution::Transport;
-use super::keys::{GroupKek, GroupTek, Keys, Succession, MAX_ENDED, MAX_KEKS, MAX_TEKS};
+use super::keys::{GroupKek, GroupTek, Keys, SpentKek, Succession, MAX_ENDED, MAX_KEKS, MAX_SPENT, MAX_TEKS};
 use super::members::{Listed, Presence};
 use super::state::{GroupState, RekeyTerms, Terms};
 use crate::coop::{Author, Lineage, Versions};
@@ -41,9 +41,10 @@ pub(super) fn parse_state(reader: &mut Reader<'_>) -> Result<GroupState, Error> 
         list(reader.u16()?.into(), MAX_ENDED, reader, |reader| Ok((Spi(reader.u32()?), instant(reader)?)))?;
     let kek = optional(reader, parse_kek)?;
     let previous_keks = list(reader.u8()?.into(), MAX_KEKS, reader, parse_kek)?;
+    let spent = list(reader.u8()?.into(), MAX_SPENT, reader, parse_spent)?;
     let revoked = list(reader.u32()?, MAX_REVOKED, reader, |reader| Ok(IpAddr::V4(address(reader)?)))?;
     let terms = optional(reader, parse_terms)?;
-    let (keys, revoked) = (Keys { teks, ended, kek, previous_keks }, revoked.into_iter().collect());
+    let (keys, revoked) = (Keys { teks, ended, kek, previous_keks, spent }, revoked.into_iter().collect());
     Ok(GroupState { lineage, versions, keys, revoked, rekeys, last_rekey, under_way, terms })
 }
 
@@ -66,6 +67,10 @@ fn parse_kek(reader: &mut Reader<'_>) -> Result<GroupKek, Error> {
     let (expires, sequence) = (instant(reader)?, reader.u32()?);
     let succession = succession(reader.u8()?)?;
     Ok(GroupKek { spi, key, expires, sequence, succession, lineage: Lineage::parse(reader)? })
+}
+
+fn parse_spent(reader: &mut Reader<'_>) -> Result<SpentKek, Error> {
+    Ok(SpentKek { spi: reader.array()?, sequence: reader.u32()?, expires: instant(reader)? })
 }
 
 fn succession(octet: u8) -> Result<Succession, Error> {
@@ -231,6 +236,8 @@ impl Sink {
         self.optional(keys.kek.as_ref(), Sink::kek);
         self.raw(&[keys.previous_keks.len() as u8]);
         keys.previous_keks.iter().for_each(|kek| self.kek(kek));
+        self.raw(&[keys.spent.len() as u8]);
+        keys.spent.iter().for_each(|spent| self.spent(spent));
     }
 
     fn tek(&mut self, tek: &GroupTek) {
@@ -248,6 +255,12 @@ impl Sink {
         self.u32(kek.sequence);
         self.raw(&[kek.succession as u8]);
         self.raw(&Lineage::octets(kek.lineage));
+    }
+
+    fn spent(&mut self, spent: &SpentKek) {
+        self.raw(&spent.spi);
+        self.u32(spent.sequence);
+        self.instant(spent.expires);
     }
 
     fn terms(&mut self, terms: &Terms) {

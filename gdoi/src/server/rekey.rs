@@ -198,7 +198,7 @@ impl Group {
         self.fresh_tek(random, now)?;
         let ended = self.state.keys.named(protecting);
         self.next_kek(RekeyKind::Forced, random, now)?;
-        self.state.keys.previous_keks = ended;
+        self.state.keys.set_previous(ended);
         self.state.keys.succeeded(Succession::Ended);
         Ok(())
     }
@@ -223,7 +223,7 @@ impl Group {
     ) -> Result<(), Error> {
         if self.members.is_empty() {
             // Nobody has the KEKs before: who comes now gets the one of now.
-            self.state.keys.previous_keks.clear();
+            self.state.keys.set_previous(Vec::new());
         }
         let nobody = protecting.is_empty() || self.members.is_empty();
         let Some(rekey) = self.config.rekey.as_ref().filter(|_| !nobody) else { return Ok(()) };
@@ -256,7 +256,7 @@ impl Group {
         plan: &Plan,
         now: Instant,
     ) -> Result<Message, Error> {
-        let sequence = self.next_sequence(protecting.sequence);
+        let sequence = self.next_sequence(self.state.keys.used_under(protecting.spi));
         let ends_kek = plan.ends_kek.then(|| Delete::kek(protecting.spi));
         let deletes: Vec<_> = plan.deletes.iter().cloned().chain(ends_kek).collect();
         let policy = self.policy_of(rekey, protecting, plan, now);

@@ -160,6 +160,19 @@ fn removing_all_members_loses_nothing_without_now() {
     assert!((1..=4).all(|number| registrations(&world, number) == 2));
 }
 
+/// Some hear of it late, and each comes back when it likes: those that are back early do not hurry.
+#[test]
+fn a_large_group_loses_nothing_when_it_must_register_again() {
+    for seed in 0..5 {
+        let mut world = start(60, config(3600, Transport::Unicast), Link::CALM, 100 * seed);
+        world.link = Link::RAIN;
+        let command = KeyServerCommand::Remove(group(), None, Removal::Graceful);
+        world.command_server(server_address(1).into(), command);
+        run_checked(&mut world, seconds(120));
+        assert!((1..=60).all(|number| registrations(&world, number) == 2));
+    }
+}
+
 #[test]
 fn a_removed_member_cannot_come_back_and_cannot_read_the_new_keys() {
     for removal in [Removal::Graceful, Removal::Now] {

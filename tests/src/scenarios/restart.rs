@@ -2,28 +2,37 @@
 
 use crate::corp::registered;
 use crate::daemon::Daemon;
+use crate::eventually::eventually_true;
 use crate::outcome::{failed, Outcome};
-use crate::rekeying::{repetitions, Rekeyed, Transport, SOON};
+use crate::rekeying::{received, receives, repetitions, Rekeyed, Transport, SOON};
 use crate::site::Site;
-use std::thread;
-use std::time::Duration;
+use std::process::Child;
 
-/// From one kill to the next, so that they hit different steps of a rekey.
-const STEP: Duration = Duration::from_millis(15);
+/// How far a rekey has come when a daemon is killed.
+#[derive(Clone, Copy, Debug)]
+enum Moment {
+    /// Gdoictl was started to ask for it.
+    Asked,
+    /// The key server says that it sends it.
+    Sent,
+    /// A member has it.
+    Heard,
+}
 
-/// The stored list of members may lag by a second; one that is not in it registers again.
-const STORED: Duration = Duration::from_millis(1_500);
+const MOMENTS: [Moment; 3] = [Moment::Asked, Moment::Sent, Moment::Heard];
 
 /// What a member logs about a sequence number that it has seen before.
 const REUSED: &str = "GDOI_REKEY_SEQ_FAILURE";
 
 pub fn key_server(site: &Site) -> Outcome {
-    let times = repetitions("LAB_KILLS", 2);
+    let times = repetitions("LAB_KILLS", MOMENTS.len());
     let mut rekeyed = Rekeyed::start(site, Transport::Unicast)?;
     let mut sent = 0;
-    thread::sleep(STORED);
+    // The list of members is stored a little after they come, with a rekey at the latest.
+    rekeyed.key_server.control("ks rekey")?;
+    rekeyed.agrees()?;
     for kill in 0..times {
-        sent += usize::from(kill_key_server(&mut rekeyed, STEP * kill as u32)?);
+        sent += usize::from(kill_key_server(&mut rekeyed, MOMENTS[kill % MOMENTS.len()])?);
         rekeyed.agrees()?;
     }
     rekeyed.never_registered_again()?;
@@ -32,13 +41,12 @@ pub fn key_server(site: &Site) -> Outcome {
     Ok(())
 }
 
-/// Kills the key server so long after it was told to rekey, and has it rekey after its restart. Whether the rekey was
-/// sent before the kill.
-fn kill_key_server(rekeyed: &mut Rekeyed, delay: Duration) -> Outcome<bool> {
-    let key_server = &mut rekeyed.key_server;
+/// Kills the key server when it was told to rekey and has come so far, and has it rekey after its restart. Whether the
+/// rekey was sent before the kill.
+fn kill_key_server(rekeyed: &mut Rekeyed, moment: Moment) -> Outcome<bool> {
+    let Rekeyed { key_server, members, .. } = rekeyed;
     let before = rekeys_sent(key_server)?;
-    let mut request = key_server.request("ks rekey")?;
-    thread::sleep(delay);
+    let mut request = begin_rekey(key_server, &members[0], moment)?;
     key_server.kill()?;
     request.wait()?;
     let sent = rekeys_sent(key_server)? > before;
@@ -46,6 +54,20 @@ fn kill_key_server(rekeyed: &mut Rekeyed, delay: Duration) -> Outcome<bool> {
     key_server.says(&["KS_STATE_LOADED"], SOON)?;
     key_server.control("ks rekey")?;
     Ok(sent)
+}
+
+/// Has the key server rekey and waits until it has come so far. Gdoictl may not have its answer yet.
+fn begin_rekey(key_server: &Daemon, first: &Daemon, moment: Moment) -> Outcome<Child> {
+    let (sent, heard) = (rekeys_sent(key_server)?, received(first)?);
+    let request = key_server.request("ks rekey")?;
+    match moment {
+        Moment::Asked => {}
+        Moment::Sent => {
+            eventually_true("a rekey is sent", SOON, || Ok(rekeys_sent(key_server)? > sent))?;
+        }
+        Moment::Heard => receives(first, heard)?,
+    }
+    Ok(request)
 }
 
 fn rekeys_sent(key_server: &Daemon) -> Outcome<usize> {
@@ -62,10 +84,10 @@ fn none_reused(member: &Daemon) -> Outcome {
 }
 
 pub fn member(site: &Site) -> Outcome {
-    let times = repetitions("LAB_KILLS", 2);
+    let times = repetitions("LAB_KILLS", MOMENTS.len());
     let mut rekeyed = Rekeyed::start(site, Transport::Unicast)?;
     for kill in 0..times {
-        kill_member(&mut rekeyed, kill % 3, STEP * kill as u32)?;
+        kill_member(&mut rekeyed, kill % 3, MOMENTS[kill % MOMENTS.len()])?;
         rekeyed.agrees()?;
     }
     // A member that registers in the last second of a key, which lists no such key, may miss what others send with it.
@@ -73,13 +95,14 @@ pub fn member(site: &Site) -> Outcome {
     Ok(())
 }
 
-/// Kills a member so long after the key server was told to rekey, and has the key server rekey after its restart.
-fn kill_member(rekeyed: &mut Rekeyed, number: usize, delay: Duration) -> Outcome {
+/// Kills a member when the key server was told to rekey and has come so far, and has the key server rekey after the
+/// member's restart.
+fn kill_member(rekeyed: &mut Rekeyed, number: usize, moment: Moment) -> Outcome {
     let Rekeyed { key_server, members, .. } = rekeyed;
-    key_server.control("ks rekey")?;
-    thread::sleep(delay);
     let member = &mut members[number];
+    let mut request = begin_rekey(key_server, member, moment)?;
     member.kill()?;
+    request.wait()?;
     member.start_again()?;
     registered(member)?;
     key_server.control("ks rekey").map(drop)

@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::lifetime::switch_margin;
-use crate::server::keys::{GroupKek, Succession};
+use crate::server::keys::{GroupKek, SpentKek, Succession};
 use crate::server::rekey::{Plan, RekeyKind, Removal};
 use std::collections::BTreeSet;
 
@@ -42,7 +42,7 @@ impl Group {
         plan.teks = self.state.keys.teks.iter().filter_map(|tek| tek.as_of(now)).collect();
         if keks.len() > 1 {
             plan.kek = self.next_kek(RekeyKind::Forced, random, now)?;
-            self.state.keys.previous_keks = keks.clone();
+            self.state.keys.set_previous(keks.clone());
         }
         self.distribute(&keks, plan, now)
     }
@@ -62,6 +62,13 @@ impl Group {
         let left = sides.iter().filter_map(last).filter(|left| !left.is_zero()).min().unwrap_or_default();
         left.saturating_sub(switch_margin(left))
     }
+}
+
+/// Whether a server knows what it did before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Memory {
+    Whole,
+    Lost,
 }
 
 impl GroupState {
@@ -91,7 +98,58 @@ impl GroupState {
         keys.teks.iter_mut().for_each(|tek| tek.expires = time(tek.expires));
         keys.ended.iter_mut().for_each(|(_, expires)| *expires = time(*expires));
         keys.kek.iter_mut().chain(&mut keys.previous_keks).for_each(|kek| kek.expires = time(kek.expires));
+        keys.spent.iter_mut().for_each(|spent| spent.expires = time(spent.expires));
         self.last_rekey = self.last_rekey.map(&time);
+    }
+}
+
+impl Keys {
+    /// Takes in what another side has. Where both have a key, it ends at the earlier time; what either ended is over.
+    pub(super) fn join(&mut self, other: &Keys) {
+        for (spi, expires) in &other.ended {
+            if self.ended.iter().all(|(ended, _)| ended != spi) {
+                self.ended.push((*spi, *expires));
+            }
+        }
+        for tek in &other.teks {
+            match self.teks.iter_mut().find(|known| known.spi == tek.spi) {
+                Some(known) => known.expires = known.expires.min(tek.expires),
+                None => self.teks.push(tek.clone()),
+            }
+        }
+        let ended = &self.ended;
+        self.teks.retain(|tek| ended.iter().all(|(spi, _)| *spi != tek.spi));
+        self.teks.sort_by_key(|tek| tek.expires);
+        self.join_keks(other);
+        self.bound();
+    }
+
+    /// What is known of used numbers stays known. A server without memory does not know which ones it has used, and
+    /// leaves a gap in those that it will use; members are told the number that came last.
+    pub(super) fn keep_numbers_of(&mut self, before: &Keys, memory: Memory) {
+        const GAP: u32 = 1 << 16;
+        before.spent.iter().for_each(|spent| self.spend(*spent));
+        if memory == Memory::Lost {
+            let keks: Vec<_> = self.kek.iter().chain(&self.previous_keks).cloned().collect();
+            keks.iter().for_each(|kek| {
+                self.spend(SpentKek { sequence: kek.sequence.saturating_add(GAP), ..kek.spent() })
+            });
+        }
+    }
+
+    /// The KEK of this side stays the current one.
+    fn join_keks(&mut self, other: &Keys) {
+        other.spent.iter().for_each(|spent| self.spend(*spent));
+        for kek in other.kek.iter().chain(&other.previous_keks) {
+            let known = self.kek.iter_mut().chain(&mut self.previous_keks).find(|known| known.spi == kek.spi);
+            match known {
+                Some(known) => {
+                    known.sequence = known.sequence.max(kek.sequence);
+                    known.succession = known.succession.max(kek.succession);
+                }
+                None => self.previous_keks.push(kek.clone()),
+            }
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Messages of other servers. One that is refused changes nothing but a counter.
 
+use super::merge::Memory;
 use super::*;
 use crate::coop::TOLERANCE;
 use crate::error::{Malformed, Misbehaved, Unacceptable};
@@ -179,7 +180,8 @@ impl Group {
 
     /// What this server was about to tell members is out of date. Numbers that it has used stay used.
     fn adopt(&mut self, mut state: GroupState) {
-        state.keys.keep_numbers_of(&self.state.keys, self.state.lineage.is_none());
+        let memory = if self.state.lineage.is_some() { Memory::Whole } else { Memory::Lost };
+        state.keys.keep_numbers_of(&self.state.keys, memory);
         self.state = state;
         self.changed = true;
         if self.leads() {

@@ -7,19 +7,9 @@ fn at(seconds: u64) -> Instant {
     Instant::from_millis(seconds * 1000)
 }
 
-fn tek(spi: u32, expires: u64) -> GroupTek {
-    let keys = TekKeys { encryption: Secret::new(vec![1; 32]), integrity: Secret::new(vec![2; 32]) };
-    let transform = "aes-256-cbc/hmac-sha-256".parse().unwrap();
-    GroupTek { spi: Spi(spi), transform, keys, expires: at(expires) }
-}
-
 fn kek(name: u8, sequence: u32, succession: Succession) -> GroupKek {
     let (spi, key, expires) = ([name; 16], Secret::new(vec![name; 48]), at(u64::from(name)));
     GroupKek { spi, key, expires, sequence, succession, lineage: None }
-}
-
-fn keys(teks: &[(u32, u64)]) -> Keys {
-    Keys { teks: teks.iter().map(|(spi, expires)| tek(*spi, *expires)).collect(), ..Keys::default() }
 }
 
 fn ends(keys: &Keys) -> Vec<(u32, u64)> {
@@ -27,48 +17,7 @@ fn ends(keys: &Keys) -> Vec<(u32, u64)> {
 }
 
 #[test]
-fn joined_keys_end_at_the_earlier_time_and_stand_in_the_order_of_their_ends() {
-    let mut ours = keys(&[(256, 50), (257, 100)]);
-    ours.join(&keys(&[(300, 70), (257, 80)]));
-    assert_eq!(ends(&ours), [(256, 50), (300, 70), (257, 80)]);
-    ours.join(&keys(&[(257, 90), (256, 200)]));
-    assert_eq!(ends(&ours), [(256, 50), (300, 70), (257, 80)]);
-}
-
-#[test]
-fn what_either_side_ended_does_not_come_back() {
-    let mut ended = keys(&[(256, 50)]);
-    ended.end_teks();
-    assert_eq!((ends(&ended), &ended.ended), (vec![], &vec![(Spi(256), at(50))]));
-    let mut ours = ended.clone();
-    ours.join(&keys(&[(256, 50), (300, 70)]));
-    assert_eq!(ends(&ours), [(300, 70)]);
-    let mut ours = keys(&[(256, 50), (300, 70)]);
-    ours.join(&ended);
-    ours.join(&ended);
-    assert_eq!((ends(&ours), &ours.ended), (vec![(300, 70)], &ended.ended));
-    assert!(!ours.expire(at(49)) && ours.ended.len() == 1);
-    ours.expire(at(50));
-    assert!(ours.ended.is_empty(), "by now it would have ended anyway");
-}
-
-#[test]
-fn the_kek_of_this_side_stays_and_all_others_are_those_before() {
-    let mut ours = Keys { kek: Some(kek(1, 5, Succession::Smooth)), ..Keys::default() };
-    ours.previous_keks = vec![kek(2, 9, Succession::Abrupt)];
-    let mut theirs = Keys { kek: Some(kek(2, 4, Succession::Ended)), ..Keys::default() };
-    theirs.previous_keks = vec![kek(1, 8, Succession::Smooth), kek(3, 1, Succession::Smooth)];
-    ours.join(&theirs);
-    assert!(ours.kek == Some(kek(1, 8, Succession::Smooth)), "the highest number");
-    let previous = [kek(2, 9, Succession::Ended), kek(3, 1, Succession::Smooth)];
-    assert!(ours.previous_keks == previous, "the gravest succession");
-    let before = ours.clone();
-    ours.join(&theirs);
-    assert!(ours == before, "nothing new");
-}
-
-#[test]
-fn no_number_of_rekeys_and_merges_makes_more_keys_than_are_stored() {
+fn no_number_of_rekeys_makes_more_keys_than_are_stored() {
     let mut ours = Keys::default();
     let mut random = SystemRandom;
     let transform = "aes-256-cbc/hmac-sha-256".parse().unwrap();
@@ -83,16 +32,6 @@ fn no_number_of_rekeys_and_merges_makes_more_keys_than_are_stored() {
         ours.end_teks();
     });
     assert_eq!(ours.ended.len(), MAX_ENDED);
-    for side in 0..8 {
-        let mut theirs = keys(&(1..=32).map(|spi| (spi + (side + 1) * 1000, 90)).collect::<Vec<_>>());
-        theirs.ended = (1..=32).map(|spi| (Spi(spi + (side + 1) * 5000), at(90))).collect();
-        theirs.kek = Some(kek(100 + side as u8, 0, Succession::Smooth));
-        theirs.previous_keks =
-            (1..=16).map(|name| kek(name + side as u8 * 20, 0, Succession::Smooth)).collect();
-        ours.join(&theirs);
-    }
-    assert_eq!((ours.teks.len(), ours.ended.len()), (MAX_TEKS, MAX_ENDED));
-    assert!(ours.previous_keks.len() < MAX_KEKS, "there is room for the one of now");
 }
 
 #[test]
@@ -112,4 +51,23 @@ fn numbers_count_for_the_kek_with_this_spi() {
     assert_eq!((sequence([1; 16]), sequence([2; 16]), sequence([3; 16])), (Some(5), Some(17), None));
     let named = ours.named(&[kek(2, 0, Succession::Smooth), kek(3, 0, Succession::Smooth)]);
     assert!(named == [kek(2, 17, Succession::Smooth)]);
+}
+
+/// A server that was apart may still send under a KEK that is no more used here.
+#[test]
+fn numbers_under_a_spent_kek_are_remembered_until_its_end() {
+    let mut ours = Keys { kek: Some(kek(9, 5, Succession::Smooth)), ..Keys::default() };
+    for _ in 0..2 {
+        ours.replace_kek((32, HOUR, None), &mut SystemRandom, at(0)).unwrap();
+    }
+    assert!(ours.kek_named([9; 16]).is_none());
+    assert_eq!((ours.used_under([9; 16]), ours.used_under([8; 16])), (5, 0));
+    ours.spend(SpentKek { sequence: 3, ..kek(9, 0, Succession::Smooth).spent() });
+    assert_eq!(ours.used_under([9; 16]), 5, "the highest");
+    ours.expire(at(8));
+    assert_eq!(ours.used_under([9; 16]), 5);
+    ours.expire(at(9));
+    assert_eq!(ours.used_under([9; 16]), 0);
+    (0..100).for_each(|name| ours.spend(kek(name, 1, Succession::Smooth).spent()));
+    assert_eq!((ours.spent.len(), ours.used_under([99; 16]), ours.used_under([35; 16])), (MAX_SPENT, 1, 0));
 }

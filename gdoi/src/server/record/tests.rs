@@ -56,6 +56,7 @@ fn full() -> GroupState {
             ended: vec![(Spi(300), at(5))],
             kek: Some(kek(1, 32, Succession::Smooth)),
             previous_keks: vec![kek(2, 16, Succession::Abrupt), kek(3, 32, Succession::Ended)],
+            spent: vec![SpentKek { spi: [4; 16], sequence: 99, expires: at(6) }],
         },
         revoked: [[10, 0, 0, 1], [10, 0, 0, 2]].map(IpAddr::from).into(),
         rekeys: 12,
@@ -112,7 +113,7 @@ fn states_round_trip() {
 
 #[test]
 fn a_bare_state_is_as_documented() {
-    let bare = [&[0; 8][..], &[0], &[0; 8], &[0], &[0], &[0; 2], &[0; 2], &[0], &[0], &[0; 4], &[0]];
+    let bare = [&[0; 8][..], &[0], &[0; 8], &[0], &[0], &[0; 2], &[0; 2], &[0], &[0], &[0], &[0; 4], &[0]];
     assert_eq!(emit(&GroupState::default()), bare.concat());
 }
 
@@ -134,6 +135,8 @@ fn every_list_is_bounded() {
         state.keys.ended = (256..256 + MAX_ENDED as u32).map(|spi| (Spi(spi), at(1))).collect();
         state.keys.previous_keks =
             (1..=MAX_KEKS as u8).map(|name| kek(name, 32, Succession::Smooth)).collect();
+        state.keys.spent =
+            (1..=MAX_SPENT as u8).map(|name| kek(name, 32, Succession::Smooth).spent()).collect();
         state.revoked = (0..MAX_REVOKED as u32).map(|number| IpAddr::V4(number.into())).collect();
         let entry = "permit ip any any".parse().unwrap();
         state.terms = Some(Terms { acl: Acl::new(vec![entry; MAX_ACES]).unwrap(), ..terms(None) });
@@ -149,6 +152,7 @@ fn every_list_is_bounded() {
     assert_eq!(one_more(|keys| keys.teks.push(tek(9_999, "aes-256-cbc/hmac-sha-256"))), many);
     assert_eq!(one_more(|keys| keys.ended.push((Spi(9_999), at(1)))), many);
     assert_eq!(one_more(|keys| keys.previous_keks.push(kek(99, 32, Succession::Smooth))), many);
+    assert_eq!(one_more(|keys| keys.spent.push(kek(99, 32, Succession::Smooth).spent())), many);
     let bare = emit(&GroupState::default());
     let revoked = [&bare[..bare.len() - 5], &(MAX_REVOKED as u32 + 1).to_be_bytes(), &[0]].concat();
     assert_eq!(refusal(&revoked), many);
@@ -217,7 +221,7 @@ fn words_that_nobody_writes_are_refused() {
 fn what_is_there_or_not_is_said_by_one_or_zero() {
     let bare = emit(&GroupState::default());
     // Last rekey, under way, KEK, terms.
-    for position in [17, 18, 23, 29] {
+    for position in [17, 18, 23, 30] {
         let mut changed = bare.clone();
         assert_eq!(changed[position], 0);
         changed[position] = 2;

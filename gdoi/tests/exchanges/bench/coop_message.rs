@@ -136,6 +136,7 @@ impl State {
         out.extend_from_slice(&self.kek(0));
         out.push(self.keks);
         (1..=self.keks).for_each(|number| out.extend_from_slice(&self.kek(number)));
+        out.push(0);
     }
 
     fn kek(&self, number: u8) -> Vec<u8> {

@@ -1,3 +1,5 @@
+mod joined;
+
 use super::*;
 use crate::coop::{Author, Preemption};
 use crate::crypto::sign::{NewKey, SigningKey};

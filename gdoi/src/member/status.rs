@@ -1,0 +1,59 @@
+//! What a member tells operators about itself.
+
+use super::{Activity, Member};
+use crate::endpoint::Instant;
+use crate::keyring::{Sa, View};
+use crate::status::{KekStatus, MemberStatus, RegistrationState, TekRole, TekStatus};
+
+impl Member {
+    /// For operators.
+    pub fn status(&self, now: Instant) -> MemberStatus {
+        let view = self.view(now);
+        let registration = self.registration(&view);
+        let (activation_delay, deactivation_delay) = self.keyring.delays();
+        let reregisters_at = match (&self.activity, registration) {
+            (Activity::Idle(until), RegistrationState::Registered) => Some(*until),
+            _ => None,
+        };
+        MemberStatus {
+            group: self.config.group.clone(),
+            registration,
+            server: self.server().address,
+            servers: self.config.servers.iter().map(|server| server.address).collect(),
+            registrations: self.registrations,
+            last_registered: self.last_registered,
+            failures: self.failures,
+            last_failure: self.last_failure.clone(),
+            reregisters_at,
+            kek: self.keyring.kek(now).map(|(kek, expires)| KekStatus::of(kek, expires)),
+            teks: tek_status(&view),
+            acl: view.acl,
+            activation_delay,
+            deactivation_delay,
+            rejected: self.rejections.total(),
+            rekeys: self.rekeys.counters,
+            last_rekey: self.rekeys.last_received,
+            rekey_group: view.rekey_group,
+        }
+    }
+
+    fn registration(&self, view: &View) -> RegistrationState {
+        match &self.activity {
+            _ if view.registered && view.inbound.is_empty() => RegistrationState::Expired,
+            Activity::Idle(_) if view.registered => RegistrationState::Registered,
+            _ if view.registered => RegistrationState::Reregistering,
+            Activity::Idle(until) | Activity::Retrying(until) => RegistrationState::Waiting { until: *until },
+            Activity::Registering(_) => RegistrationState::Registering,
+        }
+    }
+}
+
+fn tek_status(view: &View) -> Vec<TekStatus> {
+    let role = |spi| match &view.outbound {
+        Some(sa) if sa.spi == spi => TekRole::Sending,
+        _ => TekRole::Receiving,
+    };
+    let status =
+        |sa: &Sa| TekStatus { spi: sa.spi, transform: sa.transform, expires: sa.expires, role: role(sa.spi) };
+    view.inbound.iter().map(status).collect()
+}
