@@ -143,8 +143,7 @@ impl Attempt {
         let retransmission = Retransmission::new(self.server, message, Pace::BackOff, now);
         let first = retransmission.first();
         let (made, last_seen) = (Made { earliest: now, latest: now }, last_seen.to_vec());
-        self.stage =
-            Stage::Pull(Box::new(Pulling { sa, pull, retransmission, made, last_seen, hint: None }));
+        self.stage = Stage::Pull(Box::new(Pulling { sa, pull, retransmission, made, last_seen, hint: None }));
         Progress::Send(first)
     }
 
