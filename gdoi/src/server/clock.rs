@@ -34,14 +34,15 @@ impl GroupClock {
     }
 
     /// Goes along with the primary's time. What is on its way arrives late, never early: a time ahead of ours is
-    /// true, one far behind means that our clock runs faster.
+    /// true, one far behind means that our clock runs faster, and is
+    /// approached step by step.
     pub(super) fn follow(&mut self, time: Instant, now: Instant) {
         const DELAY: Duration = Duration::from_millis(500);
         let ours = self.time(now);
         if time > ours {
             self.set(time, now);
-        } else if ours.saturating_since(time) > DELAY {
-            self.offset = self.offset.saturating_sub(1);
+        } else if let Some(ahead) = ours.saturating_since(time).checked_sub(DELAY) {
+            self.offset = self.offset.saturating_sub((ahead / 4).as_millis() as i64);
         }
     }
 }
@@ -72,6 +73,6 @@ mod tests {
         clock.follow(at(1_000), at(1_000));
         assert_eq!(clock.time(at(1_000)), at(1_200), "a delay is no difference");
         clock.follow(at(500), at(1_000));
-        assert_eq!(clock.time(at(1_000)), at(1_199));
+        assert_eq!(clock.time(at(1_000)), at(1_150));
     }
 }

@@ -137,7 +137,7 @@ impl Group {
         let (lineage, time) = (Lineage::parse(&mut reader)?, Instant::from_millis(reader.u64()?));
         let state = parse_state(&mut reader)?;
         reader.finish()?;
-        if state.lineage.is_none() || lineage.is_none() {
+        if lineage.is_none() || state.lineage != lineage {
             return Err(Malformed::Value("COOP payload").into());
         }
         self.check_time(lineage, time, now)?;
@@ -165,6 +165,7 @@ impl Group {
         } else if lineage != self.state.lineage {
             let ours = self.clock.time(now);
             state.rebase(|then| shift(then, time, ours));
+            state.lineage = self.state.lineage;
         }
         let Some(coop) = &mut self.coop else { return Ok(()) };
         coop.apart.retain(|apart| !state.versions.covers(&apart.versions));
