@@ -42,13 +42,6 @@ pub fn versions_of(announcement: &[u8]) -> Vec<(u64, u64)> {
     entries.map(|entry| (number(entry, 0), number(entry, 8))).collect()
 }
 
-/// The announcement of one that has no keys and no members, or these.
-pub fn with_versions(announcement: &[u8], keys: &[(u64, u64)], listed: &[(u64, u64)]) -> Vec<u8> {
-    let mut out = announcement[..at::VERSIONS].to_vec();
-    [keys, keys, listed].into_iter().for_each(|list| versions(list, &mut out));
-    out
-}
-
 fn versions(list: &[(u64, u64)], out: &mut Vec<u8>) {
     out.push(list.len() as u8);
     for (author, number) in list {

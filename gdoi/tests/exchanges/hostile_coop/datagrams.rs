@@ -1,7 +1,9 @@
 //! Whom a key server talks to, and which datagrams get through to a group.
 
-use super::siege::{allies, betray, seconds, Siege, LIFE, PRIMARY, SECONDARY, TRAITOR};
-use crate::bench::alliance::{address, allied_config, coop, primaries, start_server};
+use super::siege::{betray, seconds, Siege};
+use crate::bench::alliance::{
+    address, allied_config, allies, coop, primaries, start_server, LIFE, PRIMARY, SECONDARY, THIRD as TRAITOR,
+};
 use crate::bench::coop_message::{at, patched};
 use crate::bench::fleet::{group, member_address, member_config, server_address};
 use crate::bench::random::Seeded;
