@@ -177,7 +177,8 @@ fn messages_without_or_with_more_than_a_body_are_dropped() {
     let from = SocketAddr::from(siege.traitor.address);
     let payload = [&50u64.to_be_bytes()[..], &siege.honest()].concat();
     let coop = (PayloadType::COOP, &payload[..]);
-    let cases: [(Vec<(PayloadType, &[u8])>, Error); 4] = [
+    type Payloads<'a> = Vec<(PayloadType, &'a [u8])>;
+    let cases: [(Payloads<'_>, Error); 4] = [
         (vec![(PayloadType::NONCE, &[0; 8])], Misbehaved::MissingPayload(PayloadType::COOP).into()),
         (vec![coop, coop], Misbehaved::DuplicatePayload(PayloadType::COOP).into()),
         (vec![coop, (PayloadType::NONCE, &[0; 8])], Misbehaved::UnexpectedPayload(PayloadType::NONCE).into()),
