@@ -22,7 +22,7 @@ impl Versions {
 
     /// One more change of this author.
     pub(crate) fn bump(&mut self, author: Author) {
-        let number = self.of(author) + 1;
+        let number = self.of(author).saturating_add(1);
         self.0.retain(|(known, _)| *known != author);
         self.0.insert(0, (author, number));
         self.0.truncate(MAX_AUTHORS);
@@ -128,6 +128,13 @@ mod tests {
         assert_eq!(parse(&[[1].as_slice(), &[0; 16]].concat()), Malformed::Value("versions"));
         let entry = [[1; 8], [1; 8]].concat();
         assert_eq!(parse(&[&[2], &entry[..], &entry[..]].concat()), Malformed::Value("versions"));
+    }
+
+    #[test]
+    fn counting_ends_where_numbers_do() {
+        let mut versions = versions(&[(A, u64::MAX)]);
+        versions.bump(A);
+        assert_eq!(versions.of(A), u64::MAX);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::error::Error;
 use crate::lifetime::server_margin;
 use crate::policy::{Spi, TekKeys, Transform};
 use crate::pull::Tek;
+use crate::wire::MAX_KEY_PACKETS;
 use std::time::Duration;
 
 const KEK_IV_LEN: usize = 16;
@@ -16,6 +17,16 @@ pub(super) const MAX_SPENT: usize = 64;
 
 /// Beyond this number a rekey brings a new KEK, long before the 32-bit number is used up.
 const LAST_SEQUENCE: u32 = u32::MAX / 2;
+
+/// Most TEKs that live: members take no more in one message with the KEK.
+pub(super) const MAX_TEKS: usize = MAX_KEY_PACKETS - 1;
+
+/// Most TEKs that were ended before their time. Like the others this limit holds for what is made here and for what is
+/// read: no state is made that could not be read again.
+pub(super) const MAX_ENDED: usize = 32;
+
+/// Most KEKs before the one of now.
+pub(super) const MAX_KEKS: usize = 16;
 
 #[derive(Clone, PartialEq)]
 pub(super) struct GroupTek {
@@ -100,6 +111,7 @@ impl Keys {
     pub(super) fn end_teks(&mut self) {
         let ended = self.teks.drain(..).map(|tek| (tek.spi, tek.expires));
         self.ended.extend(ended);
+        make_room(&mut self.ended, MAX_ENDED, |(_, expires)| *expires);
     }
 
     /// When the next TEK must be made; at once without one.
@@ -128,6 +140,7 @@ impl Keys {
             integrity: random.secret(integrity.key_len())?,
         };
         let tek = GroupTek { spi: self.fresh_spi(random)?, transform, keys, expires: now + life };
+        make_room(&mut self.teks, MAX_TEKS - 1, |tek| tek.expires);
         self.teks.push(tek.clone());
         Ok(tek)
     }
@@ -202,6 +215,13 @@ impl Keys {
         self.teks[..old].iter_mut().for_each(|tek| tek.expires = tek.expires.min(end));
     }
 
+    /// The KEK of now becomes one of those before with the next rekey.
+    pub(super) fn bound(&mut self) {
+        make_room(&mut self.ended, MAX_ENDED, |(_, expires)| *expires);
+        make_room(&mut self.teks, MAX_TEKS, |tek| tek.expires);
+        make_room(&mut self.previous_keks, MAX_KEKS - 1, |kek| kek.expires);
+    }
+
     /// A message with this number was made under the KEK with this SPI.
     pub(super) fn used(&mut self, spi: [u8; 16], sequence: u32) {
         let keks = self.kek.iter_mut().chain(&mut self.previous_keks);
@@ -234,6 +254,17 @@ impl GroupTek {
     }
 }
 
+/// Those that end first are forgotten.
+fn make_room<T>(keys: &mut Vec<T>, most: usize, end: impl Fn(&T) -> Instant) {
+    while keys.len() > most {
+        let first = keys.iter().enumerate().min_by_key(|(_, key)| end(key)).map(|(index, _)| index);
+        keys.remove(first.unwrap_or_default());
+    }
+}
+
 fn before(end: Instant, margin: Duration) -> Instant {
     Instant::default() + end.saturating_since(Instant::default() + margin)
 }
+
+#[cfg(test)]
+mod tests;

@@ -85,7 +85,7 @@ impl Members {
             owner,
             first_registered: known.map_or(now, |known| known.first_registered),
             last_registered: now,
-            registrations: known.map_or(0, |known| known.registrations) + 1,
+            registrations: known.map_or(0, |known| known.registrations).saturating_add(1),
             ours: sa.ours,
             rekeys_acknowledged: known.map_or(0, |known| known.rekeys_acknowledged),
             rekeys_missed: 0,
@@ -238,3 +238,6 @@ impl Members {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,7 +14,7 @@
 //! ```
 
 use super::distribution::Transport;
-use super::keys::{GroupKek, GroupTek, Keys, SpentKek, Succession, MAX_SPENT};
+use super::keys::{GroupKek, GroupTek, Keys, SpentKek, Succession, MAX_ENDED, MAX_KEKS, MAX_SPENT, MAX_TEKS};
 use super::members::{Listed, Presence};
 use super::state::{GroupState, RekeyTerms, Terms};
 use crate::coop::{Author, Lineage, Versions};
@@ -29,9 +29,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 use zeroize::Zeroizing;
 
-const MAX_TEKS: u32 = 32;
-const MAX_KEKS: u32 = 16;
-const MAX_REVOKED: u32 = 16_384;
+const MAX_REVOKED: usize = 16_384;
 const VALUE: Malformed = Malformed::Value("state record");
 
 pub(super) fn parse_state(reader: &mut Reader<'_>) -> Result<GroupState, Error> {
@@ -40,10 +38,10 @@ pub(super) fn parse_state(reader: &mut Reader<'_>) -> Result<GroupState, Error> 
     let under_way = flag(reader)?;
     let teks = list(reader.u16()?.into(), MAX_TEKS, reader, parse_tek)?;
     let ended =
-        list(reader.u16()?.into(), MAX_TEKS, reader, |reader| Ok((Spi(reader.u32()?), instant(reader)?)))?;
+        list(reader.u16()?.into(), MAX_ENDED, reader, |reader| Ok((Spi(reader.u32()?), instant(reader)?)))?;
     let kek = optional(reader, parse_kek)?;
     let previous_keks = list(reader.u8()?.into(), MAX_KEKS, reader, parse_kek)?;
-    let spent = list(reader.u8()?.into(), MAX_SPENT as u32, reader, parse_spent)?;
+    let spent = list(reader.u8()?.into(), MAX_SPENT, reader, parse_spent)?;
     let revoked = list(reader.u32()?, MAX_REVOKED, reader, |reader| Ok(IpAddr::V4(address(reader)?)))?;
     let sid_generation = reader.u32()?;
     let terms = optional(reader, parse_terms)?;
@@ -83,7 +81,7 @@ fn succession(octet: u8) -> Result<Succession, Error> {
 
 fn parse_terms(reader: &mut Reader<'_>) -> Result<Terms, Error> {
     let entry = |reader: &mut Reader<'_>| Ok(text(reader)?.parse().map_err(|_| VALUE)?);
-    let entries = list(reader.u16()?.into(), MAX_ACES as u32, reader, entry)?;
+    let entries = list(reader.u16()?.into(), MAX_ACES, reader, entry)?;
     Ok(Terms {
         acl: Acl::new(entries).map_err(|_| VALUE)?,
         activation_delay: Duration::from_millis(reader.u64()?),
@@ -162,11 +160,11 @@ pub(super) fn optional<T>(
 /// So many entries, if they are not more than `most`.
 pub(super) fn list<T>(
     count: u32,
-    most: u32,
+    most: usize,
     reader: &mut Reader<'_>,
     mut entry: impl FnMut(&mut Reader<'_>) -> Result<T, Error>,
 ) -> Result<Vec<T>, Error> {
-    match count <= most {
+    match count as usize <= most {
         true => (0..count).map(|_| entry(reader)).collect(),
         false => Err(Malformed::TooMany("state records").into()),
     }
@@ -223,8 +221,8 @@ impl Sink {
         self.optional(state.last_rekey, Sink::instant);
         self.raw(&[u8::from(state.under_way)]);
         self.keys(&state.keys);
-        self.u32(state.revoked.len() as u32);
-        state.revoked.iter().for_each(|address| self.address(address));
+        self.u32(state.revoked.len().min(MAX_REVOKED) as u32);
+        state.revoked.iter().take(MAX_REVOKED).for_each(|address| self.address(address));
         self.u32(state.sid_generation);
         self.optional(state.terms.as_ref(), Sink::terms);
     }
@@ -311,3 +309,6 @@ impl Sink {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

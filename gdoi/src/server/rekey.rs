@@ -242,7 +242,7 @@ impl Group {
             });
         }
         self.distribution = Some(Distribution::new(messages, transport, retransmit, members.into_iter()));
-        self.state.rekeys += 1;
+        self.state.rekeys = self.state.rekeys.saturating_add(1);
         self.state.last_rekey = Some(now);
         self.state.under_way = true;
         self.mark_changed();
@@ -267,14 +267,10 @@ impl Group {
 
     /// Each server has numbers of its own, so that none is used twice even by servers that do not hear each other.
     fn next_sequence(&self, last: u32) -> u32 {
-        match &self.coop {
-            None => last + 1,
-            Some(coop) => {
-                let (slot, slots) = coop.slot();
-                let ahead = (slot + slots - (last + 1) % slots) % slots;
-                last + 1 + ahead
-            }
-        }
+        let next = last.saturating_add(1);
+        let Some(coop) = &self.coop else { return next };
+        let (slot, slots) = coop.slot();
+        next.saturating_add((slot + slots - next % slots) % slots)
     }
 
     fn policy_of(

@@ -20,8 +20,8 @@ use crate::wire::Reader;
 const MAGIC: &[u8; 4] = b"GDKS";
 const VERSION: u16 = 3;
 const PART: &str = "stored state";
-const MAX_GROUPS: u32 = 1024;
-const MAX_MEMBERS: u32 = 16_384;
+const MAX_GROUPS: usize = 1024;
+const MAX_MEMBERS: usize = 16_384;
 
 /// The state of all groups.
 pub(super) fn take(author: Author, groups: &[Group]) -> Secret {

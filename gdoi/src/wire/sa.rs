@@ -10,8 +10,9 @@ use crate::error::{Error, Malformed, Misbehaved, Unacceptable};
 
 const DOI_GDOI: u32 = 2;
 
-/// The most SATs in one message: three overlapping TEKs with 100 entries each.
-pub const MAX_SA_TEKS: usize = 300;
+/// The most SATs in one message: seven overlapping TEKs, as many as go into a KD payload beside a KEK, with 100 entries
+/// each. They take 47,000 octets.
+pub const MAX_SA_TEKS: usize = 700;
 
 /// The group's policy.
 ///

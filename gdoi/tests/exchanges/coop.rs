@@ -138,6 +138,6 @@ fn sender_ids_come_to_their_end_and_begin_anew() {
     });
     world.run_for(Duration::from_secs(5));
     let given = |number| world.member(member_address(number)).status(world.now).sender_ids;
-    assert!(given(1).iter().all(|sid| seen.contains(sid)), "the range began anew: {:?}", given(1));
+    assert!(given(1).iter().all(|sid| *sid < 32), "the range began anew: {:?}", given(1));
     assert!(given(2).iter().all(|sid| *sid < 16384) && all_hear_all(&world, 2));
 }

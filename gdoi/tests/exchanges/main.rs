@@ -7,6 +7,7 @@ mod coop;
 mod crash;
 mod dissection;
 mod hostile;
+mod hostile_coop;
 mod hostile_rekey;
 mod intruder;
 mod malicious;

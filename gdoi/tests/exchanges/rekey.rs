@@ -5,6 +5,7 @@ use crate::bench::fleet::{
 };
 use crate::bench::random::Seeded;
 use crate::bench::{Link, World};
+use gdoi::policy::Acl;
 use gdoi::{
     KeyServer, KeyServerCommand, KeyServerConfig, MemberEvent, RegistrationState, RekeyKind, Removal,
     Retransmit, Transport, View,
@@ -205,6 +206,29 @@ fn a_restarted_server_goes_on_without_a_registration() {
     let failures = |event: &MemberEvent| matches!(event, MemberEvent::RekeyRefused { .. });
     let refused = (1..=3).flat_map(|number| world.member_events(member_address(number)).to_vec());
     assert!(!refused.map(|(_, event)| event).any(|event| failures(&event)), "a number was used twice");
+}
+
+/// As many keys as the largest policy has room for are told, and as many as can be read again are stored.
+#[test]
+fn rekeys_by_the_dozen_keep_nobody_out() {
+    for kind in [RekeyKind::Forced, RekeyKind::ReplaceNow] {
+        let mut config = config(3600, Transport::Unicast);
+        let entry = |number| format!("permit ip 10.{number}.0.0/16 any").parse().unwrap();
+        config.groups[0].acl = Acl::new((0..100).map(entry).collect()).unwrap();
+        let mut world = start(2, config, Link::CALM, 1);
+        for _ in 0..40 {
+            rekey(&mut world, kind);
+            world.run_for(Duration::from_millis(50));
+        }
+        world.add_member(member_address(3), member(member_config(3), 3));
+        world.run_for(seconds(2));
+        assert!(world.view(member_address(3)).registered);
+        let again = restarted(&world, 5, 3600);
+        world.add_server(server_address(1).into(), again);
+        world.run_for(seconds(60));
+        check(&world);
+        assert_eq!((1..=3).map(|number| registrations(&world, number)).sum::<u64>(), 3);
+    }
 }
 
 #[test]

@@ -130,6 +130,7 @@ impl Keys {
         self.teks.retain(|tek| ended.iter().all(|(spi, _)| *spi != tek.spi));
         self.teks.sort_by_key(|tek| tek.expires);
         self.join_keks(other);
+        self.bound();
     }
 
     /// What is known of used numbers stays known. A server without memory does not know which ones it has used, and
@@ -139,7 +140,9 @@ impl Keys {
         before.spent.iter().for_each(|spent| self.spend(*spent));
         if memory == Memory::Lost {
             let keks: Vec<_> = self.kek.iter().chain(&self.previous_keks).cloned().collect();
-            keks.iter().for_each(|kek| self.spend(SpentKek { sequence: kek.sequence + GAP, ..kek.spent() }));
+            keks.iter().for_each(|kek| {
+                self.spend(SpentKek { sequence: kek.sequence.saturating_add(GAP), ..kek.spent() })
+            });
         }
     }
 
@@ -158,3 +161,6 @@ impl Keys {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

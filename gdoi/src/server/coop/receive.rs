@@ -8,8 +8,9 @@ use crate::server::members::Listed;
 use crate::server::record::{list, parse_member, parse_state};
 use crate::wire::Reader;
 
-/// An epoch that grows by more than this at once is a mistake.
-const EPOCH_LEAP: u64 = 1 << 20;
+/// An epoch that grows by more than this at once is a mistake: no group has seen so many, and who believed it could
+/// soon count no further.
+const EPOCH_LEAP: u64 = 1 << 32;
 
 /// Member records in one message: about 1,100 octets.
 const SLICE: usize = 16;
@@ -55,11 +56,10 @@ impl Group {
             return Err(reason);
         }
         let Some(coop) = &mut self.coop else { return Err(Misbehaved::UnknownExchange.into()) };
-        let known = coop.election.epoch();
-        if announcement.lineage == self.state.lineage
-            && announcement.word.epoch > known.saturating_add(EPOCH_LEAP)
-        {
-            return Err(Misbehaved::EpochLeap(announcement.word.epoch).into());
+        let reign = announcement.word.reign.map_or(0, |reign| reign.epoch);
+        let claimed = announcement.word.epoch.max(reign);
+        if claimed > coop.election.epoch().saturating_add(EPOCH_LEAP) {
+            return Err(Misbehaved::EpochLeap(claimed).into());
         }
         let held = coop.held(&self.state);
         let Some(peer) = coop.peers.get_mut(&from) else { return Err(Misbehaved::UnknownExchange.into()) };
@@ -204,7 +204,7 @@ impl Group {
 
     fn hear_members(&mut self, from: Ipv4Addr, mut reader: Reader<'_>, now: Instant) -> Result<(), Error> {
         let slice = Slice::parse(&mut reader)?;
-        let records = list(reader.u16()?.into(), SLICE as u32, &mut reader, parse_member)?;
+        let records = list(reader.u16()?.into(), SLICE, &mut reader, parse_member)?;
         reader.finish()?;
         // Their times would mean nothing here; they come again when the keys are the same.
         if slice.lineage != self.state.lineage {

@@ -11,7 +11,7 @@ use gdoi::{CoopPeer, KeyServer, KeyServerConfig, MemberConfig, RekeyConfig, Retr
 use std::net::SocketAddr;
 use std::time::Duration;
 
-const KEY_BETWEEN_SERVERS: &[u8] = b"what key servers tell each other";
+pub const KEY_BETWEEN_SERVERS: &[u8] = b"what key servers tell each other";
 
 /// Server `number` of 1 to `count`; the higher the number, the higher the priority.
 pub fn allied_config(number: u8, count: u8, life: Duration) -> KeyServerConfig {

@@ -1,6 +1,7 @@
 //! Virtual time and a virtual network, driven by chance that repeats itself.
 
 pub mod alliance;
+pub mod coop_message;
 pub mod duel;
 pub mod fleet;
 mod link;
@@ -9,6 +10,7 @@ pub mod pcap;
 pub mod random;
 pub mod rogue;
 pub mod stored;
+pub mod traitor;
 mod world;
 
 pub use link::Link;

@@ -72,13 +72,18 @@ impl Rogue {
     }
 
     /// As [`Rogue::meet`], with this first message.
-    pub fn meet_with(first: &[u8], mut talk: impl FnMut(&[u8]) -> Vec<u8>) -> Rogue {
+    pub fn meet_with(first: &[u8], talk: impl FnMut(&[u8]) -> Vec<u8>) -> Rogue {
+        Rogue::meet_by(PSK, first, talk)
+    }
+
+    /// As [`Rogue::meet_with`], with this pre-shared key.
+    pub fn meet_by(psk: &[u8], first: &[u8], mut talk: impl FnMut(&[u8]) -> Vec<u8>) -> Rogue {
         let cookies = Cookies::of(&Header::parse(&talk(first)).unwrap().0);
         let pair = KeyPair::generate(DhGroup::P256, &mut Seeded::new(1)).unwrap();
         let ours = Part { public: pair.public().to_vec(), nonce: NONCE.to_vec() };
         let theirs = Part::of(&talk(&main_mode(cookies, &ours.payloads())));
         let g_xy = pair.agree(&theirs.public).unwrap();
-        Rogue::derive(cookies, first, &g_xy, ours, theirs)
+        Rogue::derive(psk, cookies, first, &g_xy, ours, theirs)
     }
 
     /// Answers a member that began with `first`, up to the fourth message; the fifth comes back with it.
@@ -90,7 +95,7 @@ impl Rogue {
         let ours = Part { public: pair.public().to_vec(), nonce: NONCE.to_vec() };
         let fifth = talk(&main_mode(cookies, &ours.payloads()));
         let g_xy = pair.agree(&theirs.public).unwrap();
-        (Rogue::derive(cookies, first, &g_xy, theirs, ours), fifth)
+        (Rogue::derive(PSK, cookies, first, &g_xy, theirs, ours), fifth)
     }
 
     /// One who was there: the keys of an exchange between two others, of whom the initiator drew from `seed`.
@@ -98,15 +103,22 @@ impl Rogue {
         let [first, second, third, fourth] = phase1[..4] else { panic!("four messages") };
         let (initiator, responder) = (Part::of(third), Part::of(fourth));
         let g_xy = drawn(seed, &initiator.public).agree(&responder.public).unwrap();
-        let mut rogue =
-            Rogue::derive(Cookies::of(&Header::parse(second).unwrap().0), first, &g_xy, initiator, responder);
+        let cookies = Cookies::of(&Header::parse(second).unwrap().0);
+        let mut rogue = Rogue::derive(PSK, cookies, first, &g_xy, initiator, responder);
         rogue.block = *phase1.last().and_then(|sixth| sixth.last_chunk()).unwrap();
         rogue
     }
 
-    fn derive(cookies: Cookies, first: &[u8], g_xy: &Secret, initiator: Part, responder: Part) -> Rogue {
+    fn derive(
+        psk: &[u8],
+        cookies: Cookies,
+        first: &[u8],
+        g_xy: &Secret,
+        initiator: Part,
+        responder: Part,
+    ) -> Rogue {
         let exchange = exchange(cookies, &initiator.public, &responder.public);
-        let skeyid = skeyid_psk(Hash::Sha256, &Secret::from(PSK), &initiator.nonce, &responder.nonce);
+        let skeyid = skeyid_psk(Hash::Sha256, &Secret::from(psk), &initiator.nonce, &responder.nonce);
         Rogue {
             cookies,
             keys: Skeyid::derive(Hash::Sha256, skeyid, g_xy, &exchange),

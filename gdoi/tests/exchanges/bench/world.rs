@@ -223,6 +223,13 @@ impl World {
         self.launch(from, vec![Transmit { to, payload: payload.to_vec() }]);
     }
 
+    /// Brings a key server a datagram now, without the network; what it sent then.
+    pub fn hand(&mut self, from: SocketAddr, to: SocketAddr, payload: &[u8]) -> Vec<Flight> {
+        let (before, payload) = (self.sent.len(), payload.to_vec());
+        self.deliver(&Flight { at: self.now, from, to, payload });
+        self.sent[before..].to_vec()
+    }
+
     pub fn run_for(&mut self, span: Duration) {
         let end = self.now + span;
         while self.step(end) {}

@@ -1,0 +1,73 @@
+use super::*;
+use crate::crypto::SystemRandom;
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn at(seconds: u64) -> Instant {
+    Instant::from_millis(seconds * 1000)
+}
+
+fn kek(name: u8, sequence: u32, succession: Succession) -> GroupKek {
+    let (spi, key, expires) = ([name; 16], Secret::new(vec![name; 48]), at(u64::from(name)));
+    GroupKek { spi, key, expires, sequence, succession, lineage: None }
+}
+
+fn ends(keys: &Keys) -> Vec<(u32, u64)> {
+    keys.teks.iter().map(|tek| (tek.spi.0, tek.expires.as_millis() / 1000)).collect()
+}
+
+#[test]
+fn no_number_of_rekeys_makes_more_keys_than_are_stored() {
+    let mut ours = Keys::default();
+    let mut random = SystemRandom;
+    let transform = "aes-256-cbc/hmac-sha-256".parse().unwrap();
+    for second in 0..100 {
+        let made = ours.add_tek(transform, HOUR, &mut random, at(second)).unwrap();
+        assert!(ours.teks.len() <= MAX_TEKS && ours.teks.last() == Some(&made));
+    }
+    assert_eq!(ends(&ours)[0].1, 3600 + 100 - MAX_TEKS as u64, "the first to end were forgotten");
+    ours.end_teks();
+    (0..100).for_each(|second| {
+        ours.add_tek(transform, HOUR, &mut random, at(second)).unwrap();
+        ours.end_teks();
+    });
+    assert_eq!(ours.ended.len(), MAX_ENDED);
+}
+
+#[test]
+fn keys_that_end_first_are_forgotten_first() {
+    let mut numbers = vec![5, 3, 9, 1, 7];
+    make_room(&mut numbers, 3, |number| at(*number));
+    assert_eq!(numbers, [5, 9, 7]);
+}
+
+#[test]
+fn numbers_count_for_the_kek_with_this_spi() {
+    let mut ours = Keys { kek: Some(kek(1, 5, Succession::Smooth)), ..Keys::default() };
+    ours.previous_keks = vec![kek(2, 9, Succession::Smooth)];
+    ours.used([2; 16], 17);
+    ours.used([3; 16], 99);
+    let sequence = |spi| ours.kek_named(spi).map(|kek| kek.sequence);
+    assert_eq!((sequence([1; 16]), sequence([2; 16]), sequence([3; 16])), (Some(5), Some(17), None));
+    let named = ours.named(&[kek(2, 0, Succession::Smooth), kek(3, 0, Succession::Smooth)]);
+    assert!(named == [kek(2, 17, Succession::Smooth)]);
+}
+
+/// A server that was apart may still send under a KEK that is no more used here.
+#[test]
+fn numbers_under_a_spent_kek_are_remembered_until_its_end() {
+    let mut ours = Keys { kek: Some(kek(9, 5, Succession::Smooth)), ..Keys::default() };
+    for _ in 0..2 {
+        ours.replace_kek((32, HOUR, None), &mut SystemRandom, at(0)).unwrap();
+    }
+    assert!(ours.kek_named([9; 16]).is_none());
+    assert_eq!((ours.used_under([9; 16]), ours.used_under([8; 16])), (5, 0));
+    ours.spend(SpentKek { sequence: 3, ..kek(9, 0, Succession::Smooth).spent() });
+    assert_eq!(ours.used_under([9; 16]), 5, "the highest");
+    ours.expire(at(8));
+    assert_eq!(ours.used_under([9; 16]), 5);
+    ours.expire(at(9));
+    assert_eq!(ours.used_under([9; 16]), 0);
+    (0..100).for_each(|name| ours.spend(kek(name, 1, Succession::Smooth).spent()));
+    assert_eq!((ours.spent.len(), ours.used_under([99; 16]), ours.used_under([35; 16])), (MAX_SPENT, 1, 0));
+}

@@ -1,0 +1,202 @@
+use super::*;
+use crate::policy::Identity;
+
+const OURS: Author = Author([1; 8]);
+const THEIRS: Author = Author([2; 8]);
+
+fn ip(number: u32) -> Ipv4Addr {
+    Ipv4Addr::from(0x0a00_0000 + number)
+}
+
+fn member(number: u32, registrations: u64) -> MemberRecord {
+    MemberRecord {
+        address: ip(number).into(),
+        port: 848,
+        identity: Identity::Address(ip(number)),
+        owner: Some([192, 0, 2, 1].into()),
+        first_registered: Instant::from_millis(5_000),
+        last_registered: Instant::from_millis(6_000),
+        registrations,
+        ours: true,
+        rekeys_acknowledged: 0,
+        rekeys_missed: 0,
+        last_acknowledged: None,
+    }
+}
+
+/// What `author` made of a member.
+fn listed(author: Author, number: u32, version: u64) -> Listed {
+    Listed { record: member(number, version), author, version, presence: Presence::Here }
+}
+
+fn gone(author: Author, number: u32, version: u64) -> Listed {
+    Listed { presence: Presence::Gone, ..listed(author, number, version) }
+}
+
+fn version(members: &Members, number: u32) -> Option<(Author, u64)> {
+    members.records.get(&IpAddr::from(ip(number))).map(|listed| (listed.author, listed.version))
+}
+
+#[test]
+fn the_newer_record_wins_and_an_older_one_is_ignored() {
+    let mut members = Members::new(OURS);
+    members.merge(THEIRS, (0, 5), vec![listed(THEIRS, 1, 5)]).unwrap();
+    members.merge(THEIRS, (0, 5), vec![listed(THEIRS, 1, 3)]).unwrap();
+    assert_eq!(version(&members, 1), Some((THEIRS, 5)));
+    members.merge(THEIRS, (5, 8), vec![listed(THEIRS, 1, 8)]).unwrap();
+    assert_eq!(version(&members, 1), Some((THEIRS, 8)));
+    members.write(member(1, 0), Presence::Here);
+    assert_eq!(version(&members, 1), Some((OURS, 9)), "a change here is newer than all that was seen");
+    members.merge(THEIRS, (8, 9), vec![listed(THEIRS, 1, 9)]).unwrap();
+    assert_eq!(
+        version(&members, 1),
+        Some((THEIRS, 9)),
+        "of two that do not know each other one wins everywhere"
+    );
+    let mut others = Members::new(THEIRS);
+    others.merge(THEIRS, (0, 9), vec![listed(THEIRS, 1, 9)]).unwrap();
+    others.merge(OURS, (0, 9), vec![listed(OURS, 1, 9)]).unwrap();
+    assert_eq!(version(&others, 1), Some((THEIRS, 9)));
+}
+
+/// What was not told is not taken for known, in whatever order the pieces come.
+#[test]
+fn a_hole_is_not_taken_for_known() {
+    let mut members = Members::new(OURS);
+    members.merge(THEIRS, (0, 5), vec![listed(THEIRS, 1, 5)]).unwrap();
+    members.merge(THEIRS, (10, 12), vec![listed(THEIRS, 3, 12)]).unwrap();
+    assert_eq!(version(&members, 3), Some((THEIRS, 12)));
+    assert_eq!((members.seen().of(THEIRS), members.newest()), (5, 12));
+    members.merge(THEIRS, (5, 10), vec![listed(THEIRS, 2, 9)]).unwrap();
+    assert_eq!(members.seen().of(THEIRS), 10, "it comes again from there");
+    members.merge(THEIRS, (3, 11), vec![]).unwrap();
+    assert_eq!(
+        members.seen().of(THEIRS),
+        11,
+        "pieces may overlap, and be empty where later ones replaced them"
+    );
+}
+
+#[test]
+fn what_cannot_be_changes_nothing() {
+    let mut members = Members::new(OURS);
+    members.merge(THEIRS, (0, 5), vec![listed(THEIRS, 1, 5)]).unwrap();
+    let last = LAST_VERSION;
+    for (author, span, records) in [
+        (THEIRS, (5, 9), vec![listed(THEIRS, 2, 9), listed(OURS, 3, 8)]),
+        (THEIRS, (5, 9), vec![listed(THEIRS, 2, 9), listed(THEIRS, 3, 10)]),
+        (THEIRS, (5, last + 1), vec![listed(THEIRS, 2, 9)]),
+        (OURS, (0, u64::MAX), vec![]),
+    ] {
+        let refused = members.merge(author, span, records).unwrap_err();
+        assert_eq!(refused, Unacceptable::Unsupported("version of a member record", 0).into());
+        assert_eq!((members.all().count(), members.newest(), members.seen().of(THEIRS)), (1, 5, 5));
+    }
+    members.merge(THEIRS, (5, last), vec![listed(THEIRS, 2, last)]).unwrap();
+}
+
+#[test]
+fn the_list_is_bounded() {
+    let mut members = Members::new(OURS);
+    let all = (1..=MAX_MEMBERS as u32).map(|number| listed(THEIRS, number, number.into()));
+    members.merge(THEIRS, (0, 16_384), all.collect()).unwrap();
+    let (stranger, known) = (99_999, 7);
+    let refused = members.merge(THEIRS, (16_384, 16_385), vec![listed(THEIRS, stranger, 16_385)]);
+    assert_eq!(refused, Err(Unacceptable::TooManyMembers.into()));
+    assert_eq!((members.all().count(), members.seen().of(THEIRS)), (MAX_MEMBERS, 16_384));
+    assert!(members.is_full_for(ip(stranger).into()) && !members.is_full_for(ip(known).into()));
+    members.merge(THEIRS, (16_384, 16_385), vec![gone(THEIRS, known, 16_385)]).unwrap();
+    assert!(!members.is_full_for(ip(stranger).into()), "one has gone");
+}
+
+#[test]
+fn who_has_been_gone_for_the_longest_makes_room() {
+    let mut members = Members::new(OURS);
+    let all = (1..=MAX_MEMBERS as u32).map(|number| match number % 2 {
+        0 => gone(THEIRS, number, number.into()),
+        _ => listed(THEIRS, number, number.into()),
+    });
+    members.merge(THEIRS, (0, 16_384), all.collect()).unwrap();
+    assert_eq!(members.records().count(), MAX_MEMBERS / 2);
+    members.write(member(50_000, 1), Presence::Here);
+    members.merge(THEIRS, (16_384, 16_400), vec![listed(THEIRS, 50_001, 16_400)]).unwrap();
+    assert_eq!((version(&members, 2), version(&members, 4)), (None, None));
+    assert!(version(&members, 1).is_some() && version(&members, 6).is_some());
+    assert_eq!((members.all().count(), members.records().count()), (MAX_MEMBERS, MAX_MEMBERS / 2 + 2));
+}
+
+#[test]
+fn other_servers_learn_that_a_member_has_gone() {
+    let mut members = Members::new(OURS);
+    members.write(member(1, 1), Presence::Here);
+    let mut others = Members::new(THEIRS);
+    others.merge(OURS, (0, 1), members.after(OURS, 0).into_iter().cloned().collect()).unwrap();
+    assert_eq!(others.records().count(), 1);
+    members.forget(ip(1).into());
+    members.forget(ip(1).into());
+    assert!(members.is_empty() && members.addresses().is_empty());
+    assert_eq!(members.newest(), 2, "it goes once");
+    others.merge(OURS, (1, 2), members.after(OURS, 1).into_iter().cloned().collect()).unwrap();
+    assert!(others.is_empty());
+    others.merge(OURS, (0, 1), vec![listed(OURS, 1, 1)]).unwrap();
+    assert!(others.is_empty(), "what was said before does not bring it back");
+}
+
+/// Nobody needs to learn of it.
+#[test]
+fn without_other_servers_a_member_that_goes_is_forgotten() {
+    let mut members = Members::new(OURS);
+    members.write(MemberRecord { owner: None, ..member(1, 1) }, Presence::Here);
+    members.forget_all();
+    assert_eq!(members.all().count(), 0);
+}
+
+#[test]
+fn changes_of_one_author_come_in_their_order() {
+    let mut members = Members::new(OURS);
+    [3, 1, 2, 3].into_iter().for_each(|number| members.write(member(number, 1), Presence::Here));
+    members.merge(THEIRS, (0, 9), vec![listed(THEIRS, 5, 9)]).unwrap();
+    let versions = |from| members.after(OURS, from).iter().map(|listed| listed.version).collect::<Vec<_>>();
+    assert_eq!(versions(0), [2, 3, 4], "the first was replaced");
+    assert_eq!((versions(2), versions(4)), (vec![3, 4], vec![]));
+}
+
+/// Only the server that a member answers knows of it.
+#[test]
+fn what_a_member_acknowledged_here_outlives_news_from_others() {
+    let mut members = Members::new(OURS);
+    members.write(member(1, 1), Presence::Here);
+    (0..2).for_each(|_| members.acknowledged(ip(1).into(), Instant::from_millis(9_000)));
+    assert!(!members.missed(ip(1).into()));
+    members.merge(THEIRS, (0, 5), vec![listed(THEIRS, 1, 5)]).unwrap();
+    let record = members.records().next().unwrap();
+    assert_eq!((record.rekeys_acknowledged, record.rekeys_missed, record.registrations), (2, 0, 5));
+    assert_eq!(record.last_acknowledged, Some(Instant::from_millis(9_000)));
+    assert!((1..=3).map(|_| members.missed(ip(1).into())).eq([false, false, true]));
+    assert!(members.is_empty());
+}
+
+/// What was written after the last store is lost, and another server may have seen it.
+#[test]
+fn after_a_restart_no_number_is_used_again() {
+    let mut members = Members::new(OURS);
+    members.write(member(1, 1), Presence::Here);
+    let stored = members.all().cloned().collect();
+    let mut again = Members::restore(OURS, members.newest(), members.seen().clone(), stored);
+    assert_eq!((version(&again, 1), again.seen().of(OURS)), (Some((OURS, 1)), 1));
+    again.write(member(2, 1), Presence::Here);
+    assert_eq!(version(&again, 2), Some((OURS, 1 + LOST_CHANGES + 1)));
+    let end = Members::restore(OURS, u64::MAX, Versions::default(), Vec::new());
+    assert_eq!(end.newest(), u64::MAX);
+}
+
+#[test]
+fn times_move_with_the_group_s() {
+    let mut members = Members::new(OURS);
+    members.write(member(1, 1), Presence::Here);
+    members.acknowledged(ip(1).into(), Instant::from_millis(7_000));
+    members.rebase(|time| time + std::time::Duration::from_secs(1));
+    let record = members.records().next().unwrap();
+    let times = [record.first_registered, record.last_registered, record.last_acknowledged.unwrap()];
+    assert_eq!(times.map(Instant::as_millis), [6_000, 7_000, 8_000]);
+}

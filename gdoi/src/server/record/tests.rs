@@ -1,0 +1,321 @@
+use super::*;
+use crate::crypto::sign::{NewKey, SigningKey};
+use crate::crypto::Hash;
+use crate::policy::{Identity, Transform};
+
+const AUTHOR: Author = Author([8; 8]);
+
+fn at(seconds: u64) -> Instant {
+    Instant::from_millis(seconds * 1000)
+}
+
+fn tek(spi: u32, transform: &str) -> GroupTek {
+    let transform: Transform = transform.parse().unwrap();
+    let (encryption, integrity) = (transform.cipher.key_len(), transform.integrity.key_len());
+    let keys =
+        TekKeys { encryption: Secret::new(vec![1; encryption]), integrity: Secret::new(vec![2; integrity]) };
+    GroupTek { spi: Spi(spi), transform, keys, expires: at(spi.into()) }
+}
+
+fn kek(name: u8, key_len: usize, succession: Succession) -> GroupKek {
+    let (spi, key) = ([name; 16], Secret::new(vec![name; 16 + key_len]));
+    GroupKek {
+        spi,
+        key,
+        expires: at(name.into()),
+        sequence: 77,
+        succession,
+        lineage: Some(Lineage([name; 8])),
+    }
+}
+
+fn rekey_terms(transport: Transport) -> RekeyTerms {
+    let key = SigningKey::from_pkcs8(&NewKey::EcdsaP256.generate().unwrap(), Hash::Sha256).unwrap();
+    RekeyTerms { transport, signature: key.algorithm(), verification: key.public().clone() }
+}
+
+fn terms(rekey: Option<RekeyTerms>) -> Terms {
+    let entries = ["permit ip 10.0.0.0/8 10.0.0.0/8", "permit udp any host 10.2.2.2 eq 53"];
+    Terms {
+        acl: Acl::new(entries.map(|entry| entry.parse().unwrap()).to_vec()).unwrap(),
+        activation_delay: Duration::from_secs(15),
+        deactivation_delay: Duration::from_millis(u64::MAX),
+        rekey,
+    }
+}
+
+/// One with something of everything.
+fn full() -> GroupState {
+    let mut versions = Versions::default();
+    versions.raise(AUTHOR, 3);
+    GroupState {
+        sid_generation: 3,
+        lineage: Some(Lineage([9; 8])),
+        versions,
+        keys: Keys {
+            teks: vec![tek(256, "aes-128-cbc/hmac-sha-384"), tek(u32::MAX, "aes-256-cbc/hmac-sha-512")],
+            ended: vec![(Spi(300), at(5))],
+            kek: Some(kek(1, 32, Succession::Smooth)),
+            previous_keks: vec![kek(2, 16, Succession::Abrupt), kek(3, 32, Succession::Ended)],
+            spent: vec![SpentKek { spi: [4; 16], sequence: 99, expires: at(6) }],
+        },
+        revoked: [[10, 0, 0, 1], [10, 0, 0, 2]].map(IpAddr::from).into(),
+        rekeys: 12,
+        last_rekey: Some(at(11)),
+        under_way: true,
+        terms: Some(terms(Some(rekey_terms(Transport::Unicast)))),
+    }
+}
+
+/// A bare one, but for this.
+fn with(change: impl FnOnce(&mut GroupState)) -> GroupState {
+    let mut state = GroupState::default();
+    change(&mut state);
+    state
+}
+
+fn emit(state: &GroupState) -> Vec<u8> {
+    let mut out = Sink::with_capacity(0);
+    out.state(state);
+    out.0.to_vec()
+}
+
+fn parse(octets: &[u8]) -> Result<GroupState, Error> {
+    let mut reader = Reader::new(octets, "test");
+    let state = parse_state(&mut reader)?;
+    reader.finish()?;
+    Ok(state)
+}
+
+fn refusal(octets: &[u8]) -> Error {
+    parse(octets).err().unwrap()
+}
+
+/// Why a bare state with this in it is refused.
+fn refused(change: impl FnOnce(&mut GroupState)) -> Error {
+    refusal(&emit(&with(change)))
+}
+
+fn is_same(one: &GroupState, other: &GroupState) -> bool {
+    (one.lineage, &one.versions, &one.revoked) == (other.lineage, &other.versions, &other.revoked)
+        && (one.rekeys, one.last_rekey, one.under_way) == (other.rekeys, other.last_rekey, other.under_way)
+        && one.keys == other.keys
+        && one.terms == other.terms
+}
+
+#[test]
+fn states_round_trip() {
+    let multicast = Transport::Multicast("239.1.1.1:848".parse().unwrap());
+    let told = |rekey| with(|state| state.terms = Some(terms(rekey)));
+    for state in [full(), GroupState::default(), told(None), told(Some(rekey_terms(multicast)))] {
+        assert!(is_same(&parse(&emit(&state)).unwrap(), &state));
+    }
+}
+
+#[test]
+fn a_bare_state_is_as_documented() {
+    let bare =
+        [&[0; 8][..], &[0], &[0; 8], &[0], &[0], &[0; 2], &[0; 2], &[0], &[0], &[0], &[0; 4], &[0; 4], &[0]];
+    assert_eq!(emit(&GroupState::default()), bare.concat());
+}
+
+#[test]
+fn states_cut_short_anywhere_are_refused() {
+    let whole = emit(&full());
+    for length in 0..whole.len() {
+        assert_eq!(refusal(&whole[..length]), Malformed::Truncated("test").into(), "{length}");
+    }
+    let longer = [&whole[..], &[0]].concat();
+    assert_eq!(refusal(&longer), Malformed::TrailingBytes("test").into());
+}
+
+#[test]
+fn every_list_is_bounded() {
+    let most = with(|state| {
+        state.keys.teks =
+            (256..256 + MAX_TEKS as u32).map(|spi| tek(spi, "aes-256-cbc/hmac-sha-256")).collect();
+        state.keys.ended = (256..256 + MAX_ENDED as u32).map(|spi| (Spi(spi), at(1))).collect();
+        state.keys.previous_keks =
+            (1..=MAX_KEKS as u8).map(|name| kek(name, 32, Succession::Smooth)).collect();
+        state.keys.spent =
+            (1..=MAX_SPENT as u8).map(|name| kek(name, 32, Succession::Smooth).spent()).collect();
+        state.revoked = (0..MAX_REVOKED as u32).map(|number| IpAddr::V4(number.into())).collect();
+        let entry = "permit ip any any".parse().unwrap();
+        state.terms = Some(Terms { acl: Acl::new(vec![entry; MAX_ACES]).unwrap(), ..terms(None) });
+    });
+    assert!(is_same(&parse(&emit(&most)).unwrap(), &most));
+    let many = Error::from(Malformed::TooMany("state records"));
+    let one_more = |change: fn(&mut Keys)| {
+        refused(|state| {
+            state.keys = most.keys.clone();
+            change(&mut state.keys);
+        })
+    };
+    assert_eq!(one_more(|keys| keys.teks.push(tek(9_999, "aes-256-cbc/hmac-sha-256"))), many);
+    assert_eq!(one_more(|keys| keys.ended.push((Spi(9_999), at(1)))), many);
+    assert_eq!(one_more(|keys| keys.previous_keks.push(kek(99, 32, Succession::Smooth))), many);
+    assert_eq!(one_more(|keys| keys.spent.push(kek(99, 32, Succession::Smooth).spent())), many);
+    let bare = emit(&GroupState::default());
+    let revoked = [&bare[..bare.len() - 9], &(MAX_REVOKED as u32 + 1).to_be_bytes(), &[0; 5]].concat();
+    assert_eq!(refusal(&revoked), many);
+    let entries = [&bare[..bare.len() - 1], &[1], &(MAX_ACES as u16 + 1).to_be_bytes()].concat();
+    assert_eq!(refusal(&entries), many);
+    assert_eq!(refusal(&[&[0; 8][..], &[33]].concat()), Malformed::TooMany("authors").into());
+}
+
+/// A longer list of those who may not come back could not be read again.
+#[test]
+fn no_more_revoked_members_are_written_than_are_read() {
+    let state = with(|state| {
+        state.revoked = (0..MAX_REVOKED as u32 + 5).map(|number| IpAddr::V4(number.into())).collect();
+    });
+    assert_eq!(parse(&emit(&state)).unwrap().revoked.len(), MAX_REVOKED);
+}
+
+#[test]
+fn keys_that_cannot_be_are_refused() {
+    let bad_tek = |change: fn(&mut GroupTek)| {
+        refused(|state| {
+            let mut tek = tek(256, "aes-256-cbc/hmac-sha-256");
+            change(&mut tek);
+            state.keys.teks = vec![tek];
+        })
+    };
+    assert_eq!(bad_tek(|tek| tek.spi = Spi(255)), VALUE.into());
+    assert_eq!(bad_tek(|tek| tek.keys.encryption = Secret::new(vec![1; 16])), VALUE.into());
+    assert_eq!(bad_tek(|tek| tek.keys.integrity = Secret::new(vec![1; 33])), VALUE.into());
+    assert_eq!(bad_tek(|tek| tek.keys.encryption = Secret::new(vec![])), VALUE.into());
+    let bad_kek = |change: fn(&mut GroupKek)| {
+        refused(|state| {
+            let mut kek = kek(1, 32, Succession::Smooth);
+            change(&mut kek);
+            state.keys.kek = Some(kek);
+        })
+    };
+    assert_eq!(bad_kek(|kek| kek.key = Secret::new(vec![1; 47])), VALUE.into());
+    assert_eq!(bad_kek(|kek| kek.key = Secret::new(vec![])), VALUE.into());
+}
+
+/// The whole state with these octets in place of those.
+fn replaced(state: &GroupState, what: &[u8], by: &[u8]) -> Vec<u8> {
+    let octets = emit(state);
+    let found: Vec<_> = (0..octets.len()).filter(|at| octets[*at..].starts_with(what)).collect();
+    let [at] = found[..] else { panic!("{} times", found.len()) };
+    [&octets[..at], by, &octets[at + what.len()..]].concat()
+}
+
+#[test]
+fn words_that_nobody_writes_are_refused() {
+    let cipher = |by: &[u8]| refusal(&replaced(&full(), b"aes-128-cbc/", by));
+    assert_eq!(cipher(b"aes-999-cbc/"), VALUE.into());
+    assert_eq!(cipher(b"aes-128-cbc\xff"), VALUE.into());
+    let entry = |by: &[u8]| refusal(&replaced(&full(), b"permit udp", by));
+    assert_eq!(entry(b"permit xyz"), VALUE.into());
+    assert_eq!(entry(b"permit \xc3\x28p"), VALUE.into());
+    let name = [&[3; 48][..], &at(3).as_millis().to_be_bytes(), &77u32.to_be_bytes()].concat();
+    let succession =
+        |octet: u8| replaced(&full(), &[&name[..], &[2]].concat(), &[&name[..], &[octet]].concat());
+    assert!(parse(&succession(0)).is_ok());
+    assert_eq!(refusal(&succession(3)), VALUE.into());
+}
+
+#[test]
+fn what_is_there_or_not_is_said_by_one_or_zero() {
+    let bare = emit(&GroupState::default());
+    // Last rekey, under way, KEK, terms.
+    for position in [17, 18, 23, 34] {
+        let mut changed = bare.clone();
+        assert_eq!(changed[position], 0);
+        changed[position] = 2;
+        assert_eq!(refusal(&changed), VALUE.into(), "{position}");
+    }
+    let twice =
+        [&bare[..8], &[2], &[[8; 8], [0, 0, 0, 0, 0, 0, 0, 1]].concat().repeat(2), &bare[9..]].concat();
+    assert_eq!(refusal(&twice), Malformed::Value("versions").into());
+}
+
+#[test]
+fn rekey_terms_that_contradict_themselves_are_refused() {
+    let told = |rekey| with(|state| state.terms = Some(terms(Some(rekey))));
+    let to = "239.1.1.1:848".parse().unwrap();
+    let (unicast, multicast) = (rekey_terms(Transport::Unicast), rekey_terms(Transport::Multicast(to)));
+    let (nowhere, group) = ([0, 0, 0, 0, 0, 0, 0, 0, 4], [1, 239, 1, 1, 1, 3, 80, 0, 4]);
+    assert!(parse(&replaced(&told(multicast.clone()), &group, &[0, 0, 0, 0, 0, 0, 0, 0, 4])).is_ok());
+    let refused = |state: &GroupState, what: &[u8], by: &[u8]| refusal(&replaced(state, what, by));
+    let (unicast, multicast) = (told(unicast), told(multicast));
+    assert_eq!(refused(&multicast, &group, &[0, 239, 1, 1, 1, 3, 80, 0, 4]), VALUE.into());
+    assert_eq!(refused(&multicast, &group, &[1, 192, 1, 1, 1, 3, 80, 0, 4]), VALUE.into());
+    assert_eq!(refused(&multicast, &group, &[2, 239, 1, 1, 1, 3, 80, 0, 4]), VALUE.into());
+    assert_eq!(refused(&multicast, &group, &[1, 239, 1, 1, 1, 3, 80, 0, 9]), VALUE.into());
+    assert!(emit(&unicast).windows(9).any(|window| window == nowhere));
+    // The object identifier of the curve.
+    assert_eq!(refused(&unicast, &[0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7], &[0x2a; 8]), VALUE.into());
+}
+
+fn member(identity: Identity) -> Listed {
+    let record = MemberRecord {
+        address: [10, 1, 2, 3].into(),
+        port: 4500,
+        identity,
+        owner: Some([192, 0, 2, 1].into()),
+        first_registered: at(3),
+        last_registered: at(4),
+        registrations: 5,
+        ours: true,
+        rekeys_acknowledged: 0,
+        rekeys_missed: 0,
+        last_acknowledged: None,
+    };
+    Listed { record, author: AUTHOR, version: 6, presence: Presence::Gone }
+}
+
+fn emit_member(listed: &Listed) -> Vec<u8> {
+    let mut out = Sink::with_capacity(0);
+    out.member(listed);
+    out.0.to_vec()
+}
+
+fn parse_one(octets: &[u8]) -> Result<Listed, Error> {
+    let mut reader = Reader::new(octets, "test");
+    let listed = parse_member(&mut reader)?;
+    reader.finish()?;
+    Ok(listed)
+}
+
+#[test]
+fn members_round_trip() {
+    let address = member(Identity::Address([10, 1, 2, 3].into()));
+    let mut alone = member(Identity::Fqdn("gm1.example".into()));
+    (alone.record.owner, alone.record.ours, alone.presence) = (None, false, Presence::Here);
+    for listed in [address, alone, member(Identity::UserFqdn("gm@example".into()))] {
+        assert_eq!(parse_one(&emit_member(&listed)), Ok(listed));
+    }
+}
+
+/// They are another server's business.
+#[test]
+fn what_a_member_acknowledged_is_not_told() {
+    let mut listed = member(Identity::Address([10, 1, 2, 3].into()));
+    (listed.record.rekeys_acknowledged, listed.record.rekeys_missed) = (7, 1);
+    listed.record.last_acknowledged = Some(at(9));
+    assert_eq!(parse_one(&emit_member(&listed)), Ok(member(Identity::Address([10, 1, 2, 3].into()))));
+}
+
+#[test]
+fn members_that_cannot_be_are_refused() {
+    let whole = emit_member(&member(Identity::Address([10, 1, 2, 3].into())));
+    for length in 0..whole.len() {
+        assert_eq!(parse_one(&whole[..length]), Err(Malformed::Truncated("test").into()), "{length}");
+    }
+    let changed = |at: usize, octet: u8| {
+        let mut changed = whole.clone();
+        changed[at] = octet;
+        parse_one(&changed)
+    };
+    // Gone, whether it is ours, the kind of the identity, its length.
+    assert_eq!(changed(26, 2), Err(VALUE.into()));
+    assert_eq!(changed(whole.len() - 1, 2), Err(VALUE.into()));
+    assert!(matches!(changed(29, 200), Err(Error::Unacceptable(_) | Error::Malformed(_))));
+    assert_eq!(changed(28, 7), Err(Malformed::Length("ID payload").into()));
+    assert_eq!(changed(28, 4), Err(Malformed::Length("ID payload").into()));
+}
