@@ -49,6 +49,7 @@ fn key_server(proposal: Proposal) -> KeyServer {
 
 fn member(proposal: Proposal) -> Member {
     let config = MemberConfig {
+        sender_ids: 0,
         group: group(),
         servers: vec![ServerEntry { address: KEY_SERVER.into(), psk: psk() }],
         identity: Identity::Address(*MEMBER.ip()),

@@ -12,11 +12,13 @@
 mod election;
 mod link;
 mod message;
+mod sids;
 mod version;
 
 pub(crate) use election::{Claim, Election, Step, Turn, Work};
 pub(crate) use link::{LinkOutput, LinkSettings, LinkState, Links};
 pub(crate) use message::{head, split, Announcement, Commitment, Kind, Lineage, Slice};
+pub(crate) use sids::{Sids, MOST_SIDS, SID_BITS};
 pub(crate) use version::{Author, Versions};
 
 use crate::crypto::Secret;
@@ -114,6 +116,8 @@ pub struct CoopStatus {
     pub primary: Option<Ipv4Addr>,
     /// The number of the primary's reign; grows with every change.
     pub epoch: u64,
+    /// The server's memory with which the group began, 8 octets; None before it did.
+    pub lineage: Option<[u8; 8]>,
     /// What it was configured with.
     pub redundancy: Redundancy,
     /// Whether it gave the role away on an operator's word and does not take it back.

@@ -118,6 +118,8 @@ pub enum Unacceptable {
     Busy,
     /// More members than a group can have.
     TooManyMembers,
+    /// The sender IDs are used up until the group has new keys.
+    NoSenderIds,
     /// The peer answered with this error notify (RFC 2408 section 3.14.1).
     PeerSays(crate::wire::NotifyType),
     /// The peer deleted the phase 1 SA.
@@ -244,6 +246,7 @@ impl fmt::Display for Unacceptable {
             Unacceptable::UnexpectedIdentity(name) => write!(f, "peer identified itself as {name}"),
             Unacceptable::PublicValue => f.write_str("peer's Diffie-Hellman value is not valid"),
             Unacceptable::Unsupported(what, value) => write!(f, "{what} {value} is not supported"),
+            Unacceptable::NoSenderIds => f.write_str("sender IDs are used up until the group has new keys"),
             Unacceptable::TooManyMembers => f.write_str("more members than a group can have"),
             Unacceptable::Busy => f.write_str("too many unfinished exchanges"),
             Unacceptable::PeerSays(notify) => write!(f, "peer refused: {notify}{}", explained(*notify)),
@@ -262,7 +265,7 @@ fn explained(notify: crate::wire::NotifyType) -> &'static str {
     use crate::wire::NotifyType;
     match notify {
         NotifyType::INVALID_ID_INFORMATION => " (the group is not configured on the key server)",
-        NotifyType::TRY_LATER => " (the key servers elect a primary)",
+        NotifyType::TRY_LATER => " (the key servers elect a primary or renew sender IDs)",
         NotifyType::AUTHENTICATION_FAILED => " (this member is not authorized for the group)",
         _ => "",
     }

@@ -2,11 +2,12 @@
 //!
 //! A [`Member`] registers with a [`KeyServer`]: IKEv1 Main Mode ([`phase1`], RFC 2409) authenticates both, then
 //! GROUPKEY-PULL ([`pull`], RFC 6407 section 3) downloads the group's policy and keys. What the member's data
-//! plane must hold at a point in time is a [`View`]. The server changes the keys with GROUPKEY-PUSH (section 4). Both are an [`Endpoint`]: datagrams, commands and time go
-//! in, datagrams and events come out.
+//! plane must hold at a point in time is a [`View`]. The server changes the keys with GROUPKEY-PUSH (section 4).
+//! Several servers can share a group ([`coop`]). Both are an [`Endpoint`]: datagrams, commands and time go in, datagrams
+//! and events come out.
 //!
 //! ```text
-//! datagram -> wire -> phase1 | pull | push -> keyring -> View(now)
+//! datagram -> wire -> phase1 | pull | push | coop -> keyring -> View(now)
 //! ```
 //!
 //! # Implemented
@@ -17,12 +18,14 @@
 //!   preservation, one symmetric SA for the whole group.
 //! * GROUPKEY-PUSH by unicast, acknowledged (RFC 8263), and by multicast, repeated: new TEKs, new KEK, Delete, delays,
 //!   pseudotime; scheduled, forced, replace-now, reminder, removal of members; state that survives a crash.
+//! * Cooperating key servers: links with dead peer detection (RFC 3706), election, hand-over, shared keys and members,
+//!   new keys committed before members get them, merging after a split network.
+//! * Sender identifiers for members that ask for them (RFC 6407 section 3.5), from a range of each server.
 //! * Retransmission, ordered server list with fail-over and back-off, re-registration before keys end.
 //!
 //! # Not implemented
-//! Cooperating key servers, certificates, IPv6, AH, LKH, sender
-//! identifiers and counter modes, Aggressive Mode (refused on purpose), DES, 3DES, MD5, SHA-1 and DH groups below 14
-//! (never negotiated).
+//! Certificates, IPv6, AH, LKH, counter modes, Aggressive Mode (refused on purpose), DES, 3DES, MD5, SHA-1 and DH groups
+//! below 14 (never negotiated).
 //!
 //! # Where the RFCs leave a choice
 //! * A notify in clear is a hint for operators: it never ends an exchange, it only explains the silence.
@@ -32,6 +35,8 @@
 //! * The acknowledgement key is the group's: an acknowledgement proves that some member is alive, not which one.
 //! * All TEKs of a message must have the same traffic selectors: they are the group's one ACL.
 //! * The KEK's IV stands before the key (RFC 6407 section 5.6.2.1).
+//! * A member that asks for sender identifiers need not get any: no transform here has a use for them yet. When a range
+//!   comes to its end, all members register again for others, under a new traffic key.
 //! * A server must identify itself by the address that the member asked; a member that identifies itself by
 //!   address, by its own.
 //!

@@ -41,6 +41,9 @@ pub struct MemberConfig {
     pub proposal: Proposal,
     /// The DOI of the phase 1 SA payload.
     pub doi: Doi,
+    /// How many sender IDs to ask for, 0 to 16: one for each state that sends under a counter mode (RFC 6407
+    /// section 3.5).
+    pub sender_ids: u16,
 }
 
 /// A key server of a member's list.
@@ -72,6 +75,8 @@ pub struct Member {
     next_view: Option<Instant>,
     output: VecDeque<Output<MemberEvent>>,
     registrations: u64,
+    /// Those of the last registration; one that comes again gets others.
+    sender_ids: Vec<u32>,
     last_registered: Option<Instant>,
     failures: u64,
     last_failure: Option<String>,
@@ -105,6 +110,7 @@ impl Member {
             next_view: None,
             output: VecDeque::new(),
             registrations: 0,
+            sender_ids: Vec::new(),
             last_registered: None,
             failures: 0,
             last_failure: None,
@@ -113,6 +119,11 @@ impl Member {
             late_ack: None,
             cause: Cause::KeysEnd,
         }
+    }
+
+    /// How often it has registered.
+    pub const fn registrations(&self) -> u64 {
+        self.registrations
     }
 
     /// What the data plane must hold now.
@@ -173,7 +184,8 @@ impl Member {
         }
     }
 
-    fn registered(&mut self, Download { policy, made }: Download, now: Instant) {
+    fn registered(&mut self, Download { policy, sender_ids, made }: Download, now: Instant) {
+        self.sender_ids = sender_ids.values;
         let (teks, aces) = (policy.teks.iter().map(|tek| tek.spi).collect(), policy.acl.entries().len());
         self.keyring.pull(policy, made, now);
         self.registrations += 1;

@@ -15,8 +15,8 @@ mod responder;
 
 pub use initiator::{PullInitiator, PullStep};
 pub(crate) use offer::Offer;
-pub use policy::{AckType, GroupPolicy, Kek, Tek};
-pub use responder::{AwaitProof, Request};
+pub use policy::{AckType, GroupPolicy, Kek, SenderIds, Tek};
+pub use responder::{AwaitProof, Proof, Request};
 
 use crate::error::{Error, Misbehaved};
 use crate::phase1::{Cookies, IsakmpSa};

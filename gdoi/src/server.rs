@@ -14,6 +14,7 @@ mod record;
 mod rekey;
 mod reload;
 mod report;
+mod sender_ids;
 mod sessions;
 mod snapshot;
 mod state;

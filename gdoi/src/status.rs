@@ -32,6 +32,8 @@ pub struct MemberStatus {
     pub last_failure: Option<String>,
     /// When the member asks again, if it is registered.
     pub reregisters_at: Option<Instant>,
+    /// The sender IDs that it holds.
+    pub sender_ids: Vec<u32>,
     /// The rekey SA.
     pub kek: Option<KekStatus>,
     /// The traffic keys that live.
@@ -209,6 +211,8 @@ pub struct GroupStatus {
     pub revoked: Vec<IpAddr>,
     /// Requests refused.
     pub refused: u64,
+    /// The generation of the sender IDs: a new one begins when they are used up.
+    pub sid_generation: u32,
     /// Rekeying, where the group has a rekey SA.
     pub rekey: Option<RekeyStatus>,
     /// How this server stands with those that share the group, if there are others.

@@ -72,6 +72,7 @@ impl Membership {
             identity: group.identity.unwrap_or(Identity::Address(local)),
             proposal: group.proposal,
             doi: group.doi,
+            sender_ids: 0,
         };
         let member = Member::new(config, Box::new(SystemRandom));
         Membership { name, servers, member }

@@ -23,6 +23,7 @@ pub fn status(groups: Vec<GroupStatus>) -> KeyServerStatus {
 /// A group without members.
 pub fn group(name: &str, coop: Option<CoopStatus>) -> GroupStatus {
     GroupStatus {
+        sid_generation: 0,
         group: GroupName { name: name.into(), id: GroupId(100) },
         transform: "aes-256-cbc/hmac-sha-256".parse().unwrap(),
         tek_lifetime: Duration::from_secs(3_600),
@@ -42,6 +43,7 @@ pub fn group(name: &str, coop: Option<CoopStatus>) -> GroupStatus {
 pub fn coop(role: Role, primary: Option<u8>) -> CoopStatus {
     CoopStatus {
         role,
+        lineage: Some([7; 8]),
         primary: primary.map(address),
         epoch: 5,
         redundancy: Redundancy {

@@ -5,6 +5,7 @@
 //! |    kind (1)   |   version (1)   |    reserved (2)   |          group (4)          | body
 //! announcement:  lineage(8) pseudotime(8) epoch(8) role(1) priority(1) flags(1) reserved(1) members(4) successor(4)
 //!                reign: primary(4) epoch(8) heartbeat(8) priority(1)     configuration(16)
+//!                sender IDs: generation(4) given(16)
 //!                versions of the keys, versions of all keys held, versions of the members: each a list
 //! state:         lineage(8) pseudotime(8), then the state as it is stored
 //! members:       lineage(8) author(8) from(8) to(8) last(1) records(2), then the records as they are stored
@@ -13,6 +14,7 @@
 //! Flags: 1 all servers have the keys, 2 it wants the role of the primary. What is not there is zero.
 
 use super::election::{Claim, Reign, Word};
+use super::sids::Sids;
 use super::version::{Author, Versions};
 use super::Role;
 use crate::error::Malformed;
@@ -65,6 +67,7 @@ pub(crate) struct Announcement {
     pub(crate) commitment: Commitment,
     pub(crate) members: u32,
     pub(crate) configuration: [u8; 16],
+    pub(crate) sids: Sids,
     /// The changes in the keys that it serves.
     pub(crate) keys: Versions,
     /// The changes in all keys that it holds.
@@ -118,6 +121,7 @@ impl Announcement {
         out.extend_from_slice(&word.successor.unwrap_or(Ipv4Addr::UNSPECIFIED).octets());
         emit_reign(word.reign, &mut out);
         out.extend_from_slice(&self.configuration);
+        self.sids.emit(&mut out);
         [&self.keys, &self.held, &self.listed].into_iter().for_each(|versions| versions.emit(&mut out));
         out
     }
@@ -141,6 +145,7 @@ impl Announcement {
             commitment: if flags & COMMITTED != 0 { Commitment::Done } else { Commitment::Pending },
             members,
             configuration: reader.array()?,
+            sids: Sids::parse(&mut reader)?,
             keys: Versions::parse(&mut reader)?,
             held: Versions::parse(&mut reader)?,
             listed: Versions::parse(&mut reader)?,
@@ -242,6 +247,7 @@ mod tests {
             commitment: Commitment::Done,
             members: 4,
             configuration: [5; 16],
+            sids: Sids::default(),
             keys: keys.clone(),
             held: keys,
             listed: Versions::default(),

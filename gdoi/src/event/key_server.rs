@@ -83,6 +83,11 @@ pub enum KeyServerEvent {
         /// What, and when it holds.
         change: Change,
     },
+    /// The sender IDs came to their end: all members register again for others.
+    SenderIdsRenewed {
+        /// The group.
+        group: GroupName,
+    },
     /// A new KEK was made.
     NewKek {
         /// The group.
@@ -119,6 +124,7 @@ impl KeyServerEvent {
             KeyServerEvent::Phase1Failed { .. } => "KS_PHASE1_FAILED",
             KeyServerEvent::NewTek { .. } => "KS_NEW_TEK",
             KeyServerEvent::NewKek { .. } => "KS_NEW_KEK",
+            KeyServerEvent::SenderIdsRenewed { .. } => "KS_NEW_SIDS",
             KeyServerEvent::PolicyChange { .. } => "POLICY_CHANGE",
             KeyServerEvent::RekeySent { transport: Transport::Unicast, .. } => "KS_SEND_UNICAST_REKEY",
             KeyServerEvent::RekeySent { transport: Transport::Multicast(_), .. } => "KS_SEND_MCAST_REKEY",
@@ -140,6 +146,7 @@ impl KeyServerEvent {
             KeyServerEvent::Registered { .. }
             | KeyServerEvent::RekeySent { .. }
             | KeyServerEvent::Revoked { .. }
+            | KeyServerEvent::SenderIdsRenewed { .. }
             | KeyServerEvent::PolicyChange { .. } => Severity::Notice,
             KeyServerEvent::NewTek { .. } | KeyServerEvent::NewKek { .. } => Severity::Info,
             KeyServerEvent::Coop { event, .. } => event.severity(),
@@ -183,6 +190,9 @@ impl fmt::Display for KeyServerEvent {
                 write!(f, "Acknowledgement from {from} for group {group} ignored: {reason}")
             }
             KeyServerEvent::PolicyChange { change } => change.fmt(f),
+            KeyServerEvent::SenderIdsRenewed { group } => {
+                write!(f, "Sender IDs of group {group} came to their end: all members register again for others")
+            }
             KeyServerEvent::NewKek { group } => write!(f, "New KEK for group {group}"),
             KeyServerEvent::Coop { group: Some(group), event } => write!(f, "Group {group}: {event}"),
             KeyServerEvent::Coop { group: None, event } => event.fmt(f),

@@ -7,7 +7,7 @@ use crate::error::{Error, Misbehaved, Unacceptable};
 use crate::keyring::Made;
 use crate::phase1::{hinted, Cookies, Informational, Initiator, IsakmpSa, Negotiated, Negotiation, Settings};
 use crate::policy::{GroupId, Identity};
-use crate::pull::{GroupPolicy, PullInitiator, PullStep};
+use crate::pull::{GroupPolicy, PullInitiator, PullStep, SenderIds};
 use crate::retransmit::{Due, Pace, Retransmission};
 use crate::wire::{Cookie, ExchangeType, Header, NotifyType};
 use std::net::{IpAddr, SocketAddr};
@@ -16,6 +16,7 @@ use std::net::{IpAddr, SocketAddr};
 pub(super) struct Attempt {
     server: SocketAddr,
     group: GroupId,
+    sender_ids: u16,
     stage: Stage,
 }
 
@@ -40,6 +41,7 @@ struct Pulling {
 /// Policy and keys, and when the server can have made them.
 pub(super) struct Download {
     pub(super) policy: GroupPolicy,
+    pub(super) sender_ids: SenderIds,
     pub(super) made: Made,
 }
 
@@ -73,7 +75,8 @@ impl Attempt {
         let negotiation =
             Negotiation::new(server.address, Initiator::start(settings, random)?, Pace::BackOff, now);
         let stage = Stage::Phase1(Box::new(negotiation));
-        Ok(Attempt { server: server.address, group: config.group.id, stage })
+        let (group, sender_ids) = (config.group.id, config.sender_ids);
+        Ok(Attempt { server: server.address, group, sender_ids, stage })
     }
 
     pub(super) fn first(&self) -> Transmit {
@@ -136,7 +139,7 @@ impl Attempt {
             let reason = Unacceptable::UnexpectedIdentity(sa.peer.to_string());
             return Progress::Failed(reason.into(), goodbye(self.server, &sa, random));
         }
-        let (pull, message) = match PullInitiator::start(&sa, self.group, random) {
+        let (pull, message) = match PullInitiator::start(&sa, self.group, self.sender_ids, random) {
             Ok(begun) => begun,
             Err(error) => return Progress::Failed(error, None),
         };
@@ -193,8 +196,8 @@ impl Pulling {
     fn step(&mut self, header: &Header, body: &[u8], random: &mut dyn Random, now: Instant) -> Progress {
         match self.pull.step(&self.sa, header, body) {
             Ok(PullStep::Next(next, message)) => self.go_on(next, message, now),
-            Ok(PullStep::Downloaded(policy)) => {
-                let download = Download { policy, made: self.made };
+            Ok(PullStep::Downloaded(policy, sender_ids)) => {
+                let download = Download { policy, sender_ids, made: self.made };
                 Progress::Registered(Box::new(download), goodbye(self.server(), &self.sa, random))
             }
             Err(error) if anybody_could_cause(&error) => Progress::Ignored(error),

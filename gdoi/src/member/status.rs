@@ -25,6 +25,7 @@ impl Member {
             failures: self.failures,
             last_failure: self.last_failure.clone(),
             reregisters_at,
+            sender_ids: self.sender_ids.clone(),
             kek: self.keyring.kek(now).map(|(kek, expires)| KekStatus::of(kek, expires)),
             teks: tek_status(&view),
             acl: view.acl,

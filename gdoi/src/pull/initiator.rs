@@ -2,13 +2,16 @@
 
 use super::check_header;
 use super::offer::Offer;
-use super::policy::GroupPolicy;
+use super::policy::{GroupPolicy, SenderIds};
 use crate::crypto::cbc::Block;
 use crate::crypto::Random;
-use crate::error::{Error, Malformed};
+use crate::error::{Error, Malformed, Misbehaved};
 use crate::phase1::{fresh_message_id, fresh_nonce, take_nonce, IsakmpSa};
 use crate::policy::GroupId;
-use crate::wire::{ExchangeType, GroupSa, Header, Identification, Kd, PayloadType, Payloads, Reader};
+use crate::wire::{
+    ExchangeType, Gap, GroupSa, Header, Identification, Kd, KeyPacket, PayloadType, Payloads, Reader,
+};
+use std::collections::BTreeSet;
 
 /// A PULL that this member began.
 pub enum PullInitiator {
@@ -23,7 +26,7 @@ pub enum PullStep {
     /// The next state, and the message to send.
     Next(PullInitiator, Vec<u8>),
     /// Done.
-    Downloaded(GroupPolicy),
+    Downloaded(GroupPolicy, SenderIds),
 }
 
 /// Waits for the second message.
@@ -31,6 +34,7 @@ pub struct AwaitSa {
     message_id: u32,
     iv: Block,
     nonce: Vec<u8>,
+    sender_ids: u16,
 }
 
 /// Waits for the fourth message.
@@ -40,16 +44,18 @@ pub struct AwaitKeys {
     ni: Vec<u8>,
     nr: Vec<u8>,
     offer: Offer,
+    sender_ids: u16,
 }
 
 impl PullInitiator {
-    /// Begins: the state and the first message.
+    /// Begins: the state and the first message. So many sender IDs will be asked for (RFC 6407 section 5.4.2).
     ///
     /// # Errors
     /// Only internal ones.
     pub fn start(
         sa: &IsakmpSa,
         group: GroupId,
+        sender_ids: u16,
         random: &mut dyn Random,
     ) -> Result<(PullInitiator, Vec<u8>), Error> {
         let message_id = fresh_message_id(random)?;
@@ -59,7 +65,10 @@ impl PullInitiator {
         let hash = |rest: &[u8]| sa.skeyid().pull_hash_1(message_id, rest);
         let sealed =
             sa.seal(ExchangeType::GROUPKEY_PULL, message_id, &sa.first_iv(message_id), &payloads, hash)?;
-        Ok((PullInitiator::AwaitSa(AwaitSa { message_id, iv: sealed.next_iv, nonce }), sealed.message))
+        Ok((
+            PullInitiator::AwaitSa(AwaitSa { message_id, iv: sealed.next_iv, nonce, sender_ids }),
+            sealed.message,
+        ))
     }
 
     /// Takes in a message. On an error the exchange is as it was.
@@ -84,9 +93,13 @@ impl AwaitSa {
         let offer = Offer::understand(&GroupSa::parse(payloads.take(PayloadType::SA)?.body)?)?.with_teks()?;
         payloads.finish()?;
         let hash = |rest: &[u8]| sa.skeyid().pull_hash_3(self.message_id, &self.nonce, theirs, rest);
-        let sealed = sa.seal(ExchangeType::GROUPKEY_PULL, self.message_id, &opened.next_iv, &[], hash)?;
+        let (message_id, sender_ids) = (self.message_id, self.sender_ids);
+        let wish = Gap { sender_ids: Some(sender_ids), ..Gap::default() }.emit();
+        let wish = [(PayloadType::GAP, &wish[..])];
+        let payloads = if sender_ids == 0 { &[][..] } else { &wish[..] };
+        let sealed = sa.seal(ExchangeType::GROUPKEY_PULL, message_id, &opened.next_iv, payloads, hash)?;
         let (ni, nr) = (self.nonce.clone(), theirs.to_vec());
-        let next = AwaitKeys { message_id: self.message_id, iv: sealed.next_iv, ni, nr, offer };
+        let next = AwaitKeys { message_id, iv: sealed.next_iv, ni, nr, offer, sender_ids };
         Ok(PullStep::Next(PullInitiator::AwaitKeys(next), sealed.message))
     }
 }
@@ -98,9 +111,25 @@ impl AwaitKeys {
         let hash = |rest: &[u8]| sa.skeyid().pull_hash_4(self.message_id, &self.ni, &self.nr, rest);
         let mut payloads = opened.authenticated(hash)?;
         let sequence = take_sequence(&mut payloads)?;
-        let kd = Kd::parse(payloads.take(PayloadType::KD)?.body)?;
+        let mut kd = Kd::parse(payloads.take(PayloadType::KD)?.body)?;
         payloads.finish()?;
-        Ok(PullStep::Downloaded(self.offer.complete(&kd, sequence)?))
+        let sids = self.take_sender_ids(&mut kd)?;
+        Ok(PullStep::Downloaded(self.offer.complete(&kd, sequence)?, sids))
+    }
+
+    /// As many as were asked for, or none at all: a server may have no use for them.
+    fn take_sender_ids(&self, kd: &mut Kd) -> Result<SenderIds, Error> {
+        let is_sid = |packet: &KeyPacket| matches!(packet, KeyPacket::Sid { .. });
+        let Some(index) = kd.0.iter().position(is_sid).filter(|_| self.sender_ids > 0) else {
+            return Ok(SenderIds::default());
+        };
+        let KeyPacket::Sid { bits, values } = kd.0.remove(index) else { return Ok(SenderIds::default()) };
+        let distinct = values.iter().collect::<BTreeSet<_>>().len() == usize::from(self.sender_ids);
+        let fit = values.iter().all(|value| u64::from(*value) >> bits.min(63) == 0);
+        match distinct && fit && values.len() == usize::from(self.sender_ids) {
+            true => Ok(SenderIds { bits, values }),
+            false => Err(Misbehaved::KeyMismatch("sender IDs").into()),
+        }
     }
 }
 

@@ -32,6 +32,15 @@ pub struct GroupPolicy {
     pub pseudotime: Option<u64>,
 }
 
+/// Sender identifiers for one member (RFC 6407 section 5.6.4).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SenderIds {
+    /// How many bits each has.
+    pub bits: u16,
+    /// No other member has any of these under the same traffic keys.
+    pub values: Vec<u32>,
+}
+
 /// A traffic encryption key.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tek {

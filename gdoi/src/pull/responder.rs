@@ -1,12 +1,12 @@
 //! The key server's side.
 
 use super::check_header;
-use super::policy::GroupPolicy;
+use super::policy::{GroupPolicy, SenderIds};
 use crate::crypto::cbc::Block;
 use crate::crypto::Random;
 use crate::error::{Error, Unacceptable};
 use crate::phase1::{fresh_nonce, take_nonce, IsakmpSa};
-use crate::wire::{ExchangeType, Gap, Header, IdType, Identification, PayloadType};
+use crate::wire::{ExchangeType, Gap, Header, IdType, Identification, KeyPacket, PayloadType};
 
 /// The first message of a PULL, authenticated: a member asks for a group.
 pub struct Request {
@@ -23,6 +23,13 @@ pub struct AwaitProof {
     ni: Vec<u8>,
     nr: Vec<u8>,
     policy: GroupPolicy,
+}
+
+/// A third message that proves the member to be alive.
+pub struct Proof {
+    iv: Block,
+    /// How many sender IDs it asks for (RFC 6407 section 5.4.2).
+    pub sender_ids: u16,
 }
 
 impl Request {
@@ -76,25 +83,29 @@ impl AwaitProof {
         self.message_id
     }
 
-    /// Takes in the third message and answers with the keys.
+    /// Takes in the third message.
     ///
     /// # Errors
     /// Anything but an authenticated HASH(3) with at most a GAP.
-    pub fn step(&self, sa: &IsakmpSa, header: &Header, body: &[u8]) -> Result<Vec<u8>, Error> {
+    pub fn check(&self, sa: &IsakmpSa, header: &Header, body: &[u8]) -> Result<Proof, Error> {
         check_header(header, sa, self.message_id)?;
         let opened = sa.open(header, body, &self.iv)?;
         let hash = |rest: &[u8]| sa.skeyid().pull_hash_3(self.message_id, &self.ni, &self.nr, rest);
         let mut payloads = opened.authenticated(hash)?;
-        if let Some(payload) = payloads.take_optional(PayloadType::GAP)? {
-            // A request for sender IDs: none are given out, since no transform here has a use for them.
-            Gap::parse(payload.body)?;
-        }
+        let gap = payloads.take_optional(PayloadType::GAP)?;
+        let gap = gap.map(|payload| Gap::parse(payload.body)).transpose()?;
         payloads.finish()?;
-        self.deliver(sa, &opened.next_iv)
+        Ok(Proof { iv: opened.next_iv, sender_ids: gap.and_then(|gap| gap.sender_ids).unwrap_or_default() })
     }
 
-    fn deliver(&self, sa: &IsakmpSa, iv: &Block) -> Result<Vec<u8>, Error> {
-        let kd = self.policy.download().emit();
+    /// Answers a third message with the keys and the sender IDs that it asked for.
+    ///
+    /// # Errors
+    /// Only internal ones.
+    pub fn deliver(&self, sa: &IsakmpSa, proof: &Proof, sids: Option<SenderIds>) -> Result<Vec<u8>, Error> {
+        let mut kd = self.policy.download();
+        kd.0.extend(sids.map(|SenderIds { bits, values }| KeyPacket::Sid { bits, values }));
+        let (kd, iv) = (kd.emit(), &proof.iv);
         let sequence = self.policy.kek.as_ref().map(|kek| kek.sequence.to_be_bytes());
         let seq = sequence.iter().map(|octets| (PayloadType::SEQ, &octets[..]));
         let payloads: Vec<_> = seq.chain([(PayloadType::KD, &kd[..])]).collect();

@@ -41,8 +41,11 @@ pub(super) struct Coop {
     election: Election,
     peers: BTreeMap<Ipv4Addr, Peer>,
     configuration: [u8; 16],
-    /// The keys that members may have.
+    /// The keys that members may have, and the generation of sender IDs that goes with them.
     released: Keys,
+    released_sids: u32,
+    /// Whether this server does not know which sender IDs it gave out in an earlier life.
+    forgetful: bool,
     /// Since when the others are given keys that no member has yet; the primary only.
     committing: Option<Instant>,
     /// States of servers that were apart from this one.
@@ -69,6 +72,8 @@ impl Coop {
             peers,
             configuration: config.fingerprint(own),
             released: Keys::default(),
+            released_sids: 0,
+            forgetful: true,
             committing: None,
             apart: Vec::new(),
             outbox: Vec::new(),
@@ -82,7 +87,14 @@ impl Coop {
     /// What an earlier life knew.
     pub(super) fn restore(&mut self, epoch: u64, state: &GroupState) {
         self.election.know(epoch);
+        self.forgetful = false;
+        self.serve(state);
+    }
+
+    /// Members may have these keys.
+    fn serve(&mut self, state: &GroupState) {
         self.released = state.keys.clone();
+        self.released_sids = state.sid_generation;
     }
 
     /// Whether this server makes the keys. One that hands its role over makes none.
@@ -98,11 +110,24 @@ impl Coop {
         self.election.epoch()
     }
 
+    /// This server's place among all of the group by address: what is divided among them goes by it.
+    pub(super) fn place(&self) -> usize {
+        let servers: BTreeSet<_> = self.election.rules().peers.iter().copied().chain([self.own]).collect();
+        servers.iter().position(|server| *server == self.own).unwrap_or_default()
+    }
+
+    pub(super) const fn served_sids(&self) -> u32 {
+        self.released_sids
+    }
+
+    /// Whether what an earlier life gave out must be left out; asked once.
+    pub(super) fn recollects(&mut self) -> bool {
+        std::mem::take(&mut self.forgetful)
+    }
+
     /// Which sequence numbers are this server's: those that leave this remainder when divided by that number.
     pub(super) fn slot(&self) -> (u32, u32) {
-        let servers: BTreeSet<_> = self.election.rules().peers.iter().copied().chain([self.own]).collect();
-        let slot = servers.iter().position(|server| *server == self.own).unwrap_or_default();
-        (slot as u32, crate::coop::MAX_SERVERS as u32)
+        (self.place() as u32, crate::coop::MAX_SERVERS as u32)
     }
 
     /// Whether the group has another server at this address.
@@ -134,12 +159,13 @@ impl Coop {
     }
 
     /// `time` is the group's.
-    pub(super) fn status(&self, time: Instant, now: Instant) -> CoopStatus {
+    pub(super) fn status(&self, lineage: Option<Lineage>, time: Instant, now: Instant) -> CoopStatus {
         let peers = self.peers.iter();
         CoopStatus {
             role: self.election.role(),
             primary: self.election.primary(),
             epoch: self.election.epoch(),
+            lineage: lineage.map(|Lineage(octets)| octets),
             redundancy: self.election.rules().clone(),
             resigned: self.election.resigned(),
             pseudotime: time.as_millis(),
@@ -235,6 +261,7 @@ impl Group {
             commitment: if coop.committing.is_some() { Commitment::Pending } else { Commitment::Done },
             members: self.members.records().count() as u32,
             configuration: coop.configuration,
+            sids: self.sids.clone(),
             keys: self.state.versions.clone(),
             held: coop.held(&self.state),
             listed: self.members.seen().clone(),

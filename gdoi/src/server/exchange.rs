@@ -127,10 +127,18 @@ impl KeyServer {
     ) -> Result<Answer, Error> {
         match &established.pull {
             Some((pull, group)) if pull.message_id() == header.message_id => {
-                let keys = pull.step(&established.sa, header, body)?;
-                let group = &mut self.groups[*group];
+                let proof = pull.check(&established.sa, header, body)?;
+                let index = *group;
+                let group = &mut self.groups[index];
+                let sids = match group.give_sids(proof.sender_ids) {
+                    Err(reason) => return self.refuse_sids(from, established, index, reason),
+                    Ok(sids) => sids,
+                };
+                let keys = pull.deliver(&established.sa, &proof, sids)?;
                 group.register(from, &established.sa, group.clock.time(now));
                 established.pull = None;
+                // Sender IDs must not be forgotten before they are known.
+                self.flush(index, Vec::new(), now);
                 Ok(Answer::Send(keys))
             }
             _ => {
@@ -168,6 +176,19 @@ impl KeyServer {
                 Ok(Answer::Send(established.sa.notify(kind, self.random.as_mut())?))
             }
         }
+    }
+
+    fn refuse_sids(
+        &mut self,
+        from: SocketAddr,
+        established: &mut Established,
+        index: usize,
+        reason: Error,
+    ) -> Result<Answer, Error> {
+        established.pull = None;
+        let group = Some(self.groups[index].name());
+        self.report(KeyServerEvent::Refused { group, member: from, reason });
+        self.put_off(established)
     }
 
     /// "Try later": a word of ours, which others would not understand.

@@ -9,7 +9,7 @@ use super::keys::{Keys, Life, Succession};
 use super::members::Members;
 use super::rekey::{RekeyKind, Removal};
 use super::state::GroupState;
-use crate::coop::{Author, Lineage};
+use crate::coop::{Author, Lineage, Sids};
 use crate::crypto::Random;
 use crate::endpoint::{Instant, Transmit};
 use crate::error::{Error, Unacceptable};
@@ -26,6 +26,8 @@ pub(super) struct Group {
     pub(super) clock: GroupClock,
     /// The newest keys, and what goes with them.
     pub(super) state: GroupState,
+    /// The sender IDs given out.
+    pub(super) sids: Sids,
     pub(super) members: Members,
     pub(super) distribution: Option<Distribution>,
     pub(super) events: Vec<KeyServerEvent>,
@@ -50,6 +52,7 @@ impl Group {
             source,
             clock: GroupClock::starting(now),
             state: GroupState::default(),
+            sids: Sids::default(),
             members: Members::new(author),
             distribution: None,
             events: Vec::new(),
@@ -133,6 +136,9 @@ impl Group {
 
     fn make_keys(&mut self, random: &mut dyn Random, now: Instant) -> Result<(), Error> {
         self.state.lineage.get_or_insert(Lineage(self.members.author().0));
+        if self.sids_run_out() {
+            self.renew_sids(random, now)?;
+        }
         if let (None, Some(rekey)) = (&self.state.keys.kek, &self.config.rekey) {
             let kind = (rekey.key_len, rekey.lifetime, self.state.lineage);
             self.state.keys.replace_kek(kind, random, now)?;

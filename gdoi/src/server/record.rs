@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! state:  lineage(8) versions(list) rekeys(8) [last rekey(8)] under way(1) TEKs(2) TEK... ended(2) (SPI(4) end(8))...
-//!         [KEK] previous KEKs(1) KEK... spent KEKs(1) (SPI(16) sequence(4) end(8))... revoked(4) address(4)... [terms]
+//!         [KEK] previous KEKs(1) KEK... spent KEKs(1) (SPI(16) sequence(4) end(8))... revoked(4) address(4)... SID generation(4) [terms]
 //! TEK:    SPI(4) transform(octets) encryption key(octets) integrity key(octets) expires(8)
 //! KEK:    SPI(16) key(octets) expires(8) sequence(4) succession(1): 0 smooth, 1 abrupt, 2 ended; lineage(8)
 //! terms:  ACL entries(2) text(octets)... ATD(8) DTD(8) [multicast(1) address(4) port(2) algorithm(2) hash(2) key(octets)]
@@ -43,9 +43,10 @@ pub(super) fn parse_state(reader: &mut Reader<'_>) -> Result<GroupState, Error> 
     let previous_keks = list(reader.u8()?.into(), MAX_KEKS, reader, parse_kek)?;
     let spent = list(reader.u8()?.into(), MAX_SPENT, reader, parse_spent)?;
     let revoked = list(reader.u32()?, MAX_REVOKED, reader, |reader| Ok(IpAddr::V4(address(reader)?)))?;
+    let sid_generation = reader.u32()?;
     let terms = optional(reader, parse_terms)?;
     let (keys, revoked) = (Keys { teks, ended, kek, previous_keks, spent }, revoked.into_iter().collect());
-    Ok(GroupState { lineage, versions, keys, revoked, rekeys, last_rekey, under_way, terms })
+    Ok(GroupState { lineage, versions, keys, revoked, rekeys, last_rekey, under_way, sid_generation, terms })
 }
 
 fn parse_tek(reader: &mut Reader<'_>) -> Result<GroupTek, Error> {
@@ -222,6 +223,7 @@ impl Sink {
         self.keys(&state.keys);
         self.u32(state.revoked.len().min(MAX_REVOKED) as u32);
         state.revoked.iter().take(MAX_REVOKED).for_each(|address| self.address(address));
+        self.u32(state.sid_generation);
         self.optional(state.terms.as_ref(), Sink::terms);
     }
 

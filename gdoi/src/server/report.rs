@@ -25,8 +25,9 @@ impl Group {
             members: self.members.records().map(|record| self.on_local_clock(record)).collect(),
             revoked: self.state.revoked.iter().copied().collect(),
             refused: self.refused,
+            sid_generation: self.state.sid_generation,
             rekey: self.config.rekey.as_ref().map(|rekey| self.rekey_status(rekey)),
-            coop: self.coop.as_ref().map(|coop| coop.status(time, now)),
+            coop: self.coop.as_ref().map(|coop| coop.status(self.state.lineage, time, now)),
         }
     }
 

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! "GDKS" version(2) author(8) groups(2)
-//! group:  id(4) offset(8) epoch(8) state newest version(8) versions(list) members(4) stored member...
+//! group:  id(4) offset(8) epoch(8) state SIDs: generation(4) given(16), newest version(8) versions(list) members(4) stored member...
 //! stored member:  member acknowledged(8) missed(4) [last acknowledged(8)]
 //! ```
 
@@ -11,7 +11,7 @@ use super::group::Group;
 use super::members::{Listed, Members};
 use super::record::{instant, list, optional, parse_member, parse_state, Sink};
 use super::state::GroupState;
-use crate::coop::{Author, Versions};
+use crate::coop::{Author, Sids, Versions};
 use crate::crypto::Secret;
 use crate::error::{Error, Malformed};
 use crate::policy::GroupId;
@@ -71,22 +71,31 @@ struct StoredGroup {
     offset: i64,
     epoch: u64,
     state: GroupState,
+    sids: Sids,
     members: Members,
 }
 
 impl StoredGroup {
     fn parse(author: Author, reader: &mut Reader<'_>) -> Result<Self, Error> {
         let (id, offset, epoch) = (GroupId(reader.u32()?), reader.u64()? as i64, reader.u64()?);
-        let state = parse_state(reader)?;
+        let (state, sids) = (parse_state(reader)?, Sids::parse(reader)?);
         let (newest, seen) = (reader.u64()?, Versions::parse(reader)?);
         let records = list(reader.u32()?, MAX_MEMBERS, reader, parse_stored_member)?;
-        Ok(StoredGroup { id, offset, epoch, state, members: Members::restore(author, newest, seen, records) })
+        Ok(StoredGroup {
+            id,
+            offset,
+            epoch,
+            state,
+            sids,
+            members: Members::restore(author, newest, seen, records),
+        })
     }
 
     fn give(self, group: &mut Group) {
         group.clock.offset = self.offset;
         group.members = self.members;
         group.state = self.state;
+        group.sids = self.sids;
         if let Some(coop) = &mut group.coop {
             coop.restore(self.epoch, &group.state);
         }
@@ -107,6 +116,7 @@ impl Sink {
         self.u64(group.clock.offset as u64);
         self.u64(group.coop.as_ref().map_or(0, |coop| coop.epoch()));
         self.state(&group.state);
+        group.sids.emit(&mut self.0);
         self.u64(group.members.newest());
         self.versions(group.members.seen());
         self.u32(group.members.all().count() as u32);

@@ -24,6 +24,8 @@ pub(super) struct GroupState {
     pub(super) last_rekey: Option<Instant>,
     /// Whether the last rekey message may not have reached all members yet.
     pub(super) under_way: bool,
+    /// Which generation of sender IDs goes with the keys.
+    pub(super) sid_generation: u32,
     /// What members are told besides the keys.
     pub(super) terms: Option<Terms>,
 }

@@ -13,9 +13,10 @@ use crate::bench::stored::{Stored, StoredKek};
 use crate::bench::{Archive, Link, World};
 use gdoi::crypto::Secret;
 use gdoi::wire::ExchangeType;
-use gdoi::{KeyServerCommand, KeyServerConfig, MemberCommand, RekeyKind, Removal, Transmit};
+use gdoi::{KeyServerCommand, KeyServerConfig, KeyServerEvent, MemberCommand, RekeyKind, Removal, Transmit};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -37,7 +38,20 @@ struct Schedule {
     configs: BTreeMap<u8, KeyServerConfig>,
     stored: BTreeMap<u8, Secret>,
     sent: Sent,
+    sids: SenderIds,
     log: Vec<String>,
+}
+
+/// Which sender IDs were given out, in which generation.
+#[derive(Default)]
+struct SenderIds {
+    /// By server, how many of its events were looked at.
+    heard: BTreeMap<u8, usize>,
+    /// In which generation a member was answered last.
+    answered: BTreeMap<SocketAddr, (Option<[u8; 8]>, u32)>,
+    /// By member, how many of its registrations were looked at.
+    registrations: BTreeMap<u16, u64>,
+    given: BTreeMap<(Option<[u8; 8]>, u32, u32), u16>,
 }
 
 impl Schedule {
@@ -54,7 +68,18 @@ impl Schedule {
         let sent = Sent::default();
         let configs = BTreeMap::new();
         let log = vec![format!("{servers} servers, {members} members")];
-        let mut schedule = Schedule { seed, random, world, servers, members, configs, stored, sent, log };
+        let mut schedule = Schedule {
+            seed,
+            random,
+            world,
+            servers,
+            members,
+            configs,
+            stored,
+            sent,
+            sids: SenderIds::default(),
+            log,
+        };
         (1..=servers).for_each(|number| schedule.watch(number));
         schedule
     }
@@ -124,8 +149,42 @@ impl Schedule {
             let before = self.world.launched();
             let second = self.world.now + SECOND;
             while self.world.step(second) {
+                self.follow_sender_ids();
                 let most = 60 * u64::from(self.servers) * u64::from(self.servers) + 500;
                 assert!(self.world.launched() - before < most, "a storm of messages");
+            }
+        }
+    }
+
+    /// No sender ID is given twice in one generation.
+    fn follow_sender_ids(&mut self) {
+        let Schedule { world, sids, .. } = self;
+        for number in (1..=self.servers).filter(|number| world.has_server(address(*number))) {
+            let events = world.server_events(address(number));
+            let heard = sids.heard.entry(number).or_default();
+            let new = events.get(*heard..).unwrap_or_default();
+            *heard = events.len();
+            for (_, event) in new {
+                if let KeyServerEvent::Registered { member, .. } = event {
+                    let status = world.server(address(number)).status(world.clock_of(address(number)));
+                    let lineage = coop(world, number).lineage;
+                    sids.answered.insert(*member, (lineage, status.groups[0].sid_generation));
+                }
+            }
+        }
+        for number in 1..=self.members {
+            let member = world.member(member_address(number));
+            let before = sids.registrations.entry(number).or_default();
+            if member.registrations() == *before {
+                continue;
+            }
+            *before = member.registrations();
+            let status = member.status(world.now);
+            assert_eq!(status.sender_ids.len(), 2, "seed {}: member {number} asked for two", self.seed);
+            let (lineage, generation) = sids.answered[&member_address(number)];
+            for sid in status.sender_ids {
+                let other = sids.given.insert((lineage, generation, sid), number);
+                assert_eq!(other, None, "seed {}: sender ID {sid} of {number} twice", self.seed);
             }
         }
     }
@@ -153,6 +212,7 @@ impl Schedule {
 
     fn crash(&mut self, number: u8) {
         self.note(format!("server {number} crashes"));
+        self.sids.heard.remove(&number);
         if let Some(stored) = self.world.crash_server(address(number)) {
             self.stored.insert(number, stored);
         }

@@ -49,7 +49,7 @@ impl Group {
         let time = self.clock.time(now);
         if let Some(coop) = &mut self.coop {
             coop.committing = None;
-            coop.released = self.state.keys.clone();
+            coop.serve(&self.state);
         }
         self.distribution.iter_mut().for_each(|distribution| distribution.release(time));
     }
@@ -60,7 +60,7 @@ impl Group {
         let follows = coop.election.primary() == Some(primary) && primary != coop.own;
         if follows && announcement.commitment == Commitment::Done && announcement.keys == self.state.versions
         {
-            coop.released = self.state.keys.clone();
+            coop.serve(&self.state);
         }
     }
 
@@ -90,7 +90,7 @@ impl Group {
     /// A new primary serves all that it has.
     pub(super) fn release_all(&mut self) {
         if let Some(coop) = &mut self.coop {
-            coop.released = self.state.keys.clone();
+            coop.serve(&self.state);
         }
     }
 }

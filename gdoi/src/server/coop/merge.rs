@@ -19,6 +19,7 @@ impl Group {
         self.state.keys.expire(time);
         let sides: Vec<_> = std::iter::once(self.state.clone()).chain(apart).collect();
         self.state = GroupState::union(&sides, time);
+        self.sids.begin(self.state.sid_generation);
         self.mark_changed();
         self.tell_all(&sides, random, time)?;
         let teks = self.state.keys.teks.iter().map(|tek| tek.spi).collect();
@@ -29,8 +30,15 @@ impl Group {
     /// `now` is the group's time.
     fn tell_all(&mut self, sides: &[GroupState], random: &mut dyn Random, now: Instant) -> Result<(), Error> {
         let keks = self.keks_of(sides);
-        if sides.iter().any(|side| side.revoked != self.state.revoked) {
-            // Who was removed on one side has the keys of the other.
+        // Who was removed on one side has the keys of the other, and servers that began apart gave out the same
+        // sender IDs.
+        let removed = sides.iter().any(|side| side.revoked != self.state.revoked);
+        let began_apart = keks.iter().any(|kek| kek.lineage != self.state.lineage);
+        let generation = sides.iter().any(|side| side.sid_generation != self.state.sid_generation);
+        if began_apart {
+            self.next_sid_generation();
+        }
+        if removed || began_apart || generation {
             return self.dismiss_under(&keks, Removal::Graceful, random, now);
         }
         let alike = sides.iter().all(|side| side.has_teks_of(&self.state));
@@ -81,6 +89,7 @@ impl GroupState {
             union.revoked.extend(&side.revoked);
             union.under_way |= side.under_way;
             union.rekeys = union.rekeys.max(side.rekeys);
+            union.sid_generation = union.sid_generation.max(side.sid_generation);
         }
         union.keys.expire(now);
         union

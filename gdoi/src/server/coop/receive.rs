@@ -80,6 +80,9 @@ impl Group {
         if other_config {
             self.say(CoopEvent::ConfigMismatch(from));
         }
+        if announcement.lineage == self.state.lineage {
+            self.sids.join(&announcement.sids);
+        }
         self.answer(from, &announcement, now);
         Ok(())
     }
@@ -184,6 +187,7 @@ impl Group {
         let memory = if self.state.lineage.is_some() { Memory::Whole } else { Memory::Lost };
         state.keys.keep_numbers_of(&self.state.keys, memory);
         self.state = state;
+        self.sids.begin(self.state.sid_generation);
         self.changed = true;
         if self.leads() {
             self.abandon_commitment();

@@ -49,6 +49,7 @@ fn full() -> GroupState {
     let mut versions = Versions::default();
     versions.raise(AUTHOR, 3);
     GroupState {
+        sid_generation: 3,
         lineage: Some(Lineage([9; 8])),
         versions,
         keys: Keys {
@@ -113,7 +114,8 @@ fn states_round_trip() {
 
 #[test]
 fn a_bare_state_is_as_documented() {
-    let bare = [&[0; 8][..], &[0], &[0; 8], &[0], &[0], &[0; 2], &[0; 2], &[0], &[0], &[0], &[0; 4], &[0]];
+    let bare =
+        [&[0; 8][..], &[0], &[0; 8], &[0], &[0], &[0; 2], &[0; 2], &[0], &[0], &[0], &[0; 4], &[0; 4], &[0]];
     assert_eq!(emit(&GroupState::default()), bare.concat());
 }
 
@@ -154,7 +156,7 @@ fn every_list_is_bounded() {
     assert_eq!(one_more(|keys| keys.previous_keks.push(kek(99, 32, Succession::Smooth))), many);
     assert_eq!(one_more(|keys| keys.spent.push(kek(99, 32, Succession::Smooth).spent())), many);
     let bare = emit(&GroupState::default());
-    let revoked = [&bare[..bare.len() - 5], &(MAX_REVOKED as u32 + 1).to_be_bytes(), &[0]].concat();
+    let revoked = [&bare[..bare.len() - 9], &(MAX_REVOKED as u32 + 1).to_be_bytes(), &[0; 5]].concat();
     assert_eq!(refusal(&revoked), many);
     let entries = [&bare[..bare.len() - 1], &[1], &(MAX_ACES as u16 + 1).to_be_bytes()].concat();
     assert_eq!(refusal(&entries), many);
@@ -221,7 +223,7 @@ fn words_that_nobody_writes_are_refused() {
 fn what_is_there_or_not_is_said_by_one_or_zero() {
     let bare = emit(&GroupState::default());
     // Last rekey, under way, KEK, terms.
-    for position in [17, 18, 23, 30] {
+    for position in [17, 18, 23, 34] {
         let mut changed = bare.clone();
         assert_eq!(changed[position], 0);
         changed[position] = 2;

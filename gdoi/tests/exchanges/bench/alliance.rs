@@ -44,10 +44,10 @@ pub fn allied_config(number: u8, count: u8, life: Duration) -> KeyServerConfig {
     config
 }
 
-/// Member `number` prefers server `first` and knows all.
+/// Member `number` prefers server `first`, knows all, and wants two sender IDs.
 pub fn allied_member(number: u16, first: u8, count: u8) -> MemberConfig {
     let order = (0..count).map(|step| (first - 1 + step) % count + 1);
-    MemberConfig { servers: order.map(server_entry).collect(), ..member_config(number) }
+    MemberConfig { servers: order.map(server_entry).collect(), sender_ids: 2, ..member_config(number) }
 }
 
 pub fn address(number: u8) -> SocketAddr {

@@ -12,12 +12,14 @@ pub mod at {
     pub const LINEAGE: usize = 8;
     pub const PSEUDOTIME: usize = 16;
     pub const EPOCH: usize = 24;
+    /// In a state, where an announcement has its epoch.
+    pub const STATE_LINEAGE: usize = 24;
     pub const ROLE: usize = 32;
     pub const SUCCESSOR: usize = 40;
     pub const REIGN: usize = 44;
     pub const REIGN_EPOCH: usize = 48;
     pub const HEARTBEAT: usize = 56;
-    pub const VERSIONS: usize = 81;
+    pub const VERSIONS: usize = 101;
 }
 
 pub const ANNOUNCEMENT: u8 = 1;
@@ -113,6 +115,7 @@ impl State {
         self.keys(&mut out);
         out.extend_from_slice(&self.revoked.to_be_bytes());
         (0..self.revoked).for_each(|number| out.extend_from_slice(&(0xcb00_0000 + number).to_be_bytes()));
+        out.extend_from_slice(&[0; 4]);
         self.terms(&mut out);
         out
     }

@@ -85,6 +85,7 @@ pub fn member_config(number: u16) -> MemberConfig {
         identity: Identity::Address(*address.ip()),
         proposal: Proposal::default(),
         doi: Doi::Gdoi,
+        sender_ids: 0,
     }
 }
 

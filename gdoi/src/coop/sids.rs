@@ -1,0 +1,156 @@
+//! Sender identifiers (SIDs, RFC 6407 section 3.5): which ones were given out. Each server has a range of its own, so
+//! that none is given twice even by servers that do not hear each other.
+//!
+//! A SID has 16 bits: the server's place among all of the group (3) and a number that it counts up (13). When a range
+//! comes to its end, a new *generation* begins: all members must register again, under new traffic keys, and all ranges
+//! begin anew.
+
+use super::MAX_SERVERS;
+use crate::error::Malformed;
+use crate::wire::Reader;
+
+/// How many bits a SID has.
+pub(crate) const SID_BITS: u16 = 16;
+
+/// The most that a member gets at once.
+pub(crate) const MOST_SIDS: u16 = 16;
+
+/// How many SIDs a server has.
+const RANGE: u16 = 1 << 13;
+
+/// A range is renewed when so many are left.
+const RESERVE: u16 = RANGE / 8;
+
+/// A server without memory does not know how many it gave out after the others heard of it last.
+const GAP: u16 = 512;
+
+/// How many SIDs every server has given out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sids {
+    generation: u32,
+    given: [u16; MAX_SERVERS],
+}
+
+impl Sids {
+    /// SIDs for one member from the range of the server in this place; None when there are not so many left.
+    pub(crate) fn give(&mut self, place: usize, count: u16) -> Option<Vec<u32>> {
+        let given = self.given.get_mut(place)?;
+        let end = given.checked_add(count).filter(|end| *end <= RANGE)?;
+        let first = (place as u32) * u32::from(RANGE);
+        let sids = (*given..end).map(|number| first + u32::from(number)).collect();
+        *given = end;
+        Some(sids)
+    }
+
+    /// Leaves out what may have been given out before.
+    pub(crate) fn leave_gap(&mut self, place: usize) {
+        self.given
+            .iter_mut()
+            .skip(place)
+            .take(1)
+            .for_each(|given| *given = given.saturating_add(GAP).min(RANGE));
+    }
+
+    /// Takes in what another server knows.
+    pub(crate) fn join(&mut self, other: &Sids) {
+        match self.generation.cmp(&other.generation) {
+            std::cmp::Ordering::Less => *self = other.clone(),
+            std::cmp::Ordering::Equal => {
+                self.given
+                    .iter_mut()
+                    .zip(other.given)
+                    .for_each(|(given, theirs)| *given = theirs.max(*given));
+            }
+            std::cmp::Ordering::Greater => {}
+        }
+    }
+
+    /// All ranges begin anew, if this generation did not begin yet.
+    pub(crate) fn begin(&mut self, generation: u32) {
+        self.join(&Sids { generation, given: [0; MAX_SERVERS] });
+    }
+
+    pub(crate) const fn generation(&self) -> u32 {
+        self.generation
+    }
+
+    /// Whether some range comes to its end.
+    pub(crate) fn run_out(&self) -> bool {
+        self.given.iter().any(|given| *given > RANGE - RESERVE)
+    }
+
+    /// The generation (4 octets) and how many each of the 8 servers has given out (2 each).
+    pub(crate) fn emit(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.generation.to_be_bytes());
+        self.given.iter().for_each(|given| out.extend_from_slice(&given.to_be_bytes()));
+    }
+
+    /// # Errors
+    /// [`Malformed`]: truncated, or more than there are.
+    pub(crate) fn parse(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        let mut sids = Sids { generation: reader.u32()?, ..Sids::default() };
+        for given in &mut sids.given {
+            *given = reader.u16()?;
+        }
+        match sids.given.iter().all(|given| *given <= RANGE) {
+            true => Ok(sids),
+            false => Err(Malformed::Value("sender IDs")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_server_counts_in_its_own_range() {
+        let mut sids = Sids::default();
+        assert_eq!(sids.give(0, 2), Some(vec![0, 1]));
+        assert_eq!(sids.give(7, 1), Some(vec![7 * 8192]));
+        assert_eq!(sids.give(0, 1), Some(vec![2]));
+        assert_eq!(sids.give(8, 1), None);
+    }
+
+    #[test]
+    fn a_range_ends_and_a_new_generation_begins() {
+        let mut sids = Sids::default();
+        let mut last = 0;
+        while let Some(given) = sids.give(1, MOST_SIDS) {
+            last = given[15];
+        }
+        assert_eq!((last, sids.give(1, 1)), (2 * 8192 - 1, None));
+        assert!(sids.run_out() && !Sids::default().run_out());
+        sids.begin(0);
+        assert!(sids.run_out(), "this one has begun");
+        sids.begin(1);
+        assert_eq!((sids.give(1, 1), sids.generation()), (Some(vec![8192]), 1));
+    }
+
+    #[test]
+    fn what_any_server_knows_is_known() {
+        let (mut one, mut other) = (Sids::default(), Sids::default());
+        one.give(0, 5);
+        other.give(1, 3);
+        one.join(&other);
+        assert_eq!(one.given[..2], [5, 3]);
+        other.begin(2);
+        one.join(&other);
+        assert_eq!((one.generation, one.given), (2, [0; 8]));
+        one.join(&Sids { generation: 1, given: [9; 8] });
+        assert_eq!(one.given, [0; 8]);
+        one.leave_gap(3);
+        assert_eq!(one.give(3, 1), Some(vec![3 * 8192 + 512]));
+    }
+
+    #[test]
+    fn round_trip() {
+        let sent = Sids { generation: 3, given: [0, 1, 2, 3, 4, 5, 6, RANGE] };
+        let mut octets = Vec::new();
+        sent.emit(&mut octets);
+        assert_eq!(Sids::parse(&mut Reader::new(&octets, "test")), Ok(sent));
+        octets[19] = 1;
+        assert_eq!(Sids::parse(&mut Reader::new(&octets, "test")), Err(Malformed::Value("sender IDs")));
+        assert_eq!(Sids::parse(&mut Reader::new(&octets[..19], "test")), Err(Malformed::Truncated("test")));
+    }
+}
