@@ -38,14 +38,13 @@ fn address(member: u16) -> Ipv4Addr {
     }
 }
 
-/// What a key server without members stored, with members: the list is the last but one thing in it.
+/// What a key server without members stored, with members: the list is the last thing in it.
 fn state() -> Secret {
     let mut empty = server(config(), 1, START);
     let Output::Store(stored) = empty.poll() else { panic!("nothing stored") };
-    let front = &stored.expose()[..stored.len() - 8];
+    let front = &stored.expose()[..stored.len() - 4];
     let mut state = [front, &u32::from(MEMBERS).to_be_bytes()].concat();
     (1..=MEMBERS).for_each(|number| state.extend_from_slice(&record(number)));
-    state.extend_from_slice(&[0; 4]);
     Secret::new(state)
 }
 
@@ -53,7 +52,9 @@ fn state() -> Secret {
 fn record(number: u16) -> Vec<u8> {
     let identity = Identification::phase1(&Identity::Address(address(number))).emit();
     let time = START.as_millis().to_be_bytes();
-    let head = [&address(number).octets()[..], &848u16.to_be_bytes()].concat();
+    let no_owner = [0; 4];
+    let version = [&[7; 8][..], &u64::from(number).to_be_bytes(), &[0]].concat();
+    let head = [&address(number).octets()[..], &848u16.to_be_bytes(), &no_owner, &version].concat();
     let counted = [&(identity.len() as u16).to_be_bytes()[..], &identity].concat();
     [&head[..], &counted, &time, &time, &1u64.to_be_bytes(), &[1], &[0; 8], &[0; 4], &[0]].concat()
 }

@@ -5,12 +5,14 @@
 #[allow(dead_code, unused_imports)]
 pub mod bench;
 
+pub mod coop;
 mod rekey;
 mod responder;
 mod round_trip;
 mod sequence;
 
 pub use bench::random;
+pub use coop::Court;
 pub use rekey::{payloads, registered, rekeying_config};
 pub use responder::{responder_settings, RESPONDER_SEED};
 pub use round_trip::{round_trip, round_trip_payload};

@@ -3,4 +3,4 @@
 mod datagrams;
 mod messages;
 mod records;
-mod siege;
+pub mod siege;

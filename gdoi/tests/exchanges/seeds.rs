@@ -1,6 +1,8 @@
 //! The seeds of the fuzz targets are what the encoders write today. After a wire change,
 //! `WRITE_SEEDS=1 cargo test -p gdoi --test exchanges seeds` writes them anew.
 
+#[path = "../../fuzz/src/coop.rs"]
+mod coop;
 #[path = "../../fuzz/src/rekey.rs"]
 mod rekey;
 #[path = "../../fuzz/src/responder.rs"]
@@ -8,6 +10,8 @@ mod responder;
 #[path = "../../fuzz/src/sequence.rs"]
 mod sequence;
 
+use crate::bench::alliance::SECONDARY;
+use crate::bench::coop_message::{at, patched, record};
 use crate::bench::fleet::{
     member, member_address, member_config, rekey_config, server, server_address, server_config,
 };
@@ -15,6 +19,7 @@ use crate::bench::node::Node;
 use crate::bench::random::Seeded;
 use crate::bench::stored::Stored;
 use crate::bench::{Flight, Link, World};
+use crate::hostile_coop::siege::Siege;
 use gdoi::crypto::{DhGroup, Hash, Secret};
 use gdoi::phase1::{Initiator, InitiatorStep, Responder, ResponderStep};
 use gdoi::policy::{Doi, GroupId, Identity, Proposal};
@@ -268,4 +273,44 @@ fn rekeys() {
     let chain = inside(&[(PayloadType::SEQ, vec![0, 0, 0, 1]), (PayloadType::ID, id)]);
     check("ack", "raw", &sequence::sequence([&raw[..]]));
     check("ack", "hashed", &sequence::sequence([&chain[..], &raw]));
+}
+
+/// What an honest peer says, to a server that then becomes primary and makes keys.
+#[test]
+fn cooperation() {
+    let siege = Siege::of(SECONDARY);
+    let (owner, author) = (*siege.traitor.address.ip(), 0x7777);
+    let member = record([198, 51, 0, 9].into(), owner, author, 1);
+    let bodies = [siege.honest(), siege.state(|_| {}), siege.members((0, 1), &[member])];
+    let said = |kind: u8, body: &[u8]| [&[kind], body].concat();
+    let completed = |kind: u8| {
+        let body = patched(&bodies[usize::from(kind)], at::KIND, &[kind]);
+        said(coop::COMPLETED, &body)
+    };
+    let wait = said(coop::TIME, &[7]);
+    let primary = patched(&siege.honest(), at::ROLE, &[4, 200, 1]);
+    let primary = patched(&primary, at::REIGN, &owner.octets());
+    let primary = said(coop::COMPLETED, &patched(&primary, at::KIND, &[0]));
+    let messages = [completed(0), completed(1), completed(2)];
+    for (name, message) in ["announcement", "state", "members"].into_iter().zip(&messages) {
+        check("coop", name, &sequence::sequence([&message[..], &wait]));
+    }
+    check("coop", "raw", &sequence::sequence([&said(coop::RAW, &bodies[0])[..]]));
+    check("coop", "secondary", &sequence::sequence([&primary[..], &messages[1], &wait, &messages[2]]));
+    let commands: Vec<_> = (0..7).map(|number| said(coop::COMMAND, &[number])).collect();
+    let all = [&wait, &messages[1], &messages[2], &wait].into_iter().chain(&commands).chain([&wait]);
+    check("coop", "primary", &sequence::sequence(all.map(|message| &message[..])));
+    let mut court = coop::Court::open();
+    for (kind, message) in (0..).zip(&messages) {
+        court.say(&court.completed(&message[1..]));
+        assert_eq!(
+            court.node.endpoint.status(court.now).rejected,
+            1,
+            "{kind}: but for the first sign of life"
+        );
+    }
+    court.command(0);
+    let group = court.node.endpoint.status(court.now).groups.remove(0);
+    court.close();
+    assert_eq!((group.teks[0].spi.0, group.members.len()), (0x7777, 3), "the seeds lead all the way");
 }

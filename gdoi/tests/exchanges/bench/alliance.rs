@@ -4,12 +4,18 @@ use super::fleet::{
     member, member_address, member_config, rekey_config, server_address, server_config, server_entry,
 };
 use super::random::Seeded;
-use super::World;
+use super::{Link, World};
 use gdoi::coop::{CoopStatus, Preemption, Redundancy, Role};
 use gdoi::crypto::Secret;
 use gdoi::{CoopPeer, KeyServer, KeyServerConfig, MemberConfig, RekeyConfig, Retransmit};
 use std::net::SocketAddr;
 use std::time::Duration;
+
+/// How long the TEKs of [`allies`] live, and which server is what.
+pub const LIFE: Duration = Duration::from_secs(3600);
+pub const SECONDARY: u8 = 1;
+pub const PRIMARY: u8 = 2;
+pub const THIRD: u8 = 3;
 
 pub const KEY_BETWEEN_SERVERS: &[u8] = b"what key servers tell each other";
 
@@ -82,4 +88,19 @@ pub fn coop(world: &World, number: u8) -> CoopStatus {
 pub fn primaries(world: &World, servers: u8) -> Vec<u8> {
     let running = (1..=servers).filter(|number| world.has_server(address(*number)));
     running.filter(|number| coop(world, *number).role == Role::Primary).collect()
+}
+
+/// Two servers that stand by each other, a member of each, and a third that is not there.
+pub fn allies() -> World {
+    let mut world = World::new(1, Link::CALM);
+    for number in [SECONDARY, PRIMARY] {
+        let config = allied_config(number, THIRD, LIFE);
+        start_server(&mut world, config, None, &mut Seeded::new(number.into()));
+        let config = MemberConfig { servers: vec![server_entry(number)], ..member_config(number.into()) };
+        world.add_member(member_address(number.into()), member(config, number.into()));
+    }
+    world.run_for(Duration::from_secs(30));
+    assert_eq!(primaries(&world, 2), [PRIMARY]);
+    assert!(world.views().iter().all(|view| view.registered));
+    world
 }

@@ -12,8 +12,6 @@ pub mod at {
     pub const LINEAGE: usize = 8;
     pub const PSEUDOTIME: usize = 16;
     pub const EPOCH: usize = 24;
-    /// In a state, where an announcement has its epoch.
-    pub const STATE_LINEAGE: usize = 24;
     pub const ROLE: usize = 32;
     pub const SUCCESSOR: usize = 40;
     pub const REIGN: usize = 44;
@@ -42,13 +40,6 @@ pub fn versions_of(announcement: &[u8]) -> Vec<(u64, u64)> {
     let list = &announcement[at::VERSIONS..];
     let entries = list[1..1 + usize::from(list[0]) * 16].chunks(16);
     entries.map(|entry| (number(entry, 0), number(entry, 8))).collect()
-}
-
-/// The announcement of one that has no keys and no members, or these.
-pub fn with_versions(announcement: &[u8], keys: &[(u64, u64)], listed: &[(u64, u64)]) -> Vec<u8> {
-    let mut out = announcement[..at::VERSIONS].to_vec();
-    [keys, keys, listed].into_iter().for_each(|list| versions(list, &mut out));
-    out
 }
 
 fn versions(list: &[(u64, u64)], out: &mut Vec<u8>) {

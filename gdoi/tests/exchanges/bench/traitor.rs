@@ -2,9 +2,11 @@
 
 use super::alliance::KEY_BETWEEN_SERVERS;
 use super::rogue::{main_mode, Rogue};
+use gdoi::coop::CoopRefusals;
 use gdoi::phase1::{Cookies, DPD_VENDOR_ID, VENDOR_ID};
 use gdoi::policy::{Doi, Identity, Proposal};
 use gdoi::wire::{Cookie, ExchangeType, Header, Identification, PayloadType, Phase1Sa};
+use gdoi::KeyServerStatus;
 use std::net::SocketAddrV4;
 
 /// What a cooperating server announces in phase 1.
@@ -75,4 +77,13 @@ fn first_message(address: SocketAddrV4, vendor_ids: &[&[u8]]) -> Vec<u8> {
     let vendor_ids = vendor_ids.iter().map(|id| (PayloadType::VENDOR, *id));
     let payloads: Vec<_> = std::iter::once((PayloadType::SA, &sa[..])).chain(vendor_ids).collect();
     main_mode(cookies, &payloads)
+}
+
+/// All that a server shows of its groups, but for the counters of what it refused.
+pub fn sight(status: &KeyServerStatus) -> String {
+    let mut groups = status.groups.clone();
+    for peer in groups.iter_mut().flat_map(|group| &mut group.coop).flat_map(|coop| &mut coop.peers) {
+        (peer.received, peer.refused) = (0, CoopRefusals::default());
+    }
+    format!("{groups:?}")
 }

@@ -1,7 +1,9 @@
 //! Whom a key server talks to, and which datagrams get through to a group.
 
-use super::siege::{allies, betray, seconds, Siege, LIFE, PRIMARY, SECONDARY, TRAITOR};
-use crate::bench::alliance::{address, allied_config, coop, primaries, start_server};
+use super::siege::{betray, seconds, Siege};
+use crate::bench::alliance::{
+    address, allied_config, allies, coop, primaries, start_server, LIFE, PRIMARY, SECONDARY, THIRD as TRAITOR,
+};
 use crate::bench::coop_message::{at, patched};
 use crate::bench::fleet::{group, member_address, member_config, server_address};
 use crate::bench::random::Seeded;
@@ -175,7 +177,8 @@ fn messages_without_or_with_more_than_a_body_are_dropped() {
     let from = SocketAddr::from(siege.traitor.address);
     let payload = [&50u64.to_be_bytes()[..], &siege.honest()].concat();
     let coop = (PayloadType::COOP, &payload[..]);
-    let cases: [(Vec<(PayloadType, &[u8])>, Error); 4] = [
+    type Payloads<'a> = Vec<(PayloadType, &'a [u8])>;
+    let cases: [(Payloads<'_>, Error); 4] = [
         (vec![(PayloadType::NONCE, &[0; 8])], Misbehaved::MissingPayload(PayloadType::COOP).into()),
         (vec![coop, coop], Misbehaved::DuplicatePayload(PayloadType::COOP).into()),
         (vec![coop, (PayloadType::NONCE, &[0; 8])], Misbehaved::UnexpectedPayload(PayloadType::NONCE).into()),

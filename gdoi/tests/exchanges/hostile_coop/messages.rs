@@ -1,7 +1,7 @@
 //! Announcements and heads that cannot be, and configurations that differ.
 
-use super::siege::{seconds, Siege, AUTHOR, LIFE, TRAITOR};
-use crate::bench::alliance::{address, allied_config, coop, primaries, start_server};
+use super::siege::{seconds, Siege, AUTHOR};
+use crate::bench::alliance::{address, allied_config, coop, primaries, start_server, LIFE, THIRD as TRAITOR};
 use crate::bench::coop_message::{at, number, patched, record, State};
 use crate::bench::fleet::{acl, member, member_address, member_config, server_address, server_entry};
 use crate::bench::random::Seeded;

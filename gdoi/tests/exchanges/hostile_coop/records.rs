@@ -1,7 +1,9 @@
 //! States and member lists that cannot be.
 
-use super::siege::{Siege, AUTHOR, LIFE, PRIMARY, SECONDARY, TRAITOR};
-use crate::bench::alliance::{address, allied_config, coop, primaries, start_server};
+use super::siege::{Siege, AUTHOR};
+use crate::bench::alliance::{
+    address, allied_config, coop, primaries, start_server, LIFE, PRIMARY, SECONDARY, THIRD as TRAITOR,
+};
 use crate::bench::coop_message::{at, patched, record, State, Tek};
 use crate::bench::fleet::{group, member, member_address, member_config, server_address, server_entry};
 use crate::bench::random::Seeded;
@@ -40,6 +42,8 @@ fn states_that_cannot_be_are_refused() {
         siege.refused(&trailing, Malformed::TrailingBytes("COOP payload"));
         let nameless = patched(&siege.state(|_| {}), at::LINEAGE, &[0; 8]);
         siege.refused(&nameless, Malformed::Value("COOP payload"));
+        let of_another = patched(&siege.state(|_| {}), at::LINEAGE, &[9; 8]);
+        siege.refused(&of_another, Malformed::Value("COOP payload"));
         siege.over();
     }
 }
@@ -125,10 +129,10 @@ fn the_most_that_a_peer_can_claim_harms_nobody() {
     for change in changes {
         for lineage in [None, Some([9; 8])] {
             let mut siege = Siege::of(SECONDARY);
-            let mut body = siege.state(change);
-            for lineage in &lineage {
-                body = patched(&patched(&body, at::LINEAGE, lineage), at::STATE_LINEAGE, lineage);
-            }
+            let mut state = State::sound(siege.later());
+            change(&mut state);
+            let head = lineage.map_or(siege.honest(), |other| patched(&siege.honest(), at::LINEAGE, &other));
+            let body = state.emit(&head, siege.pseudotime());
             siege.taken(&body);
             let own = *server_address(SECONDARY).ip();
             let record = record([198, 51, 0, 1].into(), own, AUTHOR, 1 << 62);

@@ -1,44 +1,20 @@
 //! A traitor among cooperating key servers, and what its messages do to the one that it talks to.
 
-use crate::bench::alliance::{address, allied_config, coop, primaries, start_server};
+use crate::bench::alliance::{address, allies, coop, primaries, PRIMARY, SECONDARY, THIRD as TRAITOR};
 use crate::bench::coop_message::{at, members, patched, versions_of, State, ANNOUNCEMENT};
-use crate::bench::fleet::{member, member_address, member_config, server_address, server_entry};
-use crate::bench::random::Seeded;
-use crate::bench::traitor::{Traitor, VENDOR_IDS};
-use crate::bench::{Link, World};
+use crate::bench::fleet::server_address;
+use crate::bench::traitor::{sight, Traitor, VENDOR_IDS};
+use crate::bench::World;
 use gdoi::coop::{CoopRefusals, Role};
-use gdoi::{CoopEvent, Error, KeyServerEvent, KeyServerStatus, MemberConfig, Misbehaved};
+use gdoi::{CoopEvent, Error, KeyServerEvent, KeyServerStatus, Misbehaved};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-pub const LIFE: Duration = Duration::from_secs(3600);
-pub const SECONDARY: u8 = 1;
-pub const PRIMARY: u8 = 2;
-/// Configured as their peer.
-pub const TRAITOR: u8 = 3;
 /// A memory that only the traitor speaks of.
 pub const AUTHOR: u64 = 0x7777;
 
 pub fn seconds(number: u64) -> Duration {
     Duration::from_secs(number)
-}
-
-/// Two servers that stand by each other, a member of each, and a third that is not there yet.
-pub fn allies() -> World {
-    let mut world = World::new(1, Link::CALM);
-    (1..=2).for_each(|number| {
-        let config = allied_config(number, TRAITOR, LIFE);
-        start_server(&mut world, config, None, &mut Seeded::new(number.into()));
-    });
-    for number in 1..=2 {
-        let servers = vec![server_entry(number as u8)];
-        let config = MemberConfig { servers, ..member_config(number) };
-        world.add_member(member_address(number), member(config, u64::from(number)));
-    }
-    world.run_for(seconds(30));
-    assert_eq!(primaries(&world, 2), [PRIMARY]);
-    assert!((1..=2).all(|number| world.view(member_address(number)).registered));
-    world
 }
 
 /// A traitor among the allies, and the server that it talks to.
@@ -56,13 +32,6 @@ pub struct Outcome {
     pub refused: CoopRefusals,
     /// What the server counted in all.
     pub rejected: u64,
-}
-
-/// All that a server shows, has stored, and has said, but for the counters of what it refused.
-#[derive(PartialEq)]
-struct Sight {
-    groups: String,
-    stored: Vec<u8>,
 }
 
 impl Siege {
@@ -119,13 +88,9 @@ impl Siege {
         members(&self.honest(), AUTHOR, span, records)
     }
 
-    fn sight(&self) -> Sight {
-        let mut groups = self.status().groups;
-        for peer in groups.iter_mut().flat_map(|group| &mut group.coop).flat_map(|coop| &mut coop.peers) {
-            (peer.received, peer.refused) = (0, CoopRefusals::default());
-        }
+    fn sight(&self) -> (String, Vec<u8>) {
         let stored = self.world.stored(address(self.target)).unwrap();
-        Sight { groups: format!("{groups:?}"), stored: stored.expose().to_vec() }
+        (sight(&self.status()), stored.expose().to_vec())
     }
 
     fn counted(&self) -> (CoopRefusals, u64) {
@@ -183,7 +148,7 @@ impl Siege {
         let before = self.counted();
         let datagram = self.traitor.seal(body);
         self.world.hand(self.traitor.address.into(), address(self.target), &datagram);
-        assert_eq!(self.counted(), before);
+        assert_eq!(self.counted(), before, "{:?}", self.world.server_events(address(self.target)).last());
     }
 
     /// The traitor does what honest servers do for so many seconds.
