@@ -14,7 +14,7 @@ use bench::random::Seeded;
 use gdoi::coop::Role;
 use gdoi::crypto::Secret;
 use gdoi::wire::ExchangeType;
-use gdoi::{Instant, KeyServer, Transmit};
+use gdoi::{Instant, KeyServer, MemberConfig, Transmit};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -91,7 +91,7 @@ impl Network {
     fn register(&mut self, number: u16) {
         let running: Vec<_> = self.servers.keys().copied().collect();
         let server = running[usize::from(number) % running.len()];
-        let config = allied_member(number, ip_number(server), self.count);
+        let config = MemberConfig { sender_ids: 0, ..allied_member(number, ip_number(server), self.count) };
         let (own, mut node) = (member_address(number), Node::new(member(config, number.into()), self.now));
         let mut said = node.timeout(self.now);
         while !said.is_empty() {
@@ -200,7 +200,7 @@ fn quiet(network: &mut Network) -> usize {
         octets / QUIET as usize,
         spent.as_secs_f64() * 1e3 / f64::from(QUIET),
     );
-    assert_eq!(lengths.len(), 1, "nothing but announcements");
+    assert_eq!(lengths.len(), 1, "nothing but announcements: {lengths:?}");
     announcement
 }
 

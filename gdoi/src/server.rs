@@ -153,8 +153,7 @@ impl KeyServer {
 
     fn introduce_peers(&mut self) {
         for index in 0..self.groups.len() {
-            let peers = self.groups[index].config.redundancy.iter().flat_map(|rules| rules.peers.clone());
-            let peers: Vec<_> = peers.collect();
+            let peers: Vec<_> = self.groups[index].peers().collect();
             peers.into_iter().for_each(|peer| self.groups[index].say(CoopEvent::PeerAdded(peer)));
         }
     }

@@ -76,7 +76,7 @@ impl Court {
 
     /// The message with the head, lineage and time that the server expects, so that the rest is looked at.
     pub fn completed(&self, message: &[u8]) -> Vec<u8> {
-        let Some((kind, _)) = message.split_first().filter(|_| message.len() >= at::STATE_LINEAGE + 8) else {
+        let Some((kind, _)) = message.split_first().filter(|_| message.len() >= at::EPOCH + 8) else {
             return message.to_vec();
         };
         let kind = [ANNOUNCEMENT, STATE, MEMBERS][usize::from(kind % 3)];
@@ -89,7 +89,7 @@ impl Court {
         let time = status.groups[0].coop.as_ref().unwrap().pseudotime.to_be_bytes();
         let message = patched(&message, at::PSEUDOTIME, &time);
         match kind {
-            STATE => patched(&message, at::STATE_LINEAGE, &self.told[at::LINEAGE..at::PSEUDOTIME]),
+            STATE => patched(&message, at::EPOCH, &self.told[at::LINEAGE..at::PSEUDOTIME]),
             _ => message,
         }
     }

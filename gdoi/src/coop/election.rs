@@ -4,9 +4,11 @@
 //! server passes the highest count on, so that a reign is known to live wherever it can be heard through others; it is
 //! over when its count stands still. Of several living reigns the one of the highest priority, then address, goes on.
 
+mod others;
+
 use super::{Preemption, Redundancy, Role};
 use crate::endpoint::Instant;
-use std::collections::BTreeMap;
+use others::{Heard, Others};
 use std::net::Ipv4Addr;
 
 /// A primary as a server tells of it.
@@ -75,20 +77,6 @@ pub(crate) enum Turn {
     },
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Heard {
-    word: Word,
-    step: Step,
-    at: Instant,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Known {
-    reign: Reign,
-    /// When its count last grew; None when the primary itself says that it is over.
-    grew: Option<Instant>,
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Standing {
     Starting { since: Instant },
@@ -105,22 +93,21 @@ pub(crate) struct Election {
     /// The highest known.
     epoch: u64,
     heartbeat: u64,
-    peers: BTreeMap<Ipv4Addr, Heard>,
-    reigns: BTreeMap<Ipv4Addr, Known>,
+    others: Others,
     resigned: bool,
 }
 
 impl Election {
     /// A server that has just started; `epoch` is the highest that it knew in an earlier life.
     pub(crate) fn new(own: Ipv4Addr, rules: Redundancy, epoch: u64, now: Instant) -> Self {
+        let others = Others::new(rules.patience());
         Election {
             own,
             rules,
             standing: Standing::Starting { since: now },
             epoch,
             heartbeat: 0,
-            peers: BTreeMap::new(),
-            reigns: BTreeMap::new(),
+            others,
             resigned: false,
         }
     }
@@ -141,8 +128,7 @@ impl Election {
 
     /// Other rules; peers that are no more named are forgotten.
     pub(crate) fn set_rules(&mut self, rules: Redundancy) {
-        self.peers.retain(|peer, _| rules.peers.contains(peer));
-        self.reigns.retain(|peer, _| rules.peers.contains(peer));
+        self.others.keep(&rules.peers, rules.patience());
         self.rules = rules;
     }
 
@@ -164,21 +150,17 @@ impl Election {
     }
 
     pub(crate) fn is_alive(&self, peer: Ipv4Addr, now: Instant) -> bool {
-        self.peers.get(&peer).is_some_and(|heard| self.is_fresh(heard.at, now))
+        self.others.is_alive(peer, now)
     }
 
     /// The peers that are heard.
     pub(crate) fn alive(&self, now: Instant) -> impl Iterator<Item = Ipv4Addr> + '_ {
-        self.peers.iter().filter(move |(_, heard)| self.is_fresh(heard.at, now)).map(|(peer, _)| *peer)
+        self.others.heard(now).map(|(peer, _)| peer)
     }
 
-    /// What a peer said last, and when.
+    /// What a peer said last, how its keys compared, and when.
     pub(crate) fn last_word(&self, peer: Ipv4Addr) -> Option<(Word, Step, Instant)> {
-        self.peers.get(&peer).map(|heard| (heard.word, heard.step, heard.at))
-    }
-
-    fn is_fresh(&self, then: Instant, now: Instant) -> bool {
-        now.saturating_since(then) < self.rules.patience()
+        self.others.last(peer).map(|heard| (heard.word, heard.step, heard.at))
     }
 
     /// The reign of this server, if it is one, lives on.
@@ -213,7 +195,7 @@ impl Election {
                 let (primary, priority, heartbeat) = (self.own, self.rules.priority, self.heartbeat);
                 Some(Reign { primary, priority, epoch, heartbeat })
             }
-            Standing::Following { primary, .. } => self.reigns.get(&primary).map(|known| known.reign),
+            Standing::Following { primary, .. } => self.others.reign_of(primary),
             Standing::Starting { .. } | Standing::Electing { .. } => None,
         }
     }
@@ -225,7 +207,7 @@ impl Election {
         else {
             return Claim::None;
         };
-        let lower = self.reigns.get(&primary).is_some_and(|known| known.reign.priority < self.rules.priority);
+        let lower = self.others.reign_of(primary).is_some_and(|reign| reign.priority < self.rules.priority);
         match lower && now.saturating_since(since) >= hold_down {
             true => Claim::Laid,
             false => Claim::None,
@@ -234,42 +216,26 @@ impl Election {
 
     /// Takes in what a peer says of itself; whether it was not heard before.
     pub(crate) fn hear(&mut self, peer: Ipv4Addr, word: Word, step: Step, now: Instant) -> bool {
-        let appeared = !self.is_alive(peer, now);
-        self.peers.insert(peer, Heard { word, step, at: now });
         self.epoch = self.epoch.max(word.epoch);
-        if let Some(known) = self.reigns.get_mut(&peer).filter(|_| !word.role.leads()) {
-            known.grew = None;
-        }
-        if let Some(reign) = word.reign.filter(|reign| reign.primary != self.own) {
-            self.epoch = self.epoch.max(reign.epoch);
-            self.hear_of(reign, now);
-        }
-        appeared
-    }
-
-    fn hear_of(&mut self, reign: Reign, now: Instant) {
-        let newer =
-            |known: &Known| (reign.epoch, reign.heartbeat) > (known.reign.epoch, known.reign.heartbeat);
-        if self.reigns.get(&reign.primary).is_none_or(newer) {
-            self.reigns.insert(reign.primary, Known { reign, grew: Some(now) });
-        }
+        let reign = word.reign.filter(|reign| reign.primary != self.own);
+        self.epoch = reign.iter().map(|reign| reign.epoch).fold(self.epoch, u64::max);
+        self.others.hear(peer, Word { reign, ..word }, step, now)
     }
 
     /// A peer's keys changed against ours without a word from it.
     pub(crate) fn compare(&mut self, peer: Ipv4Addr, step: Step) {
-        self.peers.entry(peer).and_modify(|heard| heard.step = step);
+        self.others.compare(peer, step);
     }
 
     /// Listens anew who is there, as after a start.
     pub(crate) fn start_again(&mut self, now: Instant) {
         self.standing = Standing::Starting { since: now };
-        self.peers.clear();
-        self.reigns.clear();
+        self.others = Others::new(self.rules.patience());
     }
 
     /// Hands the role to the best of the others, on an operator's word; false if there is none.
     pub(crate) fn resign(&mut self, now: Instant) -> bool {
-        let candidates = self.in_step(now).map(|(peer, heard)| (heard.word.priority, peer));
+        let candidates = self.others.in_step(now).map(|(peer, heard)| (heard.word.priority, peer));
         let Some((_, to)) = candidates.max() else { return false };
         let resigned = self.yield_to(to, now);
         self.resigned |= resigned;
@@ -284,19 +250,11 @@ impl Election {
         true
     }
 
-    /// Secondaries that are heard and have all keys.
-    fn in_step(&self, now: Instant) -> impl Iterator<Item = (Ipv4Addr, &Heard)> + '_ {
-        let able = move |heard: &Heard| {
-            heard.step == Step::Same && heard.word.role == Role::Secondary && self.is_fresh(heard.at, now)
-        };
-        self.peers.iter().filter(move |(_, heard)| able(heard)).map(|(peer, heard)| (*peer, heard))
-    }
-
     /// Decides; to be called again until it has nothing more to say.
     pub(crate) fn judge(&mut self, work: Work, now: Instant) -> Option<Turn> {
         match self.standing {
             Standing::Reigning { epoch, yielding } => self.reign_on(epoch, yielding, work, now),
-            standing => match self.best_reign(now) {
+            standing => match self.others.best_reign(now) {
                 Some(reign) if self.is_offered_by(reign.primary, now) => Some(self.crown()),
                 Some(reign) => self.follow(reign, now),
                 None => self.without_primary(standing, now),
@@ -304,22 +262,14 @@ impl Election {
         }
     }
 
-    /// The best of the reigns that live.
-    fn best_reign(&self, now: Instant) -> Option<Reign> {
-        let lives = |known: &&Known| known.grew.is_some_and(|grew| self.is_fresh(grew, now));
-        let living = self.reigns.values().filter(lives).map(|known| known.reign);
-        living.max_by_key(|reign| (reign.priority, reign.primary))
-    }
-
     /// Whether another reign lives beside this server's.
     pub(crate) fn has_rival(&self, now: Instant) -> bool {
-        self.best_reign(now).is_some()
+        self.others.best_reign(now).is_some()
     }
 
     fn is_offered_by(&self, primary: Ipv4Addr, now: Instant) -> bool {
-        self.peers.get(&primary).is_some_and(|heard| {
-            heard.word.successor == Some(self.own) && heard.step == Step::Same && self.is_fresh(heard.at, now)
-        })
+        let offers = |heard: &Heard| heard.word.successor == Some(self.own) && heard.step == Step::Same;
+        self.others.is_alive(primary, now) && self.others.last(primary).is_some_and(offers)
     }
 
     /// Who reigns goes on unless a better reign with a later epoch lives. The best of all that reign begins an epoch later
@@ -332,7 +282,7 @@ impl Election {
         work: Work,
         now: Instant,
     ) -> Option<Turn> {
-        let rival = self.best_reign(now);
+        let rival = self.others.best_reign(now);
         let better = |rival: &Reign| (rival.priority, rival.primary) > (self.rules.priority, self.own);
         let successor = |rival: &Reign| yielding.is_some_and(|(to, _)| to == rival.primary);
         let over = |rival: &Reign| rival.epoch > epoch && (better(rival) || successor(rival));
@@ -343,7 +293,7 @@ impl Election {
         let best = yielding.is_none() && !rival.as_ref().is_some_and(better);
         let epoch = if challenged && best { self.epoch + 1 } else { epoch };
         self.epoch = self.epoch.max(epoch);
-        let yielding = yielding.filter(|(_, since)| self.is_fresh(*since, now));
+        let yielding = yielding.filter(|(_, since)| now.saturating_since(*since) < self.rules.patience());
         let yielding = yielding.or_else(|| self.claimant(work, now).map(|to| (to, now)));
         self.standing = Standing::Reigning { epoch, yielding };
         None
@@ -356,7 +306,7 @@ impl Election {
         }
         let above =
             |heard: &Heard| heard.word.claims == Claim::Laid && heard.word.priority > self.rules.priority;
-        let claimants = self.in_step(now).filter(|(_, heard)| above(heard));
+        let claimants = self.others.in_step(now).filter(|(_, heard)| above(heard));
         claimants.map(|(peer, heard)| (heard.word.priority, peer)).max().map(|(_, peer)| peer)
     }
 
@@ -389,10 +339,9 @@ impl Election {
     /// The best of those that are heard wins, unless somebody has keys that it lacks yet; who waits for another for
     /// too long goes on without.
     fn wins(&self, since: Instant, now: Instant) -> bool {
-        let heard = || self.peers.iter().filter(|(_, heard)| self.is_fresh(heard.at, now));
-        let best =
-            heard().all(|(peer, heard)| (heard.word.priority, *peer) < (self.rules.priority, self.own));
-        let ready = heard().all(|(_, heard)| heard.step != Step::Ahead);
+        let own = (self.rules.priority, self.own);
+        let best = self.others.heard(now).all(|(peer, heard)| (heard.word.priority, peer) < own);
+        let ready = self.others.heard(now).all(|(_, heard)| heard.step != Step::Ahead);
         (best && ready) || now.saturating_since(since) >= self.rules.patience() * 2
     }
 

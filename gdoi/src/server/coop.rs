@@ -186,6 +186,11 @@ impl Coop {
 }
 
 impl Group {
+    /// The servers that share the group.
+    pub(super) fn peers(&self) -> impl Iterator<Item = Ipv4Addr> + '_ {
+        self.config.redundancy.iter().flat_map(|rules| rules.peers.iter().copied())
+    }
+
     pub(super) fn say(&mut self, event: CoopEvent) {
         let group = Some(self.name());
         self.events.push(KeyServerEvent::Coop { group, event });

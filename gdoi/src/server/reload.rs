@@ -8,7 +8,7 @@ use super::{KeyServer, KeyServerConfig};
 use crate::crypto::Random;
 use crate::endpoint::Instant;
 use crate::error::Error;
-use crate::event::{GroupName, KeyServerEvent};
+use crate::event::{CoopEvent, GroupName, KeyServerEvent};
 use std::fmt;
 
 /// When a change reaches the members that are registered. Who registers after it gets the new policy at once.
@@ -116,6 +116,10 @@ impl KeyServer {
 impl Group {
     fn reconfigure(&mut self, config: GroupConfig, now: Instant) {
         let own = *self.source.ip();
+        let known: Vec<_> = self.peers().collect();
+        let added =
+            config.redundancy.iter().flat_map(|rules| &rules.peers).filter(|peer| !known.contains(peer));
+        added.copied().for_each(|peer| self.say(CoopEvent::PeerAdded(peer)));
         match (&mut self.coop, &config.redundancy) {
             (Some(coop), Some(rules)) => coop.reconfigure(&config, rules),
             (coop @ Some(_), None) => *coop = None,

@@ -113,6 +113,23 @@ fn an_operator_gives_the_role_away() {
 }
 
 #[test]
+fn a_server_joins_by_a_reload_and_leaves_by_another() {
+    let mut world = world(2, 2);
+    world.run_until(Duration::from_secs(40), |world| registered(world, 2));
+    (1..=2).for_each(|number| drop(world.reconfigure(address(number), allied_config(number, 3, LIFE))));
+    start_server(&mut world, allied_config(3, 3, LIFE), None, &mut Seeded::new(9));
+    let added = |event: &KeyServerEvent| event.name() == "COOP_KS_ADD";
+    assert_eq!(world.server_events(address(1)).iter().filter(|(_, event)| added(event)).count(), 1);
+    world.run_until(Duration::from_secs(40), |world| primaries(world, 3) == [3]);
+    assert!(coop(&world, 3).peers.iter().all(|peer| peer.said.is_some_and(|said| said.members == 2)));
+    (1..=2).for_each(|number| drop(world.reconfigure(address(number), allied_config(number, 2, LIFE))));
+    world.crash_server(address(3));
+    world.run_for(LIFE);
+    assert_eq!((primaries(&world, 2), registrations(&world, 2)), (vec![2], 2));
+    assert!(all_hear_all(&world, 2) && coop(&world, 2).peers.len() == 1);
+}
+
+#[test]
 fn sender_ids_come_to_their_end_and_begin_anew() {
     let mut world = World::new(1, Link::CALM);
     start(&mut world, 2, 2, LIFE);

@@ -1,4 +1,5 @@
 use super::*;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 const HOLD_DOWN: Duration = Duration::from_secs(10);

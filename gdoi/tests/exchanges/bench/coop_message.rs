@@ -12,8 +12,6 @@ pub mod at {
     pub const LINEAGE: usize = 8;
     pub const PSEUDOTIME: usize = 16;
     pub const EPOCH: usize = 24;
-    /// In a state, where an announcement has its epoch.
-    pub const STATE_LINEAGE: usize = 24;
     pub const ROLE: usize = 32;
     pub const SUCCESSOR: usize = 40;
     pub const REIGN: usize = 44;

@@ -129,10 +129,10 @@ fn the_most_that_a_peer_can_claim_harms_nobody() {
     for change in changes {
         for lineage in [None, Some([9; 8])] {
             let mut siege = Siege::of(SECONDARY);
-            let mut body = siege.state(change);
-            if let Some(lineage) = &lineage {
-                body = patched(&patched(&body, at::LINEAGE, lineage), at::STATE_LINEAGE, lineage);
-            }
+            let mut state = State::sound(siege.later());
+            change(&mut state);
+            let head = lineage.map_or(siege.honest(), |other| patched(&siege.honest(), at::LINEAGE, &other));
+            let body = state.emit(&head, siege.pseudotime());
             siege.taken(&body);
             let own = *server_address(SECONDARY).ip();
             let record = record([198, 51, 0, 1].into(), own, AUTHOR, 1 << 62);
