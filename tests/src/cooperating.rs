@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 pub const SERVERS: [(&str, Ipv4Addr); 3] = [("ks1", KS1), ("ks2", KS2), ("ks3", KS3)];
 const PRIORITIES: [u8; 3] = [100, 75, 50];
 /// How long a server is back before it takes its role again, in seconds.
-const HOLD_DOWN: u64 = 5;
+pub const HOLD_DOWN: u64 = 5;
 /// Known to all servers and to no member.
 const SERVERS_KEY: &str = "the key servers' own key, which no member has";
 

@@ -167,6 +167,11 @@ pub const ALL: &[Scenario] = &[
         "a core that splits for longer than a key lives: each side goes on, and after the healing all reach all",
         coop::partition,
     ),
+    empty(
+        "coop-commands",
+        "commands for key servers that share a group, what they show, and files that do not go together",
+        coop::commands,
+    ),
     empty("strongswan-responder", "strongSwan answers our phase 1, groups 19 and 14", strongswan::responder),
     empty(
         "strongswan-initiator",
