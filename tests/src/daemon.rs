@@ -127,6 +127,13 @@ impl Daemon {
         write(&self.file, &self.socket, config)
     }
 
+    /// Changes its configuration, of which it has yet to be told.
+    pub fn reconfigure(&self, change: impl FnOnce(&mut Value)) -> Outcome {
+        let mut config = serde_json::from_str(&fs::read_to_string(&self.file)?)?;
+        change(&mut config);
+        self.configure(config)
+    }
+
     /// The host it runs on.
     pub fn host(&self) -> &Host {
         &self.host
@@ -160,18 +167,28 @@ impl Daemon {
 
     /// What gdoictl prints.
     pub fn control(&self, arguments: &str) -> Outcome<String> {
-        let gdoictl = self.places.programs.join("gdoictl");
-        let socket = self.socket.display();
-        self.host.must(&format!("{} --socket {socket} {arguments}", gdoictl.display()))
+        self.host.must(&self.gdoictl(arguments))
+    }
+
+    /// Why gdoictl has not done what it was asked for.
+    pub fn refusal(&self, arguments: &str) -> Outcome<String> {
+        let answer = self.host.run(&self.gdoictl(arguments))?;
+        match answer.success {
+            false => Ok(answer.stderr),
+            true => failed(format!("{}: `{arguments}` was not refused: {}", self.host.name(), answer.stdout)),
+        }
     }
 
     /// Starts gdoictl and does not wait for its end.
     pub fn request(&self, arguments: &str) -> Outcome<Child> {
-        let gdoictl = self.places.programs.join("gdoictl");
-        let mut request =
-            command(&format!("{} --socket {} {arguments}", gdoictl.display(), self.socket.display()));
+        let mut request = command(&self.gdoictl(arguments));
         request.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         self.host.spawn(request)
+    }
+
+    fn gdoictl(&self, arguments: &str) -> String {
+        let gdoictl = self.places.programs.join("gdoictl");
+        format!("{} --socket {} {arguments}", gdoictl.display(), self.socket.display())
     }
 
     /// Ends it without any warning.

@@ -4,10 +4,12 @@
 //! in a kernel with ESP, with network namespaces of its own; `scripts/lab` makes such a place.
 
 mod capture;
+mod cooperating;
 mod corp;
 mod daemon;
 mod eventually;
 mod host;
+mod machine;
 mod outcome;
 mod packet;
 mod rekeying;
@@ -15,6 +17,7 @@ mod runner;
 mod scenarios;
 mod site;
 mod stream;
+mod tally;
 mod topology;
 mod watch;
 

@@ -5,7 +5,8 @@ use crate::daemon::Daemon;
 use crate::eventually::eventually_true;
 use crate::outcome::{ensure, Outcome};
 use crate::site::{Site, KS1, MEMBERS};
-use crate::stream::{Streams, Tallies};
+use crate::stream::Streams;
+use crate::tally::Tallies;
 use crate::watch::Watch;
 use serde_json::{json, Value};
 use std::collections::BTreeSet;
@@ -68,12 +69,7 @@ impl Rekeyed {
 
     /// Fails unless every member has registered once and had all later keys by rekey.
     pub fn never_registered_again(&self) -> Outcome {
-        for (group, member) in self.groups()?.iter().zip(&self.members) {
-            let name = member.host().name();
-            ensure!(group["registrations"] == 1, "{name} has registered {} times", group["registrations"]);
-            ensure!(group["keys_from"]["way"] == "rekey", "{name} has its keys from {}", group["keys_from"]);
-        }
-        Ok(())
+        never_registered_again(&self.members)
     }
 
     /// Waits until every member has all keys that the key server has.
@@ -98,6 +94,16 @@ impl Rekeyed {
         self.watch.close()?;
         Ok(tallies)
     }
+}
+
+/// Fails unless every one of these members has registered once and had all later keys by rekey.
+pub fn never_registered_again(members: &[Daemon]) -> Outcome {
+    for member in members {
+        let (name, group) = (member.host().name(), group(member)?);
+        ensure!(group["registrations"] == 1, "{name} has registered {} times", group["registrations"]);
+        ensure!(group["keys_from"]["way"] == "rekey", "{name} has its keys from {}", group["keys_from"]);
+    }
+    Ok(())
 }
 
 /// The SPIs of the traffic keys in what a daemon says of a group.

@@ -2,6 +2,7 @@
 
 mod clear;
 mod commands;
+mod coop;
 mod crash;
 mod deaf;
 mod demo;
@@ -145,6 +146,31 @@ pub const ALL: &[Scenario] = &[
         "ks-reload",
         "a changed policy: `reload --dry-run` says when it holds, and with `ks rekey` it does",
         commands::reload,
+    ),
+    empty(
+        "coop-kill-primary",
+        "kill -9 of the primary key server: another one goes on in seconds, members notice nothing, and it comes back",
+        coop::kill_primary,
+    ),
+    empty(
+        "coop-no-preempt",
+        "the same without preemption: the server that comes back stays secondary",
+        coop::no_preempt,
+    ),
+    empty(
+        "coop-last-server",
+        "two of three key servers are killed: the last one registers members and changes keys",
+        coop::last_server,
+    ),
+    empty(
+        "coop-partition",
+        "a core that splits for longer than a key lives: each side goes on, and after the healing all reach all",
+        coop::partition,
+    ),
+    empty(
+        "coop-commands",
+        "commands for key servers that share a group, what they show, and files that do not go together",
+        coop::commands,
     ),
     empty("strongswan-responder", "strongSwan answers our phase 1, groups 19 and 14", strongswan::responder),
     empty(

@@ -1,9 +1,9 @@
-//! The standard site: three members with a LAN each, two key servers, a plain IPv4 core, a host outside.
+//! The standard site: three members with a LAN each, three key servers, a plain IPv4 core, a host outside.
 //!
 //! ```text
 //!  h1 10.1.1.10 --- lan  gm1  wan 198.51.100.1 ---+            +--- ks1 192.0.2.10
-//!  h4 10.1.2.10 --- lan2 gm1                      |            |
-//!  h2 10.2.2.10 --- lan  gm2  wan 198.51.100.5 ---+--- core ---+--- ks2 192.0.2.14
+//!  h4 10.1.2.10 --- lan2 gm1                      |            +--- ks2 192.0.2.14
+//!  h2 10.2.2.10 --- lan  gm2  wan 198.51.100.5 ---+--- core ---+--- ks3 192.0.2.18
 //!  h3 10.3.3.10 --- lan  gm3  wan 198.51.100.9 ---+            +--- outside 203.0.113.10
 //! ```
 
@@ -19,6 +19,8 @@ use std::sync::Arc;
 pub const KS1: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 10);
 /// The second one's.
 pub const KS2: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 14);
+/// The third one's.
+pub const KS3: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 18);
 /// The members' addresses on the core's side.
 pub const WAN: [Ipv4Addr; 3] =
     [Ipv4Addr::new(198, 51, 100, 1), Ipv4Addr::new(198, 51, 100, 5), Ipv4Addr::new(198, 51, 100, 9)];
@@ -41,6 +43,7 @@ const PLAN: Plan = Plan {
     links: &[
         [("ks1", "eth0", "192.0.2.10/30"), ("core", "ks1", "192.0.2.9/30")],
         [("ks2", "eth0", "192.0.2.14/30"), ("core", "ks2", "192.0.2.13/30")],
+        [("ks3", "eth0", "192.0.2.18/30"), ("core", "ks3", "192.0.2.17/30")],
         [("gm1", "wan", "198.51.100.1/30"), ("core", "gm1", "198.51.100.2/30")],
         [("gm2", "wan", "198.51.100.5/30"), ("core", "gm2", "198.51.100.6/30")],
         [("gm3", "wan", "198.51.100.9/30"), ("core", "gm3", "198.51.100.10/30")],
@@ -53,6 +56,7 @@ const PLAN: Plan = Plan {
     routes: &[
         ("ks1", "default via 192.0.2.9"),
         ("ks2", "default via 192.0.2.13"),
+        ("ks3", "default via 192.0.2.17"),
         ("gm1", "default via 198.51.100.2"),
         ("gm2", "default via 198.51.100.6"),
         ("gm3", "default via 198.51.100.10"),

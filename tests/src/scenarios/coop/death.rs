@@ -1,0 +1,99 @@
+//! Servers that are killed while keys change.
+
+use crate::cooperating::{
+    configurations, in_step, keys_made, reigns, seconds, standing, Cooperating, SERVERS,
+};
+use crate::daemon::Daemon;
+use crate::eventually::eventually_true;
+use crate::outcome::{ensure, Outcome};
+use crate::rekeying::{group, keys, never_registered_again, SOON};
+use crate::site::{Site, KS1, KS2};
+use serde_json::json;
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+pub fn kill_primary(site: &Site) -> Outcome {
+    let mut shared = Cooperating::start(site, configurations(site)?)?;
+    let phase1 = shared.phase1()?;
+    let took = shared.lose(&[0], 1)?;
+    shared.next_rekey_from(1)?;
+    shared.servers[0].start_again()?;
+    let back = takes_role_back(&shared)?;
+    shared.next_rekey_from(0)?;
+    never_registered_again(&shared.members)?;
+    ensure!(shared.phase1()? == phase1, "a member has begun another phase 1");
+    println!("   a secondary is primary {} s after the kill; {back}", seconds(took));
+    println!("   {}", shared.finish()?);
+    Ok(())
+}
+
+/// Waits until the first server is primary again; it must go on with the keys that the second one made.
+fn takes_role_back(shared: &Cooperating) -> Outcome<String> {
+    let begin = Instant::now();
+    let [first, second, _] = shared.servers.as_slice() else { return Ok(String::new()) };
+    let mut before = BTreeSet::new();
+    eventually_true("the first server takes its role back", SOON, || {
+        before = keys(&second.show("ks")?["groups"][0]);
+        Ok(reigns(first)? > 0)
+    })?;
+    let took = begin.elapsed();
+    let after = keys(&first.show("ks")?["groups"][0]);
+    ensure!(keys_made(first)? == 0, "the first server has made a key with its role");
+    ensure!(before == after, "the keys have changed with the role: {before:?} and {after:?}");
+    in_step(&shared.servers, KS1)?;
+    Ok(format!("the first one has the role again {} s after its restart, with the same keys", seconds(took)))
+}
+
+pub fn no_preempt(site: &Site) -> Outcome {
+    let mut configs = configurations(site)?;
+    for config in &mut configs {
+        let redundancy = &mut config["groups"][0]["server-local"]["redundancy"];
+        redundancy["preempt"] = json!(false);
+        redundancy.as_object_mut().map(|redundancy| redundancy.remove("hold-down"));
+    }
+    let mut shared = Cooperating::start(site, configs)?;
+    let took = shared.lose(&[0], 1)?;
+    shared.servers[0].start_again()?;
+    in_step(&shared.servers, KS2)?;
+    shared.next_rekey_from(1)?;
+    in_step(&shared.servers, KS2)?;
+    ensure!(reigns(&shared.servers[0])? == 0, "the first server has taken the role back");
+    never_registered_again(&shared.members)?;
+    println!("   a secondary is primary {} s after the kill and stays it", seconds(took));
+    println!("   {}", shared.finish()?);
+    Ok(())
+}
+
+pub fn last_server(site: &Site) -> Outcome {
+    let mut shared = Cooperating::start(site, configurations(site)?)?;
+    let took = shared.lose(&[0, 1], 2)?;
+    let begin = Instant::now();
+    // The server that it prefers is dead.
+    shared.members[1].control("gm register")?;
+    eventually_true("a member registers with the last server", SOON, || {
+        Ok(registered_with_last(&shared.members[1])?)
+    })?;
+    let registration = begin.elapsed();
+    shared.next_rekey_from(2)?;
+    shared.agrees(2)?;
+    let standing = standing(&shared.servers[2])?;
+    ensure!(standing["role"] == "primary", "the last server is not primary: {standing}");
+    let (others, took) = ([0, 2], seconds(took));
+    for other in others {
+        let registrations = &group(&shared.members[other])?["registrations"];
+        ensure!(*registrations == 1, "gm{} has registered {registrations} times", other + 1);
+    }
+    println!(
+        "   the last server is primary {took} s after the kill; a registration there took {} s",
+        seconds(registration)
+    );
+    println!("   {}", shared.finish()?);
+    Ok(())
+}
+
+fn registered_with_last(member: &Daemon) -> Outcome<bool> {
+    let said = group(member)?;
+    let server = said["server"].as_str().unwrap_or_default();
+    let last = server.starts_with(&format!("{}:", SERVERS[2].1));
+    Ok(said["registration"] == "registered" && said["registrations"] == 2 && last)
+}
