@@ -214,12 +214,12 @@ impl Election {
         }
     }
 
-    /// Takes in what a peer says of itself; whether it was not heard before.
-    pub(crate) fn hear(&mut self, peer: Ipv4Addr, word: Word, step: Step, now: Instant) -> bool {
+    /// Takes in what a peer says of itself.
+    pub(crate) fn hear(&mut self, peer: Ipv4Addr, word: Word, step: Step, now: Instant) {
         self.epoch = self.epoch.max(word.epoch);
         let reign = word.reign.filter(|reign| reign.primary != self.own);
         self.epoch = reign.iter().map(|reign| reign.epoch).fold(self.epoch, u64::max);
-        self.others.hear(peer, Word { reign, ..word }, step, now)
+        self.others.hear(peer, Word { reign, ..word }, step, now);
     }
 
     /// A peer's keys changed against ours without a word from it.

@@ -52,8 +52,8 @@ pub enum CoopEvent {
     ConfigMismatch(Ipv4Addr),
     /// A member asked while no primary is elected.
     RegistrationBlocked(SocketAddr),
-    /// Only announcements with a time far from this server's are heard of a primary with a later reign: this server
-    /// takes the group's time over anew.
+    /// Nothing but announcements with a time far from this server's is heard: it listens anew, and takes the time of
+    /// whoever is primary.
     TimeLost(Ipv4Addr),
     /// A message of a cooperating server changed nothing.
     Refused {
@@ -166,7 +166,7 @@ impl fmt::Display for CoopEvent {
             }
             CoopEvent::TimeLost(peer) => write!(
                 f,
-                "announcements of key server {peer} are of another time than this server's: its time is taken over"
+                "nothing but announcements of another time than this server's is heard, as from {peer}: the primary's time is taken over"
             ),
             CoopEvent::Refused { peer, reason } => write!(f, "message of key server {peer} ignored: {reason}"),
         }

@@ -7,6 +7,7 @@ use super::coop::Coop;
 use super::distribution::Distribution;
 use super::keys::{Keys, Life, Succession};
 use super::members::Members;
+use super::record::MAX_REVOKED;
 use super::rekey::{RekeyKind, Removal};
 use super::state::GroupState;
 use crate::coop::{Author, Lineage, Sids};
@@ -233,6 +234,9 @@ impl Group {
         random: &mut dyn Random,
         now: Instant,
     ) -> Result<(), Error> {
+        if member.is_some() && self.state.revoked.len() >= MAX_REVOKED {
+            return Err(Unacceptable::TooManyMembers.into());
+        }
         self.dismiss(removal, random, now)?;
         match member {
             Some(member) => {

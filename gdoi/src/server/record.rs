@@ -29,7 +29,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 use zeroize::Zeroizing;
 
-const MAX_REVOKED: usize = 16_384;
+pub(super) const MAX_REVOKED: usize = 8_192;
 const VALUE: Malformed = Malformed::Value("state record");
 
 pub(super) fn parse_state(reader: &mut Reader<'_>) -> Result<GroupState, Error> {

@@ -5,7 +5,7 @@ use crate::bench::fleet::{member, member_address};
 use crate::bench::random::Seeded;
 use crate::bench::{Link, World};
 use gdoi::coop::Role;
-use gdoi::{KeyServerCommand, KeyServerEvent, MemberCommand, MemberConfig, RegistrationState};
+use gdoi::{KeyServerCommand, KeyServerEvent, MemberCommand, MemberConfig, MemberEvent, RegistrationState};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -110,6 +110,30 @@ fn an_operator_gives_the_role_away() {
     world.run_for(Duration::from_secs(30));
     assert_eq!(primaries(&world, 3), [2]);
     assert!(coop(&world, 3).resigned);
+}
+
+/// One server's clock jumps ahead, or back to where the others are.
+#[test]
+fn a_clock_that_jumps_is_set_by_the_group() {
+    for (servers, jumping) in [(2, 1), (2, 2), (3, 1), (3, 3)] {
+        let mut world = world(servers, 3);
+        world.run_for(Duration::from_secs(60));
+        world.set_skew(address(jumping), Duration::from_secs(20));
+        world.run_for(Duration::from_secs(120));
+        let events = |number| world.server_events(address(number)).len();
+        let before: Vec<_> = (1..=servers).map(events).collect();
+        let elections: Vec<_> = (1..=servers).map(|number| coop(&world, number).elections).collect();
+        assert_eq!(primaries(&world, servers), [servers], "{servers} servers, {jumping} jumps: {before:?}");
+        world.run_for(LIFE);
+        for number in 1..=servers {
+            let status = coop(&world, number);
+            assert_eq!(status.elections, elections[usize::from(number) - 1], "nobody elects any more");
+            assert!(status.pseudotime.abs_diff(coop(&world, 1).pseudotime) < 1000);
+        }
+        assert!(all_hear_all(&world, 3));
+        let expired = |(_, event): &(_, MemberEvent)| matches!(event, MemberEvent::KeysExpired { .. });
+        assert!((1..=3).all(|number| !world.member_events(member_address(number)).iter().any(expired)));
+    }
 }
 
 #[test]

@@ -42,9 +42,8 @@ impl Others {
         self.reigns.retain(|peer, _| peers.contains(peer));
     }
 
-    /// Takes in what a peer says; whether it was not heard before.
-    pub(super) fn hear(&mut self, peer: Ipv4Addr, word: Word, step: Step, now: Instant) -> bool {
-        let appeared = !self.is_alive(peer, now);
+    /// Takes in what a peer says.
+    pub(super) fn hear(&mut self, peer: Ipv4Addr, word: Word, step: Step, now: Instant) {
         self.peers.insert(peer, Heard { word, step, at: now });
         if let Some(known) = self.reigns.get_mut(&peer).filter(|_| !word.role.leads()) {
             known.grew = None;
@@ -52,7 +51,6 @@ impl Others {
         if let Some(reign) = word.reign {
             self.hear_of(reign, now);
         }
-        appeared
     }
 
     fn hear_of(&mut self, reign: Reign, now: Instant) {

@@ -1,7 +1,7 @@
 //! What is known of one of the other servers.
 
 use super::Coop;
-use crate::coop::{Claim, CoopPeerStatus, CoopPeerWord, CoopRefusals, Step, Versions};
+use crate::coop::{Announcement, Claim, CoopPeerStatus, CoopPeerWord, CoopRefusals, Step, Versions};
 use crate::endpoint::Instant;
 use crate::error::{Error, Misbehaved};
 use std::net::Ipv4Addr;
@@ -23,8 +23,8 @@ pub(super) struct Peer {
     pub(super) given_members: Option<(Versions, Instant)>,
     pub(super) members: u32,
     pub(super) configuration: Option<[u8; 16]>,
-    /// Since when all that it says is of another time.
-    pub(super) untimely_since: Option<Instant>,
+    /// Since when all that it says is of another time, and when it said the last of it.
+    pub(super) untimely: Option<(Instant, Instant)>,
     pub(super) received: u64,
     pub(super) refused: CoopRefusals,
 }
@@ -37,6 +37,16 @@ impl Peer {
             (true, true) => Step::Same,
             (true, false) => Step::Behind,
         }
+    }
+
+    /// Takes over what it says; what it said of its configuration before.
+    pub(super) fn take(&mut self, announcement: &Announcement) -> Option<[u8; 16]> {
+        self.untimely = None;
+        self.keys = announcement.keys.clone();
+        self.held = announcement.held.clone();
+        self.listed = announcement.listed.clone();
+        self.members = announcement.members;
+        self.configuration.replace(announcement.configuration)
     }
 
     /// Whether something may be given that was not given just now.

@@ -52,49 +52,58 @@ impl Group {
         let announcement = Announcement::parse(reader)?;
         let time = Instant::from_millis(announcement.pseudotime);
         if let Err(reason) = self.check_time(announcement.lineage, time, now) {
-            self.note_untimely(from, announcement.word.epoch, now);
+            self.note_untimely(from, now);
             return Err(reason);
         }
-        let Some(coop) = &mut self.coop else { return Err(Misbehaved::UnknownExchange.into()) };
+        self.check_epoch(&announcement)?;
+        self.take_word(from, &announcement, now);
+        self.answer(from, &announcement, now);
+        Ok(())
+    }
+
+    fn check_epoch(&self, announcement: &Announcement) -> Result<(), Error> {
+        let known = self.coop.as_ref().map_or(0, |coop| coop.election.epoch());
         let reign = announcement.word.reign.map_or(0, |reign| reign.epoch);
         let claimed = announcement.word.epoch.max(reign);
-        if claimed > coop.election.epoch().saturating_add(EPOCH_LEAP) {
-            return Err(Misbehaved::EpochLeap(claimed).into());
+        match claimed > known.saturating_add(EPOCH_LEAP) {
+            true => Err(Misbehaved::EpochLeap(claimed).into()),
+            false => Ok(()),
         }
-        let held = coop.held(&self.state);
-        let Some(peer) = coop.peers.get_mut(&from) else { return Err(Misbehaved::UnknownExchange.into()) };
-        peer.untimely_since = None;
-        peer.keys = announcement.keys.clone();
-        peer.held = announcement.held.clone();
-        peer.listed = announcement.listed.clone();
-        peer.members = announcement.members;
+    }
+
+    /// Remembers what a peer says of itself.
+    fn take_word(&mut self, from: Ipv4Addr, announcement: &Announcement, now: Instant) {
+        let Some(coop) = &mut self.coop else { return };
+        let (held, own) = (coop.held(&self.state), coop.configuration);
+        let Some(peer) = coop.peers.get_mut(&from) else { return };
+        let before = peer.take(announcement);
         let step = peer.step(&self.state.versions, &held);
-        let other_config = peer.configuration.replace(announcement.configuration)
-            != Some(announcement.configuration)
-            && announcement.configuration != coop.configuration;
-        let appeared = coop.election.hear(from, announcement.word, step, now);
-        if appeared || !peer.heard {
-            peer.heard = true;
+        let appeared = !std::mem::replace(&mut peer.heard, true);
+        coop.election.hear(from, announcement.word, step, now);
+        if appeared {
             self.say(CoopEvent::Reachable(from));
         }
-        if other_config {
+        if announcement.configuration != own && before != Some(announcement.configuration) {
             self.say(CoopEvent::ConfigMismatch(from));
         }
         if announcement.lineage == self.state.lineage {
             self.sids.join(&announcement.sids);
         }
-        self.answer(from, &announcement, now);
-        Ok(())
     }
 
     /// What an announcement calls for.
     fn answer(&mut self, from: Ipv4Addr, announcement: &Announcement, now: Instant) {
         let Some(coop) = &self.coop else { return };
+        let held = coop.held(&self.state);
         let same_time = announcement.lineage == self.state.lineage && self.state.lineage.is_some();
-        if same_time && coop.election.primary() == Some(from) {
-            self.clock.follow(Instant::from_millis(announcement.pseudotime), now);
+        let time = Instant::from_millis(announcement.pseudotime);
+        let (leads, primary) = (announcement.word.role.leads(), coop.election.primary());
+        if same_time && primary == Some(from) {
+            self.clock.follow(time, now);
+        } else if same_time && primary.is_none() && leads {
+            self.clock.set(time, now);
         }
-        if !announcement.held.covers(&coop.held(&self.state)) {
+        if !announcement.held.covers(&held) {
             self.send_states(from, now);
         }
         if same_time {
@@ -104,11 +113,9 @@ impl Group {
         self.check_commitment(now);
     }
 
-    /// Servers of one lineage have one time.
+    /// Servers of one lineage have one time. One that follows nobody may be the one that is wrong.
     fn check_time(&self, lineage: Option<Lineage>, time: Instant, now: Instant) -> Result<(), Error> {
-        let starting =
-            self.coop.as_ref().is_some_and(|coop| coop.election.role() == crate::coop::Role::Starting);
-        if starting || lineage.is_none() || lineage != self.state.lineage {
+        if self.is_adrift() || lineage.is_none() || lineage != self.state.lineage {
             return Ok(());
         }
         let ours = self.clock.time(now);
@@ -120,17 +127,22 @@ impl Group {
         }
     }
 
-    /// One message of another time is a mistake; where nothing else comes for long from servers in a later epoch,
-    /// the time here is wrong.
-    fn note_untimely(&mut self, from: Ipv4Addr, epoch: u64, now: Instant) {
+    /// Whether this server neither is primary nor has one.
+    fn is_adrift(&self) -> bool {
+        self.coop.as_ref().is_some_and(|coop| coop.election.primary().is_none())
+    }
+
+    /// One message of another time is a mistake. Where nothing else comes for long, the time here is wrong.
+    fn note_untimely(&mut self, from: Ipv4Addr, now: Instant) {
         let Some(coop) = &mut self.coop else { return };
-        let (known, patience) = (coop.election.epoch(), coop.election.rules().patience() * 2);
+        let patience = coop.election.rules().patience();
         let Some(peer) = coop.peers.get_mut(&from) else { return };
-        let since = *peer.untimely_since.get_or_insert(now);
-        let later = epoch > known && epoch <= known.saturating_add(EPOCH_LEAP);
-        if later && now.saturating_since(since) >= patience {
+        let going_on = peer.untimely.filter(|(_, last)| now.saturating_since(*last) < patience);
+        let since = going_on.map_or(now, |(since, _)| since);
+        peer.untimely = Some((since, now));
+        if now.saturating_since(since) >= patience * 2 && coop.election.alive(now).next().is_none() {
             coop.election.start_again(now);
-            coop.peers.values_mut().for_each(|peer| peer.untimely_since = None);
+            coop.peers.values_mut().for_each(|peer| peer.untimely = None);
             self.abandon_commitment();
             self.say(CoopEvent::TimeLost(from));
         }
