@@ -37,6 +37,13 @@ pub struct Cooperating {
     pub streams: Streams,
 }
 
+/// What a server has done to change keys.
+#[derive(Clone, Copy, Debug)]
+pub struct Rekeys {
+    made: usize,
+    pushes: usize,
+}
+
 impl Cooperating {
     /// Starts the servers, waits until the first is primary of all, and goes on with members and streams.
     pub fn start(site: &Site, configs: Vec<Value>) -> Outcome<Self> {
@@ -68,14 +75,26 @@ impl Cooperating {
 
     /// Waits until a server has made a new key, members have it by that server's message, and all hosts send with it.
     pub fn next_rekey_from(&mut self, server: usize) -> Outcome {
+        let before = self.rekeys_of(server)?;
+        let newest = self.rekey_after(server, before)?;
+        self.all_send_with(newest)
+    }
+
+    /// How many keys a server has made, and how many rekey messages of it the core has seen.
+    pub fn rekeys_of(&mut self, server: usize) -> Outcome<Rekeys> {
+        let pushes = self.watch.messages(exchange::PUSH, SERVERS[server].1, None)?;
+        Ok(Rekeys { made: keys_made(&self.servers[server])?, pushes })
+    }
+
+    /// Waits until a server has made a new key since then, and members have it by that server's message; its SPI.
+    pub fn rekey_after(&mut self, server: usize, before: Rekeys) -> Outcome<u32> {
         let name = SERVERS[server].0;
-        let (made, pushes) = (keys_made(&self.servers[server])?, self.pushes_of(server)?);
         let what = format!("{name} makes a new key");
-        eventually_true(&what, SOON, || Ok(keys_made(&self.servers[server])? > made))?;
-        let newest = newest_key(&self.servers[server])?;
-        self.all_send_with(newest)?;
-        ensure!(self.pushes_of(server)? > pushes, "the core has seen no rekey message of {name}");
-        Ok(())
+        eventually_true(&what, SOON, || Ok(keys_made(&self.servers[server])? > before.made))?;
+        self.agrees(server)?;
+        let pushes = self.rekeys_of(server)?.pushes;
+        ensure!(pushes > before.pushes, "the core has seen no rekey message of {name}");
+        newest_key(&self.servers[server])
     }
 
     /// Waits until all hosts send with this key.
@@ -84,11 +103,6 @@ impl Cooperating {
             let keys = self.watch.keys()?;
             Ok(HOSTS.iter().all(|(_, host)| keys.get(host).is_some_and(|keys| keys.contains_key(&spi))))
         })
-    }
-
-    /// How many rekey messages of this server the core has seen.
-    pub fn pushes_of(&mut self, server: usize) -> Outcome<usize> {
-        self.watch.messages(exchange::PUSH, SERVERS[server].1, None)
     }
 
     /// How many messages of phase 1 all members have sent.
