@@ -3,6 +3,7 @@
 use crate::corp::{nothing_installed, ping_all, protection, states, States};
 use crate::daemon::Daemon;
 use crate::eventually::eventually_true;
+use crate::machine::limit;
 use crate::outcome::{ensure, Outcome};
 use crate::rekeying::{self, group, keys, Rekeyed, Transport, SOON};
 use crate::site::{Site, HOSTS, WAN};
@@ -10,10 +11,15 @@ use serde_json::{json, Value};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// How long replaced keys live on.
-const DEACTIVATION: Duration = Duration::from_secs(6);
-/// What a member adds to a key's end, and what it takes until the key is out of the kernel on an emulated processor.
-const GRACE: Duration = Duration::from_secs(4);
+/// How long replaced keys live on: members must have registered again by then.
+fn deactivation() -> Duration {
+    limit(Duration::from_secs(6), Duration::from_secs(15))
+}
+
+/// What a member adds to a key's end, and what it takes until the key is out of the kernel.
+fn grace() -> Duration {
+    limit(Duration::from_secs(4), Duration::from_secs(12))
+}
 
 /// A group whose keys live so long that nothing but commands changes them.
 fn configuration(site: &Site) -> Outcome<Value> {
@@ -21,7 +27,7 @@ fn configuration(site: &Site) -> Outcome<Value> {
     let local = &mut config["groups"][0]["server-local"];
     local["sa-ipsec"]["lifetime"] = json!(3600);
     local["activation-delay"] = json!(2);
-    local["deactivation-delay"] = json!(DEACTIVATION.as_secs());
+    local["deactivation-delay"] = json!(deactivation().as_secs());
     local["rekey"]["retransmit"] = json!({ "interval": 1, "number": 2 });
     Ok(config)
 }
@@ -82,7 +88,7 @@ pub fn rekey(site: &Site) -> Outcome {
         "ks rekey",
         "goes to 3 members by unicast; the old keys are received until all have it",
     )?;
-    changed(&rekeyed.members, &old, DEACTIVATION + GRACE)?;
+    changed(&rekeyed.members, &old, deactivation() + grace())?;
     all_have_sent_with(&rekeyed, 2)?;
     rekeyed.never_registered_again()?;
     println!("   {}", rekeyed.finish()?);
@@ -92,7 +98,7 @@ pub fn rekey(site: &Site) -> Outcome {
 pub fn replace_now(site: &Site) -> Outcome {
     let (rekeyed, old) = start(site)?;
     command(&rekeyed, "ks rekey --replace-now", "goes to 3 members by unicast; the old keys end now")?;
-    changed(&rekeyed.members, &old, GRACE)?;
+    changed(&rekeyed.members, &old, grace())?;
     rekeyed.never_registered_again()?;
     let answered = ping_all(site)?;
     ensure!(answered == 6, "{answered} of 6 pairs answer under the new key");
@@ -105,8 +111,8 @@ pub fn remove(site: &Site) -> Outcome {
     let said =
         "is removed and may not register again; 2 members are told to register again; their keys live on";
     command(&rekeyed, &format!("ks remove {}", WAN[2]), said)?;
-    is_out(&mut rekeyed, DEACTIVATION + GRACE)?;
-    changed(&rekeyed.members[..2], &old, GRACE)?;
+    is_out(&mut rekeyed, deactivation() + grace())?;
+    changed(&rekeyed.members[..2], &old, grace())?;
     registered(&rekeyed.members[..2], 2)?;
     comes_back(site, &rekeyed)?;
     let tallies = rekeyed.finish_lossy()?;
@@ -120,7 +126,7 @@ pub fn remove_now(site: &Site) -> Outcome {
     let said =
         "is removed and may not register again; 2 members are told to register again; their keys end now";
     command(&rekeyed, &format!("ks remove {} --now", WAN[2]), said)?;
-    is_out(&mut rekeyed, GRACE)?;
+    is_out(&mut rekeyed, grace())?;
     changed(&rekeyed.members[..2], &old, SOON)?;
     registered(&rekeyed.members[..2], 2)?;
     let answers = site.host(HOSTS[0].0)?.ping(HOSTS[1].1)?;
@@ -158,7 +164,7 @@ pub fn remove_all(site: &Site) -> Outcome {
     let (rekeyed, old) = start(site)?;
     let said = "3 members are told to register again; their keys live on for the deactivation-delay";
     command(&rekeyed, "ks remove --all", said)?;
-    changed(&rekeyed.members, &old, DEACTIVATION + GRACE)?;
+    changed(&rekeyed.members, &old, deactivation() + grace())?;
     all_have_sent_with(&rekeyed, 2)?;
     registered(&rekeyed.members, 2)?;
     println!("   {}", rekeyed.finish()?);
