@@ -173,7 +173,7 @@ pub fn remove_all(site: &Site) -> Outcome {
 
 /// What is changed, and what gdoictl shows of it: the access list, and what is left of the lifetime, in seconds.
 const ENTRY: &str = "permit ip 10.0.0.0/9 10.0.0.0/9";
-const LIFETIME: (u64, &str) = (3 * 86_400, "in 2d23h");
+const LIFETIME: (u64, &str) = (1800, "in 29m");
 
 pub fn reload(site: &Site) -> Outcome {
     let mut config = configuration(site)?;
