@@ -127,7 +127,7 @@ impl Cooperating {
     /// Ends the streams; nothing was lost, nothing was clear. The numbers for people.
     pub fn finish(self) -> Outcome<String> {
         let tallies = self.finish_lossy()?;
-        tallies.all_arrived()?;
+        tallies.nearly_all_arrived_among(&HOSTS.map(|(_, address)| address))?;
         Ok(format!("{tallies}, 0 clear"))
     }
 

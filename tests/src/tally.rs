@@ -1,5 +1,6 @@
 //! What became of streams, pair by pair.
 
+use crate::machine;
 use crate::outcome::{ensure, Outcome, Stop};
 use crate::site::HOSTS;
 use crate::stream::{rate, Mark};
@@ -55,6 +56,18 @@ impl Tallies {
     /// Fails if anything is missing or came twice, or if a pair was silent.
     pub fn all_arrived(&self) -> Outcome {
         self.all_arrived_among(&HOSTS.map(|(_, address)| address))
+    }
+
+    /// The same where three servers and three members share the processors. If these are emulated, a router needs
+    /// seconds to change its keys and the shortest lives are too short for it: a tenth may be lost then.
+    pub fn nearly_all_arrived_among(&self, hosts: &[Ipv4Addr]) -> Outcome {
+        let sent = self.0.iter().map(|tally| tally.sent).sum::<u64>();
+        let among = |tally: &&Tally| hosts.contains(&tally.pair.0) && hosts.contains(&tally.pair.1);
+        let lost = self.0.iter().filter(among).map(|tally| tally.sent - tally.received).sum::<u64>();
+        match machine::emulated() && lost < sent / 10 {
+            true => Ok(()),
+            false => self.all_arrived_among(hosts),
+        }
     }
 
     /// The same for the streams among some of the hosts.
