@@ -58,8 +58,9 @@ impl Tallies {
         self.all_arrived_among(&HOSTS.map(|(_, address)| address))
     }
 
-    /// The same where three servers and three members share the processors. If these are emulated, a router needs
-    /// seconds to change its keys and the shortest lives are too short for it: a tenth may be lost then.
+    /// The same where all members change keys at one moment, or three servers share the processors with them. If these are
+    /// emulated, a router needs seconds to change its keys and the shortest lives are too short for it: a tenth may be
+    /// lost then.
     pub fn nearly_all_arrived_among(&self, hosts: &[Ipv4Addr]) -> Outcome {
         let sent = self.0.iter().map(|tally| tally.sent).sum::<u64>();
         let among = |tally: &&Tally| hosts.contains(&tally.pair.0) && hosts.contains(&tally.pair.1);
