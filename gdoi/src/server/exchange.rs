@@ -136,6 +136,7 @@ impl KeyServer {
                 };
                 let keys = pull.deliver(&established.sa, &proof, sids)?;
                 group.register(from, &established.sa, group.clock.time(now));
+                group.share_members(now);
                 established.pull = None;
                 // Sender IDs must not be forgotten before they are known.
                 self.flush(index, Vec::new(), now);

@@ -137,7 +137,7 @@ impl Group {
 
     fn make_keys(&mut self, random: &mut dyn Random, now: Instant) -> Result<(), Error> {
         self.state.lineage.get_or_insert(Lineage(self.members.author().0));
-        if self.sids_run_out() {
+        if self.sids.run_out() {
             self.renew_sids(random, now)?;
         }
         if let (None, Some(rekey)) = (&self.state.keys.kek, &self.config.rekey) {

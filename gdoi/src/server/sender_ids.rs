@@ -20,7 +20,7 @@ impl Group {
             1..=MOST_SIDS => {}
             _ => return Err(Unacceptable::Unsupported("number of sender IDs", wanted.into()).into()),
         }
-        let place = self.coop.as_mut().map_or(0, |coop| coop.place());
+        let place = self.coop.as_ref().map_or(0, |coop| coop.place());
         if self.coop.as_mut().is_some_and(|coop| coop.recollects()) {
             self.sids.leave_gap(place);
         }
@@ -29,11 +29,6 @@ impl Group {
         let values = values.ok_or(Unacceptable::NoSenderIds)?;
         self.changed = true;
         Ok(Some(SenderIds { bits: SID_BITS, values }))
-    }
-
-    /// Whether it is time for new ones.
-    pub(super) fn sids_run_out(&self) -> bool {
-        self.sids.run_out()
     }
 
     /// All members must register again, under new keys: with those that they have, no sender ID is used twice.

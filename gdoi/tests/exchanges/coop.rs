@@ -82,6 +82,22 @@ fn a_killed_primary_is_replaced_and_takes_its_role_back() {
 }
 
 #[test]
+fn a_server_that_dies_after_a_registration_has_told_the_others() {
+    for offset in [100, 350, 600, 850] {
+        let mut world = world(3, 0);
+        world.run_for(Duration::from_secs(10) + Duration::from_millis(offset));
+        world.add_member(member_address(1), member(allied_member(1, 1, 3), 1));
+        world.run_until(Duration::from_secs(1), |world| registered(world, 1));
+        world.run_for(Duration::from_millis(20));
+        world.crash_server(address(1));
+        for number in 2..=3 {
+            let status = world.server(address(number)).status(world.now);
+            assert_eq!(status.groups[0].members.len(), 1, "{number} at {offset} ms");
+        }
+    }
+}
+
+#[test]
 fn both_sides_of_a_split_network_work_and_become_one_again() {
     let mut world = world(3, 3);
     world.run_until(Duration::from_secs(40), |world| registered(world, 3));

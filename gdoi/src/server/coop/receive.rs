@@ -230,6 +230,15 @@ impl Group {
         Ok(())
     }
 
+    /// A member has registered here: the others learn of it at once, for this server may die.
+    pub(in crate::server) fn share_members(&mut self, now: Instant) {
+        let Some(coop) = &self.coop else { return };
+        let heard =
+            coop.election.alive(now).filter_map(|peer| Some((peer, coop.peers.get(&peer)?.listed.clone())));
+        let heard: Vec<_> = heard.collect();
+        heard.into_iter().for_each(|(peer, listed)| self.send_members(peer, &listed, now));
+    }
+
     /// Gives a server the member records that it lacks.
     fn send_members(&mut self, to: Ipv4Addr, listed: &Versions, now: Instant) {
         let lacking = !listed.covers(self.members.seen());
