@@ -88,11 +88,8 @@ impl Rekeyed {
     }
 
     /// Ends the streams; nothing was clear, whatever was lost.
-    pub fn finish_lossy(mut self) -> Outcome<Tallies> {
-        let tallies = self.streams.stop()?;
-        self.watch.none_clear()?;
-        self.watch.close()?;
-        Ok(tallies)
+    pub fn finish_lossy(self) -> Outcome<Tallies> {
+        self.streams.end(self.watch)
     }
 }
 

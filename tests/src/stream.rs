@@ -5,6 +5,7 @@ use crate::machine;
 use crate::outcome::{ensure, failed, Outcome};
 use crate::site::{Site, HOSTS};
 use crate::tally::{Tallies, Tally};
+use crate::watch::Watch;
 use nix::sys::socket::{setsockopt, sockopt::RcvBufForce};
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
@@ -92,6 +93,14 @@ impl Streams {
         let heard = |to: usize, from: usize| self.ends.heard[to][from].load(Ordering::Relaxed) > mark.0[from];
         let hosts = 0..HOSTS.len();
         hosts.clone().all(|to| hosts.clone().all(|from| from == to || heard(to, from)))
+    }
+
+    /// Ends the streams and the watch over them; nothing was clear, whatever was lost.
+    pub fn end(self, mut watch: Watch) -> Outcome<Tallies> {
+        let tallies = self.stop()?;
+        watch.none_clear()?;
+        watch.close()?;
+        Ok(tallies)
     }
 
     /// Ends the streams, waits for what is under way and counts.
