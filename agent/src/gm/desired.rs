@@ -3,7 +3,7 @@
 use crate::config::{FailMode, GroupSettings};
 use crate::report::Protection;
 use gdoi::endpoint::Instant;
-use gdoi::policy::{Action, Cipher, Integrity, Ipv4Prefix};
+use gdoi::policy::{Action, Cipher, Integrity, Ipv4Prefix, TekKeys, Transform};
 use gdoi::View;
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -120,16 +120,21 @@ fn prefix(prefix: Ipv4Prefix) -> Result<Prefix, String> {
 }
 
 fn state(sa: &gdoi::Sa, now: Instant) -> Result<Sa, String> {
+    let (TekKeys::Shared { encryption, integrity }, Transform::Shared { cipher, integrity: mac }) =
+        (&sa.keys, sa.transform)
+    else {
+        return Err(format!("the transform {} is not possible here", sa.transform));
+    };
     Ok(Sa {
         spi: Spi(sa.spi.0),
-        encryption: match sa.transform.cipher {
-            Cipher::AesCbc128 => EncryptionKey::AesCbc128(key(sa.keys.encryption.expose())?),
-            Cipher::AesCbc256 => EncryptionKey::AesCbc256(key(sa.keys.encryption.expose())?),
+        encryption: match cipher {
+            Cipher::AesCbc128 => EncryptionKey::AesCbc128(key(encryption.expose())?),
+            Cipher::AesCbc256 => EncryptionKey::AesCbc256(key(encryption.expose())?),
         },
-        integrity: match sa.transform.integrity {
-            Integrity::HmacSha256 => IntegrityKey::HmacSha256(key(sa.keys.integrity.expose())?),
-            Integrity::HmacSha384 => IntegrityKey::HmacSha384(key(sa.keys.integrity.expose())?),
-            Integrity::HmacSha512 => IntegrityKey::HmacSha512(key(sa.keys.integrity.expose())?),
+        integrity: match mac {
+            Integrity::HmacSha256 => IntegrityKey::HmacSha256(key(integrity.expose())?),
+            Integrity::HmacSha384 => IntegrityKey::HmacSha384(key(integrity.expose())?),
+            Integrity::HmacSha512 => IntegrityKey::HmacSha512(key(integrity.expose())?),
         },
         hard_lifetime: Some(sa.expires.saturating_since(now) + GRACE),
     })

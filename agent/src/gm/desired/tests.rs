@@ -1,7 +1,7 @@
 use super::*;
 use crate::config::{MemberFile, Settings, Source};
 use gdoi::crypto::Secret;
-use gdoi::policy::{Acl, TekKeys};
+use gdoi::policy::{Acl, GroupId, TekKeys};
 use std::path::Path;
 
 const LOCAL: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
@@ -24,18 +24,27 @@ fn groups(extra: &str) -> Vec<Guarded> {
 
 fn sa(spi: u32, transform: &str) -> gdoi::Sa {
     let transform: gdoi::policy::Transform = transform.parse().unwrap();
-    let keys = TekKeys {
-        encryption: Secret::new(vec![1; transform.cipher.key_len()]),
-        integrity: Secret::new(vec![2; transform.integrity.key_len()]),
+    let Transform::Shared { cipher, integrity } = transform else { panic!("{transform}") };
+    let keys = TekKeys::Shared {
+        encryption: Secret::new(vec![1; cipher.key_len()]),
+        integrity: Secret::new(vec![2; integrity.key_len()]),
     };
-    gdoi::Sa { spi: gdoi::policy::Spi(spi), transform, keys, expires: Instant::from_millis(60_000) }
+    let (spi, expires, group) = (gdoi::policy::Spi(spi), Instant::from_millis(60_000), GroupId(100));
+    gdoi::Sa { spi, transform, keys, expires, replay_window: 0, group }
 }
 
 fn registered() -> View {
     let acl = Acl::new(vec!["permit udp 10.0.0.0/8 host 10.1.1.1 eq 53".parse().unwrap()]).unwrap();
     let sas = vec![sa(1000, "aes-256-cbc/hmac-sha-256"), sa(2000, "aes-128-cbc/hmac-sha-512")];
     let rekey_group = "239.1.1.1:848".parse().ok();
-    View { registered: true, acl, outbound: sas.first().cloned(), inbound: sas, rekey_group }
+    View {
+        registered: true,
+        acl,
+        outbound: sas.first().cloned(),
+        inbound: sas,
+        rekey_group,
+        ..View::default()
+    }
 }
 
 fn planes(groups: &[Guarded], view: View, phase: Phase) -> Vec<Plane> {
