@@ -16,7 +16,7 @@ mod server_address;
 mod source;
 
 pub use key_server::{KeyServerFile, KeyServerSettings, StateSettings, KEY_SERVER_SOCKET};
-pub use member::{FailMode, GroupSettings, MemberFile, MemberSettings, MEMBER_SOCKET};
+pub use member::{FailMode, GroupSettings, MemberFile, MemberSettings, MEMBER_SOCKET, SIDS_PER_INTERFACE};
 pub use names::InterfaceName;
 pub use rekey::MulticastRoute;
 pub use source::{ConfigError, Source};

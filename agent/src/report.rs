@@ -13,7 +13,7 @@ mod reload;
 pub use coop::{CoopEntry, CoopGroup, CoopPeerEntry, CoopRefusalCounts, CoopReport, CoopRole, PeerState};
 pub use key_server::{
     KeyServerGroup, KeyServerPolicies, KeyServerPolicy, KeyServerReport, MemberEntry, MemberList,
-    MembersReport,
+    MembersReport, SenderIdEntry,
 };
 pub use member::{
     AccessList, AclReport, DataplaneReport, KeyOrigin, KeyWay, MemberGroup, MemberReport, PlaneEntry,
@@ -51,6 +51,8 @@ pub struct TekEntry {
     pub spi: String,
     /// Cipher and integrity algorithm.
     pub transform: String,
+    /// The anti-replay window, packets; 0 is none.
+    pub replay_window: u16,
     /// The end of its life.
     pub expires_at: Timestamp,
     /// What it is used for now: `sending` (and receiving) or `receiving`.
@@ -63,6 +65,7 @@ impl TekEntry {
         TekEntry {
             spi: tek.spi.to_string(),
             transform: tek.transform.to_string(),
+            replay_window: tek.replay_window,
             expires_at: Timestamp::at(tek.expires, now),
             role: tek.role.to_string(),
         }

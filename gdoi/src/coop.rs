@@ -18,7 +18,7 @@ mod version;
 pub(crate) use election::{Claim, Election, Step, Turn, Work};
 pub(crate) use link::{LinkOutput, LinkSettings, LinkState, Links};
 pub(crate) use message::{head, split, Announcement, Commitment, Kind, Lineage, Slice};
-pub(crate) use sids::{Sids, MOST_SIDS, SID_BITS};
+pub(crate) use sids::Sids;
 pub(crate) use version::{Author, Versions};
 
 use crate::crypto::Secret;

@@ -65,6 +65,8 @@ pub enum Misbehaved {
     NotOffered(&'static str),
     /// The keys downloaded are not those that the policy announced.
     KeyMismatch(&'static str),
+    /// A sender ID that this member had before, in the same generation.
+    SenderIdAgain(u32),
     /// A cookie is zero, or an initiator's cookie is reused.
     Cookie,
     /// A rekey message with a sequence number that was used before.
@@ -120,6 +122,10 @@ pub enum Unacceptable {
     TooManyMembers,
     /// The sender IDs are used up until the group has new keys.
     NoSenderIds,
+    /// The group gives every sender its own key, and the member is not of this implementation.
+    ForeignMember,
+    /// All blocks of SPIs that this server may use are taken by other keys.
+    NoSpis,
     /// The peer answered with this error notify (RFC 2408 section 3.14.1).
     PeerSays(crate::wire::NotifyType),
     /// The peer deleted the phase 1 SA.
@@ -227,6 +233,7 @@ impl fmt::Display for Misbehaved {
             }
             Misbehaved::EpochLeap(epoch) => write!(f, "epoch {epoch} is from the future"),
             Misbehaved::UnknownAcknowledgement => f.write_str("acknowledgement of no rekey under way"),
+            Misbehaved::SenderIdAgain(sid) => write!(f, "sender ID {sid:#x} was given to this member before"),
             Misbehaved::Cookie => f.write_str("cookie is zero or reused"),
         }
     }
@@ -247,6 +254,11 @@ impl fmt::Display for Unacceptable {
             Unacceptable::PublicValue => f.write_str("peer's Diffie-Hellman value is not valid"),
             Unacceptable::Unsupported(what, value) => write!(f, "{what} {value} is not supported"),
             Unacceptable::NoSenderIds => f.write_str("sender IDs are used up until the group has new keys"),
+            Unacceptable::ForeignMember => f.write_str(
+                "member is of another implementation and cannot derive a key of its own, the group needs a transform \
+                 with one key for all such as aes-256-cbc/hmac-sha-256",
+            ),
+            Unacceptable::NoSpis => f.write_str("no block of SPIs is left for another key"),
             Unacceptable::TooManyMembers => f.write_str("more members than a group can have"),
             Unacceptable::Busy => f.write_str("too many unfinished exchanges"),
             Unacceptable::PeerSays(notify) => write!(f, "peer refused: {notify}{}", explained(*notify)),

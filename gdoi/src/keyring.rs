@@ -1,49 +1,26 @@
 //! The keys that a member holds, and what they mean at a point in time.
 
 mod group_clock;
+mod identifiers;
+mod sa;
 
 pub(crate) use group_clock::Made;
+pub use sa::{Sa, SendMode, View};
 
 use crate::endpoint::Instant;
+use crate::error::Misbehaved;
 use crate::lifetime::switch_margin;
-use crate::policy::{Acl, Spi, TekKeys, Transform};
-use crate::pull::{GroupPolicy, Kek, Tek};
+use crate::policy::{Acl, GroupId, Sid, SidGeneration, Spi};
+use crate::pull::{GroupPolicy, Kek, SenderIds, Tek};
 use crate::push::Push;
 use crate::wire::Deletion;
 use group_clock::GroupClock;
+use identifiers::Identifiers;
 use std::net::SocketAddrV4;
 use std::time::Duration;
 
 /// More TEKs are never held at once: the one that ends first goes.
 const MAX_TEKS: usize = 8;
-
-/// What the data plane must hold at one point in time.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct View {
-    /// Whether a policy was ever downloaded; before that `acl` says nothing.
-    pub registered: bool,
-    /// Which traffic is protected; it must never be sent in clear, with or without keys.
-    pub acl: Acl,
-    /// What must be receivable.
-    pub inbound: Vec<Sa>,
-    /// What sends; None blocks the protected traffic.
-    pub outbound: Option<Sa>,
-    /// The multicast group to which the key server sends rekey messages, while there is a KEK to read them with.
-    pub rekey_group: Option<SocketAddrV4>,
-}
-
-/// One security association for the group's traffic.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Sa {
-    /// Its SPI.
-    pub spi: Spi,
-    /// How it is used.
-    pub transform: Transform,
-    /// Its keys.
-    pub keys: TekKeys,
-    /// The end of its life.
-    pub expires: Instant,
-}
 
 /// How much longer a TEK is received with than its lifetime says: that was rounded down to a second, and another one is
 /// for packets that were sent at the very end and for clocks that do not run alike.
@@ -57,6 +34,8 @@ struct HeldTek {
     /// The earliest that the server can have meant: sent with until then.
     ends: Instant,
     life: Duration,
+    /// Whose sender IDs go with it; None where all senders share its key.
+    generation: Option<SidGeneration>,
 }
 
 impl HeldTek {
@@ -73,8 +52,9 @@ impl HeldTek {
 }
 
 /// All that was downloaded and still lives.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Keyring {
+    group: GroupId,
     registered: bool,
     acl: Acl,
     teks: Vec<HeldTek>,
@@ -83,6 +63,7 @@ pub(crate) struct Keyring {
     previous_kek: Option<(Kek, Instant)>,
     delays: (Option<Duration>, Option<Duration>),
     clock: GroupClock,
+    identifiers: Identifiers,
 }
 
 /// Which way a new TEK came: members pull at different times, a push reaches all at once.
@@ -93,14 +74,41 @@ enum Way {
 }
 
 impl Keyring {
+    /// An empty one.
+    pub(crate) fn new(group: GroupId) -> Keyring {
+        Keyring {
+            group,
+            registered: false,
+            acl: Acl::default(),
+            teks: Vec::new(),
+            kek: None,
+            previous_kek: None,
+            delays: (None, None),
+            clock: GroupClock::default(),
+            identifiers: Identifiers::default(),
+        }
+    }
+
     /// Takes in what a PULL downloaded. TEKs that are held already stay as they are; those that the server
     /// no longer lists live to their end, because other members may still send with them.
     /// Lifetimes were true at some time within `made`.
-    pub(crate) fn pull(&mut self, policy: GroupPolicy, made: Made, now: Instant) {
+    ///
+    /// # Errors
+    /// [`Misbehaved::SenderIdAgain`], and nothing has changed.
+    pub(crate) fn pull(
+        &mut self,
+        policy: GroupPolicy,
+        sids: &SenderIds,
+        made: Made,
+        now: Instant,
+    ) -> Result<(), Misbehaved> {
+        self.identifiers.check(sids)?;
+        self.identifiers.take(sids);
         self.registered = true;
         self.keep_kek_only_if(policy.kek.as_ref());
         let made = self.clock.pulled(policy.pseudotime, made);
         self.take(policy, Way::Pull, made, now);
+        Ok(())
     }
 
     /// Takes in what a PUSH said. The delays of its GAP are about its own TEKs: what they replace goes after
@@ -179,8 +187,11 @@ impl Keyring {
         self.teks.retain(|held| held.sa.spi != tek.spi);
         let activates = self.activation(way, delay, now);
         let (ends, expires) = (made.earliest + tek.lifetime, made.latest + tek.lifetime + GRACE);
-        let sa = Sa { spi: tek.spi, transform: tek.transform, keys: tek.keys, expires };
-        self.teks.push(HeldTek { sa, activates, ends, life: tek.lifetime });
+        let (spi, transform, keys, life) = (tek.spi, tek.transform, tek.keys, tek.lifetime);
+        let replay_window = tek.senders.map_or(0, |terms| terms.replay_window);
+        let generation = tek.senders.map(|terms| terms.generation);
+        let sa = Sa { spi, transform, keys, expires, replay_window, group: self.group };
+        self.teks.push(HeldTek { sa, activates, ends, life, generation });
         if self.teks.len() > MAX_TEKS {
             self.teks.remove(0);
         }
@@ -202,17 +213,30 @@ impl Keyring {
 
     /// What holds at `now`.
     pub(crate) fn view(&self, now: Instant) -> View {
-        let live = || self.teks.iter().filter(|tek| tek.sa.expires > now);
-        let sendable = || live().filter(|tek| tek.ends > now);
+        let live = self.teks.iter().filter(|tek| tek.sa.expires > now);
+        let sendable = || self.sendable(now).filter(|tek| tek.ends > now);
         let active = sendable().filter(|tek| tek.activates <= now).max_by_key(|tek| tek.activates);
         let outbound = active.or_else(|| sendable().min_by_key(|tek| tek.activates));
         View {
             registered: self.registered,
             acl: self.acl.clone(),
-            inbound: live().map(|tek| tek.sa.clone()).collect(),
+            inbound: live.map(|tek| tek.sa.clone()).collect(),
             outbound: outbound.map(|tek| tek.sa.clone()),
             rekey_group: self.rekey_group(now),
+            sids: outbound.map_or(&[][..], |tek| self.sids_for(tek)).to_vec(),
+            mode: SendMode::Both,
         }
+    }
+
+    /// The TEKs that this member may send with: where every sender has its own key only those for which it has sender
+    /// IDs. Those of another generation may be another member's under this TEK.
+    fn sendable(&self, now: Instant) -> impl Iterator<Item = &HeldTek> {
+        let live = self.teks.iter().filter(move |tek| tek.sa.expires > now);
+        live.filter(|tek| tek.generation.is_none() || !self.sids_for(tek).is_empty())
+    }
+
+    fn sids_for(&self, tek: &HeldTek) -> &[Sid] {
+        tek.generation.map_or(&[], |generation| self.identifiers.of(generation))
     }
 
     /// The multicast group of the KEK.
@@ -227,10 +251,12 @@ impl Keyring {
         times.filter(|time| *time > now).min()
     }
 
-    /// The last TEK's end and the life it had when it came; None without a live TEK.
+    /// The end of the last TEK that this member may send with, and the life it had when it came; if it may send with
+    /// none, of the last that lives.
     pub(crate) fn last_tek(&self, now: Instant) -> Option<(Instant, Duration)> {
         let live = self.teks.iter().filter(|tek| tek.sa.expires > now);
-        live.max_by_key(|tek| tek.ends).map(|tek| (tek.ends, tek.life))
+        let last = self.sendable(now).max_by_key(|tek| tek.ends);
+        last.or(live.max_by_key(|tek| tek.ends)).map(|tek| (tek.ends, tek.life))
     }
 
     /// The KEK and its end, while it lives.
@@ -247,6 +273,11 @@ impl Keyring {
     pub(crate) fn kek_named(&self, spi: [u8; 16], now: Instant) -> Option<&Kek> {
         let keks = [&self.kek, &self.previous_kek].into_iter().flatten();
         keks.filter(|(_, expires)| *expires > now).map(|(kek, _)| kek).find(|kek| kek.spi == spi)
+    }
+
+    /// The sender IDs that came last, and of which generation they are.
+    pub(crate) fn sender_ids(&self) -> Option<(SidGeneration, &[Sid])> {
+        self.identifiers.newest()
     }
 
     /// ATD and DTD as downloaded.

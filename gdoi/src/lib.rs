@@ -48,6 +48,7 @@ pub mod coop;
 pub mod crypto;
 pub mod endpoint;
 mod error;
+mod esp;
 mod event;
 mod keyring;
 pub mod lifetime;
@@ -66,8 +67,9 @@ pub mod wire;
 pub use coop::CoopPeer;
 pub use endpoint::{Endpoint, Instant, Output, Transmit};
 pub use error::{Error, Malformed, Misbehaved, Unacceptable, Unauthenticated};
+pub use esp::{Esn, SenderSa};
 pub use event::{Cause, CoopEvent, GroupName, KeyServerEvent, MemberEvent, Severity};
-pub use keyring::{Sa, View};
+pub use keyring::{Sa, SendMode, View};
 pub use member::{Member, MemberCommand, MemberConfig, ServerEntry};
 pub use server::{
     Authorization, Change, Effect, GroupConfig, KeyServer, KeyServerCommand, KeyServerConfig, PskEntry,
@@ -75,5 +77,5 @@ pub use server::{
 };
 pub use status::{
     AckCounters, GroupStatus, KekStatus, KeyServerStatus, MemberRecord, MemberStatus, RegistrationState,
-    RekeyCounters, RekeyStatus, TekRole, TekStatus,
+    RekeyCounters, RekeyStatus, SidStatus, TekRole, TekStatus,
 };

@@ -41,8 +41,8 @@ pub struct MemberConfig {
     pub proposal: Proposal,
     /// The DOI of the phase 1 SA payload.
     pub doi: Doi,
-    /// How many sender IDs to ask for, 0 to 16: one for each state that sends under a counter mode (RFC 6407
-    /// section 3.5).
+    /// How many sender IDs to ask for, 0 to [`crate::policy::MAX_SIDS`]: one for each state that sends where every
+    /// sender has its own key (RFC 6407 section 3.5). A member without any receives only.
     pub sender_ids: u16,
 }
 
@@ -75,8 +75,6 @@ pub struct Member {
     next_view: Option<Instant>,
     output: VecDeque<Output<MemberEvent>>,
     registrations: u64,
-    /// Those of the last registration; one that comes again gets others.
-    sender_ids: Vec<u32>,
     last_registered: Option<Instant>,
     failures: u64,
     last_failure: Option<String>,
@@ -101,16 +99,15 @@ impl Member {
     /// A member that begins to register at its first [`Endpoint::handle_timeout`].
     pub fn new(config: MemberConfig, random: Box<dyn Random + Send>) -> Member {
         Member {
+            keyring: Keyring::new(config.group.id),
             config,
             random,
-            keyring: Keyring::default(),
             activity: Activity::Idle(Instant::default()),
             server: 0,
             rounds: 0,
             next_view: None,
             output: VecDeque::new(),
             registrations: 0,
-            sender_ids: Vec::new(),
             last_registered: None,
             failures: 0,
             last_failure: None,
@@ -185,9 +182,10 @@ impl Member {
     }
 
     fn registered(&mut self, Download { policy, sender_ids, made }: Download, now: Instant) {
-        self.sender_ids = sender_ids.values;
         let (teks, aces) = (policy.teks.iter().map(|tek| tek.spi).collect(), policy.acl.entries().len());
-        self.keyring.pull(policy, made, now);
+        if let Err(reason) = self.keyring.pull(policy, &sender_ids, made, now) {
+            return self.fail(reason.into(), now);
+        }
         self.registrations += 1;
         self.last_registered = Some(now);
         self.rounds = 0;

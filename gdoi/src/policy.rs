@@ -3,11 +3,13 @@
 
 mod acl;
 mod phase1;
+mod sender;
 mod transform;
 
 pub use acl::{Ace, Acl, Action, Ipv4Prefix, Selector, MAX_ACES};
 pub use phase1::{Doi, Identity, Proposal};
-pub use transform::{Cipher, Integrity, TekKeys, Transform};
+pub use sender::{Seed, SenderTerms, Sid, SidGeneration, MAX_REPLAY_WINDOW, MAX_SIDS, SID_BITS};
+pub use transform::{Aead, Cipher, Integrity, TekKeys, Transform};
 
 use std::fmt;
 

@@ -17,6 +17,7 @@ mod report;
 mod sender_ids;
 mod sessions;
 mod snapshot;
+mod spis;
 mod state;
 mod terms;
 
@@ -161,6 +162,7 @@ impl KeyServer {
     /// A rekey that a crash cut off goes out again. Where there are other servers the next primary sees to it.
     fn resume(&mut self, now: Instant) -> Result<(), Error> {
         for index in 0..self.groups.len() {
+            self.acquaint(index);
             let group = &mut self.groups[index];
             if group.coop.is_none() {
                 group.resume(self.random.as_mut(), group.clock.time(now))?;
@@ -189,11 +191,19 @@ impl KeyServer {
 
     fn refresh_groups(&mut self, now: Instant) -> Result<(), Error> {
         for index in 0..self.groups.len() {
+            self.acquaint(index);
             let group = &mut self.groups[index];
             let transmits = group.handle_timeout(self.random.as_mut(), group.clock.time(now))?;
             self.flush(index, transmits, now);
         }
         Ok(())
+    }
+
+    /// Tells a group which SPIs the others have: new keys keep out of them, since a member may be in both.
+    fn acquaint(&mut self, index: usize) {
+        let others = self.groups.iter().enumerate().filter(|(other, _)| *other != index);
+        let others: Vec<_> = others.flat_map(|(_, group)| group.spis()).collect();
+        self.groups[index].others = others;
     }
 
     /// What a group has to say: first stored, then told, then sent.
@@ -255,6 +265,7 @@ impl KeyServer {
         | KeyServerCommand::Readmit(id, _)
         | KeyServerCommand::Resign(id)) = command;
         let Some(index) = self.groups.iter().position(|group| group.name().id == id) else { return Ok(()) };
+        self.acquaint(index);
         let group = &mut self.groups[index];
         let time = group.clock.time(now);
         let leads = group.leads();

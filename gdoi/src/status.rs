@@ -4,7 +4,7 @@ use crate::coop::CoopStatus;
 use crate::crypto::sign::SignatureAlgorithm;
 use crate::endpoint::Instant;
 use crate::event::GroupName;
-use crate::policy::{Acl, Identity, Spi, Transform};
+use crate::policy::{Acl, Identity, Sid, SidGeneration, Spi, Transform};
 use crate::pull::Kek;
 use crate::server::{Authorization, Retransmit, Transport};
 use std::fmt;
@@ -32,8 +32,10 @@ pub struct MemberStatus {
     pub last_failure: Option<String>,
     /// When the member asks again, if it is registered.
     pub reregisters_at: Option<Instant>,
-    /// The sender IDs that it holds.
-    pub sender_ids: Vec<u32>,
+    /// The sender IDs of its last registration.
+    pub sender_ids: Vec<Sid>,
+    /// The generation that they are of.
+    pub sid_generation: Option<SidGeneration>,
     /// The rekey SA.
     pub kek: Option<KekStatus>,
     /// The traffic keys that live.
@@ -119,6 +121,8 @@ pub struct TekStatus {
     pub spi: Spi,
     /// How it is used.
     pub transform: Transform,
+    /// The anti-replay window, packets; 0 is none.
+    pub replay_window: u16,
     /// The end of its life.
     pub expires: Instant,
     /// What it does now.
@@ -195,6 +199,8 @@ pub struct GroupStatus {
     pub group: GroupName,
     /// How its traffic is protected.
     pub transform: Transform,
+    /// The anti-replay window of a new TEK, packets; 0 is none.
+    pub replay_window: u16,
     /// The life of a new TEK.
     pub tek_lifetime: Duration,
     /// Which traffic is protected.
@@ -211,12 +217,25 @@ pub struct GroupStatus {
     pub revoked: Vec<IpAddr>,
     /// Requests refused.
     pub refused: u64,
-    /// The generation of the sender IDs: a new one begins when they are used up.
-    pub sid_generation: u32,
+    /// The sender IDs.
+    pub sids: SidStatus,
     /// Rekeying, where the group has a rekey SA.
     pub rekey: Option<RekeyStatus>,
     /// How this server stands with those that share the group, if there are others.
     pub coop: Option<CoopStatus>,
+}
+
+/// What became of a group's sender IDs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SidStatus {
+    /// How many bits each has.
+    pub bits: u16,
+    /// A new generation begins when they are used up.
+    pub generation: u32,
+    /// How many were given out in this one, as far as this server knows.
+    pub given: u32,
+    /// How many there are for the servers of the group.
+    pub of: u32,
 }
 
 /// How a group is rekeyed.

@@ -30,4 +30,4 @@ pub use payloads::{emit_chain, Chain, Padding, Payload, Payloads, MAX_PAYLOADS};
 pub use phase1::{Phase1Sa, Phase1Transform};
 pub use registry::{ExchangeType, Flags, IdType, NotifyType, PayloadType};
 pub use sa::{GroupSa, MAX_SA_TEKS};
-pub use tek::SaTek;
+pub use tek::{SaTek, SenderFields};

@@ -8,7 +8,7 @@ use super::server_address::{ServerAddress, UnicastAddress};
 use super::source::{ConfigError, Source};
 use super::{Port, Settings, DEFAULT_PORT};
 use gdoi::crypto::Secret;
-use gdoi::policy::{Ace, Action, Doi, Identity, Proposal, Selector};
+use gdoi::policy::{Ace, Action, Doi, Identity, Proposal, Selector, MAX_SIDS};
 use gdoi::GroupName;
 use serde::{Deserialize, Deserializer};
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -21,6 +21,12 @@ pub const MEMBER_SOCKET: &str = "/run/gdoi/gm.sock";
 
 /// Each group on each interface needs two addresses of its own , see [`Slot`].
 const MAX_PLANES: usize = Slot::COUNT as usize;
+
+/// Sending states of one interface, in the order of their sender IDs: IPv4, IPv6, one without use so far, IPv6 multicast.
+pub const SIDS_PER_INTERFACE: u16 = 4;
+
+/// Each interface of a group needs four sender IDs, and a key server gives no more than 64 at once.
+const MAX_INTERFACES: usize = (MAX_SIDS / SIDS_PER_INTERFACE) as usize;
 
 /// What the member daemon runs with.
 #[derive(Clone, Debug)]
@@ -174,6 +180,12 @@ impl TryFrom<RawGroup> for GroupFile {
 
     fn try_from(raw: RawGroup) -> Result<Self, String> {
         let Parsed(label) = raw.name;
+        let interfaces = raw.interfaces.0.len();
+        if interfaces > MAX_INTERFACES {
+            return Err(format!(
+                "{interfaces} interfaces, at most {MAX_INTERFACES} are possible in one group"
+            ));
+        }
         Ok(GroupFile {
             group: label.numbered(raw.identity_number),
             servers: raw.servers.0,

@@ -8,7 +8,7 @@ use super::rekey::{MulticastRoute, RekeyFile};
 use super::source::{ConfigError, Source};
 use gdoi::coop::Redundancy;
 use gdoi::lifetime::registration_margin;
-use gdoi::policy::{Ace, Acl, Action, Cipher, Integrity, Ipv4Prefix, Transform};
+use gdoi::policy::{Ace, Acl, Action, Ipv4Prefix, Transform, MAX_REPLAY_WINDOW};
 use gdoi::{Authorization, GroupConfig, GroupName};
 use serde::{Deserialize, Deserializer};
 use std::fmt;
@@ -59,6 +59,7 @@ impl GroupFile {
         Ok(GroupConfig {
             group: self.group,
             transform: local.ipsec.transform,
+            replay_window: local.ipsec.replay_window,
             tek_lifetime: local.ipsec.lifetime,
             acl: local.ipsec.acl,
             authorization: local.authorization,
@@ -180,6 +181,7 @@ fn check_delays(activation: Duration, deactivation: Duration, life: Duration) ->
 #[derive(Debug)]
 struct IpsecFile {
     transform: Transform,
+    replay_window: u16,
     lifetime: Duration,
     acl: Acl,
 }
@@ -188,6 +190,7 @@ struct IpsecFile {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct RawIpsec {
     transform: Option<Parsed<Transform>>,
+    replay_window: Option<ReplayWindow>,
     lifetime: Option<KeyLife>,
     match_address: Distinct<Parsed<GroupAce>>,
 }
@@ -203,8 +206,10 @@ impl TryFrom<RawIpsec> for IpsecFile {
 
     fn try_from(raw: RawIpsec) -> Result<Self, String> {
         let entries = raw.match_address.0.into_iter().map(|Parsed(GroupAce(ace))| ace).collect();
+        let transform = raw.transform.map_or_else(Transform::default, |Parsed(transform)| transform);
         Ok(IpsecFile {
-            transform: raw.transform.map_or(DEFAULT_TRANSFORM, |Parsed(transform)| transform),
+            transform,
+            replay_window: replay_window(transform, raw.replay_window)?,
             lifetime: raw.lifetime.map_or(DEFAULT_TEK_LIFE, Bounded::seconds),
             acl: Acl::new(entries).map_err(|error| format!("match-address: {error}"))?,
         })
@@ -213,8 +218,22 @@ impl TryFrom<RawIpsec> for IpsecFile {
 
 const DEFAULT_TEK_LIFE: Duration = Duration::from_secs(3_600);
 
-const DEFAULT_TRANSFORM: Transform =
-    Transform { cipher: Cipher::AesCbc256, integrity: Integrity::HmacSha256 };
+/// Packets; 0 is no replay check.
+type ReplayWindow = Bounded<0, { MAX_REPLAY_WINDOW as u64 }>;
+
+const DEFAULT_REPLAY_WINDOW: u16 = 1_024;
+
+/// Senders that share one key count their packets apart, so a window would drop those of all but one.
+fn replay_window(transform: Transform, window: Option<ReplayWindow>) -> Result<u16, String> {
+    match (transform.is_per_sender(), window) {
+        (true, window) => Ok(window.map_or(DEFAULT_REPLAY_WINDOW, |Bounded(packets)| packets as u16)),
+        (false, None) => Ok(0),
+        (false, Some(_)) => Err(format!(
+            "replay-window goes with aes-256-gcm, aes-128-gcm and chacha20-poly1305 only: with {transform} all members \
+             share one key, and no receiver can tell their sequence numbers apart"
+        )),
+    }
+}
 
 /// An entry of the group's ACL.
 #[derive(PartialEq)]

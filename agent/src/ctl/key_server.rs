@@ -1,11 +1,11 @@
 //! Texts about the key server daemon.
 
-use super::member::keys;
+use super::member::{keys, replay_window};
 use super::table::{facts, span, table};
 use crate::clock::Timestamp;
 use crate::report::{
     CoopRole, GroupLabel, KeyServerGroup, KeyServerPolicies, KeyServerPolicy, KeyServerReport, MemberEntry,
-    MemberList, MembersReport,
+    MemberList, MembersReport, SenderIdEntry,
 };
 
 /// The text of `show ks`.
@@ -105,6 +105,8 @@ pub fn policies(report: &KeyServerPolicies) -> String {
 fn policy_text(policy: &KeyServerPolicy, now: Timestamp) -> String {
     let mut lines = vec![
         ("Transform", policy.transform.clone()),
+        ("Replay window", replay_window(policy.replay_window)),
+        ("Sender IDs", sender_ids(policy.sender_ids)),
         ("Key lifetime", format!("{} seconds", policy.tek_lifetime_seconds)),
         ("May register", authorized(policy)),
     ];
@@ -112,6 +114,11 @@ fn policy_text(policy: &KeyServerPolicy, now: Timestamp) -> String {
     lines.extend(keys(policy.kek.as_ref(), &policy.teks, now));
     let entries: String = policy.acl.iter().map(|entry| format!("    {entry}\n")).collect();
     format!("{}\n{}  Encrypted\n{entries}", title(&policy.group), facts(&lines))
+}
+
+fn sender_ids(ids: SenderIdEntry) -> String {
+    let SenderIdEntry { bits, generation, used, of } = ids;
+    format!("{bits} bits, {used} of {of} used in generation {generation}")
 }
 
 fn authorized(policy: &KeyServerPolicy) -> String {

@@ -42,6 +42,9 @@ fn group_text(group: &MemberGroup, now: Timestamp) -> String {
         ("Protection", protection(group.protection).to_owned()),
         ("Unregistered", if group.fail_close { "fail-close" } else { "fail-open" }.to_owned()),
     ]);
+    if !group.sender_ids.is_empty() {
+        lines.push(("Sender IDs", group.sender_ids.join(" ")));
+    }
     lines.extend(keys(group.kek.as_ref(), &group.teks, now));
     format!("Group {} ({})\n{}", group.group.name, group.group.identity_number, facts(&lines))
 }
@@ -83,9 +86,21 @@ pub(super) fn keys(kek: Option<&KekEntry>, teks: &[TekEntry], now: Timestamp) ->
     });
     let tek = |tek: &TekEntry| {
         let end = distance(tek.expires_at, now);
-        ("Traffic key", format!("{} {}, {}, ends {end}", tek.spi, tek.transform, tek.role))
+        let replay = replay_window(tek.replay_window);
+        (
+            "Traffic key",
+            format!("{} {}, replay window {replay}, {}, ends {end}", tek.spi, tek.transform, tek.role),
+        )
     };
     std::iter::once(("Rekey key", kek)).chain(teks.iter().map(tek)).collect()
+}
+
+/// How a window reads, shared with the key server's texts.
+pub(super) fn replay_window(packets: u16) -> String {
+    match packets {
+        0 => "off".into(),
+        packets => format!("{packets} packets"),
+    }
 }
 
 fn trouble(error: Option<&str>, problems: &[String]) -> String {

@@ -7,7 +7,8 @@ fn text(request: Request, report: Value) -> String {
 }
 
 fn tek() -> Value {
-    json!({"spi": "0x12345678", "transform": "aes-256-cbc/hmac-sha-256", "expires_at": "2026-01-31T13:00:00Z", "role": "sending"})
+    json!({"spi": "0x12345678", "transform": "aes-256-gcm", "replay_window": 1024,
+        "expires_at": "2026-01-31T13:00:00Z", "role": "sending"})
 }
 
 fn counts(received: u64) -> Value {
@@ -26,7 +27,7 @@ fn member_group() -> Value {
         "server": "192.0.2.10:848", "servers": ["192.0.2.10:848", "192.0.2.11:848"],
         "registrations": 2, "failures": 1, "last_failure": "no answer", "reregisters_at": "2026-01-31T12:57:00Z",
         "keys_from": {"way": "registration", "at": "2026-01-31T11:59:00Z"}, "rekeys": counts(0),
-        "rejected": 0, "kek": null, "teks": [tek()], "activation_delay_seconds": 30, "deactivation_delay_seconds": 60,
+        "rejected": 0, "kek": null, "teks": [tek()], "sender_ids": ["0x20004", "0x20005"], "activation_delay_seconds": 30, "deactivation_delay_seconds": 60,
         "interfaces": ["wan0"], "fail_close": true, "protection": "encrypting"
     })
 }
@@ -50,8 +51,9 @@ Group corp (100)
   Interfaces    wan0
   Protection    encrypting
   Unregistered  fail-close
+  Sender IDs    0x20004 0x20005
   Rekey key     none
-  Traffic key   0x12345678 aes-256-cbc/hmac-sha-256, sending, ends in 1h (2026-01-31T13:00:00Z)
+  Traffic key   0x12345678 aes-256-gcm, replay window 1024 packets, sending, ends in 1h (2026-01-31T13:00:00Z)
 "
     );
 }
@@ -238,11 +240,14 @@ Group corp (100): 1 registered
     );
 
     let report = json!({"generated_at": "2026-01-31T12:00:00Z", "groups": [{"name": "corp", "identity_number": 100,
-        "transform": "aes-256-cbc/hmac-sha-256", "tek_lifetime_seconds": 3600, "acl": ["permit ip any any"],
+        "transform": "aes-256-gcm", "replay_window": 1024,
+        "sender_ids": {"bits": 20, "generation": 3, "used": 8, "of": 131072}, "tek_lifetime_seconds": 3600, "acl": ["permit ip any any"],
         "authorized_addresses": [], "authorized_identities": [], "teks": [tek()], "kek": null, "signing_key": "ab12"}]});
     let policy = text(Request::ShowKsPolicy, report);
-    assert!(policy.contains("  Signing key   ab12\n"), "{policy}");
-    assert!(policy.contains("  May register  every member with a pre-shared key\n"), "{policy}");
+    assert!(policy.contains("  Signing key    ab12\n"), "{policy}");
+    assert!(policy.contains("  Transform      aes-256-gcm\n  Replay window  1024 packets\n"), "{policy}");
+    assert!(policy.contains("  Sender IDs     20 bits, 8 of 131072 used in generation 3\n"), "{policy}");
+    assert!(policy.contains("  May register   every member with a pre-shared key\n"), "{policy}");
     assert!(policy.ends_with("  Encrypted\n    permit ip any any\n"), "{policy}");
 }
 

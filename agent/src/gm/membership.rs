@@ -1,6 +1,6 @@
 //! Several members that share one socket, as one endpoint.
 
-use crate::config::GroupSettings;
+use crate::config::{GroupSettings, SIDS_PER_INTERFACE};
 use gdoi::crypto::{Secret, SystemRandom};
 use gdoi::endpoint::{Endpoint, Instant, Output};
 use gdoi::policy::Identity;
@@ -72,7 +72,7 @@ impl Membership {
             identity: group.identity.unwrap_or(Identity::Address(local)),
             proposal: group.proposal,
             doi: group.doi,
-            sender_ids: 0,
+            sender_ids: SIDS_PER_INTERFACE * group.interfaces.len() as u16,
         };
         let member = Member::new(config, Box::new(SystemRandom));
         Membership { name, servers, member }

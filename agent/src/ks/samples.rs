@@ -5,7 +5,7 @@ use crate::config::KeyServerSettings;
 use gdoi::coop::{CoopPeerStatus, CoopPeerWord, CoopRefusals, CoopStatus, Preemption, Redundancy, Role};
 use gdoi::endpoint::Instant;
 use gdoi::policy::{Acl, GroupId, Identity};
-use gdoi::{Authorization, GroupName, GroupStatus, KeyServerConfig, KeyServerStatus};
+use gdoi::{Authorization, GroupName, GroupStatus, KeyServerConfig, KeyServerStatus, SidStatus};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -23,9 +23,10 @@ pub fn status(groups: Vec<GroupStatus>) -> KeyServerStatus {
 /// A group without members.
 pub fn group(name: &str, coop: Option<CoopStatus>) -> GroupStatus {
     GroupStatus {
-        sid_generation: 0,
+        sids: SidStatus { bits: 20, generation: 0, given: 0, of: 1 << 17 },
         group: GroupName { name: name.into(), id: GroupId(100) },
         transform: "aes-256-cbc/hmac-sha-256".parse().unwrap(),
+        replay_window: 0,
         tek_lifetime: Duration::from_secs(3_600),
         acl: Acl::new(vec!["permit ip any any".parse().unwrap()]).unwrap(),
         authorization: Authorization::default(),

@@ -7,7 +7,7 @@ use crate::drive::Durability;
 use crate::report::{
     GroupLabel, KekEntry, KeyServerGroup, KeyServerPolicies, KeyServerPolicy, KeyServerRekey,
     KeyServerRekeys, KeyServerReport, MemberEntry, MemberList, MembersReport, RekeyEntry, RekeyTransport,
-    TekEntry,
+    SenderIdEntry, TekEntry,
 };
 use gdoi::endpoint::Instant;
 use gdoi::{GroupStatus, KeyServerStatus, MemberRecord, RekeyStatus, Transport};
@@ -90,6 +90,13 @@ fn policy(group: &GroupStatus, signing_key: Option<String>, now: Instant) -> Key
     KeyServerPolicy {
         group: GroupLabel::from(&group.group),
         transform: group.transform.to_string(),
+        replay_window: group.replay_window,
+        sender_ids: SenderIdEntry {
+            bits: group.sids.bits,
+            generation: group.sids.generation,
+            used: group.sids.given,
+            of: group.sids.of,
+        },
         signing_key,
         tek_lifetime_seconds: group.tek_lifetime.as_secs(),
         acl: group.acl.entries().iter().map(ToString::to_string).collect(),

@@ -114,6 +114,10 @@ pub struct KeyServerPolicy {
     pub group: GroupLabel,
     /// How traffic is encrypted.
     pub transform: String,
+    /// The anti-replay window of a new traffic key, packets; 0 is none.
+    pub replay_window: u16,
+    /// What became of the sender IDs.
+    pub sender_ids: SenderIdEntry,
     /// The fingerprint of the key that signs rekey messages, hexadecimal; None without rekey messages.
     pub signing_key: Option<String>,
     /// The life of a traffic key.
@@ -128,4 +132,17 @@ pub struct KeyServerPolicy {
     pub teks: Vec<TekEntry>,
     /// The rekey key.
     pub kek: Option<KekEntry>,
+}
+
+/// What became of a group's sender IDs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SenderIdEntry {
+    /// How many bits each has.
+    pub bits: u16,
+    /// A new generation begins, with a new traffic key, when they are used up.
+    pub generation: u32,
+    /// How many were given out in this one.
+    pub used: u32,
+    /// How many there are.
+    pub of: u32,
 }

@@ -52,6 +52,8 @@ pub struct MemberGroup {
     pub kek: Option<KekEntry>,
     /// The traffic keys.
     pub teks: Vec<TekEntry>,
+    /// The sender IDs of the last registration, in hexadecimal with 0x, four for each interface.
+    pub sender_ids: Vec<String>,
     /// How long after its download a key is sent with, in seconds.
     pub activation_delay_seconds: Option<u64>,
     /// How long a replaced key is still received, in seconds.

@@ -5,7 +5,7 @@
 //! |    kind (1)   |   version (1)   |    reserved (2)   |          group (4)          | body
 //! announcement:  lineage(8) pseudotime(8) epoch(8) role(1) priority(1) flags(1) reserved(1) members(4) successor(4)
 //!                reign: primary(4) epoch(8) heartbeat(8) priority(1)     configuration(16)
-//!                sender IDs: generation(4) given(16)
+//!                sender IDs: generation(4) given(32)
 //!                versions of the keys, versions of all keys held, versions of the members: each a list
 //! state:         lineage(8) pseudotime(8), then the state as it is stored
 //! members:       lineage(8) author(8) from(8) to(8) last(1) records(2), then the records as they are stored
@@ -22,7 +22,7 @@ use crate::policy::GroupId;
 use crate::wire::Reader;
 use std::net::Ipv4Addr;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const COMMITTED: u8 = 1;
 const CLAIMS: u8 = 2;
 

@@ -1,43 +1,38 @@
 //! Sender identifiers (SIDs, RFC 6407 section 3.5): which ones were given out. Each server has a range of its own, so
 //! that none is given twice even by servers that do not hear each other.
 //!
-//! A SID has 16 bits: the server's place among all of the group (3) and a number that it counts up (13). When a range
+//! A SID has 20 bits: the server's place among all of the group (3) and a number that it counts up (17). When a range
 //! comes to its end, a new *generation* begins: all members must register again, under new traffic keys, and all ranges
 //! begin anew.
 
 use super::MAX_SERVERS;
 use crate::error::Malformed;
+use crate::policy::{MAX_SIDS, SID_BITS};
 use crate::wire::Reader;
 
-/// How many bits a SID has.
-pub(crate) const SID_BITS: u16 = 16;
-
-/// The most that a member gets at once.
-pub(crate) const MOST_SIDS: u16 = 16;
-
 /// How many SIDs a server has.
-const RANGE: u16 = 1 << 13;
+const RANGE: u32 = (1 << SID_BITS) / MAX_SERVERS as u32;
 
 /// A range is renewed when so many are left.
-const RESERVE: u16 = RANGE / 8;
+const RESERVE: u32 = RANGE / 8;
 
 /// A server without memory does not know how many it gave out after the others heard of it last.
-const GAP: u16 = 512;
+const GAP: u32 = 8_192;
 
 /// How many SIDs every server has given out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Sids {
     generation: u32,
-    given: [u16; MAX_SERVERS],
+    given: [u32; MAX_SERVERS],
 }
 
 impl Sids {
     /// SIDs for one member from the range of the server in this place; None when there are not so many left.
     pub(crate) fn give(&mut self, place: usize, count: u16) -> Option<Vec<u32>> {
         let given = self.given.get_mut(place)?;
-        let end = given.checked_add(count).filter(|end| *end <= RANGE)?;
-        let first = (place as u32) * u32::from(RANGE);
-        let sids = (*given..end).map(|number| first + u32::from(number)).collect();
+        let end = given.checked_add(count.into()).filter(|end| *end <= RANGE)?;
+        let first = (place as u32) * RANGE;
+        let sids = (*given..end).map(|number| first + number).collect();
         *given = end;
         Some(sids)
     }
@@ -74,12 +69,27 @@ impl Sids {
         self.generation
     }
 
+    /// How many were given out in this generation, by all servers.
+    pub(crate) fn given(&self) -> u32 {
+        self.given.iter().sum()
+    }
+
+    /// How many each server has.
+    pub(crate) const fn range(&self) -> u32 {
+        RANGE
+    }
+
+    /// Whether some server may not have as many left as a member can ask for.
+    pub(crate) fn used_up(&self) -> bool {
+        self.given.iter().any(|given| *given > RANGE - u32::from(MAX_SIDS))
+    }
+
     /// Whether some range comes to its end.
     pub(crate) fn run_out(&self) -> bool {
         self.given.iter().any(|given| *given > RANGE - RESERVE)
     }
 
-    /// The generation (4 octets) and how many each of the 8 servers has given out (2 each).
+    /// The generation (4 octets) and how many each of the 8 servers has given out (4 each).
     pub(crate) fn emit(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.generation.to_be_bytes());
         self.given.iter().for_each(|given| out.extend_from_slice(&given.to_be_bytes()));
@@ -90,7 +100,7 @@ impl Sids {
     pub(crate) fn parse(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         let mut sids = Sids { generation: reader.u32()?, ..Sids::default() };
         for given in &mut sids.given {
-            *given = reader.u16()?;
+            *given = reader.u32()?;
         }
         match sids.given.iter().all(|given| *given <= RANGE) {
             true => Ok(sids),
@@ -107,7 +117,7 @@ mod tests {
     fn every_server_counts_in_its_own_range() {
         let mut sids = Sids::default();
         assert_eq!(sids.give(0, 2), Some(vec![0, 1]));
-        assert_eq!(sids.give(7, 1), Some(vec![7 * 8192]));
+        assert_eq!(sids.give(7, 1), Some(vec![7 << 17]));
         assert_eq!(sids.give(0, 1), Some(vec![2]));
         assert_eq!(sids.give(8, 1), None);
     }
@@ -116,15 +126,17 @@ mod tests {
     fn a_range_ends_and_a_new_generation_begins() {
         let mut sids = Sids::default();
         let mut last = 0;
-        while let Some(given) = sids.give(1, MOST_SIDS) {
-            last = given[15];
+        while let Some(given) = sids.give(1, MAX_SIDS) {
+            last = given[63];
+            assert!(sids.run_out() || !sids.used_up());
         }
-        assert_eq!((last, sids.give(1, 1)), (2 * 8192 - 1, None));
-        assert!(sids.run_out() && !Sids::default().run_out());
+        assert_eq!((last, sids.give(1, 1)), ((2 << 17) - 1, None));
+        assert!(sids.run_out() && sids.used_up() && sids.given() == sids.range());
+        assert!(!Sids::default().run_out() && !Sids::default().used_up());
         sids.begin(0);
         assert!(sids.run_out(), "this one has begun");
         sids.begin(1);
-        assert_eq!((sids.give(1, 1), sids.generation()), (Some(vec![8192]), 1));
+        assert_eq!((sids.give(1, 1), sids.generation()), (Some(vec![1 << 17]), 1));
     }
 
     #[test]
@@ -140,7 +152,7 @@ mod tests {
         one.join(&Sids { generation: 1, given: [9; 8] });
         assert_eq!(one.given, [0; 8]);
         one.leave_gap(3);
-        assert_eq!(one.give(3, 1), Some(vec![3 * 8192 + 512]));
+        assert_eq!(one.give(3, 1), Some(vec![(3 << 17) + 8192]));
     }
 
     #[test]
@@ -149,8 +161,8 @@ mod tests {
         let mut octets = Vec::new();
         sent.emit(&mut octets);
         assert_eq!(Sids::parse(&mut Reader::new(&octets, "test")), Ok(sent));
-        octets[19] = 1;
+        octets[35] = 1;
         assert_eq!(Sids::parse(&mut Reader::new(&octets, "test")), Err(Malformed::Value("sender IDs")));
-        assert_eq!(Sids::parse(&mut Reader::new(&octets[..19], "test")), Err(Malformed::Truncated("test")));
+        assert_eq!(Sids::parse(&mut Reader::new(&octets[..35], "test")), Err(Malformed::Truncated("test")));
     }
 }

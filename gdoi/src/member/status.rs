@@ -25,7 +25,8 @@ impl Member {
             failures: self.failures,
             last_failure: self.last_failure.clone(),
             reregisters_at,
-            sender_ids: self.sender_ids.clone(),
+            sender_ids: self.keyring.sender_ids().map_or_else(Vec::new, |(_, sids)| sids.to_vec()),
+            sid_generation: self.keyring.sender_ids().map(|(generation, _)| generation),
             kek: self.keyring.kek(now).map(|(kek, expires)| KekStatus::of(kek, expires)),
             teks: tek_status(&view),
             acl: view.acl,
@@ -54,7 +55,9 @@ fn tek_status(view: &View) -> Vec<TekStatus> {
         Some(sa) if sa.spi == spi => TekRole::Sending,
         _ => TekRole::Receiving,
     };
-    let status =
-        |sa: &Sa| TekStatus { spi: sa.spi, transform: sa.transform, expires: sa.expires, role: role(sa.spi) };
+    let status = |sa: &Sa| {
+        let Sa { spi, transform, replay_window, expires, .. } = *sa;
+        TekStatus { spi, transform, replay_window, expires, role: role(spi) }
+    };
     view.inbound.iter().map(status).collect()
 }

@@ -7,7 +7,7 @@ use crate::crypto::cbc::Block;
 use crate::crypto::Random;
 use crate::error::{Error, Malformed, Misbehaved};
 use crate::phase1::{fresh_message_id, fresh_nonce, take_nonce, IsakmpSa};
-use crate::policy::GroupId;
+use crate::policy::{GroupId, SID_BITS};
 use crate::wire::{
     ExchangeType, Gap, GroupSa, Header, Identification, Kd, KeyPacket, PayloadType, Payloads, Reader,
 };
@@ -117,18 +117,22 @@ impl AwaitKeys {
         Ok(PullStep::Downloaded(self.offer.complete(&kd, sequence)?, sids))
     }
 
-    /// As many as were asked for, or none at all: a server may have no use for them.
+    /// As many as were asked for. Where no TEK needs any, none at all will do: the server may have no use for them.
     fn take_sender_ids(&self, kd: &mut Kd) -> Result<SenderIds, Error> {
+        let wrong = Err(Misbehaved::KeyMismatch("sender IDs").into());
+        let needed = self.sender_ids > 0 && self.offer.generations().next().is_some();
         let is_sid = |packet: &KeyPacket| matches!(packet, KeyPacket::Sid { .. });
-        let Some(index) = kd.0.iter().position(is_sid).filter(|_| self.sender_ids > 0) else {
-            return Ok(SenderIds::default());
+        let index = kd.0.iter().position(is_sid).filter(|_| self.sender_ids > 0);
+        let Some(KeyPacket::Sid { bits, values, generation }) = index.map(|index| kd.0.remove(index)) else {
+            return if needed { wrong } else { Ok(SenderIds::default()) };
         };
-        let KeyPacket::Sid { bits, values } = kd.0.remove(index) else { return Ok(SenderIds::default()) };
-        let distinct = values.iter().collect::<BTreeSet<_>>().len() == usize::from(self.sender_ids);
+        let distinct = values.iter().collect::<BTreeSet<_>>().len() == values.len();
         let fit = values.iter().all(|value| u64::from(*value) >> bits.min(63) == 0);
-        match distinct && fit && values.len() == usize::from(self.sender_ids) {
-            true => Ok(SenderIds { bits, values }),
-            false => Err(Misbehaved::KeyMismatch("sender IDs").into()),
+        let usable = bits == SID_BITS
+            && generation.is_some_and(|given| self.offer.generations().any(|offered| offered == given));
+        match distinct && fit && values.len() == usize::from(self.sender_ids) && (usable || !needed) {
+            true => Ok(SenderIds { bits, values, generation }),
+            false => wrong,
         }
     }
 }

@@ -1,12 +1,15 @@
 //! A policy as a member reads it from SA and KD payloads: only what this implementation can carry out.
 
 use super::policy::{
-    authentication_number, AckType, GroupPolicy, Kek, Tek, ESP_AES_CBC, KEK_ALG_AES, KEK_IV_LEN,
-    SOURCE_AND_DESTINATION, SYMMETRIC, TUNNEL, UDP,
+    authentication_number, AckType, GroupPolicy, Kek, Tek, ESP_AES_CBC, ESP_AES_GCM_16,
+    ESP_CHACHA20_POLY1305, KEK_ALG_AES, KEK_IV_LEN, SOURCE_AND_DESTINATION, SYMMETRIC, TUNNEL, UDP,
 };
 use crate::crypto::sign::{PublicKey, SignatureAlgorithm};
 use crate::error::{Error, Malformed, Misbehaved, Unacceptable};
-use crate::policy::{Ace, Acl, Action, Cipher, Integrity, Selector, Spi, TekKeys, Transform};
+use crate::policy::{
+    Ace, Acl, Action, Aead, Cipher, Integrity, Selector, SenderTerms, SidGeneration, Spi, TekKeys, Transform,
+    MAX_REPLAY_WINDOW, SID_BITS,
+};
 use crate::wire::{Gap, GroupSa, IdField, Kd, KeyPacket, PayloadType, SaKek, SaTek};
 use std::net::SocketAddrV4;
 use std::time::Duration;
@@ -25,6 +28,7 @@ struct OfferedTek {
     spi: Spi,
     transform: Transform,
     lifetime: Duration,
+    senders: Option<SenderTerms>,
     selectors: Vec<Selector>,
 }
 
@@ -52,6 +56,11 @@ impl Offer {
         let gap = sa.gap.clone().unwrap_or_default();
         let kek = sa.kek.as_ref().map(OfferedKek::understand).transpose()?;
         Ok(Offer { acl: common_acl(&teks)?, teks, kek, gap })
+    }
+
+    /// The generations of sender IDs that its TEKs go with.
+    pub(crate) fn generations(&self) -> impl Iterator<Item = SidGeneration> + '_ {
+        self.teks.iter().filter_map(|tek| tek.senders.map(|terms| terms.generation))
     }
 
     /// In a PULL there must be a TEK: section 5.2.1 allows none, but then nothing says which traffic must not
@@ -90,7 +99,7 @@ impl Offer {
 fn add_selector(teks: &mut Vec<OfferedTek>, sat: &SaTek) -> Result<(), Error> {
     let (tek, selector) = (understand_tek(sat)?, understand_selector(sat)?);
     match teks.iter_mut().find(|known| known.spi == tek.spi) {
-        Some(known) if (known.transform, known.lifetime) != (tek.transform, tek.lifetime) => {
+        Some(known) if known.terms() != tek.terms() => {
             Err(Misbehaved::KeyMismatch("one SPI with different policies").into())
         }
         Some(known) => {
@@ -123,14 +132,21 @@ fn understand_tek(sat: &SaTek) -> Result<OfferedTek, Error> {
     }
     let transform = understand_transform(sat)?;
     let lifetime = Duration::from_secs(u64::from(sat.lifetime));
-    Ok(OfferedTek { spi, transform, lifetime, selectors: Vec::new() })
+    let senders = understand_senders(transform, sat)?;
+    Ok(OfferedTek { spi, transform, lifetime, senders, selectors: Vec::new() })
 }
 
 fn understand_transform(sat: &SaTek) -> Result<Transform, Error> {
     let cipher = match (sat.transform, sat.key_bits) {
         (ESP_AES_CBC, 128) => Cipher::AesCbc128,
         (ESP_AES_CBC, 256) => Cipher::AesCbc256,
-        (ESP_AES_CBC, bits) => {
+        (ESP_AES_GCM_16, 128) => return understand_aead(Aead::AesGcm128, sat),
+        (ESP_AES_GCM_16, 256) => return understand_aead(Aead::AesGcm256, sat),
+        (ESP_CHACHA20_POLY1305, 0) => return understand_aead(Aead::ChaCha20Poly1305, sat),
+        (ESP_CHACHA20_POLY1305, bits) => {
+            return Err(Unacceptable::Unsupported("ChaCha20 key length", u32::from(bits)).into())
+        }
+        (ESP_AES_CBC | ESP_AES_GCM_16, bits) => {
             return Err(Unacceptable::Unsupported("AES key length", u32::from(bits)).into())
         }
         (other, _) => return Err(Unacceptable::Unsupported("ESP transform", u32::from(other)).into()),
@@ -140,7 +156,38 @@ fn understand_transform(sat: &SaTek) -> Result<Transform, Error> {
         known.into_iter().find(|integrity| authentication_number(*integrity) == sat.authentication);
     let unsupported =
         Unacceptable::Unsupported("ESP authentication algorithm", u32::from(sat.authentication));
-    Ok(Transform { cipher, integrity: integrity.ok_or(unsupported)? })
+    Ok(Transform::Shared { cipher, integrity: integrity.ok_or(unsupported)? })
+}
+
+/// A counter mode that says nothing of its senders would have them share a key and repeat nonces.
+fn understand_aead(aead: Aead, sat: &SaTek) -> Result<Transform, Error> {
+    match (sat.authentication, sat.senders) {
+        (0, Some(_)) => Ok(Transform::PerSender(aead)),
+        (0, None) => {
+            Err(Unacceptable::Unsupported("one key for all senders with ESP transform", sat.transform.into())
+                .into())
+        }
+        (other, _) => Err(Unacceptable::Unsupported("ESP authentication algorithm", u32::from(other)).into()),
+    }
+}
+
+fn understand_senders(transform: Transform, sat: &SaTek) -> Result<Option<SenderTerms>, Error> {
+    let Some(fields) = sat.senders else { return Ok(None) };
+    if !transform.is_per_sender() {
+        return Err(Misbehaved::KeyMismatch("one key for all senders that have their own").into());
+    }
+    if fields.bits != SID_BITS {
+        return Err(Unacceptable::Unsupported("number of SID bits", fields.bits.into()).into());
+    }
+    if !Spi(sat.spi).is_block_base() {
+        return Err(Malformed::Value("TEK SPI").into());
+    }
+    match fields.replay_window {
+        window @ 0..=MAX_REPLAY_WINDOW => {
+            Ok(Some(SenderTerms { generation: fields.generation, replay_window: window }))
+        }
+        window => Err(Unacceptable::Unsupported("replay window", window.into()).into()),
+    }
 }
 
 fn understand_selector(sat: &SaTek) -> Result<Selector, Error> {
@@ -164,20 +211,25 @@ fn common_acl(teks: &[OfferedTek]) -> Result<Acl, Error> {
 }
 
 impl OfferedTek {
+    /// All but the selectors: what the SATs of one SPI must agree in.
+    const fn terms(&self) -> (Transform, Duration, Option<SenderTerms>) {
+        (self.transform, self.lifetime, self.senders)
+    }
+
     fn complete(&self, kd: &Kd) -> Result<Tek, Error> {
         let keys = kd.0.iter().find_map(|packet| match packet {
             KeyPacket::Tek { spi, encryption, integrity } if *spi == self.spi.0 => {
-                Some((encryption, integrity))
+                Some(TekKeys::Shared { encryption: encryption.clone(), integrity: integrity.clone() })
             }
+            KeyPacket::Seed { spi, seed } if *spi == self.spi.0 => Some(TekKeys::PerSender(seed.clone())),
             _ => None,
         });
-        let (encryption, integrity) = keys.ok_or(Misbehaved::KeyMismatch("no key for a TEK"))?;
-        let lengths = (self.transform.cipher.key_len(), self.transform.integrity.key_len());
-        if (encryption.len(), integrity.len()) != lengths {
-            return Err(Misbehaved::KeyMismatch("length of a TEK").into());
+        let keys = keys.ok_or(Misbehaved::KeyMismatch("no key for a TEK"))?;
+        let (transform, lifetime, senders) = self.terms();
+        match keys.fit(transform) {
+            true => Ok(Tek { spi: self.spi, transform, keys, senders, lifetime }),
+            false => Err(Misbehaved::KeyMismatch("kind or length of a TEK").into()),
         }
-        let keys = TekKeys { encryption: encryption.clone(), integrity: integrity.clone() };
-        Ok(Tek { spi: self.spi, transform: self.transform, keys, lifetime: self.lifetime })
     }
 }
 

@@ -2,8 +2,10 @@
 
 use crate::crypto::sign::{PublicKey, SignatureAlgorithm};
 use crate::crypto::Secret;
-use crate::policy::{Acl, Integrity, Selector, Spi, TekKeys, Transform};
-use crate::wire::{Gap, GroupSa, IdField, Kd, KeyPacket, SaKek, SaTek};
+use crate::policy::{
+    Acl, Aead, Integrity, Selector, SenderTerms, SidGeneration, Spi, TekKeys, Transform, SID_BITS,
+};
+use crate::wire::{Gap, GroupSa, IdField, Kd, KeyPacket, SaKek, SaTek, SenderFields};
 use std::net::SocketAddrV4;
 use std::time::Duration;
 
@@ -11,6 +13,9 @@ pub(super) const UDP: u8 = 17;
 pub(super) const KEK_ALG_AES: u16 = 3;
 pub(super) const KEK_IV_LEN: usize = 16;
 pub(super) const ESP_AES_CBC: u8 = 12;
+pub(super) const ESP_AES_GCM_16: u8 = 20;
+/// From the range for private use: IKEv1 has no number for it.
+pub(super) const ESP_CHACHA20_POLY1305: u8 = 249;
 pub(super) const TUNNEL: u16 = 1;
 pub(super) const SOURCE_AND_DESTINATION: u16 = 4;
 pub(super) const SYMMETRIC: u16 = 3;
@@ -39,17 +44,21 @@ pub struct SenderIds {
     pub bits: u16,
     /// No other member has any of these under the same traffic keys.
     pub values: Vec<u32>,
+    /// For which traffic keys they are; between our own implementations only.
+    pub generation: Option<SidGeneration>,
 }
 
 /// A traffic encryption key.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tek {
-    /// Its SPI.
+    /// Its SPI; where every sender has its own key the base of a block.
     pub spi: Spi,
     /// How it is used.
     pub transform: Transform,
-    /// The keys, of the lengths that the transform has.
+    /// The keys, of the kind and lengths that the transform has.
     pub keys: TekKeys,
+    /// Where every sender has its own key.
+    pub senders: Option<SenderTerms>,
     /// What is left of its life, whole seconds.
     pub lifetime: Duration,
 }
@@ -134,29 +143,41 @@ impl GroupPolicy {
             key: kek.key.clone(),
             verification_key: kek.verification.spki().to_vec(),
         });
-        let teks = self.teks.iter().map(|tek| KeyPacket::Tek {
-            spi: tek.spi.0,
-            encryption: tek.keys.encryption.clone(),
-            integrity: tek.keys.integrity.clone(),
-        });
-        Kd(kek.chain(teks).collect())
+        Kd(kek.chain(self.teks.iter().map(Tek::download)).collect())
     }
 }
 
 impl Tek {
+    fn download(&self) -> KeyPacket {
+        let spi = self.spi.0;
+        match &self.keys {
+            TekKeys::Shared { encryption, integrity } => {
+                KeyPacket::Tek { spi, encryption: encryption.clone(), integrity: integrity.clone() }
+            }
+            TekKeys::PerSender(seed) => KeyPacket::Seed { spi, seed: seed.clone() },
+        }
+    }
+
     fn announce(&self, selector: &Selector) -> SaTek {
+        let (transform, key_bits, authentication) = numbers(self.transform);
+        let fields = |terms: SenderTerms| SenderFields {
+            bits: SID_BITS,
+            generation: terms.generation,
+            replay_window: terms.replay_window,
+        };
         SaTek {
             protocol: selector.protocol.unwrap_or(0),
             source: IdField::prefix(&selector.source, selector.source_port),
             destination: IdField::prefix(&selector.destination, selector.destination_port),
-            transform: ESP_AES_CBC,
+            transform,
             spi: self.spi.0,
             lifetime: whole_seconds(self.lifetime),
             mode: TUNNEL,
-            authentication: authentication_number(self.transform.integrity),
-            key_bits: self.transform.cipher.key_len() as u16 * 8,
+            authentication,
+            key_bits,
             preservation: SOURCE_AND_DESTINATION,
             direction: SYMMETRIC,
+            senders: self.senders.map(fields),
         }
     }
 }
@@ -189,6 +210,18 @@ impl Kek {
 
 fn whole_seconds(lifetime: Duration) -> u32 {
     u32::try_from(lifetime.as_secs()).unwrap_or(u32::MAX)
+}
+
+/// ESP transform, key length in bits (without the salt, RFC 4106 section 8.2) and authentication algorithm; 0 where there
+/// is none to be said.
+const fn numbers(transform: Transform) -> (u8, u16, u16) {
+    match transform {
+        Transform::Shared { cipher, integrity } => {
+            (ESP_AES_CBC, cipher.key_len() as u16 * 8, authentication_number(integrity))
+        }
+        Transform::PerSender(Aead::ChaCha20Poly1305) => (ESP_CHACHA20_POLY1305, 0, 0),
+        Transform::PerSender(aead) => (ESP_AES_GCM_16, aead.key_len() as u16 * 8, 0),
+    }
 }
 
 pub(super) const fn authentication_number(integrity: Integrity) -> u16 {

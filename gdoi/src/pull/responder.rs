@@ -6,6 +6,7 @@ use crate::crypto::cbc::Block;
 use crate::crypto::Random;
 use crate::error::{Error, Unacceptable};
 use crate::phase1::{fresh_nonce, take_nonce, IsakmpSa};
+use crate::policy::SidGeneration;
 use crate::wire::{ExchangeType, Gap, Header, IdType, Identification, KeyPacket, PayloadType};
 
 /// The first message of a PULL, authenticated: a member asks for a group.
@@ -83,6 +84,11 @@ impl AwaitProof {
         self.message_id
     }
 
+    /// The generations of sender IDs that go with the traffic keys that were offered.
+    pub fn generations(&self) -> impl Iterator<Item = SidGeneration> + '_ {
+        self.policy.teks.iter().filter_map(|tek| tek.senders.map(|terms| terms.generation))
+    }
+
     /// Takes in the third message.
     ///
     /// # Errors
@@ -104,7 +110,11 @@ impl AwaitProof {
     /// Only internal ones.
     pub fn deliver(&self, sa: &IsakmpSa, proof: &Proof, sids: Option<SenderIds>) -> Result<Vec<u8>, Error> {
         let mut kd = self.policy.download();
-        kd.0.extend(sids.map(|SenderIds { bits, values }| KeyPacket::Sid { bits, values }));
+        kd.0.extend(sids.map(|SenderIds { bits, values, generation }| KeyPacket::Sid {
+            bits,
+            values,
+            generation,
+        }));
         let (kd, iv) = (kd.emit(), &proof.iv);
         let sequence = self.policy.kek.as_ref().map(|kek| kek.sequence.to_be_bytes());
         let seq = sequence.iter().map(|octets| (PayloadType::SEQ, &octets[..]));

@@ -20,6 +20,9 @@ pub struct GroupConfig {
     pub group: GroupName,
     /// How its traffic is protected.
     pub transform: Transform,
+    /// The anti-replay window, packets, 0 to [`crate::policy::MAX_REPLAY_WINDOW`]; 0 is none. Where all senders share one
+    /// key there can be none.
+    pub replay_window: u16,
     /// The life of a TEK, whole seconds.
     pub tek_lifetime: Duration,
     /// Which traffic is protected; permit entries only, RFC 6407 cannot express others.
@@ -98,7 +101,8 @@ impl GroupConfig {
             let kek = (rekey.key_len, rekey.lifetime, rekey.transport, rekey.retransmit, rekey.reminder);
             (kek, rekey.signing_key.public().spki().to_vec())
         });
-        let policy = (self.transform, self.tek_lifetime, self.activation_delay, self.deactivation_delay);
+        let esp = (self.transform, self.replay_window);
+        let policy = (esp, self.tek_lifetime, self.activation_delay, self.deactivation_delay);
         let entries: Vec<_> = self.acl.entries().iter().map(ToString::to_string).collect();
         let all = (policy, entries, &self.authorization, rekey, servers.collect::<BTreeSet<_>>());
         let digest = digest(Hash::Sha256, &[format!("{all:?}").as_bytes()]);

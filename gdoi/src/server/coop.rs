@@ -20,6 +20,7 @@ use crate::crypto::Random;
 use crate::endpoint::Instant;
 use crate::error::Error;
 use crate::event::{CoopEvent, KeyServerEvent};
+use crate::policy::SidGeneration;
 use peer::Peer;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -43,7 +44,7 @@ pub(super) struct Coop {
     configuration: [u8; 16],
     /// The keys that members may have, and the generation of sender IDs that goes with them.
     released: Keys,
-    released_sids: u32,
+    released_sids: SidGeneration,
     /// Whether this server does not know which sender IDs it gave out in an earlier life.
     forgetful: bool,
     /// Since when the others are given keys that no member has yet; the primary only.
@@ -72,7 +73,7 @@ impl Coop {
             peers,
             configuration: config.fingerprint(own),
             released: Keys::default(),
-            released_sids: 0,
+            released_sids: GroupState::default().generation(),
             forgetful: true,
             committing: None,
             apart: Vec::new(),
@@ -94,7 +95,7 @@ impl Coop {
     /// Members may have these keys.
     fn serve(&mut self, state: &GroupState) {
         self.released = state.keys.clone();
-        self.released_sids = state.sid_generation;
+        self.released_sids = state.generation();
     }
 
     /// Whether this server makes the keys. One that hands its role over makes none.
@@ -104,6 +105,11 @@ impl Coop {
 
     pub(super) const fn released(&self) -> &Keys {
         &self.released
+    }
+
+    /// All keys but those that this server goes by.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &Keys> {
+        self.apart.iter().map(|state| &state.keys).chain([&self.released])
     }
 
     pub(super) const fn epoch(&self) -> u64 {
@@ -116,7 +122,7 @@ impl Coop {
         servers.iter().position(|server| *server == self.own).unwrap_or_default()
     }
 
-    pub(super) const fn served_sids(&self) -> u32 {
+    pub(super) const fn served_sids(&self) -> SidGeneration {
         self.released_sids
     }
 

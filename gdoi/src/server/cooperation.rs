@@ -38,6 +38,7 @@ impl KeyServer {
         self.links.handle_timeout(self.random.as_mut(), now);
         self.drain_links(now);
         for index in 0..self.groups.len() {
+            self.acquaint(index);
             self.groups[index].cooperate(self.random.as_mut(), now)?;
             self.flush(index, Vec::new(), now);
         }
@@ -47,6 +48,7 @@ impl KeyServer {
     fn hear(&mut self, peer: Ipv4Addr, body: &[u8], now: Instant) {
         let (index, heard) = match self.addressed(peer, body) {
             Ok((index, message)) => {
+                self.acquaint(index);
                 (Some(index), self.groups[index].hear(peer, message, self.random.as_mut(), now))
             }
             Err(reason) => (None, Err(reason)),

@@ -130,7 +130,7 @@ impl KeyServer {
                 let proof = pull.check(&established.sa, header, body)?;
                 let index = *group;
                 let group = &mut self.groups[index];
-                let sids = match group.give_sids(proof.sender_ids) {
+                let sids = match group.give_sids(proof.sender_ids, pull, &established.sa) {
                     Err(reason) => return self.refuse_sids(from, established, index, reason),
                     Ok(sids) => sids,
                 };
@@ -170,6 +170,7 @@ impl KeyServer {
             Err((group, reason)) => {
                 let kind = match reason {
                     Unacceptable::UnknownGroup(_) => NotifyType::INVALID_ID_INFORMATION,
+                    Unacceptable::ForeignMember => NotifyType::NO_PROPOSAL_CHOSEN,
                     _ => NotifyType::AUTHENTICATION_FAILED,
                 };
                 let group = group.map(|index| self.groups[index].name());
@@ -210,7 +211,7 @@ impl KeyServer {
         let found = self.groups.iter().position(|group| group.is_named(asked));
         let index = found.ok_or_else(|| (None, Unacceptable::UnknownGroup(group_text(asked))))?;
         let address = ipv4(from).ok_or((Some(index), Unacceptable::Address))?;
-        match self.groups[index].authorize(address, &sa.peer) {
+        match self.groups[index].authorize(address, sa) {
             Ok(()) => Ok((index, address)),
             Err(reason) => Err((Some(index), reason)),
         }

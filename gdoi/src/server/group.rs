@@ -16,7 +16,7 @@ use crate::endpoint::{Instant, Transmit};
 use crate::error::{Error, Unacceptable};
 use crate::event::{GroupName, KeyServerEvent};
 use crate::phase1::IsakmpSa;
-use crate::policy::Identity;
+use crate::policy::{Spi, Transform};
 use crate::status::AckCounters;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
@@ -40,6 +40,8 @@ pub(super) struct Group {
     pub(super) members_changed: bool,
     pub(super) acks: AckCounters,
     pub(super) refused: u64,
+    /// The SPIs of this server's other groups, as far as this one was told.
+    pub(super) others: Vec<Spi>,
     /// The servers that share the group, if there are others.
     pub(super) coop: Option<Box<Coop>>,
 }
@@ -62,6 +64,7 @@ impl Group {
             members_changed: false,
             acks: AckCounters::default(),
             refused: 0,
+            others: Vec::new(),
             coop,
         }
     }
@@ -75,15 +78,28 @@ impl Group {
         asked == self.config.group.id.0.to_be_bytes() || asked == self.config.group.name.as_bytes()
     }
 
-    pub(super) fn authorize(&mut self, address: Ipv4Addr, identity: &Identity) -> Result<(), Unacceptable> {
+    pub(super) fn authorize(&mut self, address: Ipv4Addr, sa: &IsakmpSa) -> Result<(), Unacceptable> {
         let ip = IpAddr::V4(address);
         let result = match (self.state.revoked.contains(&ip), self.members.is_full_for(ip)) {
             (true, _) => Err(Unacceptable::Revoked),
             (_, true) => Err(Unacceptable::Busy),
-            _ => self.config.authorization.check(address, identity),
+            _ if !sa.ours && self.is_per_sender() => Err(Unacceptable::ForeignMember),
+            _ => self.config.authorization.check(address, &sa.peer),
         };
         self.refused += u64::from(result.is_err());
         result
+    }
+
+    /// Whether some sender has, or soon will have, a key of its own.
+    fn is_per_sender(&self) -> bool {
+        let keys = self.released().teks.iter().map(|tek| tek.transform);
+        keys.chain([self.config.transform]).any(Transform::is_per_sender)
+    }
+
+    /// Those of all TEKs of the group that this server knows.
+    pub(super) fn spis(&self) -> impl Iterator<Item = Spi> + '_ {
+        let others = self.coop.iter().flat_map(|coop| coop.keys());
+        others.chain([&self.state.keys]).flat_map(Keys::spis)
     }
 
     /// Whether this server makes the keys: the only one, or the primary.
@@ -137,7 +153,7 @@ impl Group {
 
     fn make_keys(&mut self, random: &mut dyn Random, now: Instant) -> Result<(), Error> {
         self.state.lineage.get_or_insert(Lineage(self.members.author().0));
-        if self.sids.run_out() {
+        if self.renews_sids(now) {
             self.renew_sids(random, now)?;
         }
         if let (None, Some(rekey)) = (&self.state.keys.kek, &self.config.rekey) {

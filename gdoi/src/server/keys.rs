@@ -1,11 +1,12 @@
 //! A group's keys on its key server: when they are made, and when they end.
 
+use super::spis::{fresh_block, fresh_spi};
 use crate::coop::Lineage;
 use crate::crypto::{Random, Secret};
 use crate::endpoint::Instant;
 use crate::error::Error;
 use crate::lifetime::server_margin;
-use crate::policy::{Spi, TekKeys, Transform};
+use crate::policy::{Aead, Cipher, Integrity, Seed, SenderTerms, Spi, TekKeys, Transform};
 use crate::pull::Tek;
 use crate::wire::MAX_KEY_PACKETS;
 use std::time::Duration;
@@ -33,6 +34,8 @@ pub(super) struct GroupTek {
     pub(super) spi: Spi,
     pub(super) transform: Transform,
     pub(super) keys: TekKeys,
+    /// Where every sender has its own key.
+    pub(super) senders: Option<SenderTerms>,
     pub(super) expires: Instant,
 }
 
@@ -129,31 +132,24 @@ impl Keys {
 
     pub(super) fn add_tek(
         &mut self,
-        transform: Transform,
-        life: Duration,
+        new: NewTek<'_>,
         random: &mut dyn Random,
         now: Instant,
     ) -> Result<GroupTek, Error> {
-        let Transform { cipher, integrity } = transform;
-        let keys = TekKeys {
-            encryption: random.secret(cipher.key_len())?,
-            integrity: random.secret(integrity.key_len())?,
+        let taken: Vec<_> = self.spis().chain(new.taken.iter().copied()).collect();
+        let tek = match new.transform {
+            Transform::Shared { cipher, integrity } => new.shared(cipher, integrity, &taken, random, now)?,
+            Transform::PerSender(aead) => new.per_sender(aead, &taken, random, now)?,
         };
-        let tek = GroupTek { spi: self.fresh_spi(random)?, transform, keys, expires: now + life };
         make_room(&mut self.teks, MAX_TEKS - 1, |tek| tek.expires);
         self.teks.push(tek.clone());
         Ok(tek)
     }
 
-    fn fresh_spi(&self, random: &mut dyn Random) -> Result<Spi, Error> {
-        let mut octets = [0; 4];
-        loop {
-            random.fill(&mut octets)?;
-            let spi = Spi(u32::from_be_bytes(octets));
-            if spi.is_usable() && self.teks.iter().all(|tek| tek.spi != spi) {
-                return Ok(spi);
-            }
-        }
+    /// Those of all TEKs that some member may still have.
+    pub(super) fn spis(&self) -> impl Iterator<Item = Spi> + '_ {
+        let ended = self.ended.iter().map(|(spi, _)| *spi);
+        self.teks.iter().map(|tek| tek.spi).chain(ended)
     }
 
     pub(super) fn replace_kek(
@@ -239,6 +235,51 @@ impl Keys {
     }
 }
 
+/// What a new TEK shall be.
+#[derive(Clone, Copy)]
+pub(super) struct NewTek<'a> {
+    pub(super) transform: Transform,
+    pub(super) life: Duration,
+    /// What goes with it where every sender has its own key.
+    pub(super) senders: SenderTerms,
+    /// This server's place among those of the group.
+    pub(super) place: usize,
+    /// SPIs that other groups use.
+    pub(super) taken: &'a [Spi],
+}
+
+impl NewTek<'_> {
+    fn shared(
+        &self,
+        cipher: Cipher,
+        integrity: Integrity,
+        taken: &[Spi],
+        random: &mut dyn Random,
+        now: Instant,
+    ) -> Result<GroupTek, Error> {
+        let keys = TekKeys::Shared {
+            encryption: random.secret(cipher.key_len())?,
+            integrity: random.secret(integrity.key_len())?,
+        };
+        let transform = Transform::Shared { cipher, integrity };
+        let (spi, expires) = (fresh_spi(taken, random)?, now + self.life);
+        Ok(GroupTek { spi, transform, keys, senders: None, expires })
+    }
+
+    fn per_sender(
+        &self,
+        aead: Aead,
+        taken: &[Spi],
+        random: &mut dyn Random,
+        now: Instant,
+    ) -> Result<GroupTek, Error> {
+        let seed = Seed::draw(random)?;
+        let (spi, expires) = (fresh_block(self.place, taken, random)?, now + self.life);
+        let (transform, keys) = (Transform::PerSender(aead), TekKeys::PerSender(seed));
+        Ok(GroupTek { spi, transform, keys, senders: Some(self.senders), expires })
+    }
+}
+
 impl GroupKek {
     pub(super) const fn spent(&self) -> SpentKek {
         SpentKek { spi: self.spi, sequence: self.sequence, expires: self.expires }
@@ -249,7 +290,8 @@ impl GroupTek {
     /// The TEK with what is left of its life; None where that is less than a second.
     pub(super) fn as_of(&self, now: Instant) -> Option<Tek> {
         let lifetime = Duration::from_secs(self.expires.saturating_since(now).as_secs());
-        let tek = Tek { spi: self.spi, transform: self.transform, keys: self.keys.clone(), lifetime };
+        let GroupTek { spi, transform, keys, senders, .. } = self.clone();
+        let tek = Tek { spi, transform, keys, senders, lifetime };
         (!lifetime.is_zero()).then_some(tek)
     }
 }

@@ -156,6 +156,12 @@ impl Members {
         self.records().map(|record| SocketAddr::new(record.address, record.port)).collect()
     }
 
+    /// Those that run another implementation.
+    pub(super) fn foreign(&self) -> Vec<SocketAddr> {
+        let foreign = self.records().filter(|record| !record.ours);
+        foreign.map(|record| SocketAddr::new(record.address, record.port)).collect()
+    }
+
     pub(super) fn records(&self) -> impl Iterator<Item = &MemberRecord> {
         self.records.values().filter(|listed| listed.presence == Presence::Here).map(|listed| &listed.record)
     }

@@ -6,9 +6,10 @@
 //! ```text
 //! state:  lineage(8) versions(list) rekeys(8) [last rekey(8)] under way(1) TEKs(2) TEK... ended(2) (SPI(4) end(8))...
 //!         [KEK] previous KEKs(1) KEK... spent KEKs(1) (SPI(16) sequence(4) end(8))... revoked(4) address(4)... SID generation(4) [terms]
-//! TEK:    SPI(4) transform(octets) encryption key(octets) integrity key(octets) expires(8)
+//! TEK:    SPI(4) transform(octets) key(octets) integrity key(octets) expires(8) [lineage(8) SID generation(4) replay window(2)]
 //! KEK:    SPI(16) key(octets) expires(8) sequence(4) succession(1): 0 smooth, 1 abrupt, 2 ended; lineage(8)
 //! terms:  ACL entries(2) text(octets)... ATD(8) DTD(8) [multicast(1) address(4) port(2) algorithm(2) hash(2) key(octets)]
+//!         Where every sender has its own key, its seed is the key, the integrity key is empty, and the last part is there.
 //! member: address(4) port(2) owner(4) author(8) version(8) gone(1) identity(octets) first(8) last(8)
 //!         registrations(8) ours(1)
 //! ```
@@ -22,7 +23,9 @@ use crate::crypto::sign::{PublicKey, SignatureAlgorithm};
 use crate::crypto::Secret;
 use crate::endpoint::Instant;
 use crate::error::{Error, Malformed};
-use crate::policy::{Acl, Spi, TekKeys, MAX_ACES};
+use crate::policy::{
+    Acl, Seed, SenderTerms, SidGeneration, Spi, TekKeys, Transform, MAX_ACES, MAX_REPLAY_WINDOW,
+};
 use crate::status::MemberRecord;
 use crate::wire::{Identification, Reader};
 use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
@@ -51,12 +54,27 @@ pub(super) fn parse_state(reader: &mut Reader<'_>) -> Result<GroupState, Error> 
 
 fn parse_tek(reader: &mut Reader<'_>) -> Result<GroupTek, Error> {
     let spi = Spi(reader.u32()?);
-    let transform = text(reader)?.parse().map_err(|_| VALUE)?;
-    let keys =
-        TekKeys { encryption: Secret::from(octets(reader)?), integrity: Secret::from(octets(reader)?) };
-    match spi.is_usable() && keys.fit(transform) {
-        true => Ok(GroupTek { spi, transform, keys, expires: instant(reader)? }),
+    let transform: Transform = text(reader)?.parse().map_err(|_| VALUE)?;
+    let (key, integrity) = (Secret::from(octets(reader)?), Secret::from(octets(reader)?));
+    let keys = match transform {
+        Transform::Shared { .. } => TekKeys::Shared { encryption: key, integrity },
+        Transform::PerSender(_) if !integrity.is_empty() => return Err(VALUE.into()),
+        Transform::PerSender(_) => TekKeys::PerSender(Seed::new(key).ok_or(VALUE)?),
+    };
+    let (expires, senders) = (instant(reader)?, optional(reader, parse_senders)?);
+    let per_sender = transform.is_per_sender();
+    let sound = keys.fit(transform) && senders.is_some() == per_sender && spi.is_block_base() == per_sender;
+    match spi.is_usable() && sound {
+        true => Ok(GroupTek { spi, transform, keys, senders, expires }),
         false => Err(VALUE.into()),
+    }
+}
+
+fn parse_senders(reader: &mut Reader<'_>) -> Result<SenderTerms, Error> {
+    let generation = SidGeneration { lineage: reader.array()?, number: reader.u32()? };
+    match reader.u16()? {
+        replay_window @ 0..=MAX_REPLAY_WINDOW => Ok(SenderTerms { generation, replay_window }),
+        _ => Err(VALUE.into()),
     }
 }
 
@@ -245,9 +263,19 @@ impl Sink {
     fn tek(&mut self, tek: &GroupTek) {
         self.u32(tek.spi.0);
         self.octets(tek.transform.to_string().as_bytes());
-        self.octets(tek.keys.encryption.expose());
-        self.octets(tek.keys.integrity.expose());
+        let (key, integrity) = match &tek.keys {
+            TekKeys::Shared { encryption, integrity } => (encryption, integrity.expose()),
+            TekKeys::PerSender(seed) => (seed.secret(), &[][..]),
+        };
+        self.octets(key.expose());
+        self.octets(integrity);
         self.instant(tek.expires);
+        self.optional(tek.senders, Sink::senders);
+    }
+
+    fn senders(&mut self, terms: SenderTerms) {
+        self.raw(&terms.generation.octets());
+        self.u16(terms.replay_window);
     }
 
     fn kek(&mut self, kek: &GroupKek) {

@@ -3,13 +3,13 @@
 use super::config::RekeyConfig;
 use super::distribution::{Distribution, Message};
 use super::group::Group;
-use super::keys::{GroupKek, GroupTek, Succession};
+use super::keys::{GroupKek, GroupTek, NewTek, Succession};
 use crate::crypto::Random;
 use crate::endpoint::Instant;
-use crate::error::Error;
+use crate::error::{Error, Unacceptable};
 use crate::event::KeyServerEvent;
 use crate::lifetime::switch_margin;
-use crate::policy::Acl;
+use crate::policy::{Acl, SenderTerms};
 use crate::pull::{GroupPolicy, Tek};
 use crate::push::{emit, PushContent};
 use crate::wire::Delete;
@@ -115,7 +115,7 @@ impl Group {
     }
 
     /// How long a replaced TEK lives on: who hears of it last still sends with it until the ATD is over.
-    fn retirement(&self) -> Duration {
+    pub(super) fn retirement(&self) -> Duration {
         self.config.deactivation_delay.max(self.config.activation_delay + self.distribution_time())
     }
 
@@ -135,7 +135,16 @@ impl Group {
     }
 
     pub(super) fn fresh_tek(&mut self, random: &mut dyn Random, now: Instant) -> Result<Option<Tek>, Error> {
-        let tek = self.state.keys.add_tek(self.config.transform, self.config.tek_lifetime, random, now)?;
+        let generation = self.state.generation();
+        let taken: Vec<_> = self.spis().chain(self.others.iter().copied()).collect();
+        let new = NewTek {
+            transform: self.config.transform,
+            life: self.config.tek_lifetime,
+            senders: SenderTerms { generation, replay_window: self.config.replay_window },
+            place: self.place(),
+            taken: &taken,
+        };
+        let tek = self.state.keys.add_tek(new, random, now)?;
         self.events.push(KeyServerEvent::NewTek { group: self.name(), spi: tek.spi });
         Ok(tek.as_of(now))
     }
@@ -194,8 +203,19 @@ impl Group {
                 self.state.keys.end_teks();
             }
         }
-        self.distribute(protecting, plan, now)?;
         self.fresh_tek(random, now)?;
+        self.end_kek(protecting, plan, random, now)
+    }
+
+    /// Tells the holders of these KEKs something for the last time.
+    pub(super) fn end_kek(
+        &mut self,
+        protecting: &[GroupKek],
+        plan: Plan,
+        random: &mut dyn Random,
+        now: Instant,
+    ) -> Result<(), Error> {
+        self.distribute(protecting, plan, now)?;
         let ended = self.state.keys.named(protecting);
         self.next_kek(RekeyKind::Forced, random, now)?;
         self.state.keys.set_previous(ended);
@@ -221,6 +241,9 @@ impl Group {
         plan: Plan,
         now: Instant,
     ) -> Result<(), Error> {
+        if plan.teks.iter().any(|tek| tek.transform.is_per_sender()) {
+            self.dismiss_foreign();
+        }
         if self.members.is_empty() {
             // Nobody has the KEKs before: who comes now gets the one of now.
             self.state.keys.set_previous(Vec::new());
@@ -247,6 +270,17 @@ impl Group {
         self.state.under_way = true;
         self.mark_changed();
         Ok(())
+    }
+
+    /// Members of another implementation cannot use a TEK under which every sender has its own key, and what is said of
+    /// it they must not be told (RFC 6407 section 5.3.2).
+    fn dismiss_foreign(&mut self) {
+        for member in self.members.foreign() {
+            self.members.forget(member.ip());
+            self.members_changed = true;
+            let (group, reason) = (Some(self.name()), Unacceptable::ForeignMember.into());
+            self.events.push(KeyServerEvent::Refused { group, member, reason });
+        }
     }
 
     fn message(

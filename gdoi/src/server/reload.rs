@@ -104,6 +104,7 @@ impl KeyServer {
         for index in 0..self.groups.len() {
             let id = self.groups[index].name().id;
             if changes.iter().any(|change| change.group.id == id && change.effect == Effect::Reregistration) {
+                self.acquaint(index);
                 let group = &mut self.groups[index];
                 let transmits = group.send_away(self.random.as_mut(), group.clock.time(now))?;
                 self.flush(index, transmits, now);
@@ -174,6 +175,7 @@ fn differences(old: &GroupConfig, new: &GroupConfig) -> Vec<Change> {
     compare(old.authorization != new.authorization, "authorization", Effect::AtOnce);
     compare(old.acl != new.acl, "match-address", with_keys);
     compare(old.transform != new.transform, "transform", with_keys);
+    compare(old.replay_window != new.replay_window, "sa-ipsec replay-window", with_keys);
     compare(old.tek_lifetime != new.tek_lifetime, "sa-ipsec lifetime", with_keys);
     let delays = |config: &GroupConfig| (config.activation_delay, config.deactivation_delay);
     compare(delays(old) != delays(new), "activation and deactivation delay", with_keys);

@@ -17,6 +17,7 @@ impl Group {
         GroupStatus {
             group: self.name(),
             transform: self.config.transform,
+            replay_window: self.config.replay_window,
             tek_lifetime: self.config.tek_lifetime,
             acl: self.config.acl.clone(),
             authorization: self.config.authorization.clone(),
@@ -25,7 +26,7 @@ impl Group {
             members: self.members.records().map(|record| self.on_local_clock(record)).collect(),
             revoked: self.state.revoked.iter().copied().collect(),
             refused: self.refused,
-            sid_generation: self.state.sid_generation,
+            sids: self.sid_status(),
             rekey: self.config.rekey.as_ref().map(|rekey| self.rekey_status(rekey)),
             coop: self.coop.as_ref().map(|coop| coop.status(self.state.lineage, time, now)),
         }
@@ -65,6 +66,7 @@ impl Group {
             .map(|(index, tek)| TekStatus {
                 spi: tek.spi,
                 transform: tek.transform,
+                replay_window: tek.senders.map_or(0, |terms| terms.replay_window),
                 expires: self.clock.local(tek.expires),
                 role: role(index),
             })

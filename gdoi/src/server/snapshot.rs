@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! "GDKS" version(2) author(8) groups(2)
-//! group:  id(4) offset(8) epoch(8) state SIDs: generation(4) given(16), newest version(8) versions(list) members(4) stored member...
+//! group:  id(4) offset(8) epoch(8) state SIDs: generation(4) given(32), newest version(8) versions(list) members(4) stored member...
 //! stored member:  member acknowledged(8) missed(4) [last acknowledged(8)]
 //! ```
 
@@ -18,7 +18,7 @@ use crate::policy::GroupId;
 use crate::wire::Reader;
 
 const MAGIC: &[u8; 4] = b"GDKS";
-const VERSION: u16 = 3;
+const VERSION: u16 = 4;
 const PART: &str = "stored state";
 const MAX_GROUPS: usize = 1024;
 const MAX_MEMBERS: usize = 16_384;

@@ -3,7 +3,8 @@
 use super::codec::Reader;
 use crate::error::{Error, Malformed, Misbehaved, Unacceptable};
 
-const MAX_ATTRIBUTES: usize = 32;
+/// 64 sender IDs, how many bits they have, and their generation.
+const MAX_ATTRIBUTES: usize = 66;
 
 /// A value: 2 octets in the TV form, else octets of any number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +65,7 @@ impl<'a> Attribute<'a> {
     }
 }
 
-/// A list of attributes, each to be taken by its type once; at most 32.
+/// A list of attributes, each to be taken by its type once; at most 66.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Attributes<'a>(Vec<Attribute<'a>>);
 
@@ -199,7 +200,7 @@ mod tests {
         let parse = |bytes: &'static [u8]| Attributes::parse(bytes, "test").unwrap_err();
         assert_eq!(parse(&[0x80, 1, 0]), Malformed::Truncated("test"));
         assert_eq!(parse(&[0, 1, 0, 2, 9]), Malformed::Truncated("test"));
-        let many = emitted(&[Attribute::basic(1, 1); 33]);
+        let many = emitted(&[Attribute::basic(1, 1); 67]);
         assert_eq!(Attributes::parse(&many, "test"), Err(Malformed::TooMany("attributes")));
         let twice = emitted(&[Attribute::basic(1, 1); 2]);
         let mut attributes = Attributes::parse(&twice, "test").unwrap();

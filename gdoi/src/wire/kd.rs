@@ -4,12 +4,12 @@ use super::attribute::{Attribute, Attributes};
 use super::codec::Reader;
 use crate::crypto::Secret;
 use crate::error::{Error, Malformed, Misbehaved, Unacceptable};
+use crate::policy::{Seed, SidGeneration, MAX_SIDS};
 use zeroize::Zeroizing;
 
 /// The most key packets in one payload: a KEK, three overlapping TEKs and one with SIDs.
 pub const MAX_KEY_PACKETS: usize = 8;
 
-const MAX_SIDS: usize = 16;
 const MAX_KEY_LEN: usize = 1024;
 
 mod kd_type {
@@ -21,10 +21,14 @@ mod kd_type {
 mod class {
     pub const TEK_ALGORITHM_KEY: u16 = 1;
     pub const TEK_INTEGRITY_KEY: u16 = 2;
+    /// Private use, between our own implementations only.
+    pub const TEK_SEED: u16 = 128;
     pub const KEK_ALGORITHM_KEY: u16 = 1;
     pub const SIG_ALGORITHM_KEY: u16 = 2;
     pub const NUMBER_OF_SID_BITS: u16 = 1;
     pub const SID_VALUE: u16 = 2;
+    /// Private use, between our own implementations only.
+    pub const SID_GENERATION: u16 = 129;
 }
 
 /// One key packet.
@@ -44,6 +48,13 @@ pub enum KeyPacket {
         /// TEK_INTEGRITY_KEY.
         integrity: Secret,
     },
+    /// What the keys of all senders in a block of SPIs are derived from: a TEK packet with a private attribute.
+    Seed {
+        /// The first SPI of the block.
+        spi: u32,
+        /// TEK_SEED.
+        seed: Seed,
+    },
     /// Keys for the rekey SA (section 5.6.2).
     Kek {
         /// The SPI of the SAK.
@@ -57,8 +68,10 @@ pub enum KeyPacket {
     Sid {
         /// NUMBER_OF_SID_BITS.
         bits: u16,
-        /// SID_VALUEs, 1 to 16.
+        /// SID_VALUEs, 1 to 64.
         values: Vec<u32>,
+        /// For which TEKs they are; between our own implementations only.
+        generation: Option<SidGeneration>,
     },
 }
 
@@ -117,11 +130,16 @@ impl KeyPacket {
     }
 
     fn parse_tek(spi: &[u8], mut attributes: Attributes<'_>) -> Result<Self, Error> {
-        let spi = <[u8; 4]>::try_from(spi).map_err(|_| Malformed::Length("TEK SPI"))?;
+        let spi = u32::from_be_bytes(spi.try_into().map_err(|_| Malformed::Length("TEK SPI"))?);
+        if let Some(seed) = attributes.optional_octets(class::TEK_SEED, "TEK_SEED")? {
+            attributes.finish("TEK key attribute beside a seed")?;
+            let seed = Seed::new(Secret::from(seed)).ok_or(Malformed::Length("TEK_SEED"))?;
+            return Ok(KeyPacket::Seed { spi, seed });
+        }
         let encryption = key(attributes.octets(class::TEK_ALGORITHM_KEY, "TEK_ALGORITHM_KEY")?)?;
         let integrity = key(attributes.octets(class::TEK_INTEGRITY_KEY, "TEK_INTEGRITY_KEY")?)?;
         attributes.finish("TEK key attribute")?;
-        Ok(KeyPacket::Tek { spi: u32::from_be_bytes(spi), encryption, integrity })
+        Ok(KeyPacket::Tek { spi, encryption, integrity })
     }
 
     fn parse_kek(spi: &[u8], mut attributes: Attributes<'_>) -> Result<Self, Error> {
@@ -139,7 +157,7 @@ impl KeyPacket {
         if !spi.is_empty() {
             return Err(Malformed::Length("SID SPI").into());
         }
-        let (mut values, mut bits) = (Vec::new(), None);
+        let (mut values, mut bits, mut generation) = (Vec::new(), None, None);
         for attribute in attributes.as_slice() {
             let mut one = Attributes::single(*attribute);
             match attribute.kind {
@@ -150,13 +168,21 @@ impl KeyPacket {
                 class::NUMBER_OF_SID_BITS => {
                     return Err(Misbehaved::DuplicateAttribute("NUMBER_OF_SID_BITS").into())
                 }
+                class::SID_GENERATION if generation.is_none() => {
+                    let octets = one.octets(class::SID_GENERATION, "SID generation")?;
+                    let read = SidGeneration::from_octets(octets);
+                    generation = Some(read.ok_or(Malformed::Length("SID generation"))?);
+                }
+                class::SID_GENERATION => return Err(Misbehaved::DuplicateAttribute("SID generation").into()),
                 other => return Err(Unacceptable::Unsupported("SID attribute", u32::from(other)).into()),
             }
         }
         let bits = bits.ok_or(Misbehaved::MissingAttribute("NUMBER_OF_SID_BITS"))?;
         match (u16::try_from(bits), values.len()) {
             (_, 0) => Err(Misbehaved::MissingAttribute("SID_VALUE").into()),
-            (Ok(bits), 1..=MAX_SIDS) => Ok(KeyPacket::Sid { bits, values }),
+            (Ok(bits), count) if count <= usize::from(MAX_SIDS) => {
+                Ok(KeyPacket::Sid { bits, values, generation })
+            }
             _ => Err(Malformed::Value("key packet").into()),
         }
     }
@@ -171,6 +197,11 @@ impl KeyPacket {
                     Attribute::variable(class::TEK_INTEGRITY_KEY, integrity.expose()),
                 ],
             ),
+            KeyPacket::Seed { spi, seed } => emit_packet(
+                kd_type::TEK,
+                &spi.to_be_bytes(),
+                &[Attribute::variable(class::TEK_SEED, seed.secret().expose())],
+            ),
             KeyPacket::Kek { spi, key, verification_key } => emit_packet(
                 kd_type::KEK,
                 spi,
@@ -179,11 +210,15 @@ impl KeyPacket {
                     Attribute::variable(class::SIG_ALGORITHM_KEY, verification_key),
                 ],
             ),
-            KeyPacket::Sid { bits, values } => {
+            KeyPacket::Sid { bits, values, generation } => {
+                let generation = generation.map(|generation| generation.octets());
+                let generation =
+                    generation.iter().map(|octets| Attribute::variable(class::SID_GENERATION, octets));
                 let octets: Vec<_> = values.iter().map(|value| value.to_be_bytes()).collect();
                 let sids = octets.iter().map(|value| Attribute::variable(class::SID_VALUE, value));
                 let bits = Attribute::basic(class::NUMBER_OF_SID_BITS, *bits);
-                emit_packet(kd_type::SID, &[], &std::iter::once(bits).chain(sids).collect::<Vec<_>>())
+                let all: Vec<_> = std::iter::once(bits).chain(sids).chain(generation).collect();
+                emit_packet(kd_type::SID, &[], &all)
             }
         }
     }
@@ -218,7 +253,13 @@ mod tests {
                 encryption: Secret::new(vec![3; 32]),
                 integrity: Secret::new(vec![4; 32]),
             },
-            KeyPacket::Sid { bits: 16, values: vec![7, 8] },
+            KeyPacket::Seed { spi: 0x8480_0000, seed: Seed::new(Secret::new(vec![6; 32])).unwrap() },
+            KeyPacket::Sid { bits: 16, values: vec![7, 8], generation: None },
+            KeyPacket::Sid {
+                bits: 20,
+                values: (0..64).collect(),
+                generation: Some(SidGeneration { lineage: [1; 8], number: 2 }),
+            },
         ])
     }
 
@@ -289,8 +330,25 @@ mod tests {
             packet(4, &[], &[Attribute::basic(9, 8)]),
             Unacceptable::Unsupported("SID attribute", 9).into()
         );
-        let many: Vec<_> = std::iter::once(bits).chain(std::iter::repeat_n(value, 17)).collect();
+        let many: Vec<_> = std::iter::once(bits).chain(std::iter::repeat_n(value, 65)).collect();
         assert_eq!(packet(4, &[], &many), Malformed::Value("key packet").into());
+        let generation = Attribute::variable(129, &[1; 12]);
+        let twice = Misbehaved::DuplicateAttribute("SID generation");
+        assert_eq!(packet(4, &[], &[bits, value, generation, generation]), twice.into());
+        let short = Attribute::variable(129, &[1; 11]);
+        assert_eq!(packet(4, &[], &[bits, value, short]), Malformed::Length("SID generation").into());
+    }
+
+    #[test]
+    fn seeds_that_do_not_fit_are_rejected() {
+        let seed = |length| Attribute::variable(128, &[1; 64][..length]);
+        assert_eq!(packet(1, &[0; 4], &[seed(31)]), Malformed::Length("TEK_SEED").into());
+        assert_eq!(packet(1, &[0; 4], &[seed(33)]), Malformed::Length("TEK_SEED").into());
+        assert_eq!(packet(1, &[0; 4], &[seed(0)]), Malformed::Length("TEK_SEED").into());
+        assert_eq!(packet(1, &[0; 4], &[seed(32); 2]), Misbehaved::DuplicateAttribute("TEK_SEED").into());
+        let key = Attribute::variable(1, &[1; 16]);
+        let beside = Unacceptable::Unsupported("TEK key attribute beside a seed", 1);
+        assert_eq!(packet(1, &[0; 4], &[key, seed(32)]), beside.into());
     }
 
     #[test]

@@ -3,7 +3,8 @@
 use super::attribute::{Attribute, Attributes};
 use super::codec::Reader;
 use super::id::IdField;
-use crate::error::{Error, Unacceptable};
+use crate::error::{Error, Malformed, Misbehaved, Unacceptable};
+use crate::policy::SidGeneration;
 
 const PROTO_IPSEC_ESP: u8 = 1;
 const SECONDS: u32 = 1;
@@ -17,6 +18,10 @@ mod class {
     pub const KEY_LENGTH: u16 = 6;
     pub const ADDRESS_PRESERVATION: u16 = 14;
     pub const SA_DIRECTION: u16 = 15;
+    /// Private use, between our own implementations only.
+    pub const SID_BITS: u16 = 32_001;
+    pub const SID_GENERATION: u16 = 32_002;
+    pub const REPLAY_WINDOW: u16 = 32_003;
 }
 
 /// The body of a SAT payload. Numbers are as in the IANA registries.
@@ -33,7 +38,7 @@ pub struct SaTek {
     pub source: IdField,
     /// Destination of the traffic.
     pub destination: IdField,
-    /// ESP transform: 12 is AES-CBC.
+    /// ESP transform: 12 is AES-CBC, 20 AES-GCM with an ICV of 16 octets, 249 (private use) ChaCha20-Poly1305.
     pub transform: u8,
     /// The SPI.
     pub spi: u32,
@@ -43,12 +48,25 @@ pub struct SaTek {
     pub mode: u16,
     /// Authentication algorithm: 5, 6, 7 are HMAC-SHA-256, -384, -512; 0 is none.
     pub authentication: u16,
-    /// Key length in bits.
+    /// Key length in bits; 0 is not said.
     pub key_bits: u16,
     /// Address preservation (section 5.5.1.1.1): 4 is source and destination, also where it is not said.
     pub preservation: u16,
     /// SA direction (section 5.5.1.1.2): 3 is symmetric, also where it is not said.
     pub direction: u16,
+    /// What our own implementations say of a TEK under which every sender has its own key.
+    pub senders: Option<SenderFields>,
+}
+
+/// The private attributes of a SAT payload: all or none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SenderFields {
+    /// How many of the SPI's low bits are the sender's.
+    pub bits: u16,
+    /// The generation of sender IDs that goes with the TEK.
+    pub generation: SidGeneration,
+    /// The anti-replay window, packets; 0 is none.
+    pub replay_window: u16,
 }
 
 impl SaTek {
@@ -88,6 +106,7 @@ impl SaTek {
                 attributes.number(class::ADDRESS_PRESERVATION, "address preservation")?.unwrap_or(4),
             ),
             direction: short(attributes.number(class::SA_DIRECTION, "SA direction")?.unwrap_or(3)),
+            senders: SenderFields::parse(&mut attributes)?,
         };
         attributes.finish("TEK attribute")?;
         Ok(sat)
@@ -105,14 +124,44 @@ impl SaTek {
             Attribute::basic(class::LIFE_TYPE, SECONDS as u16),
             Attribute::variable(class::LIFE_DURATION, &lifetime),
             Attribute::basic(class::ENCAPSULATION_MODE, self.mode),
-            Attribute::basic(class::AUTHENTICATION_ALGORITHM, self.authentication),
-            Attribute::basic(class::KEY_LENGTH, self.key_bits),
-            Attribute::basic(class::ADDRESS_PRESERVATION, self.preservation),
-            Attribute::basic(class::SA_DIRECTION, self.direction),
         ] {
             attribute.emit(&mut out);
         }
+        // A cipher of one key length has no attribute for it (RFC 2407 section 4.5), one with integrity none for that.
+        for (kind, value) in
+            [(class::AUTHENTICATION_ALGORITHM, self.authentication), (class::KEY_LENGTH, self.key_bits)]
+        {
+            if value != 0 {
+                Attribute::basic(kind, value).emit(&mut out);
+            }
+        }
+        Attribute::basic(class::ADDRESS_PRESERVATION, self.preservation).emit(&mut out);
+        Attribute::basic(class::SA_DIRECTION, self.direction).emit(&mut out);
+        self.senders.iter().for_each(|senders| senders.emit(&mut out));
         out
+    }
+}
+
+impl SenderFields {
+    fn parse(attributes: &mut Attributes<'_>) -> Result<Option<Self>, Error> {
+        let bits = attributes.number(class::SID_BITS, "SID bits")?;
+        let generation = attributes.optional_octets(class::SID_GENERATION, "SID generation")?;
+        let replay_window = attributes.number(class::REPLAY_WINDOW, "replay window")?;
+        let (bits, generation, replay_window) = match (bits, generation, replay_window) {
+            (None, None, None) => return Ok(None),
+            (Some(bits), Some(generation), Some(window)) => (short(bits), generation, short(window)),
+            (None, ..) => return Err(Misbehaved::MissingAttribute("SID bits").into()),
+            (_, None, _) => return Err(Misbehaved::MissingAttribute("SID generation").into()),
+            (.., None) => return Err(Misbehaved::MissingAttribute("replay window").into()),
+        };
+        let generation = SidGeneration::from_octets(generation).ok_or(Malformed::Length("SID generation"))?;
+        Ok(Some(SenderFields { bits, generation, replay_window }))
+    }
+
+    fn emit(&self, out: &mut Vec<u8>) {
+        Attribute::basic(class::SID_BITS, self.bits).emit(out);
+        Attribute::variable(class::SID_GENERATION, &self.generation.octets()).emit(out);
+        Attribute::basic(class::REPLAY_WINDOW, self.replay_window).emit(out);
     }
 }
 
@@ -140,13 +189,23 @@ mod tests {
             key_bits: 256,
             preservation: 4,
             direction: 3,
+            senders: None,
         }
+    }
+
+    fn per_sender() -> SaTek {
+        let generation = SidGeneration { lineage: [7; 8], number: 1 };
+        let senders = SenderFields { bits: 20, generation, replay_window: 1024 };
+        SaTek { transform: 20, spi: 0x8480_0000, authentication: 0, senders: Some(senders), ..example() }
     }
 
     #[test]
     fn round_trip() {
         assert_eq!(SaTek::parse(&example().emit()), Ok(example()));
         assert_eq!(example().emit().len() + 4, 67, "an ACE costs 67 octets");
+        assert_eq!(SaTek::parse(&per_sender().emit()), Ok(per_sender()));
+        let bare = SaTek { transform: 249, key_bits: 0, ..per_sender() };
+        assert_eq!(SaTek::parse(&bare.emit()), Ok(bare));
     }
 
     #[test]
@@ -173,5 +232,28 @@ mod tests {
         let mut unknown = bytes.clone();
         Attribute::basic(99, 1).emit(&mut unknown);
         assert_eq!(SaTek::parse(&unknown), Err(Unacceptable::Unsupported("TEK attribute", 99).into()));
+    }
+
+    #[test]
+    fn private_attributes_come_together() {
+        let bits = Attribute::basic(class::SID_BITS, 20);
+        let generation = Attribute::variable(class::SID_GENERATION, &[1; 12]);
+        let window = Attribute::basic(class::REPLAY_WINDOW, 64);
+        let with = |attributes: &[Attribute<'_>]| {
+            let mut bytes = example().emit();
+            attributes.iter().for_each(|attribute| attribute.emit(&mut bytes));
+            SaTek::parse(&bytes)
+        };
+        assert!(with(&[bits, generation, window]).unwrap().senders.is_some());
+        let missing = |name| Err(Misbehaved::MissingAttribute(name).into());
+        assert_eq!(with(&[generation, window]), missing("SID bits"));
+        assert_eq!(with(&[bits, window]), missing("SID generation"));
+        assert_eq!(with(&[bits, generation]), missing("replay window"));
+        let long = Attribute::variable(class::SID_GENERATION, &[1; 13]);
+        assert_eq!(with(&[bits, long, window]), Err(Malformed::Length("SID generation").into()));
+        assert_eq!(
+            with(&[bits, bits, generation, window]),
+            Err(Misbehaved::DuplicateAttribute("SID bits").into())
+        );
     }
 }

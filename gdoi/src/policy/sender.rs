@@ -1,0 +1,148 @@
+//! Senders with keys of their own: what tells them apart (RFC 6407 sections 3.5 and 5.6.4), and what their keys come
+//! from.
+
+use super::Spi;
+use crate::crypto::{Error, Random, Secret};
+use std::fmt;
+
+/// How many of an SPI's low bits are the sender's.
+pub const SID_BITS: u16 = 20;
+
+/// The most sender identifiers that a member may ask for at once.
+pub const MAX_SIDS: u16 = 64;
+
+/// The largest anti-replay window, packets.
+pub const MAX_REPLAY_WINDOW: u16 = 4_096;
+
+const SENDER: u32 = (1 << SID_BITS) - 1;
+
+/// A sender identifier, [`SID_BITS`] bits: under one TEK no two senders have the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Sid(pub u32);
+
+impl fmt::Display for Sid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#07x}", self.0)
+    }
+}
+
+impl Spi {
+    /// The SPI of one sender, where this one is the base of a block; None where the two do not fit together.
+    pub const fn of_sender(self, sid: Sid) -> Option<Spi> {
+        match self.is_block_base() && sid.0 <= SENDER {
+            true => Some(Spi(self.0 | sid.0)),
+            false => None,
+        }
+    }
+
+    /// Whether this can be the base of a block: the sender's bits are zero, the others not all.
+    pub const fn is_block_base(self) -> bool {
+        self.0 & SENDER == 0 && self.0 != 0
+    }
+
+    /// The base of the block that this one is in.
+    pub const fn block(self) -> Spi {
+        Spi(self.0 & !SENDER)
+    }
+
+    /// Who sends with this one.
+    pub const fn sid(self) -> Sid {
+        Sid(self.0 & SENDER)
+    }
+}
+
+/// What the keys of all senders under one TEK are derived from: 32 octets.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Seed(Secret);
+
+impl Seed {
+    /// Its length in octets.
+    pub const LEN: usize = 32;
+
+    /// None where the length is another.
+    pub fn new(secret: Secret) -> Option<Seed> {
+        (secret.len() == Seed::LEN).then_some(Seed(secret))
+    }
+
+    /// A fresh one.
+    ///
+    /// # Errors
+    /// Those of the source.
+    pub fn draw(random: &mut dyn Random) -> Result<Seed, Error> {
+        random.secret(Seed::LEN).map(Seed)
+    }
+
+    /// The octets.
+    pub const fn secret(&self) -> &Secret {
+        &self.0
+    }
+}
+
+/// Which sender identifiers are for which TEKs: in one generation none is given out twice. Members only compare it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SidGeneration {
+    /// Key servers that began apart have different ones; 8 octets.
+    pub lineage: [u8; 8],
+    /// Which of theirs.
+    pub number: u32,
+}
+
+impl SidGeneration {
+    /// The length of its octets.
+    pub const LEN: usize = 12;
+
+    /// The lineage and the number.
+    pub fn octets(&self) -> [u8; SidGeneration::LEN] {
+        let mut octets = [0; SidGeneration::LEN];
+        octets[..8].copy_from_slice(&self.lineage);
+        octets[8..].copy_from_slice(&self.number.to_be_bytes());
+        octets
+    }
+
+    /// The generation of these octets; None where they are not so many.
+    pub fn from_octets(octets: &[u8]) -> Option<SidGeneration> {
+        let (lineage, rest) = octets.split_first_chunk()?;
+        Some(SidGeneration { lineage: *lineage, number: u32::from_be_bytes(rest.try_into().ok()?) })
+    }
+}
+
+/// What goes with a TEK of a per-sender transform.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SenderTerms {
+    /// Whose sender identifiers may be used with it.
+    pub generation: SidGeneration,
+    /// The anti-replay window, packets, 0 to [`MAX_REPLAY_WINDOW`]; 0 is no replay check and no extended sequence
+    /// numbers.
+    pub replay_window: u16,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn senders_share_a_block_of_spis() {
+        let base = Spi(0x84b0_0000);
+        assert_eq!(base.of_sender(Sid(0x12_345)), Some(Spi(0x84b1_2345)));
+        assert_eq!((Spi(0x84b1_2345).block(), Spi(0x84b1_2345).sid()), (base, Sid(0x12_345)));
+        assert_eq!(base.of_sender(Sid(1 << 20)), None);
+        assert_eq!(Spi(0x84b0_0001).of_sender(Sid(2)), None);
+        assert_eq!(Spi(0).of_sender(Sid(2)), None);
+    }
+
+    #[test]
+    fn a_seed_has_one_length() {
+        assert!(Seed::new(Secret::new(vec![1; 32])).is_some());
+        assert!(Seed::new(Secret::new(vec![1; 31])).is_none());
+        assert!(Seed::new(Secret::new(vec![1; 33])).is_none());
+    }
+
+    #[test]
+    fn generations_are_twelve_octets() {
+        let generation = SidGeneration { lineage: *b"lineage.", number: 0x0102_0304 };
+        assert_eq!(&generation.octets(), b"lineage.\x01\x02\x03\x04");
+        assert_eq!(SidGeneration::from_octets(&generation.octets()), Some(generation));
+        assert_eq!(SidGeneration::from_octets(&generation.octets()[..11]), None);
+        assert_eq!(SidGeneration::from_octets(b"lineage.\x01\x02\x03\x04\x05"), None);
+    }
+}
