@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::message::Usage;
-use crate::model::{Slot, Spi};
+use crate::model::{Family, Slot, Spi};
 use crate::object::{Direction, StateId};
 
 /// A reading of all counters.
@@ -52,6 +52,8 @@ pub struct StateCounters {
     pub slot: Slot,
     /// Which way it works.
     pub direction: Direction,
+    /// Which packets it carries.
+    pub family: Family,
     /// Its SPI.
     pub spi: Spi,
     /// What it carried.
@@ -88,6 +90,7 @@ pub fn state(id: StateId, usage: Usage) -> StateCounters {
     StateCounters {
         slot: id.slot,
         direction: id.direction,
+        family: id.family,
         spi: id.spi,
         count: Count { packets: usage.packets, bytes: usage.bytes },
         integrity_failures: usage.integrity_failures,

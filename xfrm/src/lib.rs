@@ -58,7 +58,10 @@ mod target;
 pub use counters::{Count, Counters, PlaneCounters, StateCounters};
 pub use error::Error;
 pub use kernel::{Kernel, Report};
-pub use model::{Desired, EncryptionKey, Gate, IntegrityKey, Key, Plane, Prefix, Sa, Selector, Slot, Spi};
+pub use model::{
+    Ace, Action, AeadKey, Algorithm, Desired, EncryptionKey, Family, Gate, IntegrityKey, Key, Lane, Mode,
+    PathMtu, Plane, Ports, Prefix, Protection, Replay, Sa, Selector, Slot, Spi, SpiBlock,
+};
 pub use object::Direction;
 pub use plan::{plan, Installed, Op, Plan, Protecting};
 pub use preflight::{preflight, Problem};

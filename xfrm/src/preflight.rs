@@ -5,7 +5,9 @@ use std::fs;
 use std::io;
 use std::time::Duration;
 
-use crate::model::{EncryptionKey, IntegrityKey, Key, Prefix, Selector, Slot, Spi};
+use crate::model::{
+    Algorithm, EncryptionKey, Family, IntegrityKey, Key, Lane, Ports, Prefix, Replay, Selector, Slot, Spi,
+};
 use crate::nft::{self, GateRules, PlaneRules, Stash, Table};
 use crate::object::{Direction, State, StateId};
 use crate::plan::Offload;
@@ -102,13 +104,25 @@ fn samples() -> Vec<(&'static str, State)> {
 }
 
 fn sample(encryption: EncryptionKey, integrity: IntegrityKey) -> State {
-    let id = StateId { slot: Slot::LAST, direction: Direction::Inbound, spi: Spi(0xffff_fffe) };
-    State { id, encryption, integrity, hard_lifetime: Some(Duration::from_secs(1)) }
+    let id = StateId {
+        slot: Slot::LAST,
+        direction: Direction::Inbound,
+        family: Family::V4,
+        spi: Spi(0xffff_fffe),
+    };
+    State {
+        id,
+        lane: Lane::Unicast,
+        algorithm: Algorithm::Cbc { encryption, integrity },
+        replay: Replay::Off,
+        hard_lifetime: Some(Duration::from_secs(1)),
+    }
 }
 
 fn table() -> Option<Problem> {
-    let any = Selector::between(Prefix::ANY, Prefix::ANY);
-    let ports = Selector { source_port: Some(1), destination_port: Some(1), ..any };
+    let any = Selector::between(Prefix::any(Family::V4), Prefix::any(Family::V4));
+    let ports =
+        Selector { source_ports: Some(Ports::only(1)), destination_ports: Some(Ports::only(1)), ..any };
     let tcp = Selector { protocol: Some(6), ..ports };
     let plane = PlaneRules {
         slot: Slot::LAST,

@@ -31,9 +31,7 @@ pub fn links(socket: &mut Socket) -> io::Result<Vec<Link>> {
         },
     )?;
     for (index, address) in addresses(socket)? {
-        if let (IpAddr::V4(address), Some(link)) =
-            (address, links.iter_mut().find(|link| link.index == index))
-        {
+        if let Some(link) = links.iter_mut().find(|link| link.index == index) {
             link.addresses.push(address);
         }
     }
@@ -100,9 +98,16 @@ fn read_link(message: LinkMessage) -> Option<Link> {
 fn write_route(route: Route) -> RouteMessage {
     let mut message = RouteMessage::default();
     message.header = header_of(route.direction);
-    message.attributes.push(RouteAttribute::Destination(RouteAddress::Inet(route.anchor())));
+    message.attributes.push(RouteAttribute::Destination(address_of(route.anchor())));
     message.attributes.push(RouteAttribute::Oif(route.interface));
     message
+}
+
+fn address_of(address: IpAddr) -> RouteAddress {
+    match address {
+        IpAddr::V4(address) => RouteAddress::Inet(address),
+        IpAddr::V6(address) => RouteAddress::Inet6(address),
+    }
 }
 
 fn header_of(direction: Direction) -> RouteHeader {
@@ -126,7 +131,7 @@ fn read_route(message: &RouteMessage) -> Option<Route> {
     let mut interface = None;
     for attribute in &message.attributes {
         match attribute {
-            RouteAttribute::Destination(RouteAddress::Inet(address)) => anchor = anchor_of(*address),
+            RouteAttribute::Destination(RouteAddress::Inet(address)) => anchor = anchor_of((*address).into()),
             RouteAttribute::Oif(index) => interface = Some(*index),
             _ => {}
         }

@@ -2,19 +2,14 @@
 
 use std::collections::btree_map::{BTreeMap, Entry};
 use std::collections::BTreeSet;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use crate::model::{Desired, Gate, Plane, Prefix, Sa, Selector, Slot};
+use crate::model::{Action, Desired, Family, Gate, Plane, Ports, Prefix, Protection, Sa, Selector, Slot};
 use crate::nft::{GateRules, PlaneRules, Stash, Table};
-use crate::object::{Direction, Hook, Link, Policy, PolicyKey, Rank, Route, State, StateId, Verdict};
+use crate::object::{Direction, Hook, Link, Policy, PolicyKey, Rank, Route, State, Verdict};
 use crate::plan::{Installed, Offload};
 use crate::Error;
 
-/// Outer IPv4 header, ESP header and IV of AES-CBC, in octets.
-const HEADERS: u32 = 20 + 8 + 16;
-const CIPHER_BLOCK: u32 = 16;
-/// Pad length and next header (RFC 4303 section 2).
-const TRAILER: u32 = 2;
 /// The smallest MTU worth assuming for an interface that is missing.
 const SMALL_MTU: u32 = 1280;
 const IGMP: u8 = 2;
@@ -49,10 +44,11 @@ impl Target {
         for plane in desired.planes.iter().filter(|plane| plane.gate != Gate::Open) {
             let link = target.find_link(installed, plane);
             rules.extend(plane_rules(plane, link, installed.offload));
-            if let Gate::Protect { acl, inbound, outbound } = &plane.gate {
-                target.add_states(plane.slot, inbound, outbound.as_ref());
+            if let Gate::Protect(protection) = &plane.gate {
+                target.add_states(plane.slot, protection);
                 target.add_routes(plane.slot, installed, link);
-                target.add_policies(plane, acl, outbound.as_ref(), link);
+                let outbound = protection.outbound.iter().find(|sa| sa.family == Family::V4);
+                target.add_policies(plane, &permits(protection), outbound, link);
             }
         }
         target.table = Table::new(&rules);
@@ -79,16 +75,10 @@ impl Target {
         link
     }
 
-    fn add_states(&mut self, slot: Slot, inbound: &[Sa], outbound: Option<&Sa>) {
-        let directed = inbound.iter().map(|sa| (Direction::Inbound, sa));
-        for (direction, sa) in directed.chain(outbound.map(|sa| (Direction::Outbound, sa))) {
-            self.states.push(State {
-                id: StateId { slot, direction, spi: sa.spi },
-                encryption: sa.encryption.clone(),
-                integrity: sa.integrity.clone(),
-                hard_lifetime: sa.hard_lifetime,
-            });
-        }
+    fn add_states(&mut self, slot: Slot, protection: &Protection) {
+        let inbound = protection.inbound.iter().map(|sa| (Direction::Inbound, sa));
+        let outbound = protection.outbound.iter().map(|sa| (Direction::Outbound, sa));
+        self.states.extend(inbound.chain(outbound).map(|(direction, sa)| State::new(slot, direction, sa)));
     }
 
     /// The kernel takes no route to an interface that is down; what would be sent there has nowhere to go either.
@@ -137,6 +127,11 @@ impl Target {
     }
 }
 
+fn permits(protection: &Protection) -> Vec<Selector> {
+    let permits = protection.acl.iter().filter(|ace| ace.action == Action::Permit);
+    permits.map(|ace| ace.selector).filter(|selector| selector.family() == Family::V4).collect()
+}
+
 fn is_too_wide(policy: &Policy) -> bool {
     matches!(&policy.verdict, Verdict::Decrypted(slots) if slots.len() > MOST_TEMPLATES)
 }
@@ -164,10 +159,10 @@ fn plane_rules(plane: &Plane, link: Option<&Link>, offload: Offload) -> Option<P
     let gate = match &plane.gate {
         Gate::Open => return None,
         Gate::Closed => GateRules::Closed,
-        Gate::Protect { acl, inbound, outbound } => GateRules::Protect {
-            acl: acl.clone(),
-            receivable: inbound.iter().map(|sa| sa.spi).collect(),
-            stash: stash(inbound.iter().chain(outbound), link, offload),
+        Gate::Protect(protection) => GateRules::Protect {
+            acl: permits(protection),
+            receivable: protection.inbound.iter().map(|sa| sa.spi).collect(),
+            stash: stash(protection.inbound.iter().chain(&protection.outbound), link, offload),
         },
     };
     Some(PlaneRules {
@@ -182,14 +177,14 @@ fn plane_rules(plane: &Plane, link: Option<&Link>, offload: Offload) -> Option<P
 
 fn gdoi(plane: &Plane, direction: Direction) -> Vec<Selector> {
     let local = Prefix::host(plane.local);
-    let selector = |server: &SocketAddrV4| {
-        let (address, port) = (Prefix::host(*server.ip()), Some(server.port()));
+    let selector = |server: &SocketAddr| {
+        let (address, port) = (Prefix::host(server.ip()), Some(Ports::only(server.port())));
         match direction {
             Direction::Outbound => {
-                Selector { protocol: Some(UDP), destination_port: port, ..Selector::between(local, address) }
+                Selector { protocol: Some(UDP), destination_ports: port, ..Selector::between(local, address) }
             }
             Direction::Inbound => {
-                Selector { protocol: Some(UDP), source_port: port, ..Selector::between(address, local) }
+                Selector { protocol: Some(UDP), source_ports: port, ..Selector::between(address, local) }
             }
         }
     };
@@ -198,19 +193,21 @@ fn gdoi(plane: &Plane, direction: Direction) -> Vec<Selector> {
 }
 
 /// Rekey messages to a multicast group, and the IGMP that keeps this router in it.
-fn rekeys(servers: &[SocketAddrV4], group: &SocketAddrV4, direction: Direction) -> Vec<Selector> {
-    let to = |address| Selector::between(Prefix::ANY, Prefix::host(address));
-    let igmp = |address| Selector { protocol: Some(IGMP), ..to(address) };
-    let message = |server: &SocketAddrV4| Selector {
-        source: Prefix::host(*server.ip()),
+fn rekeys(servers: &[SocketAddr], group: &SocketAddr, direction: Direction) -> Vec<Selector> {
+    let to = |address: IpAddr| Selector::between(Prefix::any(Family::of(address)), Prefix::host(address));
+    let igmp = |address: IpAddr| Selector { protocol: Some(IGMP), ..to(address) };
+    let message = |server: &SocketAddr| Selector {
+        source: Prefix::host(server.ip()),
         protocol: Some(UDP),
-        source_port: Some(server.port()),
-        destination_port: Some(group.port()),
-        ..to(*group.ip())
+        source_ports: Some(Ports::only(server.port())),
+        destination_ports: Some(Ports::only(group.port())),
+        ..to(group.ip())
     };
     match direction {
-        Direction::Outbound => [IGMP_ROUTERS, ALL_ROUTERS, *group.ip()].map(igmp).into(),
-        Direction::Inbound => servers.iter().map(message).chain([ALL_HOSTS, *group.ip()].map(igmp)).collect(),
+        Direction::Outbound => [IGMP_ROUTERS.into(), ALL_ROUTERS.into(), group.ip()].map(igmp).into(),
+        Direction::Inbound => {
+            servers.iter().map(message).chain([ALL_HOSTS.into(), group.ip()].map(igmp)).collect()
+        }
     }
 }
 
@@ -221,7 +218,7 @@ fn stash<'a>(sas: impl Iterator<Item = &'a Sa>, link: Option<&Link>, offload: Of
         return Stash::Everything;
     }
     let mtu = link.map_or(SMALL_MTU, |link| link.mtu);
-    let longest_tag = sas.map(|sa| sa.integrity.tag_length()).max().unwrap_or(0);
-    let room = mtu.saturating_sub(HEADERS + longest_tag);
-    Stash::Oversize((room - room % CIPHER_BLOCK).saturating_sub(TRAILER))
+    let longest =
+        sas.filter(|sa| sa.family == Family::V4).map(|sa| sa.algorithm.longest_inside(sa.family, mtu));
+    Stash::Oversize(longest.min().unwrap_or(mtu))
 }

@@ -13,7 +13,7 @@ use crate::report::{
 use gdoi::endpoint::Instant;
 use gdoi::{MemberStatus, RegistrationState};
 use std::net::SocketAddrV4;
-use xfrm::{Counters, Direction, PlaneCounters, Slot, StateCounters};
+use xfrm::{Counters, Direction, Family, PlaneCounters, Slot, StateCounters};
 
 /// The answer to `show gm`.
 pub fn overview(memberships: &Memberships, dataplane: &DataPlane, now: Instant) -> MemberReport {
@@ -135,8 +135,8 @@ fn planes(group: &Guarded, protection: Protection, counters: &Counters) -> Vec<P
         group: GroupLabel::from(&group.settings.group),
         interface,
         protection,
-        inbound_anchor: slot.inbound_anchor().to_string(),
-        outbound_anchor: slot.outbound_anchor().to_string(),
+        inbound_anchor: slot.inbound_anchor(Family::V4).to_string(),
+        outbound_anchor: slot.outbound_anchor(Family::V4).to_string(),
         traffic: counters.planes.iter().find(|plane| plane.slot == slot).map(traffic),
         states: counters.states.iter().filter(|state| state.slot == slot).map(state).collect(),
     };

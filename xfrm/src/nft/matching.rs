@@ -1,13 +1,14 @@
 //! One access list entry as nft conditions on different views of a packet.
 
-use crate::model::{Prefix, Selector};
+use crate::model::{Ports, Prefix, Selector};
+use std::net::IpAddr;
 
 /// The packet as it is.
 pub fn packet(selector: &Selector) -> String {
     let mut words = addresses(selector, "ip");
     words.extend(layer_four(selector));
-    words.extend(selector.source_port.map(|port| format!("th sport {port}")));
-    words.extend(selector.destination_port.map(|port| format!("th dport {port}")));
+    words.extend(selector.source_ports.map(|ports| format!("th sport {}", range(ports))));
+    words.extend(selector.destination_ports.map(|ports| format!("th dport {}", range(ports))));
     words.join(" ")
 }
 
@@ -16,26 +17,35 @@ pub fn ct_original(selector: &Selector) -> String {
     let mut words = vec!["ct direction original".to_owned()];
     words.extend(addresses(selector, "ct original ip"));
     words.extend(layer_four(selector));
-    words.extend(selector.source_port.map(|port| format!("ct original proto-src {port}")));
-    words.extend(selector.destination_port.map(|port| format!("ct original proto-dst {port}")));
+    words.extend(selector.source_ports.map(|ports| format!("ct original proto-src {}", range(ports))));
+    words.extend(selector.destination_ports.map(|ports| format!("ct original proto-dst {}", range(ports))));
     words.join(" ")
 }
 
 /// The packet that an ICMP error quotes: it surely matches the entry.
 pub fn quoted_exactly(selector: &Selector) -> String {
     let mut words = quoted_addresses(selector);
-    let ports = [(224, selector.source_port), (240, selector.destination_port)];
+    let ports = [(224, selector.source_ports), (240, selector.destination_ports)];
     if ports.iter().any(|(_, port)| port.is_some()) {
         // Ports lie there only when the quoted header has no options.
         words.push("@th,64,8 0x45".to_owned());
     }
-    words.extend(ports.iter().filter_map(|(bit, port)| port.map(|port| format!("@th,{bit},16 {port}"))));
+    words.extend(
+        ports.iter().filter_map(|(bit, port)| port.map(|ports| format!("@th,{bit},16 {}", range(ports)))),
+    );
     words.join(" ")
 }
 
 /// The packet that an ICMP error quotes: it may match the entry; ports are not looked at.
 pub fn quoted_widely(selector: &Selector) -> String {
     quoted_addresses(selector).join(" ")
+}
+
+fn range(ports: Ports) -> String {
+    match (ports.first(), ports.last()) {
+        (first, last) if first == last => first.to_string(),
+        (first, last) => format!("{first}-{last}"),
+    }
 }
 
 fn addresses(selector: &Selector, field: &str) -> Vec<String> {
@@ -53,7 +63,7 @@ fn unless_any(prefix: Prefix) -> Option<Prefix> {
 fn layer_four(selector: &Selector) -> Option<String> {
     match selector.protocol {
         Some(number) => Some(format!("meta l4proto {number}")),
-        None if selector.source_port.or(selector.destination_port).is_some() => {
+        None if selector.source_ports.or(selector.destination_ports).is_some() => {
             Some("meta l4proto { tcp, udp }".to_owned())
         }
         None => None,
@@ -71,21 +81,22 @@ fn quoted_addresses(selector: &Selector) -> Vec<String> {
 
 fn quoted_prefix(bit: u32, prefix: Prefix) -> Option<String> {
     let mask = u32::MAX.checked_shl(32 - u32::from(prefix.length()))?;
-    Some(format!("@th,{bit},32 & {mask:#010x} == {:#010x}", prefix.address().to_bits()))
+    let IpAddr::V4(address) = prefix.address() else { return None };
+    Some(format!("@th,{bit},32 & {mask:#010x} == {:#010x}", address.to_bits()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::Ipv4Addr;
+    use crate::model::Family;
 
     fn ssh() -> Selector {
         Selector {
-            source: Prefix::new(Ipv4Addr::new(10, 0, 0, 0), 8).unwrap(),
-            destination: Prefix::ANY,
+            source: Prefix::new("10.0.0.0".parse().unwrap(), 8).unwrap(),
+            destination: Prefix::any(Family::V4),
             protocol: Some(6),
-            source_port: None,
-            destination_port: Some(22),
+            source_ports: None,
+            destination_ports: Some(Ports::only(22)),
         }
     }
 
@@ -109,14 +120,14 @@ mod tests {
 
     #[test]
     fn any_to_any_still_means_ipv4_only() {
-        let any = Selector::between(Prefix::ANY, Prefix::ANY);
+        let any = Selector::between(Prefix::any(Family::V4), Prefix::any(Family::V4));
         assert_eq!(packet(&any), "meta nfproto ipv4");
         assert_eq!(quoted_widely(&any), "meta nfproto ipv4");
     }
 
     #[test]
     fn a_host_is_compared_whole() {
-        let host = Selector::between(Prefix::host(Ipv4Addr::new(192, 0, 2, 1)), Prefix::ANY);
+        let host = Selector::between(Prefix::host("192.0.2.1".parse().unwrap()), Prefix::any(Family::V4));
         assert_eq!(packet(&host), "meta nfproto ipv4 ip saddr 192.0.2.1/32");
         assert_eq!(quoted_widely(&host), "meta nfproto ipv4 @th,160,32 & 0xffffffff == 0xc0000201");
     }

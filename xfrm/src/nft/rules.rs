@@ -7,7 +7,7 @@
 use std::fmt::Write;
 
 use super::matching::{ct_original, packet, quoted_exactly, quoted_widely};
-use crate::model::{Selector, Slot, Spi};
+use crate::model::{Family, Selector, Slot, Spi};
 
 /// What nftables must know of a plane.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,7 +90,7 @@ fn base(name: &str, hook: &'static str, rules: Vec<String>) -> Chain {
 
 fn to_restore(plane: &PlaneRules) -> Option<String> {
     plane.stash()?;
-    Some(format!("ip daddr {} jump restore_{}", plane.slot.outbound_anchor(), plane.slot.number()))
+    Some(format!("ip daddr {} jump restore_{}", plane.slot.outbound_anchor(Family::V4), plane.slot.number()))
 }
 
 fn keep(plane: &PlaneRules) -> Option<String> {
@@ -138,7 +138,7 @@ fn inbound(planes: &[PlaneRules]) -> Vec<String> {
             "iifname \"{}\" ip protocol esp esp spi {{ {} }} ip daddr set {} notrack accept",
             plane.interface,
             list(receivable),
-            plane.slot.inbound_anchor()
+            plane.slot.inbound_anchor(Family::V4)
         )),
         _ => None,
     }));
@@ -227,7 +227,7 @@ impl PlaneRules {
     fn pass_in(&self) -> Vec<String> {
         let mut rules = Vec::new();
         if self.stash().is_some() {
-            rules.push(format!("ip protocol esp ip daddr {} accept", self.slot.inbound_anchor()));
+            rules.push(format!("ip protocol esp ip daddr {} accept", self.slot.inbound_anchor(Family::V4)));
             rules.push(format!("ipsec in reqid {} {}", self.slot.reqid(), self.accept("decrypted")));
         }
         rules.extend(self.pass(&self.gdoi_in, &self.gdoi_out));

@@ -1,9 +1,12 @@
 //! Properties of plans, over random wishes and random damage, on a kernel made of vectors.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use super::*;
-use crate::model::{EncryptionKey, Gate, IntegrityKey, Key, Plane, Prefix, Sa, Selector};
+use crate::model::{
+    Ace, Action, AeadKey, Algorithm, EncryptionKey, Family, Gate, IntegrityKey, Key, Lane, PathMtu, Plane,
+    Ports, Prefix, Protection, Replay, Sa, Selector,
+};
 
 /// xorshift64: the same cases in every run.
 struct Dice(u64);
@@ -22,13 +25,13 @@ impl Dice {
 }
 
 fn selectors() -> [Selector; 4] {
-    let prefix = |first: u8| Prefix::new(Ipv4Addr::new(first, 0, 0, 0), 8).unwrap();
-    let any = Selector::between(Prefix::ANY, Prefix::ANY);
+    let prefix = |first: u8| Prefix::new([first, 0, 0, 0].into(), 8).unwrap();
+    let any = Selector::between(Prefix::any(Family::V4), Prefix::any(Family::V4));
     [
         Selector::between(prefix(10), prefix(10)),
         Selector::between(prefix(10), prefix(11)),
         any,
-        Selector { protocol: Some(6), destination_port: Some(22), ..any },
+        Selector { protocol: Some(6), destination_ports: Some(Ports::only(22)), ..any },
     ]
 }
 
@@ -37,10 +40,26 @@ fn sa(dice: &mut Dice) -> Sa {
     let key = dice.below(2) as u8;
     Sa {
         spi: Spi(256 + dice.below(4) as u32),
-        encryption: EncryptionKey::AesCbc128(Key::new([key + 1; 16])),
-        integrity: IntegrityKey::HmacSha256(Key::new([key + 1; 32])),
+        family: Family::ALL[dice.below(2)],
+        lane: Lane::Unicast,
+        algorithm: algorithm(dice, key + 1),
+        replay: Replay::Off,
         hard_lifetime: None,
     }
+}
+
+fn algorithm(dice: &mut Dice, octet: u8) -> Algorithm {
+    match dice.below(2) {
+        0 => Algorithm::Aead(AeadKey::AesGcm256(Key::new([octet; 36]))),
+        _ => Algorithm::Cbc {
+            encryption: EncryptionKey::AesCbc128(Key::new([octet; 16])),
+            integrity: IntegrityKey::HmacSha256(Key::new([octet; 32])),
+        },
+    }
+}
+
+fn permit(selectors: impl IntoIterator<Item = Selector>) -> Vec<Ace> {
+    selectors.into_iter().map(|selector| Ace { action: Action::Permit, selector }).collect()
 }
 
 fn gate(dice: &mut Dice) -> Gate {
@@ -49,10 +68,11 @@ fn gate(dice: &mut Dice) -> Gate {
         1 => Gate::Closed,
         _ => {
             let mut inbound: Vec<Sa> = (0..dice.below(4)).map(|_| sa(dice)).collect();
-            inbound.sort_by_key(|sa| sa.spi);
-            inbound.dedup_by_key(|sa| sa.spi);
-            let outbound = inbound.get(dice.below(4)).cloned();
-            Gate::Protect { acl: dice.some(selectors()), inbound, outbound }
+            inbound.sort_by_key(|sa| (sa.spi, sa.family));
+            inbound.dedup_by_key(|sa| (sa.spi, sa.family));
+            let outbound = inbound.get(dice.below(4)).cloned().into_iter().collect();
+            let acl = permit(dice.some(selectors()));
+            Gate::Protect(Protection { acl, inbound, outbound, ..Default::default() })
         }
     }
 }
@@ -60,11 +80,13 @@ fn gate(dice: &mut Dice) -> Gate {
 fn desired(dice: &mut Dice) -> Desired {
     let plane = |dice: &mut Dice, number: u8| Plane {
         interface: ["wan0", "wan1", "down", "missing"][dice.below(4)].into(),
-        local: Ipv4Addr::new(192, 0, 2, 1),
+        local: IpAddr::from([192, 0, 2, 1]),
         slot: Slot::new(number).unwrap(),
         servers: dice.some(["192.0.2.10:848".parse().unwrap()]),
         rekey_group: dice.some(["239.1.1.1:848".parse().unwrap()]).pop(),
         clear: dice.some(selectors()),
+        mss: None,
+        path_mtu: PathMtu::default(),
         gate: gate(dice),
     };
     let slots = dice.some(0..3u8);
@@ -77,7 +99,7 @@ fn empty_kernel() -> Installed {
         name: name.into(),
         up,
         mtu: 1500,
-        addresses: vec![Ipv4Addr::new(192, 0, 2, 1)],
+        addresses: vec![IpAddr::from([192, 0, 2, 1])],
     };
     let links =
         vec![link(1, "lo", true), link(2, "wan0", true), link(3, "wan1", true), link(4, "down", false)];
@@ -144,13 +166,16 @@ impl Installed {
     /// Every policy that encrypts finds its state.
     fn is_sound(&self) -> bool {
         self.policies.iter().filter_map(|held| held.content.as_ref()).all(|policy| match policy.verdict {
-            Verdict::Encrypt(slot, spi) => self
-                .states
-                .iter()
-                .any(|held| held.id == StateId { slot, direction: Direction::Outbound, spi }),
+            Verdict::Encrypt(slot, spi) => {
+                self.states.iter().any(|held| held.id == outbound(slot, policy.key.selector.family(), spi))
+            }
             _ => true,
         })
     }
+}
+
+fn outbound(slot: Slot, family: Family, spi: Spi) -> StateId {
+    StateId { slot, direction: Direction::Outbound, family, spi }
 }
 
 fn remove_one<T>(list: &mut Vec<T>, matches: impl Fn(&T) -> bool) {
@@ -203,7 +228,7 @@ fn nothing_desired_leaves_nothing() {
 }
 
 fn protected(desired: &Desired) -> Vec<(Slot, &Plane)> {
-    let planes = desired.planes.iter().filter(|plane| matches!(plane.gate, Gate::Protect { .. }));
+    let planes = desired.planes.iter().filter(|plane| matches!(plane.gate, Gate::Protect(_)));
     planes.map(|plane| (plane.slot, plane)).collect()
 }
 
@@ -262,12 +287,14 @@ fn reception_comes_first_and_goes_last() {
 fn contradictions_are_refused() {
     let plane = |slot, interface: &str| Plane {
         interface: interface.into(),
-        local: Ipv4Addr::LOCALHOST,
+        local: IpAddr::from([127, 0, 0, 1]),
         slot: Slot::new(slot).unwrap(),
         servers: Vec::new(),
         rekey_group: None,
         clear: Vec::new(),
-        gate: Gate::Protect { acl: selectors().to_vec(), inbound: Vec::new(), outbound: None },
+        mss: None,
+        path_mtu: PathMtu::default(),
+        gate: Gate::Protect(Protection { acl: permit(selectors()), ..Default::default() }),
     };
     let refused = |planes| plan(&empty_kernel(), &Desired { planes }).unwrap_err().to_string();
     assert_eq!(refused(vec![plane(1, "wan0"), plane(1, "wan1")]), "two planes use slot 1");
@@ -287,7 +314,7 @@ fn a_plane_without_its_interface_is_guarded_and_named() {
     }
     wish.planes.truncate(1);
     wish.planes[0].interface = "missing".into();
-    wish.planes[0].gate = Gate::Protect { acl: selectors().to_vec(), inbound: vec![], outbound: None };
+    wish.planes[0].gate = Gate::Protect(Protection { acl: permit(selectors()), ..Default::default() });
     let Plan { ops, problems } = plan(&empty_kernel(), &wish).unwrap();
     assert_eq!(problems, ["interface missing does not exist"]);
     assert!(ops.iter().any(|op| matches!(op, Op::WriteTable(_))));
