@@ -160,7 +160,11 @@ mod tests {
         for _ in 0..300 {
             let prefix = |bits: u64, value: u64| {
                 let shift = 32 - bits as u32;
-                Prefix::new(std::net::Ipv4Addr::from((value as u32).checked_shl(shift).unwrap_or(0)).into(), bits as u8).unwrap()
+                Prefix::new(
+                    std::net::Ipv4Addr::from((value as u32).checked_shl(shift).unwrap_or(0)).into(),
+                    bits as u8,
+                )
+                .unwrap()
             };
             let mut any = |most: u64| {
                 let bits = below(most + 1);
@@ -169,15 +173,22 @@ mod tests {
             let selectors: Vec<_> = (0..12).map(|_| Selector::between(any(3), any(3))).collect();
             let acl: Vec<_> = selectors
                 .into_iter()
-                .map(|selector| Ace { action: if below(2) == 0 { Action::Permit } else { Action::Deny }, selector })
+                .map(|selector| Ace {
+                    action: if below(2) == 0 { Action::Permit } else { Action::Deny },
+                    selector,
+                })
                 .collect();
             let list = List::new(&acl);
             for packet in 0..64u64 {
                 let pair = Pair { source: prefix(3, packet / 8), destination: prefix(3, packet % 8) };
                 let entry = acl.iter().find(|ace| Pair::of(&ace.selector).contains(&pair));
-                let group = list.groups().iter().find(|group| group.pairs.iter().any(|one| one.contains(&pair)));
+                let group =
+                    list.groups().iter().find(|group| group.pairs.iter().any(|one| one.contains(&pair)));
                 let permitted = |action: Option<Action>| action == Some(Action::Permit);
-                assert_eq!(permitted(entry.map(|ace| ace.action)), permitted(group.map(|group| group.action)));
+                assert_eq!(
+                    permitted(entry.map(|ace| ace.action)),
+                    permitted(group.map(|group| group.action))
+                );
             }
         }
     }
