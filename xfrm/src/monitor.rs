@@ -122,7 +122,8 @@ mod tests {
     fn without_news_nobody_waits() {
         let monitor = Monitor::open(Subject::Links).unwrap();
         // A host under test may change its interfaces at any moment, but not for ever.
-        let quiet = (0..100).any(|_| monitor.take().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock));
+        let quiet =
+            (0..100).any(|_| monitor.take().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock));
         assert!(quiet);
         assert_eq!(monitor.subject(), Subject::Links);
     }
