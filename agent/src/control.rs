@@ -1,5 +1,9 @@
 //! The control socket: one request line, one answer line, both JSON, and small limits on everything.
 
+mod asker;
+
+pub use asker::Asker;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::io;
@@ -31,11 +35,19 @@ pub enum Request {
     /// What a member protects and what it leaves in clear.
     ShowGmAcl,
     /// What a member's kernel holds and has counted.
-    ShowGmDataplane,
+    ShowGmDataplane {
+        /// Whether the text shows each state; the report always does.
+        states: bool,
+    },
     /// The rekey messages that a member got.
     ShowGmRekey,
     /// Register again now.
     GmRegister {
+        /// The group's name; all groups without it.
+        group: Option<String>,
+    },
+    /// Take the group's protection out of the kernel: its traffic passes in clear.
+    GmDetach {
         /// The group's name; all groups without it.
         group: Option<String>,
     },
@@ -123,6 +135,8 @@ impl Answer {
 pub struct Query {
     /// What is asked.
     pub request: Request,
+    /// By whom.
+    pub asker: Asker,
     answer: oneshot::Sender<Answer>,
 }
 
@@ -208,8 +222,9 @@ async fn accept(listener: UnixListener, queries: mpsc::Sender<Query>) {
 }
 
 async fn serve(mut client: UnixStream, queries: mpsc::Sender<Query>) -> io::Result<()> {
+    let asker = Asker::of(&client);
     let answer = match read_request(&mut client).await? {
-        Ok(request) => ask(request, &queries).await,
+        Ok(request) => ask(request, asker, &queries).await,
         Err(reason) => Answer::Error(reason),
     };
     let mut line = serde_json::to_vec(&answer)?;
@@ -227,10 +242,10 @@ async fn read_request(client: &mut UnixStream) -> io::Result<Result<Request, Str
     Ok(serde_json::from_slice(&line).map_err(|error| format!("the request is not understood: {error}")))
 }
 
-async fn ask(request: Request, queries: &mpsc::Sender<Query>) -> Answer {
+async fn ask(request: Request, asker: Asker, queries: &mpsc::Sender<Query>) -> Answer {
     let (answer, received) = oneshot::channel();
     let gone = || Answer::Error("the daemon is stopping".into());
-    if queries.send(Query { request, answer }).await.is_err() {
+    if queries.send(Query { request, asker, answer }).await.is_err() {
         return gone();
     }
     received.await.unwrap_or_else(|_| gone())

@@ -3,17 +3,19 @@
 mod change;
 mod command;
 mod coop;
+mod dataplane;
 mod key;
 mod key_server;
 mod member;
 mod rekey;
 mod table;
+mod xfrm_errors;
 
 use crate::config;
 use crate::control::{Answer, Request, CLIENT_TIME};
 use crate::report::EventsReport;
 use clap::Parser;
-use command::{request, Cli, Command, Ks};
+use command::{request, Cli, Command, Gm, Ks};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::io::{self, Read, Write};
@@ -30,6 +32,9 @@ pub fn main() -> ExitCode {
     let result = match &cli.command {
         Command::Check { file } => check(file),
         Command::Ks(Ks::Key(command)) => key::carry_out(command),
+        Command::Gm(Gm::Detach { group, yes_send_in_clear: false }) => {
+            Err(change::detachment(group.as_deref()))
+        }
         command => ask(&cli, command),
     };
     match result.and_then(|text| print(&text)) {
@@ -97,7 +102,8 @@ fn render(request: &Request, report: Value) -> Result<String, String> {
     match request {
         Request::ShowGm => Ok(member::overview(&read(report)?)),
         Request::ShowGmAcl => Ok(member::access_lists(&read(report)?)),
-        Request::ShowGmDataplane => Ok(member::dataplane(&read(report)?)),
+        Request::ShowGmDataplane { states: false } => Ok(dataplane::overview(&read(report)?)),
+        Request::ShowGmDataplane { states: true } => Ok(dataplane::detail(&read(report)?)),
         Request::ShowKs => Ok(key_server::overview(&read(report)?)),
         Request::ShowKsMembers => Ok(key_server::members(&read(report)?)),
         Request::ShowKsPolicy => Ok(key_server::policies(&read(report)?)),
@@ -109,7 +115,8 @@ fn render(request: &Request, report: Value) -> Result<String, String> {
         | Request::KsRemove { .. }
         | Request::KsRemoveAll { .. }
         | Request::KsReadmit { .. }
-        | Request::KsCoopResign { .. } => Ok(change::action(&read(report)?)),
+        | Request::KsCoopResign { .. }
+        | Request::GmDetach { .. } => Ok(change::action(&read(report)?)),
         Request::Reload { .. } => Ok(change::reload(&read(report)?)),
         Request::ShowEvents => Ok(events(&read(report)?)),
         Request::GmRegister { .. } => Ok("registering\n".into()),

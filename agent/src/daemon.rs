@@ -39,19 +39,31 @@ pub fn conclude(result: Result<(), String>) -> ExitCode {
     result.map_or_else(|reason| failure(&reason), |()| ExitCode::SUCCESS)
 }
 
-/// Runs a daemon that `start` makes of its configuration.
+/// Runs a daemon that `start` makes of its configuration, inside the runtime.
 pub fn run<F: Settings, S: Service>(
     path: &Path,
     start: impl FnOnce(F::Ready, Reloader) -> Result<(S, Doors), String>,
 ) -> ExitCode {
     crate::log::start();
-    match prepare::<F, S>(path, start).and_then(|(service, doors)| serve(service, &doors)) {
+    match in_runtime::<F, S>(path, start) {
         Ok(()) => ExitCode::SUCCESS,
         Err(reason) => {
             reason.lines().for_each(|line| tracing::error!("START_FAILED: {line}"));
             ExitCode::FAILURE
         }
     }
+}
+
+fn in_runtime<F: Settings, S: Service>(
+    path: &Path,
+    start: impl FnOnce(F::Ready, Reloader) -> Result<(S, Doors), String>,
+) -> Result<(), String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| format!("cannot start: {error}"))?;
+    runtime.block_on(async {
+        let (service, doors) = prepare::<F, S>(path, start)?;
+        serve(service, &doors).await
+    })
 }
 
 fn prepare<F: Settings, S: Service>(
@@ -69,18 +81,14 @@ fn failure(reason: &str) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn serve<S: Service>(mut service: S, doors: &Doors) -> Result<(), String> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| format!("cannot start: {error}"))?;
-    runtime.block_on(async {
-        let mut signals = Signals::listen().map_err(|error| format!("signals: {error}"))?;
-        let mut socket = Socket::bind(doors.udp).map_err(|error| format!("UDP {}: {error}", doors.udp))?;
-        let control = doors.control.display();
-        let mut control = Control::listen(&doors.control).map_err(|error| format!("{control}: {error}"))?;
-        notify::ready();
-        drive::run(&mut service, &mut socket, &mut control, &mut signals).await;
-        notify::stopping();
-        service.stop(clock::now());
-        Ok(())
-    })
+async fn serve<S: Service>(mut service: S, doors: &Doors) -> Result<(), String> {
+    let mut signals = Signals::listen().map_err(|error| format!("signals: {error}"))?;
+    let mut socket = Socket::bind(doors.udp).map_err(|error| format!("UDP {}: {error}", doors.udp))?;
+    let control = doors.control.display();
+    let mut control = Control::listen(&doors.control).map_err(|error| format!("{control}: {error}"))?;
+    notify::ready();
+    drive::run(&mut service, &mut socket, &mut control, &mut signals).await;
+    notify::stopping();
+    service.stop(clock::now());
+    Ok(())
 }

@@ -2,15 +2,16 @@
 
 use crate::clock;
 use crate::config::MulticastRoute;
-use crate::control::{Answer, Control, Request};
+use crate::control::{Answer, Asker, Control, Request};
 use crate::daemon::reload::{reload, ReloadMode};
 use crate::events::{Event, Severity};
 use crate::report::ReloadReport;
 use crate::socket::{Listening, Socket};
 use gdoi::crypto::Secret;
 use gdoi::endpoint::{Endpoint, Instant, Output, Transmit};
+use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, SocketAddrV4};
 use std::time::Duration;
 use tokio::signal::unix::{signal, Signal, SignalKind};
 
@@ -34,6 +35,13 @@ pub trait Service {
     /// Whether it could.
     fn durability(&self) -> Durability;
 
+    /// Where the endpoint wants to speak from and be heard.
+    fn door(&self) -> SocketAddrV4;
+
+    /// Ends when something around the endpoint has changed, of which the service has taken note: [`Self::settle`] is due.
+    /// May be dropped at any time without loss.
+    fn disturbed(&mut self) -> impl Future<Output = ()>;
+
     /// How a datagram to a multicast group leaves this host.
     fn route(&self, to: SocketAddr) -> Option<&MulticastRoute>;
 
@@ -45,7 +53,7 @@ pub trait Service {
     fn settle(&mut self, now: Instant) -> Option<Instant>;
 
     /// Answers an operator.
-    fn answer(&mut self, request: Request, now: Instant) -> Answer;
+    fn answer(&mut self, request: Request, asker: &Asker, now: Instant) -> Answer;
 
     /// Reads the configuration again and applies what can be applied, all of it or nothing of a bad file.
     ///
@@ -116,9 +124,10 @@ pub async fn run<S: Service>(
         tokio::select! {
             (from, bytes) = socket.receive() => service.endpoint().handle_datagram(from, bytes, clock::now()),
             Some(query) = control.next() => {
-                let answer = answer(service, query.request.clone(), clock::now());
+                let answer = answer(service, query.request.clone(), &query.asker, clock::now());
                 query.answer(answer);
             }
+            () = service.disturbed() => {}
             () = sleep_until(wake) => service.endpoint().handle_timeout(clock::now()),
             wish = signals.next() => match wish {
                 Wish::Stop => return,
@@ -128,11 +137,11 @@ pub async fn run<S: Service>(
     }
 }
 
-fn answer<S: Service>(service: &mut S, request: Request, now: Instant) -> Answer {
+fn answer<S: Service>(service: &mut S, request: Request, asker: &Asker, now: Instant) -> Answer {
     match request {
         Request::Reload { dry_run: true } => Answer::from_result(service.reload(ReloadMode::Preview, now)),
         Request::Reload { dry_run: false } => Answer::from_result(reload(service, ReloadMode::Apply, now)),
-        request => service.answer(request, now),
+        request => service.answer(request, asker, now),
     }
 }
 
@@ -141,6 +150,7 @@ fn answer<S: Service>(service: &mut S, request: Request, now: Instant) -> Answer
 /// What cannot be stored is not sent: to the peers it is a datagram that the network lost, and what matters is repeated.
 fn drain<S: Service>(service: &mut S, socket: &mut Socket) -> Option<Instant> {
     let now = clock::now();
+    follow(service, socket, now);
     let endpoint = loop {
         match service.endpoint().poll() {
             Output::Transmit(transmit) if service.durability() == Durability::Durable => {
@@ -157,6 +167,15 @@ fn drain<S: Service>(service: &mut S, socket: &mut Socket) -> Option<Instant> {
         service.record(Event::new(Severity::Warning, "GM_REKEY_GROUP", problem), now);
     }
     endpoint.into_iter().chain(wake).min()
+}
+
+/// What is sent next must come from where the endpoint is now.
+fn follow<S: Service>(service: &mut S, socket: &mut Socket, now: Instant) {
+    let door = service.door();
+    if let Some(error) = socket.follow(door) {
+        let message = format!("Cannot speak from UDP {door}: {error}");
+        service.record(Event::new(Severity::Error, "GM_SOCKET_FAILED", message), now);
+    }
 }
 
 fn send<S: Service>(service: &mut S, socket: &mut Socket, transmit: &Transmit, now: Instant) {

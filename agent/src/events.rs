@@ -1,6 +1,7 @@
 //! Events: logged once, and the last of them kept for `gdoictl show events`.
 
 use crate::clock::Timestamp;
+use crate::log::CRITICAL;
 use crate::report::EventsReport;
 use gdoi::endpoint::Instant;
 use serde::{Deserialize, Serialize};
@@ -29,6 +30,8 @@ pub enum Severity {
     Warning,
     /// Somebody must do something.
     Error,
+    /// Somebody must know: protection has ended.
+    Critical,
 }
 
 impl From<gdoi::Severity> for Severity {
@@ -88,6 +91,9 @@ impl Event {
             }
             Severity::Warning => tracing::warn!(group, peer, "{}: {}", self.name, self.message),
             Severity::Error => tracing::error!(group, peer, "{}: {}", self.name, self.message),
+            Severity::Critical => {
+                tracing::error!(target: CRITICAL, group, peer, "{}: {}", self.name, self.message);
+            }
         }
     }
 }
@@ -190,6 +196,7 @@ mod tests {
         assert_eq!(logged(vec![event]), "<4>GM_TEST: it happened group=corp peer=192.0.2.1:848\n");
         assert_eq!(logged(vec![Event::new(Severity::Info, "GM_TEST", "done")]), "<6>GM_TEST: done\n");
         assert_eq!(logged(vec![Event::new(Severity::Error, "GM_TEST", "bad")]), "<3>GM_TEST: bad\n");
+        assert_eq!(logged(vec![Event::new(Severity::Critical, "GM_TEST", "open")]), "<2>GM_TEST: open\n");
     }
 
     #[test]

@@ -1,35 +1,46 @@
 //! `gdoi-gm`: the group member daemon, which keeps the kernel in step with its memberships.
 
+mod advice;
 mod dataplane;
 mod desired;
+mod due;
 mod membership;
+mod orders;
+mod overhead;
+mod path_mtu;
 mod reload;
+mod repairs;
+mod speaker;
 mod status;
+mod watch;
 
-use crate::addresses;
-use crate::config::{self, GroupSettings, MemberFile, MemberSettings, MulticastRoute};
-use crate::control::{self, Answer, Request};
+use crate::addresses::{self, Addresses};
+use crate::config::{GroupSettings, MemberFile, MemberSettings, MulticastRoute};
+use crate::control::{self, Answer, Asker, Request};
 use crate::daemon::reload::{ReloadMode, Reloader};
 use crate::daemon::{self, Doors};
 use crate::drive::{Durability, Service};
 use crate::events::{Event, Journal, Severity};
-use crate::report::{ChangeEntry, ReloadEffect, ReloadReport};
+use crate::report::ReloadReport;
 use crate::socket::Listening;
 use clap::Parser;
 use dataplane::DataPlane;
 use gdoi::crypto::Secret;
-use gdoi::endpoint::{Endpoint, Instant};
-use gdoi::{MemberCommand, MemberEvent, View};
+use gdoi::endpoint::Instant;
+use gdoi::{MemberEvent, View};
 use membership::{GroupIndex, Memberships};
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
-use std::path::{Path, PathBuf};
+use path_mtu::PathMtuReader;
+use speaker::{Change, Speaker};
+use std::net::{SocketAddr, SocketAddrV4};
+use std::path::PathBuf;
 use std::process::ExitCode;
-use xfrm::{Kernel, Problem};
+use watch::Watch;
+use xfrm::Problem;
 
 /// Joins GDOI groups (RFC 6407) and encrypts their traffic under its own IP header.
 ///
-/// SIGHUP applies a changed local list and fail mode, and says what needs a restart. SIGTERM stops and leaves protected traffic blocked (fail-close) or
-/// in clear (fail-open).
+/// SIGHUP applies a changed local list and fail mode, and says what needs a restart. SIGTERM stops and leaves protected
+/// traffic blocked (fail-close) or in clear (fail-open, and groups that were detached). A start protects all groups.
 #[derive(Debug, Parser)]
 #[command(name = "gdoi-gm", version)]
 struct Cli {
@@ -39,9 +50,12 @@ struct Cli {
     /// Check the configuration and exit
     #[arg(long)]
     check: bool,
-    /// Remove everything that a stopped daemon left in the kernel and exit: all traffic passes in clear then
+    /// Remove everything that a stopped daemon left in the kernel and exit: ALL TRAFFIC PASSES IN CLEAR then
     #[arg(long, conflicts_with = "check")]
     remove: bool,
+    /// With --remove: do it, and not only tell what would happen
+    #[arg(long, requires = "remove")]
+    yes_send_in_clear: bool,
 }
 
 /// Runs `gdoi-gm` with the process's arguments.
@@ -50,19 +64,11 @@ pub fn main() -> ExitCode {
     if cli.check {
         daemon::check::<MemberFile>(&cli.config)
     } else if cli.remove {
-        daemon::conclude(remove(&cli.config))
+        let order = if cli.yes_send_in_clear { orders::remove } else { orders::explain_removal };
+        daemon::conclude(order(&cli.config))
     } else {
         daemon::run::<MemberFile, _>(&cli.config, GroupMember::start)
     }
-}
-
-fn remove(config: &Path) -> Result<(), String> {
-    let loaded = config::load::<MemberFile>(config).map_err(|error| error.to_string())?;
-    refuse_company(&loaded.settings)?;
-    let removed =
-        Kernel::open().and_then(|mut kernel| kernel.remove_all()).map_err(|error| error.to_string())?;
-    removed.changes.iter().for_each(|change| println!("{change}"));
-    Ok(())
 }
 
 /// A second daemon would take the kernel away from the first.
@@ -76,8 +82,11 @@ fn refuse_company(settings: &MemberSettings) -> Result<(), String> {
 /// The daemon around its memberships.
 struct GroupMember {
     settings: MemberSettings,
+    speaker: Speaker,
     memberships: Memberships,
     dataplane: DataPlane,
+    watch: Watch,
+    path_mtu: Option<PathMtuReader>,
     journal: Journal,
     reloader: Reloader,
 }
@@ -88,50 +97,65 @@ impl GroupMember {
         let mut journal = Journal::default();
         refuse_company(&settings)?;
         refuse_shortcomings(&mut journal)?;
+        let own = addresses::of_this_host().unwrap_or_default();
+        let speaker = Speaker::new(&settings, &own).ok_or("there is no group")?;
         let groups: Vec<_> = settings.groups.iter().map(|(group, _)| group.clone()).collect();
-        let local = local_address(&settings);
-        let speaker = local.clone().unwrap_or(Ipv4Addr::UNSPECIFIED);
+        let watch = Watch::start(&mut journal);
         let mut dataplane =
-            DataPlane::open(groups, speaker).map_err(|error| format!("the kernel: {error}"))?;
+            DataPlane::open(groups, speaker.local()).map_err(|error| format!("the kernel: {error}"))?;
         dataplane.guard(&mut journal)?;
-        let local = local?;
-        let (udp, control) = (SocketAddrV4::new(local, settings.port), settings.control_socket.clone());
-        let memberships = Memberships::new(settings.groups.clone(), local);
-        Ok((GroupMember { settings, memberships, dataplane, journal, reloader }, Doors { udp, control }))
+        refuse_own_servers(&settings, &own)?;
+        tell_of_waiting(&speaker, &mut journal);
+        let doors = Doors { udp: speaker.door(), control: settings.control_socket.clone() };
+        let memberships = Memberships::new(settings.groups.clone(), speaker.address());
+        let path_mtu = hear_path_mtus(&mut journal);
+        Ok((
+            GroupMember { settings, speaker, memberships, dataplane, watch, path_mtu, journal, reloader },
+            doors,
+        ))
     }
 
-    /// Takes over what needs no restart.
-    fn adopt(&mut self, new: MemberSettings, changes: &[ChangeEntry], now: Instant) {
-        for (group, _) in &new.groups {
-            self.dataplane.reconfigure(&group.group.name, &group.clear, group.fail);
+    /// Looks from where GDOI is spoken now; answers whether somebody has something to send from there.
+    fn follow_address(&mut self, now: Instant) -> bool {
+        let change = addresses::of_this_host().ok().and_then(|own| self.speaker.look(&own));
+        if let Some(change) = &change {
+            self.journal.record(change.event(), now);
         }
-        for (group, _) in &mut self.settings.groups {
-            if let Some((changed, _)) = new.groups.iter().find(|(new, _)| new.group.name == group.group.name)
-            {
-                group.clear.clone_from(&changed.clear);
-                group.fail = changed.fail;
+        match change {
+            Some(Change::Moved(_, new)) => {
+                self.dataplane.speak_from(new);
+                self.memberships.move_to(new, now);
             }
+            Some(Change::Back(_)) => self.memberships.retry(now),
+            Some(Change::Lost(_)) | None => return false,
         }
-        for change in changes.iter().filter(|change| change.effect == ReloadEffect::AtOnce) {
-            let message = format!("{}: {}", change.what, change.meaning);
-            let event = Event::new(Severity::Notice, "POLICY_CHANGE", message);
-            self.journal.record(event.of_group(change.group.as_deref().unwrap_or_default()), now);
-        }
+        true
     }
 
-    fn register(&mut self, name: Option<&str>, now: Instant) -> Answer {
-        let chosen: Vec<GroupIndex> = match name {
-            None => self.memberships.indices().collect(),
-            Some(name) => self.memberships.find(name).into_iter().collect(),
-        };
-        if chosen.is_empty() {
-            return Answer::Error(format!("there is no group `{}`", name.unwrap_or_default()));
+    /// A flood is read bit by bit, so that it does not hold up anything else.
+    fn hear_of_path_mtu(&mut self, now: Instant) {
+        if let Some(said) = self.path_mtu.as_ref().and_then(PathMtuReader::next) {
+            self.dataplane.learn(said, now, &mut self.journal);
         }
-        chosen
-            .into_iter()
-            .for_each(|index| self.memberships.handle_command((index, MemberCommand::Register), now));
-        Answer::of(&serde_json::Value::Null)
     }
+}
+
+fn tell_of_waiting(speaker: &Speaker, journal: &mut Journal) {
+    if let Some(problem) = speaker.problem() {
+        journal.record(Event::new(Severity::Warning, "GM_ADDRESS_MISSING", problem), crate::clock::now());
+    }
+}
+
+fn hear_path_mtus(journal: &mut Journal) -> Option<PathMtuReader> {
+    PathMtuReader::open()
+        .map_err(|error| {
+            let message = format!(
+                "What the core says of packets that are too big is not heard, packets that may not be fragmented can \
+                 disappear there: {error}; grant the capability CAP_NET_RAW"
+            );
+            journal.record(Event::new(Severity::Warning, "GM_MONITOR", message), crate::clock::now());
+        })
+        .ok()
 }
 
 fn refuse_shortcomings(journal: &mut Journal) -> Result<(), String> {
@@ -150,22 +174,15 @@ fn refuse_shortcomings(journal: &mut Journal) -> Result<(), String> {
     }
 }
 
-/// The address that all groups register from.
-fn local_address(settings: &MemberSettings) -> Result<Ipv4Addr, String> {
-    let Some((group, _)) = settings.groups.first() else { return Err("there is no group".into()) };
-    let own = addresses::of_this_host().map_err(|error| format!("interface addresses: {error}"))?;
-    let servers = settings.groups.iter().flat_map(|(group, _)| &group.servers);
-    if let Some(server) = servers.into_iter().find(|server| own.has(*server.ip())) {
-        return Err(format!(
+fn refuse_own_servers(settings: &MemberSettings, own: &Addresses) -> Result<(), String> {
+    let mut servers = settings.groups.iter().flat_map(|(group, _)| &group.servers);
+    match servers.find(|server| own.has(*server.ip())) {
+        None => Ok(()),
+        Some(server) => Err(format!(
             "{} is an address of this host: a host is a member or a key server of a group, never both",
             server.ip()
-        ));
+        )),
     }
-    let first = || group.interfaces.first().and_then(|name| own.first_of(name.as_str()));
-    group.local_address.or_else(first).ok_or_else(|| {
-        let names: Vec<_> = group.interfaces.iter().map(ToString::to_string).collect();
-        format!("{} has no IPv4 address yet, and no local-address is configured", names.join(", "))
-    })
 }
 
 impl Service for GroupMember {
@@ -193,6 +210,28 @@ impl Service for GroupMember {
         Durability::Durable
     }
 
+    fn door(&self) -> SocketAddrV4 {
+        self.speaker.door()
+    }
+
+    async fn disturbed(&mut self) {
+        let heard = async {
+            match &self.path_mtu {
+                Some(reader) => reader.ready().await,
+                None => std::future::pending().await,
+            }
+        };
+        let subject = tokio::select! {
+            subject = self.watch.next() => Some(subject),
+            () = heard => None,
+        };
+        let now = crate::clock::now();
+        match subject {
+            Some(subject) => self.dataplane.disturbed(subject, now),
+            None => self.hear_of_path_mtu(now),
+        }
+    }
+
     fn route(&self, _: SocketAddr) -> Option<&MulticastRoute> {
         None
     }
@@ -207,19 +246,26 @@ impl Service for GroupMember {
     }
 
     fn settle(&mut self, now: Instant) -> Option<Instant> {
-        if self.dataplane.is_due(now) {
-            self.dataplane.refresh(&self.memberships.views(now), now, &mut self.journal);
+        if !self.dataplane.is_due(now) {
+            return Some(self.dataplane.next_check());
         }
-        Some(self.dataplane.next_check())
+        // The kernel lets GDOI pass from a new address before it is spoken from there.
+        let speaks = self.follow_address(now);
+        self.dataplane.refresh(&self.memberships.views(now), now, &mut self.journal);
+        Some(if speaks { now } else { self.dataplane.next_check() })
     }
 
-    fn answer(&mut self, request: Request, now: Instant) -> Answer {
+    fn answer(&mut self, request: Request, asker: &Asker, now: Instant) -> Answer {
+        let (memberships, dataplane) = (&self.memberships, &mut self.dataplane);
         match request {
-            Request::ShowGm => Answer::of(&status::overview(&self.memberships, &self.dataplane, now)),
-            Request::ShowGmAcl => Answer::of(&status::access_lists(&self.memberships, &self.dataplane, now)),
-            Request::ShowGmDataplane => status::dataplane(&self.memberships, &mut self.dataplane, now),
-            Request::ShowGmRekey => Answer::of(&status::rekeys(&self.memberships, now)),
-            Request::GmRegister { group } => self.register(group.as_deref(), now),
+            Request::ShowGm => Answer::of(&status::overview(memberships, dataplane, &self.speaker, now)),
+            Request::ShowGmAcl => Answer::of(&status::access_lists(memberships, dataplane, now)),
+            Request::ShowGmDataplane { .. } => {
+                Answer::from_result(status::dataplane(memberships, dataplane, now))
+            }
+            Request::ShowGmRekey => Answer::of(&status::rekeys(memberships, now)),
+            Request::GmRegister { group } => self.register(group.as_deref(), asker, now),
+            Request::GmDetach { group } => Answer::from_result(self.detach(group.as_deref(), asker, now)),
             Request::ShowEvents => Answer::of(&self.journal.report()),
             _ => Answer::Error("this is the group member daemon, not the key server's".into()),
         }

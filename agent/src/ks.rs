@@ -10,7 +10,7 @@ mod status;
 use crate::addresses;
 use crate::clock;
 use crate::config::{KeyServerFile, KeyServerSettings, MulticastRoute};
-use crate::control::{Answer, Request};
+use crate::control::{Answer, Asker, Request};
 use crate::daemon::reload::{ReloadMode, Reloader};
 use crate::daemon::{self, Doors};
 use crate::drive::{Durability, Service};
@@ -23,7 +23,7 @@ use gdoi::endpoint::Instant;
 use gdoi::{KeyServer, KeyServerEvent, RekeyKind, Removal};
 use keeper::{Heritage, Keeper};
 use reload::OwnSettings;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -112,6 +112,14 @@ impl Service for KeyServerDaemon {
         self.keeper.durability()
     }
 
+    fn door(&self) -> SocketAddrV4 {
+        self.own.address
+    }
+
+    async fn disturbed(&mut self) {
+        std::future::pending().await
+    }
+
     fn route(&self, to: SocketAddr) -> Option<&MulticastRoute> {
         self.own.routes.iter().find(|route| SocketAddr::V4(route.group) == to)
     }
@@ -124,7 +132,7 @@ impl Service for KeyServerDaemon {
         self.keeper.retry(now, &mut self.journal)
     }
 
-    fn answer(&mut self, request: Request, now: Instant) -> Answer {
+    fn answer(&mut self, request: Request, _: &Asker, now: Instant) -> Answer {
         let status = || self.server.status(now);
         match request {
             Request::ShowKs => Answer::of(&status::overview(&status(), self.own.address, &self.keeper, now)),

@@ -12,6 +12,7 @@ pub mod fingerprint;
 pub mod gm;
 pub mod ks;
 pub mod log;
+pub mod readable;
 pub mod report;
 pub mod socket;
 pub mod state;

@@ -4,11 +4,14 @@ use crate::clock::Timestamp;
 use nix::sys::stat::fstat;
 use std::env;
 use std::fmt;
-use tracing::{Event, Level, Subscriber};
+use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::fmt::format::{DefaultFields, FormatEvent, FormatFields, Writer};
 use tracing_subscriber::fmt::{FmtContext, MakeWriter};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::EnvFilter;
+
+/// The target of errors that are critical, a level that tracing does not have.
+pub const CRITICAL: &str = "critical";
 
 /// Starts logging to standard error. `RUST_LOG` chooses what is logged; `info` without it.
 pub fn start() {
@@ -43,10 +46,13 @@ impl Line {
         }
     }
 
-    fn begin(self, writer: &mut Writer<'_>, level: Level) -> fmt::Result {
-        match self {
-            Line::Plain => write!(writer, "{} {level} ", Timestamp::now()),
-            Line::Journal => write!(writer, "<{}>", priority(level)),
+    fn begin(self, writer: &mut Writer<'_>, metadata: &Metadata<'_>) -> fmt::Result {
+        let level = metadata.level();
+        match (self, metadata.target()) {
+            (Line::Plain, CRITICAL) => write!(writer, "{} CRITICAL ", Timestamp::now()),
+            (Line::Plain, _) => write!(writer, "{} {level} ", Timestamp::now()),
+            (Line::Journal, CRITICAL) => writer.write_str("<2>"),
+            (Line::Journal, _) => write!(writer, "<{}>", priority(*level)),
         }
     }
 }
@@ -72,7 +78,7 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        self.begin(&mut writer, *event.metadata().level())?;
+        self.begin(&mut writer, event.metadata())?;
         context.field_format().format_fields(writer.by_ref(), event)?;
         writeln!(writer)
     }

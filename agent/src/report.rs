@@ -16,8 +16,8 @@ pub use key_server::{
     MembersReport, SenderIdEntry,
 };
 pub use member::{
-    AccessList, AclReport, DataplaneReport, KeyOrigin, KeyWay, MemberGroup, MemberReport, PlaneEntry,
-    Protection, Registration, StateEntry, Traffic,
+    AccessList, AclReport, DataplaneReport, Detachment, KeyOrigin, KeyWay, Lengths, MemberGroup,
+    MemberReport, PlaneEntry, Protection, Registration, StateEntry, StateSummary, Traffic,
 };
 pub use rekey::{KeyServerRekey, KeyServerRekeys, MemberRekey, MemberRekeys, RekeyEntry, RekeyTransport};
 pub use reload::{ActionEntry, ActionReport, ChangeEntry, ReloadEffect, ReloadReport};

@@ -27,6 +27,10 @@ pub struct Socket {
     receiving: tokio::net::UdpSocket,
     /// The same socket; tokio's own non-blocking send refuses until its reactor has seen the socket writable.
     sending: UdpSocket,
+    /// Where it was asked to be.
+    address: SocketAddrV4,
+    /// Where it could not go, so that this is told once.
+    refused: Option<SocketAddrV4>,
     ears: Ears,
     buffer: Vec<u8>,
     unreachable: HashSet<SocketAddr>,
@@ -38,10 +42,26 @@ impl Socket {
     /// # Errors
     /// The port is taken, or this process may not use it.
     pub fn bind(address: SocketAddrV4) -> io::Result<Self> {
-        let sending = bind_early(address)?;
-        let receiving = tokio::net::UdpSocket::from_std(sending.try_clone()?)?;
-        let (ears, unreachable) = (Ears::default(), HashSet::new());
-        Ok(Socket { receiving, sending, ears, buffer: vec![0; MAX_DATAGRAM], unreachable })
+        let (receiving, sending) = open(address)?;
+        let (ears, buffer) = (Ears::default(), vec![0; MAX_DATAGRAM]);
+        Ok(Socket { receiving, sending, address, refused: None, ears, buffer, unreachable: HashSet::new() })
+    }
+
+    /// Moves to `address` unless it is there already. What it had received and nobody read is lost, as the network may
+    /// lose it, too. The first failure is the answer, until the address changes; the next call tries it again.
+    pub fn follow(&mut self, address: SocketAddrV4) -> Option<io::Error> {
+        if address == self.address {
+            return None;
+        }
+        match open(address) {
+            Ok((receiving, sending)) => {
+                (self.receiving, self.sending, self.address) = (receiving, sending, address);
+                self.refused = None;
+                self.unreachable.clear();
+                None
+            }
+            Err(error) => (self.refused.replace(address) != Some(address)).then_some(error),
+        }
     }
 
     /// Listens to exactly these multicast groups from now on. Answers one line for each that cannot be joined, once;
@@ -94,6 +114,12 @@ impl Socket {
         }
         self.unreachable.insert(peer)
     }
+}
+
+/// The same socket twice.
+fn open(address: SocketAddrV4) -> io::Result<(tokio::net::UdpSocket, UdpSocket)> {
+    let sending = bind_early(address)?;
+    Ok((tokio::net::UdpSocket::from_std(sending.try_clone()?)?, sending))
 }
 
 fn bind_early(address: SocketAddrV4) -> io::Result<UdpSocket> {
@@ -180,6 +206,22 @@ mod tests {
             let route = MulticastRoute { group, interface: Some(wanted[0].interface.clone()), ttl: 1 };
             let error = socket.send(group.into(), b"x", Some(&route)).unwrap();
             assert_eq!(error.to_string(), "nowhere0 has no IPv4 address");
+        });
+    }
+
+    #[test]
+    fn a_socket_moves_and_says_once_where_it_cannot_go() {
+        with_runtime(async {
+            let (mut socket, taken) = (local(), local());
+            let taken = SocketAddrV4::new([127, 0, 0, 1].into(), taken.sending.local_addr().unwrap().port());
+            assert!(socket.follow(taken).is_some() && socket.follow(taken).is_none());
+            let before = socket.sending.local_addr().unwrap();
+            assert!(socket.follow("127.0.0.2:0".parse().unwrap()).is_none());
+            let after = socket.sending.local_addr().unwrap();
+            assert!(after != before && after.ip() == std::net::Ipv4Addr::new(127, 0, 0, 2));
+            assert!(socket.send(after, b"to itself", None).is_none());
+            assert_eq!(socket.receive().await, (after, b"to itself".as_slice()));
+            assert!(socket.follow(taken).is_some(), "where it was refused before it came here is news again");
         });
     }
 

@@ -123,6 +123,14 @@ impl Member {
         self.registrations
     }
 
+    /// Is `identity` from now on, which is its new address where that names it, and registers again at once: key servers
+    /// send rekey messages to where a registration came from. Keys stay until they are replaced.
+    pub fn move_to(&mut self, identity: Identity, now: Instant) {
+        self.config.identity = identity;
+        self.cause = Cause::Moved;
+        self.start_again(now);
+    }
+
     /// What the data plane must hold now.
     pub fn view(&self, now: Instant) -> View {
         self.keyring.view(now)

@@ -29,6 +29,17 @@ pub struct Report {
     pub problems: Vec<String>,
 }
 
+/// An interface of this router.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interface {
+    /// Its name.
+    pub name: String,
+    /// Whether it is up.
+    pub up: bool,
+    /// The longest packet that it takes, in octets.
+    pub mtu: u32,
+}
+
 impl Kernel {
     /// Opens the netlink sockets. This needs no privilege; what follows does.
     ///
@@ -56,6 +67,15 @@ impl Kernel {
             table: nft::held()?,
             offload: self.offload,
         })
+    }
+
+    /// The interfaces that this router has now.
+    ///
+    /// # Errors
+    /// The kernel does not answer.
+    pub fn interfaces(&mut self) -> Result<Vec<Interface>, Error> {
+        let links = route::links(&mut self.route).map_err(refused("the list of interfaces"))?;
+        Ok(links.into_iter().map(|link| Interface { name: link.name, up: link.up, mtu: link.mtu }).collect())
     }
 
     /// Makes the kernel hold exactly what is desired; does nothing where it already does. It reads first, so it also

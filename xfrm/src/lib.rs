@@ -5,7 +5,7 @@
 //! [`Kernel::apply`] reads what the kernel holds ([`Installed`]), plans the difference ([`plan`], pure) and executes it.
 //! Start, rekey, repair and stop are this same call; the second time it does nothing. It is cheap enough for every few
 //! seconds and should be called then: it repairs what people, expiry and interfaces that went down have undone.
-//! [`preflight`] says what the machine lacks. [`Kernel::counters`] is for people. [`Installed::protecting`] tells what a
+//! [`Monitor`] tells when to call it sooner. [`preflight`] says what the machine lacks. [`Kernel::counters`] is for people. [`Installed::protecting`] tells what a
 //! killed agent left behind; whoever wants to keep that simply does not apply anything until the new keys are there.
 //!
 //! # How a packet travels
@@ -47,6 +47,7 @@ mod error;
 mod kernel;
 mod message;
 mod model;
+mod monitor;
 mod nft;
 mod object;
 mod plan;
@@ -57,11 +58,12 @@ mod target;
 
 pub use counters::{Count, Counters, PlaneCounters, StateCounters};
 pub use error::Error;
-pub use kernel::{Kernel, Report};
+pub use kernel::{Interface, Kernel, Report};
 pub use model::{
     Ace, Action, AeadKey, Algorithm, Desired, EncryptionKey, Family, Gate, IntegrityKey, Key, Lane, Mode,
     PathMtu, Plane, Ports, Prefix, Protection, Replay, Sa, Selector, Slot, Spi, SpiBlock,
 };
+pub use monitor::{Monitor, Subject};
 pub use object::Direction;
 pub use plan::{plan, Installed, Op, Plan, Protecting};
 pub use preflight::{preflight, Problem};

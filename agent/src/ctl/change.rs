@@ -19,7 +19,21 @@ fn change(change: &ChangeEntry) -> String {
     format!("  {group}{}: {}\n", change.what, change.meaning)
 }
 
-/// The text of what an operator made a key server do.
+/// What is said to one who did not say that it shall be.
+pub fn detachment(group: Option<&str>) -> String {
+    let (whose, argument) = match group {
+        Some(group) => (format!("the group {group}"), format!(" {group}")),
+        None => ("all groups".to_owned(), String::new()),
+    };
+    format!(
+        "Nothing is done. This would take the protection of {whose} out of the kernel: traffic that is encrypted now would \
+         pass IN CLEAR, in both directions, and nothing would be blocked, until `gdoictl gm register{argument}` or a \
+         restart of gdoi-gm. Other members would go on encrypting and refuse what comes in clear.\n\
+         If this is what you want: gdoictl gm detach{argument} --yes-send-in-clear"
+    )
+}
+
+/// The text of what an operator made a daemon do.
 pub fn action(report: &ActionReport) -> String {
     let line = |entry: &crate::report::ActionEntry| {
         format!("Group {} ({}): {}\n", entry.group.name, entry.group.identity_number, entry.done)

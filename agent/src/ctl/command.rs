@@ -67,7 +67,11 @@ pub enum MemberPart {
     /// The local and the downloaded access list
     Acl,
     /// What the kernel holds and has counted
-    Dataplane,
+    Dataplane {
+        /// Show each state
+        #[arg(long)]
+        states: bool,
+    },
     /// The rekey messages that came, and how the keys came last
     Rekey,
 }
@@ -95,10 +99,23 @@ pub enum CoopPart {
 
 #[derive(Debug, Subcommand)]
 pub enum Gm {
-    /// Register again now; the keys stay until they are replaced
+    /// Register again now, and protect what was detached; the keys stay until they are replaced
     Register {
         /// The group's name [default: all groups]
         group: Option<String>,
+    },
+    /// Take the protection out of the kernel, so that traffic passes IN CLEAR, until `gm register` or a restart
+    ///
+    /// The router remains a member and gets keys, but encrypts nothing, decrypts nothing and blocks nothing. Other members
+    /// go on encrypting, and refuse what comes in clear: all that shall talk in clear must be detached. It holds until
+    /// `gdoictl gm register`, or until the daemon starts again: a restart protects. A daemon that is stopped while detached
+    /// leaves the traffic in clear. Without --yes-send-in-clear nothing is done.
+    Detach {
+        /// The group's name [default: all groups]
+        group: Option<String>,
+        /// Do it, and not only tell what would happen
+        #[arg(long)]
+        yes_send_in_clear: bool,
     },
 }
 
@@ -201,6 +218,7 @@ pub fn request(command: &Command) -> Option<(Request, &'static Path)> {
         Command::Show(Show::Ks { part }) => (key_server_part(part.as_ref()), key_server),
         Command::Show(Show::Events) => (Request::ShowEvents, either),
         Command::Gm(Gm::Register { group }) => (Request::GmRegister { group: group.clone() }, member),
+        Command::Gm(Gm::Detach { group, .. }) => (Request::GmDetach { group: group.clone() }, member),
         Command::Ks(ks) => (key_server_request(ks)?, key_server),
         Command::Reload { dry_run } => (Request::Reload { dry_run: *dry_run }, either),
         Command::Check { .. } => return None,
@@ -211,7 +229,7 @@ fn member_part(part: Option<&MemberPart>) -> Request {
     match part {
         None => Request::ShowGm,
         Some(MemberPart::Acl) => Request::ShowGmAcl,
-        Some(MemberPart::Dataplane) => Request::ShowGmDataplane,
+        Some(MemberPart::Dataplane { states }) => Request::ShowGmDataplane { states: *states },
         Some(MemberPart::Rekey) => Request::ShowGmRekey,
     }
 }

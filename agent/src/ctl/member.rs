@@ -1,11 +1,10 @@
 //! Texts about the member daemon.
 
 use super::rekey::origin;
-use super::table::{distance, facts, table};
+use super::table::{distance, facts};
 use crate::clock::Timestamp;
 use crate::report::{
-    AccessList, AclReport, DataplaneReport, KekEntry, MemberGroup, MemberReport, PlaneEntry, Protection,
-    Registration, TekEntry, Traffic,
+    AccessList, AclReport, KekEntry, Lengths, MemberGroup, MemberReport, Protection, Registration, TekEntry,
 };
 
 /// The text of `show gm`.
@@ -15,10 +14,15 @@ pub fn overview(report: &MemberReport) -> String {
 }
 
 fn group_text(group: &MemberGroup, now: Timestamp) -> String {
-    let mut lines = vec![
+    let mut lines = Vec::new();
+    if let Some(detached) = &group.detached {
+        let since = distance(detached.since, now);
+        lines.push(("DETACHED", format!("TRAFFIC PASSES IN CLEAR, {since}, by {}", detached.by)));
+    }
+    lines.extend([
         ("Registration", registration(group, now)),
         ("Attempts", format!("{} completed, {} failed", group.registrations, group.failures)),
-    ];
+    ]);
     if let Some(reason) = &group.last_failure {
         lines.push(("Last failure", reason.clone()));
     }
@@ -45,6 +49,7 @@ fn group_text(group: &MemberGroup, now: Timestamp) -> String {
     if !group.sender_ids.is_empty() {
         lines.push(("Sender IDs", group.sender_ids.join(" ")));
     }
+    lines.extend(group.lengths.iter().map(|one| ("Packets", lengths(one))));
     lines.extend(keys(group.kek.as_ref(), &group.teks, now));
     format!("Group {} ({})\n{}", group.group.name, group.group.identity_number, facts(&lines))
 }
@@ -63,12 +68,23 @@ fn registration(group: &MemberGroup, now: Timestamp) -> String {
     }
 }
 
-const fn protection(protection: Protection) -> &'static str {
+fn lengths(lengths: &Lengths) -> String {
+    let link = format!("{} takes {} octets", lengths.interface, lengths.link_mtu);
+    let path = lengths.path_mtu.map_or(String::new(), |mtu| format!(", the core behind it {mtu}"));
+    let path_ipv6 = lengths.path_mtu_ipv6.map_or(String::new(), |mtu| format!(", {mtu} of IPv6"));
+    let inside = lengths.overhead.zip(lengths.host_mtu).map_or(String::new(), |(overhead, mtu)| {
+        format!("; encryption adds up to {overhead}: MTU {mtu} for hosts")
+    });
+    link + &path + &path_ipv6 + &inside
+}
+
+pub(super) const fn protection(protection: Protection) -> &'static str {
     match protection {
         Protection::Closed => "closed: nothing passes before the registration",
         Protection::Open => "open: everything passes in clear before the registration",
         Protection::Adopted => "as an earlier run left it: encrypting while its keys live, blocked then",
         Protection::Encrypting => "encrypting",
+        Protection::Detached => "NONE, detached: everything passes IN CLEAR until `gdoictl gm register`",
         Protection::Blocked => "blocked: there is no key, protected traffic is held back",
     }
 }
@@ -103,7 +119,7 @@ pub(super) fn replay_window(packets: u16) -> String {
     }
 }
 
-fn trouble(error: Option<&str>, problems: &[String]) -> String {
+pub(super) fn trouble(error: Option<&str>, problems: &[String]) -> String {
     let error = error.map(|error| format!("The kernel does not hold what it should: {error}\n"));
     error.into_iter().chain(problems.iter().map(|problem| format!("Problem: {problem}\n"))).collect()
 }
@@ -125,62 +141,4 @@ fn access_list(list: &AccessList) -> String {
         part("Local, judged first: always in clear", &list.local),
         part("Downloaded: encrypted", &list.downloaded)
     )
-}
-
-/// The text of `show gm dataplane`.
-pub fn dataplane(report: &DataplaneReport) -> String {
-    let mut text: String = report.planes.iter().map(plane).collect();
-    if !report.xfrm_errors.is_empty() {
-        text += "Kernel error counters, all users of XFRM together\n";
-        let rows: Vec<_> =
-            report.xfrm_errors.iter().map(|(name, count)| vec![name.clone(), count.to_string()]).collect();
-        text += &table(&rows);
-    }
-    text + &trouble(report.error.as_deref(), &report.problems)
-}
-
-fn plane(plane: &PlaneEntry) -> String {
-    let mut lines = vec![
-        ("Protection", protection(plane.protection).to_owned()),
-        ("Anchors", format!("inbound {}, outbound {}", plane.inbound_anchor, plane.outbound_anchor)),
-    ];
-    if let Some(seen) = plane.traffic {
-        lines.extend(traffic(seen));
-    }
-    let mut text =
-        format!("Group {} ({}) on {}\n", plane.group.name, plane.group.identity_number, plane.interface)
-            + &facts(&lines);
-    if !plane.states.is_empty() {
-        text += &states(plane);
-    }
-    text
-}
-
-fn traffic(seen: Traffic) -> Vec<(&'static str, String)> {
-    let packets = |count: u64| format!("{count} packets");
-    let mut lines = vec![
-        ("Encrypted", format!("{} packets, {} octets", seen.encrypted_packets, seen.encrypted_octets)),
-        ("Decrypted", format!("{} packets, {} octets", seen.decrypted_packets, seen.decrypted_octets)),
-        ("Blocked out", packets(seen.blocked_out_packets)),
-        ("Blocked in", packets(seen.blocked_in_packets)),
-        ("Passed in clear", packets(seen.bypassed_packets)),
-    ];
-    if seen.unrestored_packets > 0 {
-        lines.push(("Not restored", format!("{} packets dropped, a defect", seen.unrestored_packets)));
-    }
-    lines
-}
-
-fn states(plane: &PlaneEntry) -> String {
-    let mut rows = vec![["STATE", "SPI", "PACKETS", "OCTETS", "BAD"].map(str::to_owned).to_vec()];
-    rows.extend(plane.states.iter().map(|state| {
-        vec![
-            state.direction.clone(),
-            state.spi.clone(),
-            state.packets.to_string(),
-            state.octets.to_string(),
-            state.integrity_failures.to_string(),
-        ]
-    }));
-    table(&rows)
 }

@@ -178,32 +178,44 @@ Group corp (100)
 }
 
 #[test]
-fn show_gm_dataplane_reads_like_this() {
-    let report = json!({"generated_at": "2026-01-31T12:00:00Z", "error": null, "problems": ["wan0 is down"],
-        "xfrm_errors": [["XfrmInNoStates", 3]],
-        "planes": [{"name": "corp", "identity_number": 100, "interface": "wan0", "protection": "encrypting",
-            "inbound_anchor": "192.0.0.84", "outbound_anchor": "192.0.0.85",
-            "traffic": {"encrypted_packets": 5, "encrypted_octets": 500, "decrypted_packets": 4, "decrypted_octets": 400,
-                "blocked_out_packets": 0, "blocked_in_packets": 1, "bypassed_packets": 9, "unrestored_packets": 0},
-            "states": [{"direction": "inbound", "spi": "0x12345678", "packets": 4, "octets": 400, "integrity_failures": 0}]}]});
+fn who_detached_a_group_is_the_first_line() {
+    let mut group = member_group();
+    group["protection"] = json!("detached");
+    group["detached"] = json!({"since": "2026-01-31T11:59:00Z", "by": "root, process 7"});
+    let text = text(Request::ShowGm, member_report(group, Value::Null));
+    let lines: Vec<_> = text.lines().collect();
+    assert_eq!(lines[0], "Group corp (100)");
     assert_eq!(
-        text(Request::ShowGmDataplane, report),
-        "\
-Group corp (100) on wan0
-  Protection       encrypting
-  Anchors          inbound 192.0.0.84, outbound 192.0.0.85
-  Encrypted        5 packets, 500 octets
-  Decrypted        4 packets, 400 octets
-  Blocked out      0 packets
-  Blocked in       1 packets
-  Passed in clear  9 packets
-  STATE    SPI         PACKETS  OCTETS  BAD
-  inbound  0x12345678  4        400     0
-Kernel error counters, all users of XFRM together
-  XfrmInNoStates  3
-Problem: wan0 is down
-"
+        lines[1],
+        "  DETACHED      TRAFFIC PASSES IN CLEAR, 1m ago (2026-01-31T11:59:00Z), by root, process 7"
     );
+    assert!(text.contains("  Protection    NONE, detached: everything passes IN CLEAR"), "{text}");
+}
+
+#[test]
+fn show_gm_tells_what_fits() {
+    let mut group = member_group();
+    group["lengths"] = json!([
+        {"interface": "wan0", "link_mtu": 1500, "path_mtu": null, "path_mtu_ipv6": null, "overhead": 77, "host_mtu": 1438},
+        {"interface": "wan1", "link_mtu": 1500, "path_mtu": 1400, "path_mtu_ipv6": 1300, "overhead": null, "host_mtu": null}]);
+    let text = text(Request::ShowGm, member_report(group, Value::Null));
+    let first = "  Packets       wan0 takes 1500 octets; encryption adds up to 77: MTU 1438 for hosts\n";
+    let second = "  Packets       wan1 takes 1500 octets, the core behind it 1400, 1300 of IPv6\n";
+    assert!(text.contains(&format!("{first}{second}")), "{text}");
+}
+
+#[test]
+fn detaching_must_be_meant() {
+    let command = |line: &str| Cli::try_parse_from(line.split(' ')).unwrap().command;
+    let careless = command("gdoictl gm detach corp");
+    assert!(matches!(&careless, Command::Gm(Gm::Detach { yes_send_in_clear: false, .. })));
+    let reason = change::detachment(Some("corp"));
+    assert!(reason.starts_with("Nothing is done.") && reason.contains("IN CLEAR"), "{reason}");
+    assert!(reason.ends_with("gdoictl gm detach corp --yes-send-in-clear"), "{reason}");
+    assert!(change::detachment(None).ends_with("gdoictl gm detach --yes-send-in-clear"));
+    let meant = command("gdoictl gm detach corp --yes-send-in-clear");
+    let (request, _) = request(&meant).unwrap();
+    assert_eq!(request, Request::GmDetach { group: Some("corp".into()) });
 }
 
 #[test]

@@ -1,18 +1,22 @@
 //! The kernel's side of the memberships: kept in step, looked after, left in a safe state.
 
+mod change;
+
+use super::advice;
 use super::desired::{assign_slots, desired, Guarded, Phase};
+use super::due::{Cause, Due};
+use super::path_mtu::{planes_of, PathMtus, Sender, TooBig};
+use super::repairs::Repairs;
 use crate::clock;
 use crate::config::{FailMode, GroupSettings};
 use crate::events::{Event, Journal, Severity};
+use crate::report::Detachment;
 use gdoi::endpoint::Instant;
 use gdoi::policy::Selector;
 use gdoi::View;
 use std::net::Ipv4Addr;
 use std::time::Duration;
-use xfrm::{Counters, Desired, Installed, Kernel, Report};
-
-/// How often the kernel is compared with what it should hold.
-const CHECK_INTERVAL: Duration = Duration::from_secs(10);
+use xfrm::{Counters, Desired, Gate, Installed, Interface, Kernel, Report, Subject};
 
 /// How long groups that have registered wait for those whose protection was adopted: applying ends an
 /// adoption, and right after a start all register within moments.
@@ -27,28 +31,12 @@ pub struct DataPlane {
     due: Due,
     error: Option<String>,
     problems: Vec<String>,
-}
-
-/// Why the kernel is looked at next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Due {
-    /// Something has changed here.
-    Now(Cause),
-    /// To see whether somebody else changed something there.
-    At(Instant),
-}
-
-/// Why the kernel was changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Cause {
-    /// The daemon starts.
-    Start,
-    /// A view has changed.
-    View,
-    /// The kernel does not hold what it held.
-    Repair,
-    /// The daemon stops.
-    Stop,
+    repairs: Repairs,
+    path_mtus: PathMtus,
+    /// The states that send at the moment.
+    senders: Vec<Sender>,
+    /// Interfaces that an earlier run protected and nobody wants protected any more.
+    abandoned: Vec<String>,
 }
 
 impl DataPlane {
@@ -61,8 +49,20 @@ impl DataPlane {
         let installed = kernel.installed()?;
         let mut groups = assign_slots(groups);
         groups.iter_mut().for_each(|group| group.adopted = is_protected(group, &installed));
-        let (started, due) = (clock::now(), Due::Now(Cause::Start));
-        Ok(DataPlane { kernel, groups, local, started, due, error: None, problems: Vec::new() })
+        let abandoned = abandoned(&groups, &installed);
+        Ok(DataPlane {
+            kernel,
+            groups,
+            local,
+            started: clock::now(),
+            due: Due::start(),
+            error: None,
+            problems: Vec::new(),
+            repairs: Repairs::default(),
+            path_mtus: PathMtus::default(),
+            senders: Vec::new(),
+            abandoned,
+        })
     }
 
     /// Closes the interfaces of fail-close groups, or leaves them to the keys of the daemon before this one.
@@ -75,6 +75,9 @@ impl DataPlane {
             let event = Event::new(Severity::Notice, "GM_ADOPTED", message);
             journal.record(event.of_group(&group.settings.group.name), self.started);
         }
+        for interface in &self.abandoned {
+            journal.record(change::abandoned(interface), self.started);
+        }
         let views = vec![View::default(); self.groups.len()];
         self.refresh(&views, self.started, journal);
         self.error.clone().map_or(Ok(()), Err)
@@ -82,7 +85,34 @@ impl DataPlane {
 
     /// A view has changed.
     pub fn mark_changed(&mut self) {
-        self.due = Due::Now(Cause::View);
+        self.due.wanted();
+    }
+
+    /// Somebody has changed something in the kernel.
+    pub fn disturbed(&mut self, subject: Subject, now: Instant) {
+        self.due.disturbed(subject, now);
+    }
+
+    /// GDOI is spoken from another address.
+    pub fn speak_from(&mut self, local: Ipv4Addr) {
+        self.local = local;
+        self.mark_changed();
+    }
+
+    /// Takes a group's protection back at the next [`Self::refresh`]: nothing else does. Answers false if there is none.
+    pub fn detach(&mut self, name: &str, detachment: Detachment) -> bool {
+        let Some(group) = self.group(name).filter(|group| group.detached.is_none()) else { return false };
+        (group.detached, group.adopted) = (Some(detachment), false);
+        self.mark_changed();
+        true
+    }
+
+    /// Protects a group again at the next [`Self::refresh`]. Answers false if it is protected.
+    pub fn attach(&mut self, name: &str) -> bool {
+        let Some(group) = self.group(name).filter(|group| group.detached.is_some()) else { return false };
+        group.detached = None;
+        self.mark_changed();
+        true
     }
 
     /// A group gets another local list and another fail mode.
@@ -100,20 +130,16 @@ impl DataPlane {
     }
 
     /// When the kernel is looked at next.
-    pub const fn next_check(&self) -> Instant {
-        match self.due {
-            Due::Now(_) => Instant::from_millis(0),
-            Due::At(time) => time,
-        }
+    pub fn next_check(&self) -> Instant {
+        self.path_mtus.next().into_iter().fold(self.due.at(), Instant::min)
     }
 
     /// Makes the kernel hold what the views say.
     pub fn refresh(&mut self, views: &[View], now: Instant, journal: &mut Journal) {
-        let cause = match self.due {
-            Due::Now(cause) => cause,
-            Due::At(_) => Cause::Repair,
-        };
-        self.due = Due::At(now + CHECK_INTERVAL);
+        if self.path_mtus.forget(now) {
+            self.mark_changed();
+        }
+        let cause = self.due.begin(now);
         if waits_for_adopted(&self.groups, views, now.saturating_since(self.started)) {
             return;
         }
@@ -157,8 +183,47 @@ impl DataPlane {
         self.kernel.counters()
     }
 
+    /// The interfaces that there are.
+    ///
+    /// # Errors
+    /// The kernel does not say.
+    pub fn interfaces(&mut self) -> Result<Vec<Interface>, xfrm::Error> {
+        self.kernel.interfaces()
+    }
+
+    /// What the core carries.
+    pub fn path_mtus(&self) -> &PathMtus {
+        &self.path_mtus
+    }
+
+    /// A router of the core says that a packet was too big; it is believed if the packet can have been ours.
+    pub fn learn(&mut self, said: TooBig, now: Instant, journal: &mut Journal) {
+        let slots: Vec<_> = planes_of(&self.senders, &said).collect();
+        let links = if slots.is_empty() { Vec::new() } else { self.kernel.interfaces().unwrap_or_default() };
+        for slot in slots {
+            let places = self.groups.iter().flat_map(|group| group.places().map(move |place| (group, place)));
+            let Some((group, (_, interface))) = places.into_iter().find(|(_, (own, _))| *own == slot) else {
+                continue;
+            };
+            let link = links.iter().find(|link| link.name == interface.as_str());
+            if link.is_some_and(|link| self.path_mtus.learn(slot, said, link.mtu, now)) {
+                let event = change::path_mtu(interface.as_str(), said);
+                journal.record(event.of_group(&group.settings.group.name), now);
+                self.due.wanted();
+            }
+        }
+    }
+
+    fn group(&mut self, name: &str) -> Option<&mut Guarded> {
+        self.groups.iter_mut().find(|group| group.settings.group.name == name)
+    }
+
     fn apply(&mut self, wanted: Result<Desired, String>, cause: Cause, now: Instant, journal: &mut Journal) {
-        let result = wanted.and_then(|wanted| self.kernel.apply(&wanted).map_err(|error| error.to_string()));
+        if let Ok(wanted) = &wanted {
+            self.senders = senders(wanted);
+        }
+        let result =
+            wanted.and_then(|wanted| self.kernel.apply(&wanted).map_err(|error| advice::explain(&error)));
         match result {
             Ok(report) => self.succeeded(report, cause, now, journal),
             Err(reason) => self.failed(reason, now, journal),
@@ -166,15 +231,19 @@ impl DataPlane {
     }
 
     fn succeeded(&mut self, report: Report, cause: Cause, now: Instant, journal: &mut Journal) {
-        let news = report.problems.iter().filter(|problem| !self.problems.contains(problem));
+        if !report.changes.is_empty() {
+            journal.record(change::event(&report.changes, cause), now);
+            if cause == Cause::Repair {
+                self.repairs.count(now);
+            }
+        }
+        let problems: Vec<_> = report.problems.into_iter().chain(self.repairs.problem(now)).collect();
+        let news = problems.iter().filter(|problem| !self.problems.contains(problem));
         news.for_each(|problem| {
             journal.record(Event::new(Severity::Warning, "GM_DATAPLANE_PROBLEM", problem), now)
         });
-        self.problems = report.problems;
+        self.problems = problems;
         self.error = None;
-        if !report.changes.is_empty() {
-            journal.record(change_event(&report.changes, cause), now);
-        }
     }
 
     fn failed(&mut self, reason: String, now: Instant, journal: &mut Journal) {
@@ -186,36 +255,24 @@ impl DataPlane {
     }
 }
 
-fn change_event(changes: &[String], cause: Cause) -> Event {
-    tracing::debug!("changes in the kernel: {}", changes.join("; "));
-    let count = changes.len();
-    let (severity, name, message) = match cause {
-        Cause::Start => {
-            (Severity::Info, "GM_GUARD", "The interfaces are guarded until registration is complete".into())
-        }
-        Cause::View => {
-            let message = format!("Policies and keys are in the kernel ({count} changes)");
-            (Severity::Info, "GM_INSTALL_POLICIES_SUCCESS", message)
-        }
-        Cause::Repair => {
-            let message = format!(
-                "The kernel did not hold what it should, {count} things are put right: {}",
-                first(changes)
-            );
-            (Severity::Warning, "GM_POLICIES_REPAIRED", message)
-        }
-        Cause::Stop => (
-            Severity::Notice,
-            "GM_STOP",
-            "Keys are removed; traffic of fail-close groups stays blocked".into(),
-        ),
+/// The states that send, by what is desired.
+fn senders(wanted: &Desired) -> Vec<Sender> {
+    let sender = |plane: &xfrm::Plane| match &plane.gate {
+        Gate::Protect { outbound: Some(sa), .. } => Some(Sender { spi: sa.spi.0, slot: plane.slot }),
+        _ => None,
     };
-    Event::new(severity, name, message)
+    wanted.planes.iter().filter_map(sender).collect()
 }
 
-fn first(changes: &[String]) -> String {
-    let more = if changes.len() > 3 { "; ..." } else { "" };
-    changes.iter().take(3).cloned().collect::<Vec<_>>().join("; ") + more
+/// The interfaces that the kernel protects and no group names.
+fn abandoned(groups: &[Guarded], installed: &Installed) -> Vec<String> {
+    let named = |interface: &str| {
+        groups.iter().flat_map(|group| &group.settings.interfaces).any(|name| name.as_str() == interface)
+    };
+    let protecting = installed.protecting().into_iter().map(|plane| plane.interface);
+    let mut abandoned: Vec<_> = protecting.filter(|interface| !named(interface)).collect();
+    abandoned.dedup();
+    abandoned
 }
 
 /// Whether every interface of the group is protected already, in the group's own place.
@@ -229,9 +286,11 @@ fn is_protected(group: &Guarded, installed: &Installed) -> bool {
 
 /// Whether the kernel must not be touched yet: what it holds protects a group that has not registered.
 fn waits_for_adopted(groups: &[Guarded], views: &[View], uptime: Duration) -> bool {
+    // Who detaches a group wants it now.
+    let detached = groups.iter().any(|group| group.detached.is_some());
     let waiting = groups.iter().zip(views).any(|(group, view)| group.adopted && !view.registered);
     let registered = views.iter().any(|view| view.registered);
-    waiting && (!registered || uptime < ADOPTION)
+    waiting && !detached && (!registered || uptime < ADOPTION)
 }
 
 #[cfg(test)]
@@ -261,18 +320,7 @@ mod tests {
         assert!(waits_for_adopted(&groups, &[view(false), view(true)], soon));
         assert!(!waits_for_adopted(&groups, &[view(false), view(true)], ADOPTION));
         assert!(!waits_for_adopted(&groups, &[view(true), view(false)], soon));
-    }
-
-    #[test]
-    fn changes_are_told_by_their_cause() {
-        let changes: Vec<String> = (1..=5).map(|number| format!("change {number}")).collect();
-        let wanted = change_event(&changes, Cause::View);
-        assert_eq!((wanted.severity, wanted.name.as_str()), (Severity::Info, "GM_INSTALL_POLICIES_SUCCESS"));
-        let repaired = change_event(&changes, Cause::Repair);
-        assert_eq!((repaired.severity, repaired.name.as_str()), (Severity::Warning, "GM_POLICIES_REPAIRED"));
-        assert!(
-            repaired.message.ends_with("5 things are put right: change 1; change 2; change 3; ..."),
-            "{repaired:?}"
-        );
+        groups[1].detached = Some(Detachment { since: crate::clock::Timestamp(0), by: "root".into() });
+        assert!(!waits_for_adopted(&groups, &[view(false), view(false)], soon));
     }
 }

@@ -1,7 +1,7 @@
 //! From what the protocol says to what the kernel shall hold: the only such conversion.
 
-use crate::config::{FailMode, GroupSettings};
-use crate::report::Protection;
+use crate::config::{FailMode, GroupSettings, InterfaceName};
+use crate::report::{Detachment, Protection};
 use gdoi::endpoint::Instant;
 use gdoi::policy::{Cipher, Integrity, Ipv4Prefix};
 use gdoi::View;
@@ -24,6 +24,15 @@ pub struct Guarded {
     pub slots: Vec<Slot>,
     /// Whether the kernel still holds what the daemon before this one installed.
     pub adopted: bool,
+    /// Since when and by whom an operator had the protection removed; None while the group is protected.
+    pub detached: Option<Detachment>,
+}
+
+impl Guarded {
+    /// Its interfaces with their slots.
+    pub fn places(&self) -> impl Iterator<Item = (Slot, &InterfaceName)> {
+        self.slots.iter().copied().zip(&self.settings.interfaces)
+    }
 }
 
 /// Whether the daemon runs or ends.
@@ -40,13 +49,16 @@ pub fn assign_slots(groups: Vec<GroupSettings>) -> Vec<Guarded> {
     let mut numbers = (0..Slot::COUNT).filter_map(Slot::new);
     let mut guard = |settings: GroupSettings| {
         let slots = numbers.by_ref().take(settings.interfaces.len()).collect();
-        Guarded { settings, slots, adopted: false }
+        Guarded { settings, slots, adopted: false, detached: None }
     };
     groups.into_iter().map(&mut guard).collect()
 }
 
 /// What happens to a group's traffic.
 pub fn protection(group: &Guarded, view: &View) -> Protection {
+    if group.detached.is_some() {
+        return Protection::Detached;
+    }
     match (view.registered, &view.outbound, group.adopted, group.settings.fail) {
         (true, Some(_), ..) => Protection::Encrypting,
         (true, None, ..) => Protection::Blocked,
@@ -87,6 +99,9 @@ pub fn desired(
 }
 
 fn gate(group: &Guarded, view: &View, phase: Phase, now: Instant) -> Result<Option<Gate>, String> {
+    if group.detached.is_some() {
+        return Ok(None);
+    }
     Ok(match (phase, view.registered, group.settings.fail) {
         (Phase::Stopping, _, FailMode::Open) => None,
         (Phase::Stopping, true, FailMode::Close) => {

@@ -14,25 +14,52 @@ pub struct GroupIndex(usize);
 /// All memberships of this router.
 pub struct Memberships {
     members: Vec<Membership>,
+    standing: Standing,
+}
+
+/// Whether there is an address to speak from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// Not yet: nobody registers.
+    Waiting,
+    /// There is, or there was.
+    Active,
 }
 
 struct Membership {
     name: String,
+    /// Who it says it is; None is its address.
+    identity: Option<Identity>,
     servers: Vec<SocketAddr>,
     member: Member,
 }
 
 impl Memberships {
-    /// One member for each group; all speak from `local`.
-    pub fn new(groups: Vec<(GroupSettings, Secret)>, local: Ipv4Addr) -> Self {
+    /// One member for each group; all speak from `local`. Without an address they wait for [`Self::move_to`].
+    pub fn new(groups: Vec<(GroupSettings, Secret)>, local: Option<Ipv4Addr>) -> Self {
+        let address = local.unwrap_or(Ipv4Addr::UNSPECIFIED);
         Memberships {
-            members: groups.into_iter().map(|(group, key)| Membership::new(group, &key, local)).collect(),
+            members: groups.into_iter().map(|(group, key)| Membership::new(group, &key, address)).collect(),
+            standing: if local.is_some() { Standing::Active } else { Standing::Waiting },
         }
     }
 
-    /// All groups.
-    pub fn indices(&self) -> impl Iterator<Item = GroupIndex> {
-        (0..self.members.len()).map(GroupIndex)
+    /// All speak from `local` from now on, and register from there at once.
+    pub fn move_to(&mut self, local: Ipv4Addr, now: Instant) {
+        self.standing = Standing::Active;
+        for membership in &mut self.members {
+            let identity = membership.identity.clone().unwrap_or(Identity::Address(local));
+            membership.member.move_to(identity, now);
+        }
+    }
+
+    /// Those that are not registered try it now.
+    pub fn retry(&mut self, now: Instant) {
+        for membership in &mut self.members {
+            if !membership.member.view(now).registered {
+                membership.member.handle_command(MemberCommand::Register, now);
+            }
+        }
     }
 
     /// The group with this name.
@@ -66,16 +93,17 @@ impl Membership {
         let servers: Vec<SocketAddr> = group.servers.iter().copied().map(SocketAddr::V4).collect();
         let name = group.group.name.clone();
         let entry = |address: &SocketAddr| ServerEntry { address: *address, psk: key.clone() };
+        let identity = group.identity;
         let config = MemberConfig {
             group: group.group,
             servers: servers.iter().map(entry).collect(),
-            identity: group.identity.unwrap_or(Identity::Address(local)),
+            identity: identity.clone().unwrap_or(Identity::Address(local)),
             proposal: group.proposal,
             doi: group.doi,
             sender_ids: SIDS_PER_INTERFACE * group.interfaces.len() as u16,
         };
         let member = Member::new(config, Box::new(SystemRandom));
-        Membership { name, servers, member }
+        Membership { name, identity, servers, member }
     }
 }
 
@@ -90,16 +118,24 @@ impl Endpoint for Memberships {
     }
 
     fn handle_command(&mut self, (GroupIndex(index), command): Self::Command, now: Instant) {
+        if self.standing == Standing::Waiting {
+            return;
+        }
         if let Some(membership) = self.members.get_mut(index) {
             membership.member.handle_command(command, now);
         }
     }
 
     fn handle_timeout(&mut self, now: Instant) {
-        self.members.iter_mut().for_each(|membership| membership.member.handle_timeout(now));
+        if self.standing == Standing::Active {
+            self.members.iter_mut().for_each(|membership| membership.member.handle_timeout(now));
+        }
     }
 
     fn poll(&mut self) -> Output<Self::Event> {
+        if self.standing == Standing::Waiting {
+            return Output::Wait(None);
+        }
         let mut earliest: Option<Instant> = None;
         for (index, membership) in self.members.iter_mut().enumerate() {
             match membership.member.poll() {
@@ -126,9 +162,13 @@ mod tests {
 "#;
 
     fn memberships() -> Memberships {
+        from("198.51.100.1".parse().ok())
+    }
+
+    fn from(local: Option<Ipv4Addr>) -> Memberships {
         let mut source = Source::from_text(Path::new("gm.yaml"), GROUPS);
         let file: MemberFile = source.parse().unwrap();
-        Memberships::new(file.settle(&mut source).unwrap().groups, "198.51.100.1".parse().unwrap())
+        Memberships::new(file.settle(&mut source).unwrap().groups, local)
     }
 
     fn outputs(
@@ -190,10 +230,34 @@ mod tests {
     }
 
     #[test]
+    fn nobody_registers_before_there_is_an_address() {
+        let now = Instant::from_millis(1_000);
+        let mut memberships = from(None);
+        memberships.handle_timeout(now);
+        memberships.handle_command((GroupIndex(0), MemberCommand::Register), now);
+        assert_eq!(outputs(&mut memberships), (vec![], vec![], None));
+        memberships.move_to("198.51.100.1".parse().unwrap(), now);
+        let (sent, events, _) = outputs(&mut memberships);
+        assert_eq!(sent.len(), 2);
+        assert_eq!(events, [(GroupIndex(0), "GM_REGISTER"), (GroupIndex(1), "GM_REGISTER")]);
+    }
+
+    #[test]
+    fn another_address_is_registered_from_at_once_and_its_return_where_needed() {
+        let now = Instant::from_millis(1_000);
+        let mut memberships = memberships();
+        memberships.handle_timeout(now);
+        outputs(&mut memberships);
+        memberships.move_to("198.51.100.33".parse().unwrap(), now);
+        assert_eq!(outputs(&mut memberships).0.len(), 2);
+        memberships.retry(now);
+        assert_eq!(outputs(&mut memberships).0.len(), 2, "none is registered");
+    }
+
+    #[test]
     fn groups_are_found_by_name() {
         let memberships = memberships();
         assert_eq!(memberships.find("b"), Some(GroupIndex(1)));
         assert_eq!(memberships.find("c"), None);
-        assert_eq!(memberships.indices().count(), 2);
     }
 }

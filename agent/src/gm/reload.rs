@@ -26,7 +26,8 @@ pub fn compare(old: &MemberSettings, new: &MemberSettings) -> Vec<ChangeEntry> {
     changes
 }
 
-fn find<'a>(settings: &'a MemberSettings, name: &str) -> Option<&'a Group> {
+/// The group of this name.
+pub fn find<'a>(settings: &'a MemberSettings, name: &str) -> Option<&'a Group> {
     settings.groups.iter().find(|(group, _)| group.group.name == name)
 }
 

@@ -1,31 +1,43 @@
 //! What `gdoictl show gm` and its parts are told.
 
+mod counters;
+mod lengths;
+
 use super::dataplane::DataPlane;
 use super::desired::{protection, Guarded};
 use super::membership::Memberships;
+use super::speaker::Speaker;
 use crate::clock::Timestamp;
-use crate::control::Answer;
 use crate::report::{
-    AccessList, AclReport, DataplaneReport, GroupLabel, KekEntry, KeyOrigin, KeyWay, MemberGroup,
-    MemberRekey, MemberRekeys, MemberReport, PlaneEntry, Protection, Registration, RekeyTransport,
-    StateEntry, TekEntry, Traffic,
+    AccessList, AclReport, GroupLabel, KekEntry, KeyOrigin, KeyWay, MemberGroup, MemberRekey, MemberRekeys,
+    MemberReport, Protection, Registration, RekeyTransport, TekEntry,
 };
 use gdoi::endpoint::Instant;
 use gdoi::{MemberStatus, RegistrationState};
 use std::net::SocketAddrV4;
-use xfrm::{Counters, Direction, Family, PlaneCounters, Slot, StateCounters};
+
+pub use counters::dataplane;
 
 /// The answer to `show gm`.
-pub fn overview(memberships: &Memberships, dataplane: &DataPlane, now: Instant) -> MemberReport {
+pub fn overview(
+    memberships: &Memberships,
+    dataplane: &mut DataPlane,
+    speaker: &Speaker,
+    now: Instant,
+) -> MemberReport {
+    let lengths = lengths::of_all(memberships, dataplane, now);
     let protections = protections(memberships, dataplane, now);
-    let rows = memberships.statuses(now).into_iter().zip(dataplane.groups()).zip(protections);
+    let rows = memberships.statuses(now).into_iter().zip(dataplane.groups()).zip(protections).zip(lengths);
     MemberReport {
         generated_at: Timestamp::now(),
         groups: rows
-            .map(|((status, group), protection)| member_group(&status, group, protection, now))
+            .map(|(((status, group), protection), lengths)| MemberGroup {
+                lengths,
+                ..member_group(&status, group, protection, now)
+            })
             .collect(),
         dataplane_error: dataplane.error().map(str::to_owned),
-        dataplane_problems: dataplane.problems().to_vec(),
+        dataplane_problems: speaker.problem().into_iter().chain(dataplane.problems().to_vec()).collect(),
     }
 }
 
@@ -61,6 +73,8 @@ fn member_group(status: &MemberStatus, group: &Guarded, protection: Protection, 
         interfaces: group.settings.interfaces.iter().map(ToString::to_string).collect(),
         fail_close: group.settings.fail == crate::config::FailMode::Close,
         protection,
+        detached: group.detached.clone(),
+        lengths: Vec::new(),
     }
 }
 
@@ -113,60 +127,4 @@ pub fn access_lists(memberships: &Memberships, dataplane: &DataPlane, now: Insta
     };
     let groups = memberships.statuses(now).into_iter().zip(dataplane.groups()).map(list).collect();
     AclReport { generated_at: Timestamp::now(), groups }
-}
-
-/// The answer to `show gm dataplane`.
-pub fn dataplane(memberships: &Memberships, dataplane: &mut DataPlane, now: Instant) -> Answer {
-    let counters = match dataplane.counters() {
-        Ok(counters) => counters,
-        Err(error) => return Answer::Error(error.to_string()),
-    };
-    let rows = dataplane.groups().iter().zip(protections(memberships, dataplane, now));
-    Answer::of(&DataplaneReport {
-        generated_at: Timestamp::now(),
-        planes: rows.flat_map(|(group, protection)| planes(group, protection, &counters)).collect(),
-        xfrm_errors: counters.errors.clone(),
-        error: dataplane.error().map(str::to_owned),
-        problems: dataplane.problems().to_vec(),
-    })
-}
-
-fn planes(group: &Guarded, protection: Protection, counters: &Counters) -> Vec<PlaneEntry> {
-    let plane = |slot: Slot, interface: String| PlaneEntry {
-        group: GroupLabel::from(&group.settings.group),
-        interface,
-        protection,
-        inbound_anchor: slot.inbound_anchor(Family::V4).to_string(),
-        outbound_anchor: slot.outbound_anchor(Family::V4).to_string(),
-        traffic: counters.planes.iter().find(|plane| plane.slot == slot).map(traffic),
-        states: counters.states.iter().filter(|state| state.slot == slot).map(state).collect(),
-    };
-    let places = group.slots.iter().zip(&group.settings.interfaces);
-    places.map(|(slot, interface)| plane(*slot, interface.to_string())).collect()
-}
-
-fn traffic(plane: &PlaneCounters) -> Traffic {
-    Traffic {
-        encrypted_packets: plane.encrypted.packets,
-        encrypted_octets: plane.encrypted.bytes,
-        decrypted_packets: plane.decrypted.packets,
-        decrypted_octets: plane.decrypted.bytes,
-        blocked_out_packets: plane.blocked_out.packets,
-        blocked_in_packets: plane.blocked_in.packets,
-        bypassed_packets: plane.bypassed.packets,
-        unrestored_packets: plane.unrestored.packets,
-    }
-}
-
-fn state(state: &StateCounters) -> StateEntry {
-    StateEntry {
-        direction: match state.direction {
-            Direction::Inbound => "inbound".into(),
-            Direction::Outbound => "outbound".into(),
-        },
-        spi: state.spi.to_string(),
-        packets: state.count.packets,
-        octets: state.count.bytes,
-        integrity_failures: state.integrity_failures.into(),
-    }
 }

@@ -64,6 +64,37 @@ pub struct MemberGroup {
     pub fail_close: bool,
     /// What happens to the group's traffic now.
     pub protection: Protection,
+    /// Who had the protection removed, and when.
+    pub detached: Option<Detachment>,
+    /// What fits through the protected interfaces.
+    #[serde(default)]
+    pub lengths: Vec<Lengths>,
+}
+
+/// An operator had a group's protection removed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Detachment {
+    /// When.
+    pub since: Timestamp,
+    /// Who asked for it.
+    pub by: String,
+}
+
+/// The lengths of packets on one protected interface, in octets.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lengths {
+    /// The interface.
+    pub interface: String,
+    /// The longest packet that it takes.
+    pub link_mtu: u32,
+    /// The longest that the core behind it was found to carry, where that is less; IPv4.
+    pub path_mtu: Option<u32>,
+    /// The same for IPv6.
+    pub path_mtu_ipv6: Option<u32>,
+    /// The most that encryption adds to a packet; None without a key to send with.
+    pub overhead: Option<u32>,
+    /// The longest packet of a host that passes encrypted in one piece.
+    pub host_mtu: Option<u32>,
 }
 
 /// How and when keys came.
@@ -115,6 +146,8 @@ pub enum Protection {
     Encrypting,
     /// Registered without a key to send with: protected traffic is held back.
     Blocked,
+    /// An operator had the protection removed: everything passes in clear.
+    Detached,
 }
 
 /// The answer to `show gm acl`.
@@ -169,6 +202,10 @@ pub struct PlaneEntry {
     pub outbound_anchor: String,
     /// What passed, None while the kernel holds nothing for it.
     pub traffic: Option<Traffic>,
+    /// The states that receive, together.
+    pub inbound: StateSummary,
+    /// The states that send, together.
+    pub outbound: StateSummary,
     /// The kernel's states.
     pub states: Vec<StateEntry>,
 }
@@ -192,6 +229,19 @@ pub struct Traffic {
     pub bypassed_packets: u64,
     /// Encrypted but dropped, because their own header could not be restored.
     pub unrestored_packets: u64,
+}
+
+/// States of one direction together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateSummary {
+    /// How many there are.
+    pub states: usize,
+    /// Packets that they carried.
+    pub packets: u64,
+    /// Octets of these.
+    pub octets: u64,
+    /// Packets with a wrong authenticator.
+    pub integrity_failures: u64,
 }
 
 /// One state in the kernel.

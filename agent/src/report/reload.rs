@@ -70,7 +70,7 @@ impl ChangeEntry {
     }
 }
 
-/// The answer to `ks rekey`, `ks remove` and `ks readmit`.
+/// The answer to `ks rekey`, `ks remove`, `ks readmit` and `gm detach`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ActionReport {
     /// When this was true.

@@ -104,6 +104,8 @@ pub enum Cause {
     Dismissed,
     /// An operator told it to.
     Command,
+    /// It speaks from another address.
+    Moved,
 }
 
 impl fmt::Display for Cause {
@@ -112,6 +114,7 @@ impl fmt::Display for Cause {
             Cause::KeysEnd => "its keys come to their end and no rekey was received",
             Cause::Dismissed => "the key server ended its rekey SA",
             Cause::Command => "an operator asked for it",
+            Cause::Moved => "its address has changed",
         })
     }
 }

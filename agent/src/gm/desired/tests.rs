@@ -122,6 +122,27 @@ fn a_stop_blocks_what_was_protected_or_opens() {
 }
 
 #[test]
+fn only_detaching_opens_a_fail_close_group() {
+    let views = [registered(), View { outbound: None, ..registered() }, View::default()];
+    for phase in [Phase::Running, Phase::Stopping] {
+        for view in &views {
+            let mut groups = groups("");
+            for adopted in [false, true] {
+                groups[0].adopted = adopted;
+                let planes = planes(&groups, view.clone(), phase);
+                assert!(
+                    planes.len() == 2 && planes.iter().all(|plane| plane.gate != Gate::Open),
+                    "{phase:?}"
+                );
+            }
+            groups[0].detached = Some(Detachment { since: crate::clock::Timestamp(0), by: "root".into() });
+            assert_eq!(planes(&groups, view.clone(), phase), []);
+            assert_eq!(protection(&groups[0], view), Protection::Detached);
+        }
+    }
+}
+
+#[test]
 fn what_operators_see_is_what_holds() {
     let mut groups = groups("");
     let seen = |groups: &[Guarded], view: &View| protection(&groups[0], view);

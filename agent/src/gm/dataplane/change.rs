@@ -1,0 +1,94 @@
+//! What the log says of changes in the kernel.
+
+use crate::events::{Event, Severity};
+use crate::gm::due::Cause;
+use crate::gm::path_mtu::{Family, TooBig};
+
+/// These changes were made because of that.
+pub fn event(changes: &[String], cause: Cause) -> Event {
+    tracing::debug!("changes in the kernel: {}", changes.join("; "));
+    let count = changes.len();
+    let (severity, name, message) = match cause {
+        Cause::Start => {
+            (Severity::Info, "GM_GUARD", "The interfaces are guarded until registration is complete".into())
+        }
+        Cause::View => {
+            let message = format!("Policies and keys are in the kernel ({count} changes)");
+            (Severity::Info, "GM_INSTALL_POLICIES_SUCCESS", message)
+        }
+        Cause::Links => {
+            let message =
+                format!("An interface has changed, {count} things are put right: {}", first(changes));
+            (Severity::Notice, "GM_INTERFACE_CHANGED", message)
+        }
+        Cause::Repair => {
+            let message = format!(
+                "The kernel did not hold what it should, {count} things are put right: {}",
+                first(changes)
+            );
+            (Severity::Warning, "GM_POLICIES_REPAIRED", message)
+        }
+        Cause::Stop => (
+            Severity::Notice,
+            "GM_STOP",
+            "Keys are removed; traffic of fail-close groups stays blocked".into(),
+        ),
+    };
+    Event::new(severity, name, message)
+}
+
+fn first(changes: &[String]) -> String {
+    let more = if changes.len() > 3 { "; ..." } else { "" };
+    changes.iter().take(3).cloned().collect::<Vec<_>>().join("; ") + more
+}
+
+/// An earlier run protected this interface.
+pub fn abandoned(interface: &str) -> Event {
+    let message = format!(
+        "{interface} was protected by an earlier run, but no group of the configuration names it any more: \
+         its traffic passes IN CLEAR"
+    );
+    Event::new(Severity::Critical, "GM_UNPROTECTED", message)
+}
+
+/// A router said so.
+pub fn path_mtu(interface: &str, said: TooBig) -> Event {
+    let version = match said.family {
+        Family::V4 => "IPv4",
+        Family::V6 => "IPv6",
+    };
+    let message = format!(
+        "The core behind {interface} carries {version} packets of {} octets only; believed for ten minutes",
+        said.mtu
+    );
+    Event::new(Severity::Notice, "GM_PATH_MTU", message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_are_told_by_their_cause() {
+        let changes: Vec<String> = (1..=5).map(|number| format!("change {number}")).collect();
+        let named = |cause| {
+            let event = event(&changes, cause);
+            (event.severity, event.name)
+        };
+        assert_eq!(named(Cause::View), (Severity::Info, "GM_INSTALL_POLICIES_SUCCESS".to_owned()));
+        assert_eq!(named(Cause::Links), (Severity::Notice, "GM_INTERFACE_CHANGED".to_owned()));
+        assert_eq!(named(Cause::Repair), (Severity::Warning, "GM_POLICIES_REPAIRED".to_owned()));
+        let repaired = event(&changes, Cause::Repair);
+        assert!(
+            repaired.message.ends_with("5 things are put right: change 1; change 2; change 3; ..."),
+            "{repaired:?}"
+        );
+    }
+
+    #[test]
+    fn what_ends_protection_is_critical() {
+        assert_eq!(abandoned("wan1").severity, Severity::Critical);
+        let said = TooBig { family: Family::V4, spi: 7, mtu: 1400 };
+        assert!(path_mtu("wan0", said).message.contains("wan0 carries IPv4 packets of 1400 octets"));
+    }
+}

@@ -1,0 +1,118 @@
+//! When the kernel is compared with what it should hold, and why.
+
+use gdoi::endpoint::Instant;
+use std::time::Duration;
+use xfrm::Subject;
+
+/// How often it is compared though nobody tells of a change: some changes come without news, and news can be lost.
+const INTERVAL: Duration = Duration::from_secs(10);
+
+/// Changes come in groups: how long after the first of them is compared.
+const DEBOUNCE: Duration = Duration::from_millis(100);
+
+/// Whatever others do: at most one comparison in this time.
+const SPACING: Duration = Duration::from_secs(1);
+
+/// Why the kernel is changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The daemon starts.
+    Start,
+    /// What it should hold has changed.
+    View,
+    /// An interface or its addresses have changed.
+    Links,
+    /// It does not hold what it held.
+    Repair,
+    /// The daemon stops.
+    Stop,
+}
+
+/// The next comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Due {
+    at: Instant,
+    cause: Cause,
+    last: Instant,
+}
+
+impl Due {
+    /// The first one is due.
+    pub fn start() -> Self {
+        Due { at: Instant::default(), cause: Cause::Start, last: Instant::default() }
+    }
+
+    /// When.
+    pub const fn at(&self) -> Instant {
+        self.at
+    }
+
+    /// Something that it should hold has changed: at once.
+    pub fn wanted(&mut self) {
+        (self.at, self.cause) = (Instant::default(), Cause::View);
+    }
+
+    /// Something has changed there, perhaps by what was done here last: soon.
+    pub fn disturbed(&mut self, subject: Subject, now: Instant) {
+        self.at = self.at.min((now + DEBOUNCE).max(self.last + SPACING));
+        if subject == Subject::Links && self.cause == Cause::Repair {
+            self.cause = Cause::Links;
+        }
+    }
+
+    /// The comparison begins; answers why.
+    pub fn begin(&mut self, now: Instant) -> Cause {
+        let cause = self.cause;
+        *self = Due { at: now + INTERVAL, cause: Cause::Repair, last: now };
+        cause
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: u64) -> Instant {
+        Instant::from_millis(millis)
+    }
+
+    #[test]
+    fn it_is_compared_at_the_start_and_every_ten_seconds() {
+        let mut due = Due::start();
+        assert!(due.at() <= at(1) && due.begin(at(50_000)) == Cause::Start);
+        assert_eq!(due.at(), at(60_000));
+        assert_eq!(due.begin(at(60_000)), Cause::Repair);
+    }
+
+    #[test]
+    fn own_wishes_are_not_put_off() {
+        let mut due = Due::start();
+        due.begin(at(50_000));
+        due.wanted();
+        due.disturbed(Subject::Links, at(50_001));
+        assert!(due.at() <= at(50_001) && due.begin(at(50_001)) == Cause::View);
+    }
+
+    #[test]
+    fn news_are_gathered_for_a_moment() {
+        let mut due = Due::start();
+        due.begin(at(50_000));
+        due.disturbed(Subject::Xfrm, at(55_000));
+        due.disturbed(Subject::Links, at(55_090));
+        due.disturbed(Subject::Tables, at(55_095));
+        assert_eq!((due.at(), due.begin(at(55_100))), (at(55_100), Cause::Links));
+    }
+
+    #[test]
+    fn a_storm_costs_one_comparison_a_second() {
+        let (mut due, mut compared) = (Due::start(), 0);
+        for now in (50_000..60_000).map(at) {
+            due.disturbed(Subject::Tables, now);
+            if due.at() <= now {
+                due.begin(now);
+                compared += 1;
+            }
+        }
+        assert_eq!(compared, 10);
+    }
+}

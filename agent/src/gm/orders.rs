@@ -1,0 +1,141 @@
+//! What operators make a member do.
+
+use super::{refuse_company, reload, GroupMember};
+use crate::clock::Timestamp;
+use crate::config::{self, MemberFile, MemberSettings};
+use crate::control::{Answer, Asker};
+use crate::events::{Event, Severity};
+use crate::report::{ActionEntry, ActionReport, ChangeEntry, Detachment, GroupLabel, ReloadEffect};
+use gdoi::endpoint::{Endpoint, Instant};
+use gdoi::MemberCommand;
+use std::collections::BTreeSet;
+use std::path::Path;
+use xfrm::Kernel;
+
+/// Takes everything out of the kernel that a stopped daemon left there.
+///
+/// # Errors
+/// Why it cannot be done.
+pub fn remove(config: &Path) -> Result<(), String> {
+    let settings = of_stopped(config)?;
+    let removed =
+        Kernel::open().and_then(|mut kernel| kernel.remove_all()).map_err(|error| error.to_string())?;
+    removed.changes.iter().for_each(|change| println!("{change}"));
+    eprintln!("WARNING: {}", in_clear(&settings));
+    Ok(())
+}
+
+/// What [`remove`] would do, for one who did not say that it shall be done.
+///
+/// # Errors
+/// Always: nothing is done.
+pub fn explain_removal(config: &Path) -> Result<(), String> {
+    let settings = of_stopped(config)?;
+    Err(format!(
+        "Nothing is removed. With --yes-send-in-clear, {}\nThe next start of gdoi-gm protects again.",
+        in_clear(&settings)
+    ))
+}
+
+fn of_stopped(config: &Path) -> Result<MemberSettings, String> {
+    let loaded = config::load::<MemberFile>(config).map_err(|error| error.to_string())?;
+    refuse_company(&loaded.settings)?;
+    Ok(loaded.settings)
+}
+
+fn in_clear(settings: &MemberSettings) -> String {
+    let all = settings.groups.iter().flat_map(|(group, _)| &group.interfaces);
+    let names: BTreeSet<_> = all.map(|interface| interface.as_str()).collect();
+    format!("ALL TRAFFIC PASSES IN CLEAR on {}.", Vec::from_iter(names).join(", "))
+}
+
+impl GroupMember {
+    /// Registers again, and protects what was detached.
+    pub(super) fn register(&mut self, name: Option<&str>, asker: &Asker, now: Instant) -> Answer {
+        let chosen = match self.chosen(name) {
+            Ok(chosen) => chosen,
+            Err(reason) => return Answer::Error(reason),
+        };
+        for label in &chosen {
+            if self.dataplane.attach(&label.name) {
+                let event =
+                    Event::new(Severity::Notice, "GM_ATTACHED", format!("Protected again, by {asker}"));
+                self.journal.record(event.of_group(&label.name), now);
+            }
+        }
+        if let Some(problem) = self.speaker.problem() {
+            return Answer::Error(problem);
+        }
+        for index in chosen.iter().filter_map(|label| self.memberships.find(&label.name)).collect::<Vec<_>>()
+        {
+            self.memberships.handle_command((index, MemberCommand::Register), now);
+        }
+        Answer::of(&serde_json::Value::Null)
+    }
+
+    /// Takes groups out of the kernel, at once, and nothing else ever does; the memberships go on.
+    pub(super) fn detach(
+        &mut self,
+        name: Option<&str>,
+        asker: &Asker,
+        now: Instant,
+    ) -> Result<ActionReport, String> {
+        let mut groups = Vec::new();
+        for group in self.chosen(name)? {
+            let detachment = Detachment { since: Timestamp::now(), by: asker.to_string() };
+            let done = match self.dataplane.detach(&group.name, detachment) {
+                true => self.detached(&group, asker, now),
+                false => "is detached already".to_owned(),
+            };
+            groups.push(ActionEntry { group, done });
+        }
+        self.dataplane.refresh(&self.memberships.views(now), now, &mut self.journal);
+        match self.dataplane.error() {
+            Some(reason) => {
+                Err(format!("it is tried again, but the protection is not removed yet: {reason}"))
+            }
+            None => Ok(ActionReport { generated_at: Timestamp::now(), groups }),
+        }
+    }
+
+    fn detached(&mut self, group: &GroupLabel, asker: &Asker, now: Instant) -> String {
+        let own = reload::find(&self.settings, &group.name).map(|(group, _)| &group.interfaces);
+        let interfaces: Vec<_> = own.into_iter().flatten().map(ToString::to_string).collect();
+        let message = format!(
+            "DETACHED by {asker}: the group's traffic passes IN CLEAR on {} until `gdoictl gm register` or a restart",
+            interfaces.join(", ")
+        );
+        self.journal
+            .record(Event::new(Severity::Critical, "GM_DETACHED", &message).of_group(&group.name), now);
+        message
+    }
+
+    /// The group of this name, or all.
+    fn chosen(&self, name: Option<&str>) -> Result<Vec<GroupLabel>, String> {
+        let wanted = |label: &GroupLabel| name.is_none_or(|name| label.name == name);
+        let labels = self.settings.groups.iter().map(|(group, _)| GroupLabel::from(&group.group));
+        let chosen: Vec<_> = labels.filter(wanted).collect();
+        match (chosen.is_empty(), name) {
+            (true, Some(name)) => Err(format!("there is no group `{name}`")),
+            _ => Ok(chosen),
+        }
+    }
+
+    /// Takes over what needs no restart.
+    pub(super) fn adopt(&mut self, new: MemberSettings, changes: &[ChangeEntry], now: Instant) {
+        for (group, _) in &new.groups {
+            self.dataplane.reconfigure(&group.group.name, &group.clear, group.fail);
+        }
+        for (group, _) in &mut self.settings.groups {
+            if let Some((changed, _)) = reload::find(&new, &group.group.name) {
+                group.clear.clone_from(&changed.clear);
+                group.fail = changed.fail;
+            }
+        }
+        for change in changes.iter().filter(|change| change.effect == ReloadEffect::AtOnce) {
+            let message = format!("{}: {}", change.what, change.meaning);
+            let event = Event::new(Severity::Notice, "POLICY_CHANGE", message);
+            self.journal.record(event.of_group(change.group.as_deref().unwrap_or_default()), now);
+        }
+    }
+}

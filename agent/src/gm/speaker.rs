@@ -1,0 +1,216 @@
+//! From which address GDOI is spoken: the one that is configured, or that of the first interface, which may change.
+
+use crate::addresses::Addresses;
+use crate::config::{InterfaceName, MemberSettings};
+use crate::events::{Event, Severity};
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+/// While there is no address nobody can be spoken to: a socket here sends to this host at most.
+const NOWHERE: Ipv4Addr = Ipv4Addr::LOCALHOST;
+
+/// The address, and whether it is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Speaker {
+    port: u16,
+    source: Source,
+    state: State,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Source {
+    /// The same whatever the interfaces have.
+    Configured(Ipv4Addr),
+    /// An address of this interface.
+    Interface(InterfaceName),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// There has been no address since the start.
+    Waiting,
+    /// It is there.
+    Speaking(Ipv4Addr),
+    /// It was there.
+    Silent(Ipv4Addr),
+}
+
+/// What has changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// The interface has no address any more.
+    Lost(Ipv4Addr),
+    /// The address is back.
+    Back(Ipv4Addr),
+    /// There is another address, or the first one.
+    Moved(Option<Ipv4Addr>, Ipv4Addr),
+}
+
+impl Speaker {
+    /// What the first group says; None without any group.
+    pub fn new(settings: &MemberSettings, own: &Addresses) -> Option<Self> {
+        let (group, _) = settings.groups.first()?;
+        let source = match group.local_address {
+            Some(address) => Source::Configured(address),
+            None => Source::Interface(group.interfaces.first()?.clone()),
+        };
+        let mut speaker = Speaker { port: settings.port, source, state: State::Waiting };
+        speaker.look(own);
+        Some(speaker)
+    }
+
+    /// Compares with what the interfaces have now. An address that is still there is kept, whatever else came.
+    pub fn look(&mut self, own: &Addresses) -> Option<Change> {
+        let before = self.state;
+        self.state = self.seen(own);
+        match (before, self.state) {
+            (State::Speaking(old) | State::Silent(old), State::Speaking(new)) if old != new => {
+                Some(Change::Moved(Some(old), new))
+            }
+            (State::Silent(_), State::Speaking(address)) => Some(Change::Back(address)),
+            (State::Waiting, State::Speaking(new)) => Some(Change::Moved(None, new)),
+            (State::Speaking(_), State::Silent(old)) => Some(Change::Lost(old)),
+            _ => None,
+        }
+    }
+
+    fn seen(&self, own: &Addresses) -> State {
+        let interface = match &self.source {
+            Source::Configured(address) => return State::Speaking(*address),
+            Source::Interface(interface) => interface.as_str(),
+        };
+        let kept = self.address().filter(|address| own.holds(interface, *address));
+        match (kept.or_else(|| own.first_of(interface)), self.address()) {
+            (Some(address), _) => State::Speaking(address),
+            (None, Some(old)) => State::Silent(old),
+            (None, None) => State::Waiting,
+        }
+    }
+
+    /// The address, there or not; None if there has been none.
+    pub fn address(&self) -> Option<Ipv4Addr> {
+        match self.state {
+            State::Waiting => None,
+            State::Speaking(address) | State::Silent(address) => Some(address),
+        }
+    }
+
+    /// What the data plane lets GDOI pass from.
+    pub fn local(&self) -> Ipv4Addr {
+        self.address().unwrap_or(NOWHERE)
+    }
+
+    /// Where the socket is.
+    pub fn door(&self) -> SocketAddrV4 {
+        match self.address() {
+            Some(address) => SocketAddrV4::new(address, self.port),
+            None => SocketAddrV4::new(NOWHERE, 0),
+        }
+    }
+
+    /// What the operator must know while there is no address.
+    pub fn problem(&self) -> Option<String> {
+        let Source::Interface(interface) = &self.source else { return None };
+        match self.state {
+            State::Waiting => Some(format!(
+                "{interface} has no IPv4 address yet, and no local-address is configured: registration waits for one"
+            )),
+            State::Silent(old) => Some(format!(
+                "{interface} has lost the address {old} and has no other: registration waits, keys are used to their end"
+            )),
+            State::Speaking(_) => None,
+        }
+    }
+}
+
+impl Change {
+    /// What the log says.
+    pub fn event(&self) -> Event {
+        match self {
+            Change::Lost(old) => Event::new(
+                Severity::Warning,
+                "GM_ADDRESS_MISSING",
+                format!("{old}, from which GDOI is spoken, is gone, and its interface has no other; waiting for one"),
+            ),
+            Change::Back(address) => Event::new(
+                Severity::Notice,
+                "GM_ADDRESS_CHANGED",
+                format!("{address}, from which GDOI is spoken, is back"),
+            ),
+            Change::Moved(None, new) => {
+                Event::new(Severity::Notice, "GM_ADDRESS_CHANGED", format!("GDOI is spoken from {new}"))
+            }
+            Change::Moved(Some(old), new) => Event::new(
+                Severity::Notice,
+                "GM_ADDRESS_CHANGED",
+                format!("GDOI is spoken from {new} instead of {old}; registering from there"),
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{MemberFile, Settings, Source as File};
+    use std::path::Path;
+
+    const A: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
+    const B: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 33);
+
+    fn own(addresses: &[(&str, Ipv4Addr)]) -> Addresses {
+        addresses.iter().map(|(name, address)| ((*name).to_owned(), *address)).collect()
+    }
+
+    fn speaker(local: &str, addresses: &Addresses) -> Speaker {
+        let text = format!(
+            r#"groups: [{{name: a, identity-number: 1, servers: [192.0.2.10], interfaces: [wan0, wan1], pre-shared-key: "only for tests"{local}}}]
+"#
+        );
+        let mut source = File::from_text(Path::new("gm.yaml"), text);
+        let file: MemberFile = source.parse().unwrap();
+        Speaker::new(&file.settle(&mut source).unwrap(), addresses).unwrap()
+    }
+
+    #[test]
+    fn the_first_address_of_the_first_interface_is_spoken_from() {
+        let speaker = speaker("", &own(&[("wan1", B), ("wan0", A), ("wan0", B)]));
+        assert_eq!((speaker.door(), speaker.local()), (SocketAddrV4::new(A, 848), A));
+        assert_eq!(speaker.problem(), None);
+    }
+
+    #[test]
+    fn without_an_address_it_waits() {
+        let mut speaker = speaker("", &own(&[("wan1", B)]));
+        assert_eq!((speaker.address(), speaker.door()), (None, "127.0.0.1:0".parse().unwrap()));
+        assert!(speaker.problem().unwrap().starts_with("wan0 has no IPv4 address yet"));
+        assert_eq!(speaker.look(&own(&[])), None);
+        assert_eq!(speaker.look(&own(&[("wan0", A)])), Some(Change::Moved(None, A)));
+        assert_eq!((speaker.address(), speaker.problem()), (Some(A), None));
+    }
+
+    #[test]
+    fn an_address_that_is_there_is_kept_and_another_taken_when_it_goes() {
+        let mut speaker = speaker("", &own(&[("wan0", A)]));
+        assert_eq!(speaker.look(&own(&[("wan0", B), ("wan0", A)])), None);
+        assert_eq!(speaker.look(&own(&[("wan0", B), ("wan1", A)])), Some(Change::Moved(Some(A), B)));
+        assert_eq!(speaker.door(), SocketAddrV4::new(B, 848));
+    }
+
+    #[test]
+    fn an_address_that_comes_back_is_no_other() {
+        let mut speaker = speaker("", &own(&[("wan0", A)]));
+        assert_eq!(speaker.look(&own(&[])), Some(Change::Lost(A)));
+        assert_eq!((speaker.look(&own(&[])), speaker.local()), (None, A));
+        assert!(speaker.problem().unwrap().starts_with("wan0 has lost the address 198.51.100.1"));
+        let mut other = speaker.clone();
+        assert_eq!(speaker.look(&own(&[("wan0", A)])), Some(Change::Back(A)));
+        assert_eq!(other.look(&own(&[("wan0", B)])), Some(Change::Moved(Some(A), B)));
+    }
+
+    #[test]
+    fn a_configured_address_stays() {
+        let mut speaker = speaker(", local-address: 198.51.100.33", &own(&[]));
+        assert_eq!(speaker.address(), Some(B));
+        assert_eq!(speaker.look(&own(&[("wan0", A)])), None);
+    }
+}
