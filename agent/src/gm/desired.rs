@@ -1,19 +1,20 @@
 //! From what the protocol says to what the kernel shall hold: the only such conversion.
 
-use crate::config::{FailMode, GroupSettings, InterfaceName};
+mod associations;
+mod segment;
+mod selectors;
+
+use super::path_mtu::PathMtus;
+use super::senders::Senders;
+use crate::config::{FailMode, GroupSettings, InterfaceName, Reception};
 use crate::report::{Detachment, Protection};
 use gdoi::endpoint::Instant;
-use gdoi::policy::{Cipher, Integrity, Ipv4Prefix};
-use gdoi::View;
+use gdoi::{SendMode, View};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::time::Duration;
-use xfrm::{
-    Ace, Action, Algorithm, Desired, EncryptionKey, Family, Gate, IntegrityKey, Key, Lane, PathMtu, Plane,
-    Ports, Prefix, Replay, Sa, Selector, Slot, Spi,
-};
+use xfrm::{Desired, Family, Gate, Interface, Mode, PathMtu, Plane, Slot};
 
-/// How much longer than the key's life the kernel keeps a state that nobody removed.
-const GRACE: Duration = Duration::from_secs(2);
+pub use associations::{newcomer, Place, SIDS_PER_INTERFACE};
+use selectors::{ace, families, selector};
 
 /// A group and its places in the kernel.
 #[derive(Clone, Debug)]
@@ -68,6 +69,19 @@ pub fn protection(group: &Guarded, view: &View) -> Protection {
     }
 }
 
+/// What is known besides the views.
+#[derive(Clone, Copy)]
+pub struct Surroundings<'a> {
+    /// The address that GDOI is spoken from.
+    pub local: Ipv4Addr,
+    /// Who was heard.
+    pub senders: &'a Senders,
+    /// What the core carries.
+    pub path_mtus: &'a PathMtus,
+    /// What the interfaces carry.
+    pub links: &'a [Interface],
+}
+
 /// What the kernel shall hold for these groups and views.
 ///
 /// # Errors
@@ -75,108 +89,82 @@ pub fn protection(group: &Guarded, view: &View) -> Protection {
 pub fn desired(
     groups: &[Guarded],
     views: &[View],
-    local: Ipv4Addr,
+    around: Surroundings<'_>,
     phase: Phase,
     now: Instant,
 ) -> Result<Desired, String> {
     let mut planes = Vec::new();
-    for (group, view) in groups.iter().zip(views) {
-        let Some(gate) = gate(group, view, phase, now)? else { continue };
-        let clear = group.settings.clear.iter().map(selector).collect::<Result<Vec<_>, _>>()?;
-        planes.extend(group.settings.interfaces.iter().zip(&group.slots).map(|(interface, slot)| Plane {
-            interface: interface.to_string(),
-            local: local.into(),
-            slot: *slot,
-            servers: group.settings.servers.iter().copied().map(SocketAddr::from).collect(),
-            rekey_group: view.rekey_group.map(SocketAddr::from),
-            clear: clear.clone(),
-            mss: None,
-            path_mtu: PathMtu::default(),
-            gate: gate.clone(),
-        }));
+    for (group, view) in groups.iter().zip(views).filter(|(group, _)| group.detached.is_none()) {
+        for (number, (slot, interface)) in group.places().enumerate() {
+            let place = Place { interface: number, slot };
+            let Some(gate) = gate(group, view, place, (around.senders, phase), now)? else { continue };
+            let path_mtu = path_mtu(around.path_mtus, slot, now);
+            planes.push(Plane {
+                interface: interface.to_string(),
+                local: around.local.into(),
+                slot,
+                servers: group.settings.servers.iter().copied().map(SocketAddr::from).collect(),
+                rekey_group: view.rekey_group.map(SocketAddr::from),
+                clear: group.settings.clear.iter().map(selector).collect::<Result<_, _>>()?,
+                mss: segment::clamp(group.settings.mss, &gate, link_mtu(around.links, interface), path_mtu),
+                path_mtu,
+                gate,
+            });
+        }
     }
     Ok(Desired { planes })
 }
 
-fn gate(group: &Guarded, view: &View, phase: Phase, now: Instant) -> Result<Option<Gate>, String> {
-    if group.detached.is_some() {
-        return Ok(None);
-    }
-    Ok(match (phase, view.registered, group.settings.fail) {
-        (Phase::Stopping, _, FailMode::Open) => None,
+fn path_mtu(known: &PathMtus, slot: Slot, now: Instant) -> PathMtu {
+    let of = |family| known.of(slot, family, now);
+    PathMtu { v4: of(Family::V4), v6: of(Family::V6) }
+}
+
+fn link_mtu(links: &[Interface], name: &InterfaceName) -> Option<u32> {
+    links.iter().find(|link| link.name == name.as_str()).map(|link| link.mtu)
+}
+
+fn gate(
+    group: &Guarded,
+    view: &View,
+    place: Place,
+    (senders, phase): (&Senders, Phase),
+    now: Instant,
+) -> Result<Option<Gate>, String> {
+    let protect = |view: &View| protection_of(group, view, place, senders, now).map(Gate::Protect).map(Some);
+    match (phase, view.registered, group.settings.fail) {
+        (Phase::Stopping, _, FailMode::Open) => Ok(None),
         (Phase::Stopping, true, FailMode::Close) => {
-            Some(protect(&View { inbound: Vec::new(), outbound: None, ..view.clone() }, now)?)
+            protect(&View { inbound: Vec::new(), outbound: None, ..view.clone() })
         }
-        (Phase::Running, true, _) => Some(protect(view, now)?),
+        (Phase::Running, true, _) => protect(view),
         // What the daemon before this one protected must not become clear.
-        (Phase::Running, false, _) if group.adopted => Some(Gate::Closed),
-        (_, false, FailMode::Close) => Some(Gate::Closed),
-        (Phase::Running, false, FailMode::Open) => Some(Gate::Open),
+        (Phase::Running, false, _) if group.adopted => Ok(Some(Gate::Closed)),
+        (_, false, FailMode::Close) => Ok(Some(Gate::Closed)),
+        (Phase::Running, false, FailMode::Open) => Ok(Some(Gate::Open)),
+    }
+}
+
+fn protection_of(
+    group: &Guarded,
+    view: &View,
+    place: Place,
+    senders: &Senders,
+    now: Instant,
+) -> Result<xfrm::Protection, String> {
+    let acl: Vec<_> = view.acl.entries().iter().map(ace).collect::<Result<_, _>>()?;
+    let families = families(&acl);
+    Ok(xfrm::Protection {
+        blocks: associations::blocks(view),
+        inbound: associations::inbound(view, place, &families, senders, now)?,
+        outbound: associations::outbound(view, place, &families, now)?,
+        mode: match (view.mode, group.settings.reception) {
+            (SendMode::ReceiveOnly, _) => Mode::ReceiveOnly,
+            (SendMode::Both, Reception::AcceptClear) => Mode::AcceptClear,
+            (SendMode::Both, Reception::Strict) => Mode::Strict,
+        },
+        acl,
     })
-}
-
-fn protect(view: &View, now: Instant) -> Result<Gate, String> {
-    Ok(Gate::Protect(xfrm::Protection {
-        acl: view.acl.entries().iter().map(ace).collect::<Result<_, _>>()?,
-        inbound: view.inbound.iter().map(|sa| state(sa, now)).collect::<Result<_, _>>()?,
-        outbound: view.outbound.iter().map(|sa| state(sa, now)).collect::<Result<_, _>>()?,
-        ..Default::default()
-    }))
-}
-
-fn ace(ace: &gdoi::policy::Ace) -> Result<Ace, String> {
-    let action = match ace.action {
-        gdoi::policy::Action::Permit => Action::Permit,
-        gdoi::policy::Action::Deny => Action::Deny,
-    };
-    Ok(Ace { action, selector: selector(&ace.selector)? })
-}
-
-fn selector(selector: &gdoi::policy::Selector) -> Result<Selector, String> {
-    Ok(Selector {
-        source: prefix(selector.source)?,
-        destination: prefix(selector.destination)?,
-        protocol: selector.protocol,
-        source_ports: selector.source_port.map(Ports::only),
-        destination_ports: selector.destination_port.map(Ports::only),
-    })
-}
-
-fn prefix(prefix: Ipv4Prefix) -> Result<Prefix, String> {
-    Prefix::new(prefix.address().into(), prefix.length())
-        .ok_or_else(|| format!("the prefix {prefix} is not possible"))
-}
-
-fn state(sa: &gdoi::Sa, now: Instant) -> Result<Sa, String> {
-    Ok(Sa {
-        spi: Spi(sa.spi.0),
-        family: Family::V4,
-        lane: Lane::Unicast,
-        algorithm: Algorithm::Cbc { encryption: encryption(sa)?, integrity: integrity(sa)? },
-        replay: Replay::Off,
-        hard_lifetime: Some(sa.expires.saturating_since(now) + GRACE),
-    })
-}
-
-fn encryption(sa: &gdoi::Sa) -> Result<EncryptionKey, String> {
-    Ok(match sa.transform.cipher {
-        Cipher::AesCbc128 => EncryptionKey::AesCbc128(key(sa.keys.encryption.expose())?),
-        Cipher::AesCbc256 => EncryptionKey::AesCbc256(key(sa.keys.encryption.expose())?),
-    })
-}
-
-fn integrity(sa: &gdoi::Sa) -> Result<IntegrityKey, String> {
-    Ok(match sa.transform.integrity {
-        Integrity::HmacSha256 => IntegrityKey::HmacSha256(key(sa.keys.integrity.expose())?),
-        Integrity::HmacSha384 => IntegrityKey::HmacSha384(key(sa.keys.integrity.expose())?),
-        Integrity::HmacSha512 => IntegrityKey::HmacSha512(key(sa.keys.integrity.expose())?),
-    })
-}
-
-fn key<const N: usize>(octets: &[u8]) -> Result<Key<N>, String> {
-    let octets: [u8; N] =
-        octets.try_into().map_err(|_| format!("a key has {} octets, not {N}", octets.len()))?;
-    Ok(Key::new(octets))
 }
 
 #[cfg(test)]
