@@ -47,10 +47,12 @@ mod error;
 mod kernel;
 mod message;
 mod model;
+mod netfilter;
 mod nft;
 mod object;
 mod plan;
 mod preflight;
+mod queue;
 mod route;
 mod socket;
 mod target;
@@ -65,3 +67,4 @@ pub use model::{
 pub use object::Direction;
 pub use plan::{plan, Installed, Op, Plan, Protecting};
 pub use preflight::{preflight, Problem};
+pub use queue::{PacketId, Queue, Unknown};

@@ -1,6 +1,8 @@
 //! Table `inet gdoi`: the only place that knows nftables. It is written as nft's own text because the JSON of nft 1.0.6
 //! cannot express a dynamic map update; the text goes to `nft -f -`, which applies all of it or nothing.
 
+mod inbound;
+pub mod known;
 mod matching;
 mod program;
 mod rules;
@@ -9,6 +11,7 @@ use std::fmt::Write;
 
 use crate::model::Slot;
 
+pub use inbound::Receivable;
 pub use program::{check, counters, held, remove, write};
 use rules::{Chain, PLANE_CHAINS};
 pub use rules::{GateRules, PlaneRules, Stash, COUNTERS};
@@ -75,7 +78,7 @@ impl Slots {
         self.0 & 1 << slot.number() != 0
     }
 
-    fn iter(self) -> impl Iterator<Item = Slot> {
+    pub fn iter(self) -> impl Iterator<Item = Slot> {
         (0..Slot::COUNT).filter_map(Slot::new).filter(move |slot| self.contains(*slot))
     }
 }
@@ -88,6 +91,7 @@ fn forget(slots: Slots) -> String {
                 let _ = writeln!(text, "delete {kind} inet gdoi {name}_{}", slot.number());
             }
         }
+        let _ = writeln!(text, "delete set inet gdoi {}", known::name(slot));
     }
     text
 }
@@ -105,6 +109,7 @@ fn render(planes: &[PlaneRules]) -> String {
         for name in COUNTERS {
             let _ = writeln!(text, "\tcounter {name}_{} {{ }}", plane.slot.number());
         }
+        text.push_str(&inbound::known_senders(plane.slot));
     }
     rules::chains(planes).iter().for_each(|chain| render_chain(&mut text, chain));
     text.push_str("}\n");

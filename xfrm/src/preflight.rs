@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::model::{
     Algorithm, EncryptionKey, Family, IntegrityKey, Key, Lane, Ports, Prefix, Replay, Selector, Slot, Spi,
 };
-use crate::nft::{self, GateRules, PlaneRules, Stash, Table};
+use crate::nft::{self, GateRules, PlaneRules, Receivable, Stash, Table};
 use crate::object::{Direction, State, StateId};
 use crate::plan::Offload;
 use crate::{Error, Kernel};
@@ -132,7 +132,7 @@ fn table() -> Option<Problem> {
         clear: vec![any, ports, tcp],
         gate: GateRules::Protect {
             acl: vec![any, ports, tcp],
-            receivable: vec![Spi(256)],
+            receivable: Receivable { shared: vec![(Family::V4, Spi(256))], blocks: Vec::new() },
             stash: Stash::Oversize(1400),
         },
     };

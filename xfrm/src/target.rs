@@ -4,8 +4,10 @@ use std::collections::btree_map::{BTreeMap, Entry};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use crate::model::{Action, Desired, Family, Gate, Plane, Ports, Prefix, Protection, Sa, Selector, Slot};
-use crate::nft::{GateRules, PlaneRules, Stash, Table};
+use crate::model::{
+    Action, Desired, Family, Gate, Plane, Ports, Prefix, Protection, Sa, Selector, Slot, Spi,
+};
+use crate::nft::{GateRules, PlaneRules, Receivable, Stash, Table};
 use crate::object::{Direction, Hook, Link, Policy, PolicyKey, Rank, Route, State, Verdict};
 use crate::plan::{Installed, Offload};
 use crate::Error;
@@ -30,6 +32,8 @@ pub struct Target {
     pub policies: BTreeMap<PolicyKey, Policy>,
     pub routes: Vec<Route>,
     pub table: Option<Table>,
+    /// The senders that each plane knows: one for each inbound state of a block.
+    pub known: BTreeMap<Slot, BTreeSet<Spi>>,
     /// What cannot be had at the moment, one line each.
     pub problems: Vec<String>,
 }
@@ -44,6 +48,7 @@ impl Target {
         for plane in desired.planes.iter().filter(|plane| plane.gate != Gate::Open) {
             let link = target.find_link(installed, plane);
             rules.extend(plane_rules(plane, link, installed.offload));
+            target.known.insert(plane.slot, known(plane));
             if let Gate::Protect(protection) = &plane.gate {
                 target.add_states(plane.slot, protection);
                 target.add_routes(plane.slot, installed, link);
@@ -161,7 +166,7 @@ fn plane_rules(plane: &Plane, link: Option<&Link>, offload: Offload) -> Option<P
         Gate::Closed => GateRules::Closed,
         Gate::Protect(protection) => GateRules::Protect {
             acl: permits(protection),
-            receivable: protection.inbound.iter().map(|sa| sa.spi).collect(),
+            receivable: receivable(protection),
             stash: stash(protection.inbound.iter().chain(&protection.outbound), link, offload),
         },
     };
@@ -173,6 +178,20 @@ fn plane_rules(plane: &Plane, link: Option<&Link>, offload: Offload) -> Option<P
         clear: plane.clear.clone(),
         gate,
     })
+}
+
+fn receivable(protection: &Protection) -> Receivable {
+    let shared = protection.inbound.iter().filter(|sa| !is_of_block(protection, sa));
+    Receivable { shared: shared.map(|sa| (sa.family, sa.spi)).collect(), blocks: protection.blocks.clone() }
+}
+
+fn known(plane: &Plane) -> BTreeSet<Spi> {
+    let Gate::Protect(protection) = &plane.gate else { return BTreeSet::new() };
+    protection.inbound.iter().filter(|sa| is_of_block(protection, sa)).map(|sa| sa.spi).collect()
+}
+
+fn is_of_block(protection: &Protection, sa: &Sa) -> bool {
+    protection.blocks.iter().any(|block| block.contains(sa.spi))
 }
 
 fn gdoi(plane: &Plane, direction: Direction) -> Vec<Selector> {

@@ -4,10 +4,9 @@
 //! are), `stash`, `guard`, encryption, `restore` (its own addresses come back), `guard` once more as ESP. On its way in:
 //! `inbound`, decryption, and `require_forward` or `require_input`.
 
-use std::fmt::Write;
-
+use super::inbound::{inbound, unknown_senders, Receivable};
 use super::matching::{ct_original, packet, quoted_exactly, quoted_widely};
-use crate::model::{Family, Selector, Slot, Spi};
+use crate::model::{Family, Selector, Slot};
 
 /// What nftables must know of a plane.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +25,7 @@ pub struct PlaneRules {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GateRules {
     Closed,
-    Protect { acl: Vec<Selector>, receivable: Vec<Spi>, stash: Stash },
+    Protect { acl: Vec<Selector>, receivable: Receivable, stash: Stash },
 }
 
 /// Which packets have their addresses put aside before encryption, because `restore` will see only cipher text.
@@ -47,10 +46,10 @@ pub struct Chain {
 }
 
 /// The named counters of each plane.
-pub const COUNTERS: [&str; 6] =
-    ["encrypted", "decrypted", "blocked_out", "blocked_in", "bypassed", "unrestored"];
+pub const COUNTERS: [&str; 7] =
+    ["encrypted", "decrypted", "blocked_out", "blocked_in", "bypassed", "unrestored", "unknown_sender"];
 /// The chains of each plane.
-pub const PLANE_CHAINS: [&str; 5] = ["restore", "pass_out", "hold_out", "pass_in", "hold_in"];
+pub const PLANE_CHAINS: [&str; 6] = ["restore", "pass_out", "hold_out", "pass_in", "hold_in", "senders"];
 
 const ANCHORS: &str = "192.0.0.84-192.0.0.167";
 /// The ICMP messages that quote the packet they are about.
@@ -129,33 +128,15 @@ fn require(planes: &[PlaneRules]) -> Vec<String> {
     jump("pass_in").chain(jump("hold_in")).collect()
 }
 
-/// ESP of ours is handed to the kernel. Fragments need no rule: `keep` is a NAT chain, so connection tracking is
-/// active and has put them together at priority -400.
-fn inbound(planes: &[PlaneRules]) -> Vec<String> {
-    let mut rules = vec![format!("iifname != \"lo\" ip daddr {ANCHORS} drop")];
-    rules.extend(planes.iter().filter_map(|plane| match &plane.gate {
-        GateRules::Protect { receivable, .. } if !receivable.is_empty() => Some(format!(
-            "iifname \"{}\" ip protocol esp esp spi {{ {} }} ip daddr set {} notrack accept",
-            plane.interface,
-            list(receivable),
-            plane.slot.inbound_anchor(Family::V4)
-        )),
-        _ => None,
-    }));
-    rules
-}
-
-fn list(spis: &[Spi]) -> String {
-    let mut text = String::new();
-    for spi in spis {
-        let separator = if text.is_empty() { "" } else { ", " };
-        let _ = write!(text, "{separator}{spi}");
-    }
-    text
-}
-
-fn plane_chains(plane: &PlaneRules) -> [Chain; 5] {
-    let rules = [plane.restore(), plane.pass_out(), plane.hold_out(), plane.pass_in(), plane.hold_in()];
+fn plane_chains(plane: &PlaneRules) -> [Chain; 6] {
+    let rules = [
+        plane.restore(),
+        plane.pass_out(),
+        plane.hold_out(),
+        plane.pass_in(),
+        plane.hold_in(),
+        unknown_senders(plane),
+    ];
     let mut names = PLANE_CHAINS.into_iter().map(|name| format!("{name}_{}", plane.slot.number()));
     rules.map(|rules| Chain { name: names.next().unwrap_or_default(), hook: None, rules })
 }
