@@ -32,6 +32,8 @@ pub struct PlaneCounters {
     pub blocked_in: Count,
     /// Passed in clear as GDOI or by a `clear` entry, both directions.
     pub bypassed: Count,
+    /// IPv4 packets that were too long for one piece and had their addresses put aside before encryption.
+    pub oversize: Count,
     /// Encrypted but dropped because their own header could not be restored; anything but zero is a defect.
     pub unrestored: Count,
     /// Received from senders that were not known at that moment: put before the agent, or dropped where that would have
@@ -85,6 +87,7 @@ fn plane(slot: Slot, readings: &[(Slot, &'static str, u64, u64)]) -> PlaneCounte
         blocked_out: count("blocked_out"),
         blocked_in: count("blocked_in"),
         bypassed: count("bypassed"),
+        oversize: count("oversize"),
         unrestored: count("unrestored"),
         unknown_sender: count("unknown_sender"),
     }

@@ -55,6 +55,7 @@ impl Kernel {
         Ok(Installed {
             known: self.known(table.as_ref()).map_err(refused("the lists of known senders"))?,
             links: route::links(&mut self.route).map_err(refused("the list of interfaces"))?,
+            interfaces: route::interfaces(&mut self.route).map_err(refused("the list of interfaces"))?,
             states: states.into_iter().map(|(state, _)| state).collect(),
             policies: message::policies(&mut self.xfrm).map_err(refused("the list of policies"))?,
             routes: route::routes(&mut self.route).map_err(refused("the list of routes"))?,
@@ -131,7 +132,11 @@ impl Kernel {
             Op::RemoveState(id) => gone_is_fine(message::remove_state(&mut self.xfrm, *id)),
             Op::AddPolicy(index, policy) => message::add_policy(&mut self.xfrm, *index, policy),
             Op::UpdatePolicy(index, policy) => message::update_policy(&mut self.xfrm, *index, policy),
-            Op::RemovePolicy(index) => gone_is_fine(message::remove_policy(&mut self.xfrm, *index)),
+            Op::RemovePolicy(index, if_id) => {
+                gone_is_fine(message::remove_policy(&mut self.xfrm, *index, *if_id))
+            }
+            Op::SetInterface(interface) => route::set_interface(&mut self.route, *interface),
+            Op::RemoveInterface(held) => gone_is_fine(route::remove_interface(&mut self.route, *held)),
         };
         result.map_err(|error| match op {
             Op::AddPolicy(..) if error.kind() == io::ErrorKind::AlreadyExists => {

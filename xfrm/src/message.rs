@@ -93,10 +93,11 @@ pub fn update_policy(socket: &mut Socket, index: PolicyIndex, policy: &Policy) -
     socket.change(0, &XfrmMessage::UpdatePolicy(policy::write(index, policy)))
 }
 
-pub fn remove_policy(socket: &mut Socket, index: PolicyIndex) -> io::Result<()> {
+pub fn remove_policy(socket: &mut Socket, index: PolicyIndex, if_id: u32) -> io::Result<()> {
     let direction = index.hook().map_or(0, Hook::number) as u8;
     let user_policy_id = UserPolicyId { index: index.0, direction, ..Default::default() };
-    socket.change(0, &XfrmMessage::DeletePolicy(PolicyIdMessage { user_policy_id, nlas: Vec::new() }))
+    let nlas = vec![XfrmAttrs::IfId(if_id)];
+    socket.change(0, &XfrmMessage::DeletePolicy(PolicyIdMessage { user_policy_id, nlas }))
 }
 
 /// The kernel's filter knows prefixes only; what else lies in 192.0.0.0/24 is sorted out when it is read.

@@ -3,6 +3,7 @@
 
 mod inbound;
 pub mod known;
+mod list;
 mod matching;
 mod program;
 mod rules;
@@ -12,9 +13,10 @@ use std::fmt::Write;
 use crate::model::Slot;
 
 pub use inbound::Receivable;
+pub use list::List;
 pub use program::{check, counters, held, remove, write};
 use rules::{Chain, PLANE_CHAINS};
-pub use rules::{GateRules, PlaneRules, Stash, COUNTERS};
+pub use rules::{GateRules, PlaneRules, ProtectRules, Restored, SpiRange, Stash, COUNTERS};
 
 /// The table that we want.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,6 +107,10 @@ fn render(planes: &[PlaneRules]) -> String {
         let _ = writeln!(text, "\t\ttypeof {key} : {address}\n\t\tsize 65536\n\t\tflags dynamic,timeout");
         let _ = writeln!(text, "\t\ttimeout 10s\n\t}}");
     }
+    text.push_str(
+        "\tset stash_multicast {\n\t\ttypeof meta mark\n\t\tsize 65536\n\t\tflags dynamic,timeout\n",
+    );
+    text.push_str("\t\ttimeout 10s\n\t}\n");
     for plane in planes {
         for name in COUNTERS {
             let _ = writeln!(text, "\tcounter {name}_{} {{ }}", plane.slot.number());

@@ -56,15 +56,42 @@ pub struct HeldState {
     pub content: Option<State>,
 }
 
-/// An anchor route: VI is local, VO is on-link at the protected interface and so has its MTU.
+/// An anchor route: VI is local, VO is on-link at the protected interface and has its MTU unless it has one of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Route {
     /// Its plane.
     pub slot: Slot,
     /// Which anchor it leads to.
     pub direction: Direction,
+    /// The anchor's family.
+    pub family: Family,
     /// Index of the interface.
     pub interface: u32,
+    /// Largest packet, in octets, that the kernel does not try to exceed.
+    pub mtu: Option<u32>,
+}
+
+/// An XFRM interface: what is sent to it is encrypted by policies of its own and leaves by its parent. Its `if_id` is the
+/// plane's reqid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct XfrmInterface {
+    /// Its plane.
+    pub slot: Slot,
+    /// Index of the protected interface.
+    pub parent: u32,
+    /// Largest packet in octets.
+    pub mtu: u32,
+}
+
+/// An XFRM interface of ours that the kernel holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeldInterface {
+    /// Its index.
+    pub index: u32,
+    /// Whether it is administratively up.
+    pub up: bool,
+    /// What it is.
+    pub content: XfrmInterface,
 }
 
 /// A network interface.
@@ -92,7 +119,14 @@ impl StateId {
 impl Route {
     /// The address that the route leads to.
     pub fn anchor(self) -> IpAddr {
-        anchor(self.slot, self.direction, Family::V4)
+        anchor(self.slot, self.direction, self.family)
+    }
+}
+
+impl XfrmInterface {
+    /// `gdoi` and the number of the plane.
+    pub fn name(self) -> String {
+        format!("gdoi{}", self.slot.number())
     }
 }
 

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 
-use crate::model::{Desired, Slot, Spi};
+use crate::model::{Desired, Family, Slot, Spi};
 use crate::nft::{HeldTable, Table};
 use crate::object::{
-    Direction, HeldPolicy, HeldState, Hook, Link, Policy, PolicyIndex, Route, State, StateId, Verdict,
+    Direction, HeldInterface, HeldPolicy, HeldState, Hook, Link, Policy, PolicyIndex, Route, State, StateId,
+    Verdict, XfrmInterface,
 };
 use crate::target::Target;
 use crate::Error;
@@ -15,6 +16,7 @@ use crate::Error;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Installed {
     pub(crate) links: Vec<Link>,
+    pub(crate) interfaces: Vec<HeldInterface>,
     pub(crate) states: Vec<HeldState>,
     pub(crate) policies: Vec<HeldPolicy>,
     pub(crate) routes: Vec<Route>,
@@ -26,12 +28,29 @@ pub struct Installed {
 
 /// Whether packets are encrypted behind the output hook, so that nftables can read their own header there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Offload {
-    /// esp4_offload is there.
+pub(crate) struct Offload {
+    /// The module esp4_offload; without it addresses of all IPv4 packets must be put aside before encryption.
+    pub v4: Module,
+    /// The module esp6_offload; without it IPv6 cannot be sent.
+    pub v6: Module,
+}
+
+/// A part of the kernel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Module {
     #[default]
     Present,
-    /// It is not: addresses of all packets must be put aside before encryption.
     Missing,
+}
+
+impl Offload {
+    /// Whether packets of the family show their own header in the output hook.
+    pub fn restores(self, family: Family) -> bool {
+        match family {
+            Family::V4 => self.v4 == Module::Present,
+            Family::V6 => self.v6 == Module::Present,
+        }
+    }
 }
 
 /// A plane that protects right now, perhaps left by an agent that was killed.
@@ -64,10 +83,14 @@ pub enum Op {
     AddPolicy(PolicyIndex, Policy),
     /// Replace the policy with the same key, at once.
     UpdatePolicy(PolicyIndex, Policy),
-    /// Remove a policy.
-    RemovePolicy(PolicyIndex),
+    /// Remove the policy with this handle and `if_id`.
+    RemovePolicy(PolicyIndex, u32),
     /// Remove a state.
     RemoveState(StateId),
+    /// Add an XFRM interface, or set it right.
+    SetInterface(XfrmInterface),
+    /// Remove an XFRM interface.
+    RemoveInterface(HeldInterface),
     /// Remove an anchor route.
     RemoveRoute(Route),
     /// Remove the table.
@@ -100,6 +123,7 @@ pub fn plan(installed: &Installed, desired: &Desired) -> Result<Plan, Error> {
     add_known(&mut ops, installed, &target);
     add_states(&mut ops, installed, &target, Direction::Outbound);
     set_policies(&mut ops, installed, &target);
+    set_interfaces(&mut ops, installed, &target);
     remove_policies(&mut ops, installed, &target);
     remove_states(&mut ops, installed, &target, Direction::Outbound);
     remove_table(&mut ops, installed, &target);
@@ -162,7 +186,7 @@ fn remove_table(ops: &mut Vec<Op>, installed: &Installed, target: &Target) {
 fn set_policies(ops: &mut Vec<Op>, installed: &Installed, target: &Target) {
     // What was made unrecognisable by hand may stand in the way of what is added.
     let strange = installed.policies.iter().filter(|held| held.content.is_none());
-    ops.extend(strange.map(|held| Op::RemovePolicy(held.index)));
+    ops.extend(strange.map(|held| Op::RemovePolicy(held.index, held.if_id)));
     let mut used: BTreeSet<_> = installed.policies.iter().map(|held| held.index).collect();
     let mut wanted: Vec<_> = target.policies.values().collect();
     // Reception first, then what stays in clear, then what is encrypted.
@@ -188,7 +212,23 @@ fn held_by_key<'a>(installed: &'a Installed, policy: &Policy) -> Option<(PolicyI
 fn remove_policies(ops: &mut Vec<Op>, installed: &Installed, target: &Target) {
     let unwanted =
         |held: &&HeldPolicy| held.content.as_ref().is_some_and(|one| !target.policies.contains_key(&one.key));
-    ops.extend(installed.policies.iter().filter(unwanted).map(|held| Op::RemovePolicy(held.index)));
+    ops.extend(
+        installed.policies.iter().filter(unwanted).map(|held| Op::RemovePolicy(held.index, held.if_id)),
+    );
+}
+
+/// An XFRM interface cannot change its parent. What is sent to one that is gone is not sent at all.
+fn set_interfaces(ops: &mut Vec<Op>, installed: &Installed, target: &Target) {
+    let wanted = |held: &HeldInterface| {
+        let (slot, parent) = (held.content.slot, held.content.parent);
+        target.interfaces.iter().any(|one| one.slot == slot && one.parent == parent)
+    };
+    ops.extend(
+        installed.interfaces.iter().filter(|held| !wanted(held)).map(|held| Op::RemoveInterface(*held)),
+    );
+    let is_right =
+        |one: &XfrmInterface| installed.interfaces.iter().any(|held| held.up && held.content == *one);
+    ops.extend(target.interfaces.iter().filter(|one| !is_right(one)).map(|one| Op::SetInterface(*one)));
 }
 
 /// A route to the same anchor at another interface was already replaced.
@@ -203,13 +243,18 @@ impl Installed {
     pub fn protecting(&self) -> Vec<Protecting> {
         let Some(table) = self.table.filter(|table| table.digest.is_some()) else { return Vec::new() };
         let outward = self.routes.iter().filter(|route| route.direction == Direction::Outbound);
-        let planes = outward.filter(|route| table.slots.contains(route.slot));
-        planes.filter_map(|route| self.protecting_plane(route)).collect()
+        let mut planes = BTreeSet::new();
+        let served = outward.filter(|route| table.slots.contains(route.slot) && planes.insert(route.slot));
+        served.filter_map(|route| self.protecting_plane(route)).collect()
     }
 
     /// Whether the kernel holds nothing of ours.
     pub fn is_empty(&self) -> bool {
-        self.states.is_empty() && self.policies.is_empty() && self.routes.is_empty() && self.table.is_none()
+        self.states.is_empty()
+            && self.policies.is_empty()
+            && self.routes.is_empty()
+            && self.interfaces.is_empty()
+            && self.table.is_none()
     }
 
     fn protecting_plane(&self, route: &Route) -> Option<Protecting> {
@@ -247,7 +292,9 @@ impl fmt::Display for Op {
             }
             Self::AddPolicy(_, policy) => write!(f, "add {policy}"),
             Self::UpdatePolicy(_, policy) => write!(f, "update {policy}"),
-            Self::RemovePolicy(index) => write!(f, "remove policy {index}"),
+            Self::RemovePolicy(index, _) => write!(f, "remove policy {index}"),
+            Self::SetInterface(interface) => write!(f, "set interface {}", interface.name()),
+            Self::RemoveInterface(held) => write!(f, "remove interface {}", held.content.name()),
             Self::RemoveState(id) => write!(f, "remove {id}"),
             Self::RemoveRoute(route) => write!(f, "remove route to {}", route.anchor()),
             Self::RemoveTable => f.write_str("remove table inet gdoi"),

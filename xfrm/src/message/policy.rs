@@ -23,13 +23,24 @@ pub fn write(index: PolicyIndex, policy: &Policy) -> ModifyMessage {
         flags: if templates.is_empty() { 0 } else { XFRM_POLICY_ICMP },
         ..Default::default()
     };
-    let nlas = if templates.is_empty() { Vec::new() } else { vec![XfrmAttrs::Template(templates)] };
+    let mut nlas = Vec::new();
+    nlas.extend((!templates.is_empty()).then_some(XfrmAttrs::Template(templates)));
+    nlas.extend(policy.key.xfrm_interface.map(|slot| XfrmAttrs::IfId(slot.reqid())));
     ModifyMessage { user_policy_info, nlas }
 }
 
 pub fn read(message: &ModifyMessage) -> HeldPolicy {
     let index = PolicyIndex(message.user_policy_info.index);
-    HeldPolicy { index, content: read_content(index, message) }
+    HeldPolicy { index, if_id: if_id(message), content: read_content(index, message) }
+}
+
+/// The kernel leaves the attribute out when it is 0.
+fn if_id(message: &ModifyMessage) -> u32 {
+    let found = message.nlas.iter().find_map(|attribute| match attribute {
+        XfrmAttrs::IfId(number) => Some(*number),
+        _ => None,
+    });
+    found.unwrap_or(0)
 }
 
 /// Reads by writing: a policy is one of ours when writing what it seems to say gives the same message.
@@ -43,7 +54,7 @@ fn read_content(index: PolicyIndex, message: &ModifyMessage) -> Option<Policy> {
         _ => None,
     });
     let policy = Policy {
-        key: read_key(hook, &info.selector)?,
+        key: read_key(hook, if_id(message), &info.selector)?,
         rank: Rank::from_priority(info.priority)?,
         verdict: read_verdict(hook, info.action, templates.unwrap_or_default())?,
     };
@@ -81,7 +92,11 @@ fn read_ports(port: u16, mask: u16) -> Option<Ports> {
     Ports::new(port & mask, port | !mask).filter(|_| mask != 0)
 }
 
-fn read_key(hook: Hook, selector: &WireSelector) -> Option<PolicyKey> {
+fn read_key(hook: Hook, if_id: u32, selector: &WireSelector) -> Option<PolicyKey> {
+    let xfrm_interface = match if_id {
+        0 => None,
+        number => Some(Slot::from_reqid(number)?),
+    };
     let family = family_with_number(selector.family)?;
     let selector_read = Selector {
         source: Prefix::new(address(family, &selector.saddr), selector.prefixlen_s)?,
@@ -91,7 +106,7 @@ fn read_key(hook: Hook, selector: &WireSelector) -> Option<PolicyKey> {
         destination_ports: read_ports(selector.dport, selector.dport_mask),
     };
     let interface = (selector.ifindex != 0).then_some(selector.ifindex as u32);
-    Some(PolicyKey { hook, interface, selector: selector_read })
+    Some(PolicyKey { hook, interface, xfrm_interface, selector: selector_read })
 }
 
 fn write_templates(family: Family, verdict: &Verdict) -> Vec<UserTemplate> {
@@ -148,7 +163,11 @@ mod tests {
             source_ports: None,
             destination_ports: Ports::new(1024, 2047),
         };
-        Policy { key: PolicyKey { hook, interface: Some(4), selector }, rank: Rank::Acl, verdict }
+        Policy {
+            key: PolicyKey { hook, interface: Some(4), xfrm_interface: None, selector },
+            rank: Rank::Acl(7),
+            verdict,
+        }
     }
 
     #[test]
@@ -163,7 +182,7 @@ mod tests {
         for policy in policies {
             let index = PolicyIndex::all(policy.key.hook).next().unwrap();
             let held = read(&write(index, &policy));
-            assert_eq!(held, HeldPolicy { index, content: Some(policy) });
+            assert_eq!(held, HeldPolicy { index, if_id: 0, content: Some(policy) });
         }
     }
 

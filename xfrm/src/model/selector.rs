@@ -113,6 +113,14 @@ impl Prefix {
         Self { address, length: 0 }
     }
 
+    /// Every multicast address of a family: 224.0.0.0/4 (RFC 5771) or ff00::/8 (RFC 4291 section 2.7).
+    pub fn multicast(family: Family) -> Self {
+        match family {
+            Family::V4 => Self { address: Ipv4Addr::new(224, 0, 0, 0).into(), length: 4 },
+            Family::V6 => Self { address: Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0).into(), length: 8 },
+        }
+    }
+
     /// Its lowest address.
     pub fn address(self) -> IpAddr {
         self.address
@@ -126,6 +134,34 @@ impl Prefix {
     /// Its family.
     pub fn family(self) -> Family {
         Family::of(self.address)
+    }
+
+    /// Whether every address of `other` is one of its own.
+    pub fn contains(self, other: Self) -> bool {
+        let mask = u128::MAX.checked_shl(128 - u32::from(self.length)).unwrap_or(0);
+        self.family() == other.family() && self.length <= other.length && self.bits() == other.bits() & mask
+    }
+
+    /// Whether they have an address in common: one of them contains the other.
+    pub fn overlaps(self, other: Self) -> bool {
+        self.contains(other) || other.contains(self)
+    }
+
+    /// The addresses that they have in common.
+    pub fn intersection(self, other: Self) -> Option<Self> {
+        match (self.contains(other), other.contains(self)) {
+            (true, _) => Some(other),
+            (_, true) => Some(self),
+            _ => None,
+        }
+    }
+
+    /// The address, its first bit the highest.
+    fn bits(self) -> u128 {
+        match self.address {
+            IpAddr::V4(address) => u128::from(address.to_bits()) << 96,
+            IpAddr::V6(address) => address.to_bits(),
+        }
     }
 }
 
@@ -217,6 +253,19 @@ mod tests {
             let prefix = Prefix::new(address.parse().unwrap(), length);
             assert_eq!(prefix.is_some(), good, "{address}/{length}");
         }
+    }
+
+    #[test]
+    fn prefixes_contain_or_do_not_touch_each_other() {
+        let prefix = |text: &str, length| Prefix::new(text.parse().unwrap(), length).unwrap();
+        let (ten, ten_one) = (prefix("10.0.0.0", 8), prefix("10.1.0.0", 16));
+        assert!(ten.contains(ten_one) && !ten_one.contains(ten) && ten.contains(ten));
+        assert!(Prefix::any(Family::V4).contains(ten) && !Prefix::any(Family::V6).contains(ten));
+        assert!(!ten_one.overlaps(prefix("10.2.0.0", 16)));
+        assert_eq!(ten_one.intersection(ten), Some(ten_one));
+        let (site, host) = (prefix("2001:db8::", 32), prefix("2001:db8::1", 128));
+        assert_eq!(site.intersection(host), Some(host));
+        assert_eq!(site.intersection(prefix("2001:db9::", 32)), None);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! priority -400.
 
 use super::known;
-use super::rules::{GateRules, PlaneRules};
+use super::rules::{name, GateRules, PlaneRules, ANCHORS};
 use crate::model::{Family, Slot, Spi, SpiBlock};
 use crate::queue::Queue;
 
@@ -23,9 +23,9 @@ const QUESTIONS: &str = "limit rate 2000/second burst 4096 packets";
 
 /// The rules of chain `inbound`: ESP of ours is handed to the kernel.
 pub fn inbound(planes: &[PlaneRules]) -> Vec<String> {
-    let mut rules: Vec<_> = Family::ALL
-        .into_iter()
-        .map(|family| format!("iifname != \"lo\" {} daddr {} drop", header(family), anchors(family)))
+    let mut rules: Vec<_> = ANCHORS
+        .iter()
+        .map(|(name, anchors)| format!("iifname != \"lo\" {name} daddr {anchors} drop"))
         .collect();
     for plane in planes {
         if let Some(receivable) = plane.receivable() {
@@ -71,7 +71,7 @@ fn senders(plane: &PlaneRules, block: SpiBlock) -> [String; 2] {
 }
 
 fn hand_over(plane: &PlaneRules, family: Family, spis: &str, next: &str) -> String {
-    let (header, anchor) = (header(family), plane.slot.inbound_anchor(family));
+    let (header, anchor) = (name(family), plane.slot.inbound_anchor(family));
     let protocol = match family {
         Family::V4 => "ip protocol esp",
         Family::V6 => "meta nfproto ipv6 meta l4proto esp",
@@ -82,24 +82,10 @@ fn hand_over(plane: &PlaneRules, family: Family, spis: &str, next: &str) -> Stri
     )
 }
 
-fn header(family: Family) -> &'static str {
-    match family {
-        Family::V4 => "ip",
-        Family::V6 => "ip6",
-    }
-}
-
-fn anchors(family: Family) -> &'static str {
-    match family {
-        Family::V4 => "192.0.0.84-192.0.0.167",
-        Family::V6 => "100::848:0/112",
-    }
-}
-
 impl PlaneRules {
     fn receivable(&self) -> Option<&Receivable> {
         match &self.gate {
-            GateRules::Protect { receivable, .. } => Some(receivable),
+            GateRules::Protect(protect) => Some(&protect.receivable),
             GateRules::Closed => None,
         }
     }

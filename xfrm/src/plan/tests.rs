@@ -142,13 +142,19 @@ impl Installed {
                 assert!(self.policies.iter().all(|held| held.index != *index), "{index} is taken");
                 assert!(index.is_ours() && index.hook() == Some(policy.key.hook));
                 assert!(self.position(policy).is_none(), "{op} exists");
-                self.policies.push(HeldPolicy { index: *index, content: Some(policy.clone()) });
+                self.policies.push(HeldPolicy { index: *index, if_id: 0, content: Some(policy.clone()) });
             }
             Op::UpdatePolicy(_, policy) => {
                 let position = self.position(policy).unwrap();
                 self.policies[position].content = Some(policy.clone());
             }
-            Op::RemovePolicy(index) => remove_one(&mut self.policies, |held| held.index == *index),
+            Op::RemovePolicy(index, _) => remove_one(&mut self.policies, |held| held.index == *index),
+            Op::SetInterface(interface) => {
+                let (index, up, content) = (50, true, *interface);
+                self.interfaces.retain(|held| held.content.slot != interface.slot);
+                self.interfaces.push(HeldInterface { index, up, content });
+            }
+            Op::RemoveInterface(interface) => remove_one(&mut self.interfaces, |held| held == interface),
         }
     }
 
@@ -272,7 +278,7 @@ fn the_leak_guard_stands_while_a_plane_protects() {
         fresh.apply(&after);
         for op in plan(&kernel, &after).unwrap().ops {
             kernel.execute(&op);
-            let on_policies = matches!(op, Op::AddPolicy(..) | Op::UpdatePolicy(..) | Op::RemovePolicy(_));
+            let on_policies = matches!(op, Op::AddPolicy(..) | Op::UpdatePolicy(..) | Op::RemovePolicy(..));
             assert!(!on_policies || fresh.table.is_none() || kernel.table == fresh.table, "{op} comes early");
             for slot in &slots {
                 assert!(kernel.table.is_some_and(|table| table.slots.contains(*slot)), "after {op}");
