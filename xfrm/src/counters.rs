@@ -36,6 +36,9 @@ pub struct PlaneCounters {
     pub oversize: Count,
     /// Encrypted but dropped because their own header could not be restored; anything but zero is a defect.
     pub unrestored: Count,
+    /// Received from senders that were not known at that moment: put before the agent, or dropped where that would have
+    /// been too many or there is none.
+    pub unknown_sender: Count,
 }
 
 /// Packets and octets.
@@ -86,6 +89,7 @@ fn plane(slot: Slot, readings: &[(Slot, &'static str, u64, u64)]) -> PlaneCounte
         bypassed: count("bypassed"),
         oversize: count("oversize"),
         unrestored: count("unrestored"),
+        unknown_sender: count("unknown_sender"),
     }
 }
 

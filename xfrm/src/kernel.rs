@@ -1,12 +1,14 @@
 //! The kernel as one object: read what it holds, make it hold what is desired.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
-use netlink_sys::protocols::{NETLINK_ROUTE, NETLINK_XFRM};
+use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_ROUTE, NETLINK_XFRM};
 
 use crate::counters::{self, Counters};
-use crate::model::Desired;
-use crate::object::State;
+use crate::model::{Desired, Sa, Slot, Spi};
+use crate::nft::{known, HeldTable};
+use crate::object::{Direction, State};
 use crate::plan::{plan, Installed, Offload, Op};
 use crate::socket::Socket;
 use crate::{message, nft, preflight, route, Error};
@@ -17,6 +19,7 @@ const ESRCH: i32 = 3;
 pub struct Kernel {
     xfrm: Socket,
     route: Socket,
+    netfilter: Socket,
     offload: Offload,
 }
 
@@ -44,12 +47,13 @@ impl Kernel {
     /// Opens the netlink sockets. This needs no privilege; what follows does.
     ///
     /// # Errors
-    /// The kernel knows no XFRM.
+    /// The kernel knows no XFRM or no nftables.
     pub fn open() -> Result<Self, Error> {
         let route = Socket::open(NETLINK_ROUTE).map_err(Error::Socket)?;
         route.filter_dumps();
         let xfrm = Socket::open(NETLINK_XFRM).map_err(Error::Socket)?;
-        Ok(Self { xfrm, route, offload: preflight::offload() })
+        let netfilter = Socket::open(NETLINK_NETFILTER).map_err(Error::Socket)?;
+        Ok(Self { xfrm, route, netfilter, offload: preflight::offload() })
     }
 
     /// What the kernel holds of ours, and the interfaces it has.
@@ -58,13 +62,15 @@ impl Kernel {
     /// The kernel or nft does not answer, mostly for lack of privilege.
     pub fn installed(&mut self) -> Result<Installed, Error> {
         let states = message::states(&mut self.xfrm).map_err(refused("the list of states"))?;
+        let table = nft::held()?;
         Ok(Installed {
+            known: self.known(table.as_ref()).map_err(refused("the lists of known senders"))?,
             links: route::links(&mut self.route).map_err(refused("the list of interfaces"))?,
             interfaces: route::interfaces(&mut self.route).map_err(refused("the list of interfaces"))?,
             states: states.into_iter().map(|(state, _)| state).collect(),
             policies: message::policies(&mut self.xfrm).map_err(refused("the list of policies"))?,
             routes: route::routes(&mut self.route).map_err(refused("the list of routes"))?,
-            table: nft::held()?,
+            table,
             offload: self.offload,
         })
     }
@@ -76,6 +82,25 @@ impl Kernel {
     pub fn interfaces(&mut self) -> Result<Vec<Interface>, Error> {
         let links = route::links(&mut self.route).map_err(refused("the list of interfaces"))?;
         Ok(links.into_iter().map(|link| Interface { name: link.name, up: link.up, mtu: link.mtu }).collect())
+    }
+
+    fn known(&mut self, table: Option<&HeldTable>) -> io::Result<BTreeMap<Slot, BTreeSet<Spi>>> {
+        let slots = table.map(|table| table.slots).unwrap_or_default();
+        slots.iter().map(|slot| Ok((slot, known::held(&mut self.netfilter, slot)?))).collect()
+    }
+
+    /// Lets a plane receive from a sender that was heard for the first time, before its packet is let go. The caller
+    /// keeps the SA for what it desires next: `apply` removes what is not desired.
+    ///
+    /// # Errors
+    /// The kernel refused the state, or the table is not there.
+    pub fn admit(&mut self, slot: Slot, sa: &Sa) -> Result<(), Error> {
+        let state = State::new(slot, Direction::Inbound, sa);
+        let refused = |error| Error::Refused(format!("add {}", state.id), error);
+        match message::add_state(&mut self.xfrm, &state) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(refused(error)),
+            _ => known::add(&mut self.netfilter, slot, &[sa.spi]).map_err(refused),
+        }
     }
 
     /// Makes the kernel hold exactly what is desired; does nothing where it already does. It reads first, so it also
@@ -119,6 +144,8 @@ impl Kernel {
         let result = match op {
             Op::WriteTable(table) => return nft::write(table, installed.table.as_ref()),
             Op::RemoveTable => return nft::remove(),
+            Op::AddKnown(slot, spis) => known::add(&mut self.netfilter, *slot, spis),
+            Op::RemoveKnown(slot, spis) => gone_is_fine(known::remove(&mut self.netfilter, *slot, spis)),
             Op::AddRoute(route) => route::replace_route(&mut self.route, *route),
             Op::RemoveRoute(route) => gone_is_fine(route::remove_route(&mut self.route, *route)),
             Op::AddState(state) => message::add_state(&mut self.xfrm, state),

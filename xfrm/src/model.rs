@@ -93,6 +93,13 @@ pub enum Mode {
     ReceiveOnly,
 }
 
+impl Protection {
+    /// Whether the SA is that of one sender, from one of the blocks.
+    pub(crate) fn is_of_block(&self, sa: &Sa) -> bool {
+        self.blocks.iter().any(|block| block.contains(sa.spi))
+    }
+}
+
 impl PathMtu {
     /// That of one family.
     pub fn of(self, family: Family) -> Option<u32> {

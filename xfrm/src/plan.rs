@@ -1,6 +1,6 @@
 //! The difference between what the kernel holds and what it should hold, as an ordered list of changes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 
 use crate::model::{Desired, Family, Slot, Spi};
@@ -21,6 +21,8 @@ pub struct Installed {
     pub(crate) policies: Vec<HeldPolicy>,
     pub(crate) routes: Vec<Route>,
     pub(crate) table: Option<HeldTable>,
+    /// The known senders of the planes that the table serves.
+    pub(crate) known: BTreeMap<Slot, BTreeSet<Spi>>,
     pub(crate) offload: Offload,
 }
 
@@ -73,6 +75,10 @@ pub enum Op {
     AddState(State),
     /// Put this table in the place of the present one, at once.
     WriteTable(Table),
+    /// Let packets of these senders pass without a question.
+    AddKnown(Slot, Vec<Spi>),
+    /// Ask again when these senders are heard.
+    RemoveKnown(Slot, Vec<Spi>),
     /// Add a policy under this handle.
     AddPolicy(PolicyIndex, Policy),
     /// Replace the policy with the same key, at once.
@@ -114,12 +120,14 @@ pub fn plan(installed: &Installed, desired: &Desired) -> Result<Plan, Error> {
     );
     add_states(&mut ops, installed, &target, Direction::Inbound);
     write_table(&mut ops, installed, &target);
+    add_known(&mut ops, installed, &target);
     add_states(&mut ops, installed, &target, Direction::Outbound);
     set_policies(&mut ops, installed, &target);
     set_interfaces(&mut ops, installed, &target);
     remove_policies(&mut ops, installed, &target);
     remove_states(&mut ops, installed, &target, Direction::Outbound);
     remove_table(&mut ops, installed, &target);
+    remove_known(&mut ops, installed, &target);
     remove_states(&mut ops, installed, &target, Direction::Inbound);
     remove_routes(&mut ops, installed, &target);
     Ok(Plan { ops, problems: target.problems })
@@ -127,8 +135,9 @@ pub fn plan(installed: &Installed, desired: &Desired) -> Result<Plan, Error> {
 
 /// A state whose key or parameters are wrong cannot be changed in place: the kernel's update keeps the old key.
 fn add_states(ops: &mut Vec<Op>, installed: &Installed, target: &Target, direction: Direction) {
+    let installed: HashMap<_, _> = installed.states.iter().map(|held| (held.id, held)).collect();
     for state in target.states.iter().filter(|state| state.id.direction == direction) {
-        match installed.states.iter().find(|held| held.id == state.id) {
+        match installed.get(&state.id) {
             Some(held) if state.is_held_as(held) => continue,
             Some(held) => ops.push(Op::RemoveState(held.id)),
             None => {}
@@ -138,15 +147,34 @@ fn add_states(ops: &mut Vec<Op>, installed: &Installed, target: &Target, directi
 }
 
 fn remove_states(ops: &mut Vec<Op>, installed: &Installed, target: &Target, direction: Direction) {
-    let unwanted = |held: &&HeldState| {
-        held.id.direction == direction && !target.states.iter().any(|state| state.id == held.id)
-    };
+    let wanted: HashSet<_> = target.states.iter().map(|state| state.id).collect();
+    let unwanted = |held: &&HeldState| held.id.direction == direction && !wanted.contains(&held.id);
     ops.extend(installed.states.iter().filter(unwanted).map(|held| Op::RemoveState(held.id)));
 }
 
 fn write_table(ops: &mut Vec<Op>, installed: &Installed, target: &Target) {
     let held = installed.table.and_then(|table| table.digest);
     ops.extend(target.table.iter().filter(|table| held != Some(table.digest())).cloned().map(Op::WriteTable));
+}
+
+/// A table that is replaced, because somebody changed it, comes without known senders.
+fn held_known(installed: &Installed, slot: Slot) -> BTreeSet<Spi> {
+    let intact = installed.table.is_some_and(|table| table.digest.is_some() && table.slots.contains(slot));
+    installed.known.get(&slot).filter(|_| intact).cloned().unwrap_or_default()
+}
+
+fn add_known(ops: &mut Vec<Op>, installed: &Installed, target: &Target) {
+    for (slot, wanted) in &target.known {
+        let missing: Vec<_> = wanted.difference(&held_known(installed, *slot)).copied().collect();
+        ops.extend((!missing.is_empty()).then_some(Op::AddKnown(*slot, missing)));
+    }
+}
+
+fn remove_known(ops: &mut Vec<Op>, installed: &Installed, target: &Target) {
+    for (slot, wanted) in &target.known {
+        let unwanted: Vec<_> = held_known(installed, *slot).difference(wanted).copied().collect();
+        ops.extend((!unwanted.is_empty()).then_some(Op::RemoveKnown(*slot, unwanted)));
+    }
 }
 
 fn remove_table(ops: &mut Vec<Op>, installed: &Installed, target: &Target) {
@@ -258,6 +286,10 @@ impl fmt::Display for Op {
             Self::AddRoute(route) => write!(f, "add route to {}", route.anchor()),
             Self::AddState(state) => write!(f, "add {}", state.id),
             Self::WriteTable(_) => f.write_str("write table inet gdoi"),
+            Self::AddKnown(slot, spis) => write!(f, "know {} senders in plane {}", spis.len(), slot.number()),
+            Self::RemoveKnown(slot, spis) => {
+                write!(f, "forget {} senders in plane {}", spis.len(), slot.number())
+            }
             Self::AddPolicy(_, policy) => write!(f, "add {policy}"),
             Self::UpdatePolicy(_, policy) => write!(f, "update {policy}"),
             Self::RemovePolicy(index, _) => write!(f, "remove policy {index}"),

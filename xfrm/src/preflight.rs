@@ -9,7 +9,9 @@ use crate::model::{
     Ace, Action, Algorithm, EncryptionKey, Family, IntegrityKey, Key, Lane, Mode, Ports, Prefix, Replay,
     Selector, Slot, Spi,
 };
-use crate::nft::{self, GateRules, List, PlaneRules, ProtectRules, Restored, SpiRange, Stash, Table};
+use crate::nft::{
+    self, GateRules, List, PlaneRules, ProtectRules, Receivable, Restored, SpiRange, Stash, Table,
+};
 use crate::object::{Direction, State, StateId};
 use crate::plan::{Module, Offload};
 use crate::{Error, Kernel};
@@ -145,7 +147,7 @@ fn table() -> Option<Problem> {
         gate: GateRules::Protect(ProtectRules {
             acl: List::new(&acl),
             mode: Mode::Strict,
-            receivable: vec![Spi(256)],
+            receivable: Receivable { shared: vec![(Family::V4, Spi(256))], blocks: Vec::new() },
             restored: Family::ALL.map(restored).concat(),
             stash: Stash::Oversize(1400),
             sent: Family::ALL.map(|family| (family, Spi(256))).into(),

@@ -8,7 +8,7 @@ mod rules;
 use std::collections::btree_map::BTreeMap;
 use std::collections::BTreeSet;
 
-use crate::model::{Action, Desired, Family, Gate, Lane, PathMtu, Plane, Prefix, Protection, Sa, Slot};
+use crate::model::{Action, Desired, Family, Gate, Lane, PathMtu, Plane, Prefix, Protection, Sa, Slot, Spi};
 use crate::nft::Table;
 use crate::object::{Direction, Link, Policy, PolicyKey, Route, State, XfrmInterface};
 use crate::plan::{Installed, Offload};
@@ -27,6 +27,8 @@ pub struct Target {
     pub routes: Vec<Route>,
     pub interfaces: Vec<XfrmInterface>,
     pub table: Option<Table>,
+    /// The senders that each plane knows: one for each inbound state of a block.
+    pub known: BTreeMap<Slot, BTreeSet<Spi>>,
     /// What cannot be had at the moment, one line each.
     pub problems: Vec<String>,
 }
@@ -43,6 +45,7 @@ impl Target {
         for plane in desired.planes.iter().filter(|plane| plane.gate != Gate::Open) {
             let link = target.find_link(installed, plane);
             rules.extend(rules::plane_rules(plane, link, installed.offload));
+            target.known.insert(plane.slot, known(plane));
             if let Gate::Protect(protection) = &plane.gate {
                 target.add_states(plane.slot, protection);
                 target.add_routes(plane, protection, installed, link);
@@ -144,6 +147,11 @@ impl Target {
             ));
         }
     }
+}
+
+fn known(plane: &Plane) -> BTreeSet<Spi> {
+    let Gate::Protect(protection) = &plane.gate else { return BTreeSet::new() };
+    protection.inbound.iter().filter(|sa| protection.is_of_block(sa)).map(|sa| sa.spi).collect()
 }
 
 /// The families that a plane must do something for; the machine may have no other.

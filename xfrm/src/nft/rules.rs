@@ -7,8 +7,7 @@
 mod encryption;
 mod passage;
 
-use std::fmt::Write;
-
+use super::inbound::{inbound, unknown_senders, Receivable};
 use super::list::List;
 use super::matching::View;
 use crate::model::{Family, Mode, Slot, Spi};
@@ -40,7 +39,7 @@ pub enum GateRules {
 pub struct ProtectRules {
     pub acl: List,
     pub mode: Mode,
-    pub receivable: Vec<Spi>,
+    pub receivable: Receivable,
     /// Where ESP of ours shows its own addresses before it is encrypted.
     pub restored: Vec<Restored>,
     pub stash: Stash,
@@ -68,10 +67,18 @@ pub struct Chain {
 }
 
 /// The named counters of each plane.
-pub const COUNTERS: [&str; 7] =
-    ["encrypted", "decrypted", "blocked_out", "blocked_in", "bypassed", "unrestored", "oversize"];
+pub const COUNTERS: [&str; 8] = [
+    "encrypted",
+    "decrypted",
+    "blocked_out",
+    "blocked_in",
+    "bypassed",
+    "unrestored",
+    "oversize",
+    "unknown_sender",
+];
 /// The chains of each plane.
-pub const PLANE_CHAINS: [&str; 11] = [
+pub const PLANE_CHAINS: [&str; 12] = [
     "restore",
     "restore_multicast",
     "pass_out",
@@ -83,10 +90,11 @@ pub const PLANE_CHAINS: [&str; 11] = [
     "hold_in",
     "in_packet",
     "in_quoted",
+    "senders",
 ];
 
 /// What lies in front of the anchors of a family, and the prefix or range that holds them all.
-const ANCHORS: [(&str, &str); 2] = [("ip", "192.0.0.84-192.0.0.167"), ("ip6", "100::848:0/112")];
+pub(super) const ANCHORS: [(&str, &str); 2] = [("ip", "192.0.0.84-192.0.0.167"), ("ip6", "100::848:0/112")];
 /// Neighbour discovery (RFC 4861) as no router forwards it, and the multicast listener discovery (RFC 3810) that makes
 /// switches carry it.
 const LINK_IPV6: [&str; 2] = [
@@ -138,52 +146,15 @@ fn require(planes: &[PlaneRules]) -> Vec<String> {
     jump("pass_in").chain(jump("hold_in")).collect()
 }
 
-/// ESP of ours is handed to the kernel. Fragments need no rule: `keep` is a NAT chain, so connection tracking is
-/// active and has put them together at priority -400.
-fn inbound(planes: &[PlaneRules]) -> Vec<String> {
-    let mut rules: Vec<_> = ANCHORS
-        .iter()
-        .map(|(name, anchors)| format!("iifname != \"lo\" {name} daddr {anchors} drop"))
-        .collect();
-    rules.extend(planes.iter().flat_map(|plane| {
-        match &plane.gate {
-            GateRules::Protect(ProtectRules { receivable, .. }) if !receivable.is_empty() => {
-                [Family::V4, Family::V6]
-                    .map(|family| {
-                        format!(
-                            "iifname \"{}\" meta l4proto esp esp spi {{ {} }} {} daddr set {} notrack accept",
-                            plane.interface,
-                            list(receivable),
-                            name(family),
-                            plane.slot.inbound_anchor(family)
-                        )
-                    })
-                    .to_vec()
-            }
-            _ => Vec::new(),
-        }
-    }));
-    rules
-}
-
-fn list(spis: &[Spi]) -> String {
-    let mut text = String::new();
-    for spi in spis {
-        let separator = if text.is_empty() { "" } else { ", " };
-        let _ = write!(text, "{separator}{spi}");
-    }
-    text
-}
-
 /// nft's name of the family's header.
-fn name(family: Family) -> &'static str {
+pub(super) fn name(family: Family) -> &'static str {
     match family {
         Family::V4 => "ip",
         Family::V6 => "ip6",
     }
 }
 
-fn plane_chains(plane: &PlaneRules) -> [Chain; 11] {
+fn plane_chains(plane: &PlaneRules) -> [Chain; 12] {
     let rules = [
         plane.restore(),
         plane.restore_multicast(),
@@ -196,6 +167,7 @@ fn plane_chains(plane: &PlaneRules) -> [Chain; 11] {
         plane.hold_in(),
         plane.held_in(View::Packet),
         plane.held_in(View::Quoted),
+        unknown_senders(plane),
     ];
     let mut names = PLANE_CHAINS.into_iter().map(|name| format!("{name}_{}", plane.slot.number()));
     rules.map(|rules| Chain { name: names.next().unwrap_or_default(), hook: None, rules })

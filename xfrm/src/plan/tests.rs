@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::*;
 use crate::model::{
     Ace, Action, AeadKey, Algorithm, EncryptionKey, Family, Gate, IntegrityKey, Key, Lane, PathMtu, Plane,
-    Ports, Prefix, Protection, Replay, Sa, Selector,
+    Ports, Prefix, Protection, Replay, Sa, Selector, SpiBlock,
 };
 
 /// xorshift64: the same cases in every run.
@@ -35,11 +35,14 @@ fn selectors() -> [Selector; 4] {
     ]
 }
 
+/// Where some of the SPIs lie.
+const BLOCK: u32 = 0x8490_0000;
+
 /// Few SPIs and two keys for each, so that the same SPI comes with another key.
 fn sa(dice: &mut Dice) -> Sa {
     let key = dice.below(2) as u8;
     Sa {
-        spi: Spi(256 + dice.below(4) as u32),
+        spi: Spi([256, BLOCK][dice.below(2)] + dice.below(3) as u32),
         family: Family::ALL[dice.below(2)],
         lane: Lane::Unicast,
         algorithm: algorithm(dice, key + 1),
@@ -72,7 +75,8 @@ fn gate(dice: &mut Dice) -> Gate {
             inbound.dedup_by_key(|sa| (sa.spi, sa.family));
             let outbound = inbound.get(dice.below(4)).cloned().into_iter().collect();
             let acl = permit(dice.some(selectors()));
-            Gate::Protect(Protection { acl, inbound, outbound, ..Default::default() })
+            let blocks = dice.some(SpiBlock::new(Spi(BLOCK), 20));
+            Gate::Protect(Protection { acl, blocks, inbound, outbound, ..Default::default() })
         }
     }
 }
@@ -121,9 +125,19 @@ impl Installed {
             }
             Op::RemoveState(id) => remove_one(&mut self.states, |held| held.id == *id),
             Op::WriteTable(table) => {
+                let intact = self.table.is_some_and(|table| table.digest.is_some());
+                self.known.retain(|slot, _| intact && table.slots().contains(*slot));
                 self.table = Some(HeldTable { digest: Some(table.digest()), slots: table.slots() });
             }
-            Op::RemoveTable => self.table = None,
+            Op::RemoveTable => (self.table, self.known) = (None, BTreeMap::new()),
+            Op::AddKnown(slot, spis) => {
+                assert!(self.table.is_some_and(|table| table.slots.contains(*slot)), "{op} has no set");
+                self.known.entry(*slot).or_default().extend(spis);
+            }
+            Op::RemoveKnown(slot, spis) => {
+                let known = self.known.get_mut(slot).unwrap();
+                spis.iter().for_each(|spi| assert!(known.remove(spi), "{spi} is not known"));
+            }
             Op::AddPolicy(index, policy) => {
                 assert!(self.policies.iter().all(|held| held.index != *index), "{index} is taken");
                 assert!(index.is_ours() && index.hook() == Some(policy.key.hook));
@@ -162,11 +176,22 @@ impl Installed {
         self.policies.retain(|_| dice.below(4) > 0);
         self.states.iter_mut().filter(|_| dice.below(4) == 0).for_each(|held| held.content = None);
         self.policies.iter_mut().filter(|_| dice.below(4) == 0).for_each(|held| held.content = None);
+        for known in self.known.values_mut() {
+            known.retain(|_| dice.below(4) > 0);
+            known.extend(dice.some([Spi(7)]));
+        }
         match dice.below(3) {
-            0 => self.table = None,
+            0 => (self.table, self.known) = (None, BTreeMap::new()),
             1 => self.table.iter_mut().for_each(|table| table.digest = None),
             _ => {}
         }
+    }
+
+    fn knows_only_states(&self) -> bool {
+        self.known.iter().flat_map(|(slot, spis)| spis.iter().map(move |spi| (*slot, *spi))).all(|known| {
+            let inbound = self.states.iter().filter(|held| held.id.direction == Direction::Inbound);
+            inbound.map(|held| (held.id.slot, held.id.spi)).any(|state| state == known)
+        })
     }
 
     /// Every policy that encrypts finds its state.
@@ -180,6 +205,8 @@ impl Installed {
     }
 }
 
+type Holdings = (Vec<HeldState>, Vec<Policy>, Vec<Route>, Option<HeldTable>, BTreeMap<Slot, BTreeSet<Spi>>);
+
 fn outbound(slot: Slot, family: Family, spi: Spi) -> StateId {
     StateId { slot, direction: Direction::Outbound, family, spi }
 }
@@ -190,14 +217,16 @@ fn remove_one<T>(list: &mut Vec<T>, matches: impl Fn(&T) -> bool) {
 }
 
 /// What a kernel holds, without the order and the handles.
-fn holdings(kernel: &Installed) -> (Vec<HeldState>, Vec<Policy>, Vec<Route>, Option<HeldTable>) {
+fn holdings(kernel: &Installed) -> Holdings {
     let mut states = kernel.states.clone();
     states.sort_by_key(|held| held.id);
     let mut policies: Vec<_> = kernel.policies.iter().map(|held| held.content.clone().unwrap()).collect();
     policies.sort_by_key(|policy| policy.key);
     let mut routes = kernel.routes.clone();
     routes.sort();
-    (states, policies, routes, kernel.table)
+    let mut known = kernel.known.clone();
+    known.retain(|_, spis| !spis.is_empty());
+    (states, policies, routes, kernel.table, known)
 }
 
 fn cases(mut test: impl FnMut(&mut Dice, Installed, Desired, Desired)) {
@@ -268,6 +297,19 @@ fn what_encrypts_always_has_its_state() {
             let rekeyed = matches!((op, ops.get(number + 1)),
                 (Op::RemoveState(id), Some(Op::AddState(state))) if state.id == *id);
             assert!(rekeyed || kernel.is_sound(), "after {op}");
+        }
+    });
+}
+
+#[test]
+fn who_is_known_can_be_received() {
+    cases(|_, mut kernel, _, after| {
+        let ops = plan(&kernel, &after).unwrap().ops;
+        for (number, op) in ops.iter().enumerate() {
+            kernel.execute(op);
+            let rekeyed = matches!((op, ops.get(number + 1)),
+                (Op::RemoveState(id), Some(Op::AddState(state))) if state.id == *id);
+            assert!(rekeyed || kernel.knows_only_states(), "after {op}");
         }
     });
 }

@@ -3,7 +3,7 @@
 use super::gdoi::gdoi;
 use super::{mtu, SMALL_MTU};
 use crate::model::{Family, Gate, Plane, Protection, Sa, SpiBlock};
-use crate::nft::{GateRules, List, PlaneRules, ProtectRules, Restored, SpiRange, Stash};
+use crate::nft::{GateRules, List, PlaneRules, ProtectRules, Receivable, Restored, SpiRange, Stash};
 use crate::object::{Direction, Link};
 use crate::plan::Offload;
 
@@ -17,7 +17,7 @@ pub fn plane_rules(plane: &Plane, link: Option<&Link>, offload: Offload) -> Opti
         Gate::Protect(protection) => GateRules::Protect(ProtectRules {
             acl: List::new(&protection.acl),
             mode: protection.mode,
-            receivable: protection.inbound.iter().map(|sa| sa.spi).collect(),
+            receivable: receivable(protection),
             restored: restored(protection, offload),
             stash: stash(plane, protection, link, offload),
             sent: protection.outbound.iter().map(|sa| (sa.family, sa.spi)).collect(),
@@ -32,6 +32,11 @@ pub fn plane_rules(plane: &Plane, link: Option<&Link>, offload: Offload) -> Opti
         clear: List::clear(&plane.clear),
         gate,
     })
+}
+
+fn receivable(protection: &Protection) -> Receivable {
+    let shared = protection.inbound.iter().filter(|sa| !protection.is_of_block(sa));
+    Receivable { shared: shared.map(|sa| (sa.family, sa.spi)).collect(), blocks: protection.blocks.clone() }
 }
 
 /// By SPI, because nothing else tells the length of the IV. What can be received counts, too: it is what was sent with
