@@ -1,11 +1,14 @@
 //! All scenarios, in the order in which they run.
 
+mod address;
+mod by_hand;
 mod clear;
 mod commands;
 mod coop;
 mod crash;
 mod deaf;
 mod demo;
+mod detach;
 mod fail_close;
 mod kernel;
 mod reach;
@@ -83,6 +86,11 @@ pub const ALL: &[Scenario] = &[
         "after SIGTERM protected traffic is blocked, other traffic is not",
         crash::stopped_member,
     ),
+    registered("detach", "a detached member sends in clear, and only then; register or restart protects", detach::detach),
+    registered("interface-down-up", "an interface that goes down, is renamed and comes back", by_hand::down_up),
+    registered("repaired-by-hand", "what others delete is back within a second", by_hand::repaired),
+    empty("address-change", "another WAN address: the member registers from it, nothing is clear", address::change),
+    empty("late-address", "without an address a member waits, closed, and registers when it comes", address::late),
     empty(
         "fail-close",
         "before registration only GDOI and what the local list names passes",
