@@ -10,8 +10,10 @@ mod overhead;
 mod path_mtu;
 mod reload;
 mod repairs;
+mod senders;
 mod speaker;
 mod status;
+mod strangers;
 mod watch;
 
 use crate::addresses::{self, Addresses};
@@ -34,8 +36,9 @@ use speaker::{Change, Speaker};
 use std::net::{SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use strangers::Strangers;
 use watch::Watch;
-use xfrm::Problem;
+use xfrm::{Problem, Subject, Unknown};
 
 /// Joins GDOI groups (RFC 6407) and encrypts their traffic under its own IP header.
 ///
@@ -87,6 +90,7 @@ struct GroupMember {
     dataplane: DataPlane,
     watch: Watch,
     path_mtu: Option<PathMtuReader>,
+    strangers: Option<Strangers>,
     journal: Journal,
     reloader: Reloader,
 }
@@ -109,10 +113,19 @@ impl GroupMember {
         let doors = Doors { udp: speaker.door(), control: settings.control_socket.clone() };
         let memberships = Memberships::new(settings.groups.clone(), speaker.address());
         let path_mtu = hear_path_mtus(&mut journal);
-        Ok((
-            GroupMember { settings, speaker, memberships, dataplane, watch, path_mtu, journal, reloader },
-            doors,
-        ))
+        let strangers = meet_strangers(&mut journal);
+        let member = GroupMember {
+            settings,
+            speaker,
+            memberships,
+            dataplane,
+            watch,
+            path_mtu,
+            strangers,
+            journal,
+            reloader,
+        };
+        Ok((member, doors))
     }
 
     /// Looks from where GDOI is spoken now; answers whether somebody has something to send from there.
@@ -132,6 +145,14 @@ impl GroupMember {
         true
     }
 
+    fn meet(&mut self, packet: Unknown, now: Instant) {
+        let views = self.memberships.views(now);
+        let (dataplane, journal) = (&mut self.dataplane, &mut self.journal);
+        if let Some(strangers) = &mut self.strangers {
+            strangers.judge(packet, |packet| dataplane.meet(packet, &views, now, journal));
+        }
+    }
+
     /// A flood is read bit by bit, so that it does not hold up anything else.
     fn hear_of_path_mtu(&mut self, now: Instant) {
         if let Some(said) = self.path_mtu.as_ref().and_then(PathMtuReader::next) {
@@ -140,9 +161,42 @@ impl GroupMember {
     }
 }
 
+fn meet_strangers(journal: &mut Journal) -> Option<Strangers> {
+    Strangers::open()
+        .map_err(|error| {
+            let message = format!(
+                "Members of groups with a key for each sender cannot be received from: {error}; load the module \
+                 nfnetlink_queue, or end the program that has the queue"
+            );
+            journal.record(Event::new(Severity::Error, "GM_MONITOR", message), crate::clock::now());
+        })
+        .ok()
+}
+
 fn tell_of_waiting(speaker: &Speaker, journal: &mut Journal) {
     if let Some(problem) = speaker.problem() {
         journal.record(Event::new(Severity::Warning, "GM_ADDRESS_MISSING", problem), crate::clock::now());
+    }
+}
+
+/// What comes from the kernel by itself.
+enum Heard {
+    Change(Subject),
+    PathMtu,
+    Stranger(Unknown),
+}
+
+async fn ready(reader: Option<&PathMtuReader>) {
+    match reader {
+        Some(reader) => reader.ready().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn next(strangers: Option<&mut Strangers>) -> Unknown {
+    match strangers {
+        Some(strangers) => strangers.next().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -215,20 +269,16 @@ impl Service for GroupMember {
     }
 
     async fn disturbed(&mut self) {
-        let heard = async {
-            match &self.path_mtu {
-                Some(reader) => reader.ready().await,
-                None => std::future::pending().await,
-            }
-        };
-        let subject = tokio::select! {
-            subject = self.watch.next() => Some(subject),
-            () = heard => None,
+        let heard = tokio::select! {
+            subject = self.watch.next() => Heard::Change(subject),
+            () = ready(self.path_mtu.as_ref()) => Heard::PathMtu,
+            packet = next(self.strangers.as_mut()) => Heard::Stranger(packet),
         };
         let now = crate::clock::now();
-        match subject {
-            Some(subject) => self.dataplane.disturbed(subject, now),
-            None => self.hear_of_path_mtu(now),
+        match heard {
+            Heard::Change(subject) => self.dataplane.disturbed(subject, now),
+            Heard::PathMtu => self.hear_of_path_mtu(now),
+            Heard::Stranger(packet) => self.meet(packet, now),
         }
     }
 

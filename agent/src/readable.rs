@@ -28,6 +28,25 @@ impl<T: AsRawFd> Readable<T> {
         self.0.get_ref()
     }
 
+    /// Ready with what `take` finds; it answers [`io::ErrorKind::WouldBlock`] when there is nothing.
+    pub fn poll_take<R>(
+        &mut self,
+        context: &mut Context<'_>,
+        mut take: impl FnMut(&mut T) -> io::Result<R>,
+    ) -> Poll<io::Result<R>> {
+        loop {
+            let mut guard = ready!(self.0.poll_read_ready_mut(context))?;
+            if let Ok(found) = guard.try_io(|inner| take(inner.get_mut())) {
+                return Poll::Ready(found);
+            }
+        }
+    }
+
+    /// The thing itself.
+    pub fn get_mut(&mut self) -> &mut T {
+        self.0.get_mut()
+    }
+
     /// Ready when `look` finds something; it answers [`io::ErrorKind::WouldBlock`] when there is nothing.
     pub fn poll(&self, context: &mut Context<'_>, look: impl Fn(&T) -> io::Result<()>) -> Poll<()> {
         loop {

@@ -5,7 +5,7 @@ use std::io;
 
 use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_ROUTE, NETLINK_XFRM};
 
-use crate::counters::{self, Counters};
+use crate::counters::{self, Counters, StateCounters};
 use crate::model::{Desired, Sa, Slot, Spi};
 use crate::nft::{known, HeldTable};
 use crate::object::{Direction, State};
@@ -132,12 +132,20 @@ impl Kernel {
     /// # Errors
     /// The kernel or nft does not answer.
     pub fn counters(&mut self) -> Result<Counters, Error> {
-        let states = message::states(&mut self.xfrm).map_err(refused("the list of states"))?;
         Ok(Counters {
             planes: counters::planes(&nft::counters()?),
-            states: states.into_iter().map(|(state, usage)| counters::state(state.id, usage)).collect(),
+            states: self.states()?,
             errors: counters::errors(),
         })
+    }
+
+    /// What each state has carried.
+    ///
+    /// # Errors
+    /// The kernel does not answer.
+    pub fn states(&mut self) -> Result<Vec<StateCounters>, Error> {
+        let states = message::states(&mut self.xfrm).map_err(refused("the list of states"))?;
+        Ok(states.into_iter().map(|(state, usage)| counters::state(state.id, usage)).collect())
     }
 
     fn execute(&mut self, op: &Op, installed: &Installed) -> Result<(), Error> {

@@ -1,12 +1,16 @@
 //! The kernel's side of the memberships: kept in step, looked after, left in a safe state.
 
+mod admission;
 mod change;
 
+pub use admission::Word;
+
 use super::advice;
-use super::desired::{assign_slots, desired, Guarded, Phase};
+use super::desired::{assign_slots, desired, Guarded, Phase, Surroundings};
 use super::due::{Cause, Due};
 use super::path_mtu::{planes_of, PathMtus, Sender, TooBig};
 use super::repairs::Repairs;
+use super::senders::{Receiving, Senders};
 use crate::clock;
 use crate::config::{FailMode, GroupSettings};
 use crate::events::{Event, Journal, Severity};
@@ -16,7 +20,7 @@ use gdoi::policy::Selector;
 use gdoi::View;
 use std::net::Ipv4Addr;
 use std::time::Duration;
-use xfrm::{Counters, Desired, Gate, Installed, Interface, Kernel, Report, Subject};
+use xfrm::{Counters, Desired, Direction, Gate, Installed, Interface, Kernel, Report, StateCounters, Subject};
 
 /// How long groups that have registered wait for those whose protection was adopted: applying ends an
 /// adoption, and right after a start all register within moments.
@@ -34,7 +38,11 @@ pub struct DataPlane {
     repairs: Repairs,
     path_mtus: PathMtus,
     /// The states that send at the moment.
-    senders: Vec<Sender>,
+    sending: Vec<Sender>,
+    /// Who is received, where every sender has its own key.
+    senders: Senders,
+    /// Whether there were too many of them, which is told once.
+    crowded: bool,
     /// Interfaces that an earlier run protected and nobody wants protected any more.
     abandoned: Vec<String>,
 }
@@ -60,7 +68,9 @@ impl DataPlane {
             problems: Vec::new(),
             repairs: Repairs::default(),
             path_mtus: PathMtus::default(),
-            senders: Vec::new(),
+            sending: Vec::new(),
+            senders: Senders::default(),
+            crowded: false,
             abandoned,
         })
     }
@@ -146,7 +156,7 @@ impl DataPlane {
         for (group, view) in self.groups.iter_mut().zip(views) {
             group.adopted &= !view.registered;
         }
-        let wanted = desired(&self.groups, views, self.local, Phase::Running, now);
+        let wanted = self.follow_keys(views).and_then(|()| self.desired(views, Phase::Running, now));
         self.apply(wanted, cause, now, journal);
     }
 
@@ -156,8 +166,29 @@ impl DataPlane {
         if self.groups.iter().zip(views).any(|(group, view)| keeps(group) && !view.registered) {
             return;
         }
-        let wanted = desired(&self.groups, views, self.local, Phase::Stopping, now);
+        let wanted = self.desired(views, Phase::Stopping, now);
         self.apply(wanted, Cause::Stop, now, journal);
+    }
+
+    fn desired(&mut self, views: &[View], phase: Phase, now: Instant) -> Result<Desired, String> {
+        let links = self.kernel.interfaces().map_err(|error| error.to_string())?;
+        let (local, senders, path_mtus) = (self.local, &self.senders, &self.path_mtus);
+        let around = Surroundings { local, senders, path_mtus, links: &links };
+        desired(&self.groups, views, around, phase, now)
+    }
+
+    /// Where keys have come or gone, the kernel tells who was heard under the others.
+    fn follow_keys(&mut self, views: &[View]) -> Result<(), String> {
+        let planes = self.groups.iter().zip(views);
+        let planes = planes.flat_map(|(group, view)| group.slots.iter().map(move |slot| (*slot, view)));
+        let lagging: Vec<_> = planes.filter(|(slot, view)| self.senders.lag(*slot, view)).collect();
+        if lagging.is_empty() {
+            return Ok(());
+        }
+        let states = self.kernel.states().map_err(|error| error.to_string())?;
+        let held: Vec<_> = states.iter().filter_map(receiving).collect();
+        lagging.into_iter().for_each(|(slot, view)| self.senders.follow(slot, view, &held));
+        Ok(())
     }
 
     /// The groups and their places.
@@ -198,7 +229,7 @@ impl DataPlane {
 
     /// A router of the core says that a packet was too big; it is believed if the packet can have been ours.
     pub fn learn(&mut self, said: TooBig, now: Instant, journal: &mut Journal) {
-        let slots: Vec<_> = planes_of(&self.senders, &said).collect();
+        let slots: Vec<_> = planes_of(&self.sending, &said).collect();
         let links = if slots.is_empty() { Vec::new() } else { self.kernel.interfaces().unwrap_or_default() };
         for slot in slots {
             let places = self.groups.iter().flat_map(|group| group.places().map(move |place| (group, place)));
@@ -220,7 +251,7 @@ impl DataPlane {
 
     fn apply(&mut self, wanted: Result<Desired, String>, cause: Cause, now: Instant, journal: &mut Journal) {
         if let Ok(wanted) = &wanted {
-            self.senders = senders(wanted);
+            self.sending = senders(wanted);
         }
         let result =
             wanted.and_then(|wanted| self.kernel.apply(&wanted).map_err(|error| advice::explain(&error)));
@@ -255,13 +286,21 @@ impl DataPlane {
     }
 }
 
+fn receiving(state: &StateCounters) -> Option<Receiving> {
+    let &StateCounters { slot, family, spi, count, .. } = state;
+    let receiving = Receiving { slot, family, spi: gdoi::policy::Spi(spi.0), packets: count.packets };
+    (state.direction == Direction::Inbound).then_some(receiving)
+}
+
 /// The states that send, by what is desired.
 fn senders(wanted: &Desired) -> Vec<Sender> {
-    let sender = |plane: &xfrm::Plane| match &plane.gate {
-        Gate::Protect { outbound: Some(sa), .. } => Some(Sender { spi: sa.spi.0, slot: plane.slot }),
-        _ => None,
+    let outbound = |plane: &xfrm::Plane| match &plane.gate {
+        Gate::Protect(protection) => {
+            protection.outbound.iter().map(|sa| Sender { spi: sa.spi.0, slot: plane.slot }).collect()
+        }
+        Gate::Closed | Gate::Open => Vec::new(),
     };
-    wanted.planes.iter().filter_map(sender).collect()
+    wanted.planes.iter().flat_map(outbound).collect()
 }
 
 /// The interfaces that the kernel protects and no group names.

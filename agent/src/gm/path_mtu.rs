@@ -3,24 +3,22 @@
 mod packet;
 mod reader;
 
-pub use packet::{Family, TooBig};
+pub use packet::TooBig;
 pub use reader::PathMtuReader;
 
 use gdoi::endpoint::Instant;
 use std::time::Duration;
-use xfrm::Slot;
+use xfrm::{Family, Slot};
 
 /// How long a path MTU is believed before a longer packet is tried again (RFC 1191 section 6.3).
 const AGE: Duration = Duration::from_secs(600);
 
-impl Family {
-    /// What every path carries, in octets, or what is bearable: a router that says less is not believed, because it would
-    /// cut the traffic into crumbs.
-    const fn least(self) -> u32 {
-        match self {
-            Family::V4 => 576,
-            Family::V6 => 1_280,
-        }
+/// What every path carries, in octets, or what is bearable: a router that says less is not believed, because it would
+/// cut the traffic into crumbs.
+const fn least(family: Family) -> u32 {
+    match family {
+        Family::V4 => 576,
+        Family::V6 => 1_280,
     }
 }
 
@@ -54,7 +52,7 @@ impl PathMtus {
     pub fn learn(&mut self, slot: Slot, said: TooBig, link: u32, now: Instant) -> bool {
         let until = now + AGE;
         let before = self.of(slot, said.family, now);
-        let news = (said.family.least()..before.unwrap_or(link).min(link)).contains(&said.mtu);
+        let news = (least(said.family)..before.unwrap_or(link).min(link)).contains(&said.mtu);
         if news || before == Some(said.mtu) {
             self.known.retain(|known| (known.slot, known.family) != (slot, said.family));
             self.known.push(Known { slot, family: said.family, mtu: said.mtu, until });

@@ -2,7 +2,8 @@
 
 use crate::events::{Event, Severity};
 use crate::gm::due::Cause;
-use crate::gm::path_mtu::{Family, TooBig};
+use crate::gm::path_mtu::TooBig;
+use xfrm::Family;
 
 /// These changes were made because of that.
 pub fn event(changes: &[String], cause: Cause) -> Event {
