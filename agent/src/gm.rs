@@ -4,6 +4,7 @@ mod advice;
 mod dataplane;
 mod desired;
 mod due;
+mod ears;
 mod membership;
 mod orders;
 mod overhead;
@@ -12,17 +13,18 @@ mod reload;
 mod repairs;
 mod senders;
 mod speaker;
+mod start;
 mod status;
 mod strangers;
 mod watch;
 
-use crate::addresses::{self, Addresses};
+use crate::addresses;
 use crate::config::{GroupSettings, MemberFile, MemberSettings, MulticastRoute};
-use crate::control::{self, Answer, Asker, Request};
+use crate::control::{Answer, Asker, Request};
+use crate::daemon;
 use crate::daemon::reload::{ReloadMode, Reloader};
-use crate::daemon::{self, Doors};
 use crate::drive::{Durability, Service};
-use crate::events::{Event, Journal, Severity};
+use crate::events::{Event, Journal};
 use crate::report::ReloadReport;
 use crate::socket::Listening;
 use clap::Parser;
@@ -31,14 +33,11 @@ use gdoi::crypto::Secret;
 use gdoi::endpoint::Instant;
 use gdoi::{MemberEvent, View};
 use membership::{GroupIndex, Memberships};
-use path_mtu::PathMtuReader;
+use ears::{Ears, Heard};
 use speaker::{Change, Speaker};
 use std::net::{SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use strangers::Strangers;
-use watch::Watch;
-use xfrm::{Problem, Subject, Unknown};
 
 /// Joins GDOI groups (RFC 6407) and encrypts their traffic under its own IP header.
 ///
@@ -74,60 +73,18 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// A second daemon would take the kernel away from the first.
-fn refuse_company(settings: &MemberSettings) -> Result<(), String> {
-    match control::is_served(&settings.control_socket) {
-        true => Err(format!("{}: a daemon is running already", settings.control_socket.display())),
-        false => Ok(()),
-    }
-}
-
 /// The daemon around its memberships.
 struct GroupMember {
     settings: MemberSettings,
     speaker: Speaker,
     memberships: Memberships,
     dataplane: DataPlane,
-    watch: Watch,
-    path_mtu: Option<PathMtuReader>,
-    strangers: Option<Strangers>,
+    ears: Ears,
     journal: Journal,
     reloader: Reloader,
 }
 
 impl GroupMember {
-    /// Guards the interfaces before anything else happens, so that a start that fails later on is closed, too.
-    fn start(settings: MemberSettings, reloader: Reloader) -> Result<(Self, Doors), String> {
-        let mut journal = Journal::default();
-        refuse_company(&settings)?;
-        refuse_shortcomings(&mut journal)?;
-        let own = addresses::of_this_host().unwrap_or_default();
-        let speaker = Speaker::new(&settings, &own).ok_or("there is no group")?;
-        let groups: Vec<_> = settings.groups.iter().map(|(group, _)| group.clone()).collect();
-        let watch = Watch::start(&mut journal);
-        let mut dataplane =
-            DataPlane::open(groups, speaker.local()).map_err(|error| format!("the kernel: {error}"))?;
-        dataplane.guard(&mut journal)?;
-        refuse_own_servers(&settings, &own)?;
-        tell_of_waiting(&speaker, &mut journal);
-        let doors = Doors { udp: speaker.door(), control: settings.control_socket.clone() };
-        let memberships = Memberships::new(settings.groups.clone(), speaker.address());
-        let path_mtu = hear_path_mtus(&mut journal);
-        let strangers = meet_strangers(&mut journal);
-        let member = GroupMember {
-            settings,
-            speaker,
-            memberships,
-            dataplane,
-            watch,
-            path_mtu,
-            strangers,
-            journal,
-            reloader,
-        };
-        Ok((member, doors))
-    }
-
     /// Looks from where GDOI is spoken now; answers whether somebody has something to send from there.
     fn follow_address(&mut self, now: Instant) -> bool {
         let change = addresses::of_this_host().ok().and_then(|own| self.speaker.look(&own));
@@ -148,94 +105,14 @@ impl GroupMember {
     fn meet(&mut self, packet: Unknown, now: Instant) {
         let views = self.memberships.views(now);
         let (dataplane, journal) = (&mut self.dataplane, &mut self.journal);
-        if let Some(strangers) = &mut self.strangers {
-            strangers.judge(packet, |packet| dataplane.meet(packet, &views, now, journal));
-        }
+        self.ears.judge(packet, |packet| dataplane.meet(packet, &views, now, journal));
     }
 
     /// A flood is read bit by bit, so that it does not hold up anything else.
     fn hear_of_path_mtu(&mut self, now: Instant) {
-        if let Some(said) = self.path_mtu.as_ref().and_then(PathMtuReader::next) {
+        if let Some(said) = self.ears.too_big() {
             self.dataplane.learn(said, now, &mut self.journal);
         }
-    }
-}
-
-fn meet_strangers(journal: &mut Journal) -> Option<Strangers> {
-    Strangers::open()
-        .map_err(|error| {
-            let message = format!(
-                "Members of groups with a key for each sender cannot be received from: {error}; load the module \
-                 nfnetlink_queue, or end the program that has the queue"
-            );
-            journal.record(Event::new(Severity::Error, "GM_MONITOR", message), crate::clock::now());
-        })
-        .ok()
-}
-
-fn tell_of_waiting(speaker: &Speaker, journal: &mut Journal) {
-    if let Some(problem) = speaker.problem() {
-        journal.record(Event::new(Severity::Warning, "GM_ADDRESS_MISSING", problem), crate::clock::now());
-    }
-}
-
-/// What comes from the kernel by itself.
-enum Heard {
-    Change(Subject),
-    PathMtu,
-    Stranger(Unknown),
-}
-
-async fn ready(reader: Option<&PathMtuReader>) {
-    match reader {
-        Some(reader) => reader.ready().await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn next(strangers: Option<&mut Strangers>) -> Unknown {
-    match strangers {
-        Some(strangers) => strangers.next().await,
-        None => std::future::pending().await,
-    }
-}
-
-fn hear_path_mtus(journal: &mut Journal) -> Option<PathMtuReader> {
-    PathMtuReader::open()
-        .map_err(|error| {
-            let message = format!(
-                "What the core says of packets that are too big is not heard, packets that may not be fragmented can \
-                 disappear there: {error}; grant the capability CAP_NET_RAW"
-            );
-            journal.record(Event::new(Severity::Warning, "GM_MONITOR", message), crate::clock::now());
-        })
-        .ok()
-}
-
-fn refuse_shortcomings(journal: &mut Journal) -> Result<(), String> {
-    let mut fatal = Vec::new();
-    for problem in xfrm::preflight() {
-        match problem {
-            Problem::Fatal(line) => fatal.push(line),
-            Problem::Warning(line) => {
-                journal.record(Event::new(Severity::Warning, "GM_PREFLIGHT", line), crate::clock::now());
-            }
-        }
-    }
-    match fatal.is_empty() {
-        true => Ok(()),
-        false => Err(fatal.join("\n")),
-    }
-}
-
-fn refuse_own_servers(settings: &MemberSettings, own: &Addresses) -> Result<(), String> {
-    let mut servers = settings.groups.iter().flat_map(|(group, _)| &group.servers);
-    match servers.find(|server| own.has(*server.ip())) {
-        None => Ok(()),
-        Some(server) => Err(format!(
-            "{} is an address of this host: a host is a member or a key server of a group, never both",
-            server.ip()
-        )),
     }
 }
 
@@ -269,15 +146,11 @@ impl Service for GroupMember {
     }
 
     async fn disturbed(&mut self) {
-        let heard = tokio::select! {
-            subject = self.watch.next() => Heard::Change(subject),
-            () = ready(self.path_mtu.as_ref()) => Heard::PathMtu,
-            packet = next(self.strangers.as_mut()) => Heard::Stranger(packet),
-        };
+        let heard = self.ears.next().await;
         let now = crate::clock::now();
         match heard {
             Heard::Change(subject) => self.dataplane.disturbed(subject, now),
-            Heard::PathMtu => self.hear_of_path_mtu(now),
+            Heard::TooBig => self.hear_of_path_mtu(now),
             Heard::Stranger(packet) => self.meet(packet, now),
         }
     }

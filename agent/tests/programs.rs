@@ -108,3 +108,40 @@ fn helps_tell_the_defaults() {
         assert!(finished.status.success() && text.contains(default), "{text}");
     }
 }
+
+#[test]
+fn sending_in_clear_must_be_meant() {
+    let scene = Scene::new("detach");
+    let refused = scene.ctl(&["gm", "detach", "corp"]);
+    assert_eq!((refused.status.code(), refused.stdout.is_empty()), (Some(1), true));
+    let reason = String::from_utf8(refused.stderr).unwrap();
+    assert!(reason.starts_with("Nothing is done.") && reason.contains("IN CLEAR"), "{reason}");
+    let meant = scene.ctl(&["gm", "detach", "corp", "--yes-send-in-clear"]);
+    assert!(String::from_utf8(meant.stderr).unwrap().contains("the daemon is not running"));
+
+    let file = scene.path("gm.yaml");
+    let text = "groups: [{name: corp, identity-number: 1, servers: [192.0.2.10], interfaces: [wan0], pre-shared-key: \"only for tests\"}]\n";
+    fs::write(&file, text).unwrap();
+    let member = |flag: &str| {
+        let program = env!("CARGO_BIN_EXE_gdoi-gm");
+        Command::new(program).arg("--config").arg(&file).arg(flag).output().unwrap()
+    };
+    let refused = member("--remove");
+    assert_eq!(refused.status.code(), Some(1));
+    let reason = String::from_utf8(refused.stderr).unwrap();
+    assert!(reason.starts_with("Nothing is removed."), "{reason}");
+    assert!(reason.contains("ALL TRAFFIC PASSES IN CLEAR on wan0."), "{reason}");
+    let alone = String::from_utf8(member("--yes-send-in-clear").stderr).unwrap();
+    assert!(alone.contains("--remove"), "{alone}");
+}
+
+#[test]
+fn the_help_says_what_detaching_is() {
+    let scene = Scene::new("help");
+    let help = scene.text(&["gm", "detach", "--help"]);
+    for words in
+        ["IN CLEAR", "gm register", "a restart protects", "refuse what comes in clear", "--yes-send-in-clear"]
+    {
+        assert!(help.contains(words), "{words}: {help}");
+    }
+}

@@ -1,30 +1,28 @@
 //! The kernel's side of the memberships: kept in step, looked after, left in a safe state.
 
 mod admission;
+mod adoption;
 mod change;
+mod learning;
 
 pub use admission::Word;
 
 use super::advice;
 use super::desired::{assign_slots, desired, Guarded, Phase, Surroundings};
 use super::due::{Cause, Due};
-use super::path_mtu::{planes_of, PathMtus, Sender, TooBig};
+use super::path_mtu::{PathMtus, Sender};
 use super::repairs::Repairs;
 use super::senders::{Receiving, Senders};
 use crate::clock;
 use crate::config::{FailMode, GroupSettings};
 use crate::events::{Event, Journal, Severity};
 use crate::report::Detachment;
+use adoption::{abandoned, is_protected, waits_for_adopted};
 use gdoi::endpoint::Instant;
 use gdoi::policy::Selector;
 use gdoi::View;
 use std::net::Ipv4Addr;
-use std::time::Duration;
-use xfrm::{Counters, Desired, Direction, Gate, Installed, Interface, Kernel, Report, StateCounters, Subject};
-
-/// How long groups that have registered wait for those whose protection was adopted: applying ends an
-/// adoption, and right after a start all register within moments.
-const ADOPTION: Duration = Duration::from_secs(60);
+use xfrm::{Counters, Desired, Direction, Interface, Kernel, Report, StateCounters, Subject};
 
 /// The kernel and what it should hold.
 pub struct DataPlane {
@@ -95,7 +93,7 @@ impl DataPlane {
 
     /// A view has changed.
     pub fn mark_changed(&mut self) {
-        self.due.wanted();
+        self.due.wanted(Cause::View);
     }
 
     /// Somebody has changed something in the kernel.
@@ -113,7 +111,7 @@ impl DataPlane {
     pub fn detach(&mut self, name: &str, detachment: Detachment) -> bool {
         let Some(group) = self.group(name).filter(|group| group.detached.is_none()) else { return false };
         (group.detached, group.adopted) = (Some(detachment), false);
-        self.mark_changed();
+        self.due.wanted(Cause::Detach);
         true
     }
 
@@ -227,31 +225,13 @@ impl DataPlane {
         &self.path_mtus
     }
 
-    /// A router of the core says that a packet was too big; it is believed if the packet can have been ours.
-    pub fn learn(&mut self, said: TooBig, now: Instant, journal: &mut Journal) {
-        let slots: Vec<_> = planes_of(&self.sending, &said).collect();
-        let links = if slots.is_empty() { Vec::new() } else { self.kernel.interfaces().unwrap_or_default() };
-        for slot in slots {
-            let places = self.groups.iter().flat_map(|group| group.places().map(move |place| (group, place)));
-            let Some((group, (_, interface))) = places.into_iter().find(|(_, (own, _))| *own == slot) else {
-                continue;
-            };
-            let link = links.iter().find(|link| link.name == interface.as_str());
-            if link.is_some_and(|link| self.path_mtus.learn(slot, said, link.mtu, now)) {
-                let event = change::path_mtu(interface.as_str(), said);
-                journal.record(event.of_group(&group.settings.group.name), now);
-                self.due.wanted();
-            }
-        }
-    }
-
     fn group(&mut self, name: &str) -> Option<&mut Guarded> {
         self.groups.iter_mut().find(|group| group.settings.group.name == name)
     }
 
     fn apply(&mut self, wanted: Result<Desired, String>, cause: Cause, now: Instant, journal: &mut Journal) {
         if let Ok(wanted) = &wanted {
-            self.sending = senders(wanted);
+            self.sending = learning::sending(wanted);
         }
         let result =
             wanted.and_then(|wanted| self.kernel.apply(&wanted).map_err(|error| advice::explain(&error)));
@@ -290,76 +270,4 @@ fn receiving(state: &StateCounters) -> Option<Receiving> {
     let &StateCounters { slot, family, spi, count, .. } = state;
     let receiving = Receiving { slot, family, spi: gdoi::policy::Spi(spi.0), packets: count.packets };
     (state.direction == Direction::Inbound).then_some(receiving)
-}
-
-/// The states that send, by what is desired.
-fn senders(wanted: &Desired) -> Vec<Sender> {
-    let outbound = |plane: &xfrm::Plane| match &plane.gate {
-        Gate::Protect(protection) => {
-            protection.outbound.iter().map(|sa| Sender { spi: sa.spi.0, slot: plane.slot }).collect()
-        }
-        Gate::Closed | Gate::Open => Vec::new(),
-    };
-    wanted.planes.iter().flat_map(outbound).collect()
-}
-
-/// The interfaces that the kernel protects and no group names.
-fn abandoned(groups: &[Guarded], installed: &Installed) -> Vec<String> {
-    let named = |interface: &str| {
-        groups.iter().flat_map(|group| &group.settings.interfaces).any(|name| name.as_str() == interface)
-    };
-    let protecting = installed.protecting().into_iter().map(|plane| plane.interface);
-    let mut abandoned: Vec<_> = protecting.filter(|interface| !named(interface)).collect();
-    abandoned.dedup();
-    abandoned
-}
-
-/// Whether every interface of the group is protected already, in the group's own place.
-fn is_protected(group: &Guarded, installed: &Installed) -> bool {
-    let protecting = installed.protecting();
-    let mut places = group.settings.interfaces.iter().zip(&group.slots);
-    places.all(|(name, slot)| {
-        protecting.iter().any(|plane| plane.slot == *slot && plane.interface == name.as_str())
-    })
-}
-
-/// Whether the kernel must not be touched yet: what it holds protects a group that has not registered.
-fn waits_for_adopted(groups: &[Guarded], views: &[View], uptime: Duration) -> bool {
-    // Who detaches a group wants it now.
-    let detached = groups.iter().any(|group| group.detached.is_some());
-    let waiting = groups.iter().zip(views).any(|(group, view)| group.adopted && !view.registered);
-    let registered = views.iter().any(|view| view.registered);
-    waiting && !detached && (!registered || uptime < ADOPTION)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::{MemberFile, Settings, Source};
-    use std::path::Path;
-
-    fn groups() -> Vec<Guarded> {
-        let text = r#"groups:
-  - {name: a, identity-number: 1, servers: [192.0.2.10], interfaces: [wan0], pre-shared-key: "only for tests"}
-  - {name: b, identity-number: 2, servers: [192.0.2.10], interfaces: [wan0], pre-shared-key: "only for tests"}
-"#;
-        let mut source = Source::from_text(Path::new("gm.yaml"), text);
-        let file: MemberFile = source.parse().unwrap();
-        assign_slots(file.settle(&mut source).unwrap().groups.into_iter().map(|(group, _)| group).collect())
-    }
-
-    #[test]
-    fn adopted_protection_stays_until_all_have_registered_or_waited_long() {
-        let mut groups = groups();
-        let view = |registered| View { registered, ..View::default() };
-        let soon = Duration::from_secs(1);
-        assert!(!waits_for_adopted(&groups, &[view(false), view(false)], soon));
-        groups[0].adopted = true;
-        assert!(waits_for_adopted(&groups, &[view(false), view(false)], ADOPTION * 100));
-        assert!(waits_for_adopted(&groups, &[view(false), view(true)], soon));
-        assert!(!waits_for_adopted(&groups, &[view(false), view(true)], ADOPTION));
-        assert!(!waits_for_adopted(&groups, &[view(true), view(false)], soon));
-        groups[1].detached = Some(Detachment { since: crate::clock::Timestamp(0), by: "root".into() });
-        assert!(!waits_for_adopted(&groups, &[view(false), view(false)], soon));
-    }
 }

@@ -20,6 +20,8 @@ pub enum Cause {
     Start,
     /// What it should hold has changed.
     View,
+    /// An operator wants a group's protection removed.
+    Detach,
     /// An interface or its addresses have changed.
     Links,
     /// It does not hold what it held.
@@ -47,9 +49,9 @@ impl Due {
         self.at
     }
 
-    /// Something that it should hold has changed: at once.
-    pub fn wanted(&mut self) {
-        (self.at, self.cause) = (Instant::default(), Cause::View);
+    /// What it should hold has changed: at once.
+    pub fn wanted(&mut self, cause: Cause) {
+        (self.at, self.cause) = (Instant::default(), cause);
     }
 
     /// Something has changed there, perhaps by what was done here last: soon.
@@ -88,7 +90,7 @@ mod tests {
     fn own_wishes_are_not_put_off() {
         let mut due = Due::start();
         due.begin(at(50_000));
-        due.wanted();
+        due.wanted(Cause::View);
         due.disturbed(Subject::Links, at(50_001));
         assert!(due.at() <= at(50_001) && due.begin(at(50_001)) == Cause::View);
     }

@@ -1,6 +1,7 @@
 //! What operators make a member do.
 
-use super::{refuse_company, reload, GroupMember};
+use super::start::refuse_company;
+use super::{reload, GroupMember};
 use crate::clock::Timestamp;
 use crate::config::{self, MemberFile, MemberSettings};
 use crate::control::{Answer, Asker};

@@ -14,7 +14,7 @@ const DEEDS: [&str; 5] = [
     "ip xfrm policy flush",
     "nft delete table inet gdoi",
     "nft flush ruleset",
-    "nft insert rule inet gdoi postrouting accept",
+    "nft add chain inet gdoi foreign",
 ];
 const REPAIRED: &str = "GM_POLICIES_REPAIRED";
 

@@ -17,6 +17,9 @@ pub fn event(changes: &[String], cause: Cause) -> Event {
             let message = format!("Policies and keys are in the kernel ({count} changes)");
             (Severity::Info, "GM_INSTALL_POLICIES_SUCCESS", message)
         }
+        Cause::Detach => {
+            (Severity::Notice, "GM_POLICIES_REMOVED", format!("The protection is removed ({count} changes)"))
+        }
         Cause::Links => {
             let message =
                 format!("An interface has changed, {count} things are put right: {}", first(changes));
@@ -77,6 +80,7 @@ mod tests {
             (event.severity, event.name)
         };
         assert_eq!(named(Cause::View), (Severity::Info, "GM_INSTALL_POLICIES_SUCCESS".to_owned()));
+        assert_eq!(named(Cause::Detach), (Severity::Notice, "GM_POLICIES_REMOVED".to_owned()));
         assert_eq!(named(Cause::Links), (Severity::Notice, "GM_INTERFACE_CHANGED".to_owned()));
         assert_eq!(named(Cause::Repair), (Severity::Warning, "GM_POLICIES_REPAIRED".to_owned()));
         let repaired = event(&changes, Cause::Repair);
