@@ -40,6 +40,7 @@ fn sat(number: u8) -> SaTek {
         key_bits: 256,
         preservation: 4,
         direction: 3,
+        senders: None,
     }
 }
 

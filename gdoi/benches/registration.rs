@@ -28,6 +28,7 @@ fn key_server(proposal: Proposal) -> KeyServer {
     let group = GroupConfig {
         group: group(),
         transform: "aes-256-cbc/hmac-sha-256".parse().expect("a transform"),
+        replay_window: 0,
         tek_lifetime: Duration::from_secs(3600),
         acl,
         authorization: Authorization::default(),

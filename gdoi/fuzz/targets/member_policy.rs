@@ -2,7 +2,7 @@
 //! takes only what its data plane can carry out.
 #![no_main]
 
-use gdoi::policy::MAX_ACES;
+use gdoi::policy::{MAX_ACES, MAX_REPLAY_WINDOW};
 use gdoi::wire::PayloadType;
 use gdoi_fuzz::bench::duel::{Duel, NOW};
 use gdoi_fuzz::datagrams;
@@ -15,10 +15,12 @@ fuzz_target!(|input: &[u8]| {
     let duel = Duel::begin().offer_octets(policy, (PayloadType(*next), octets));
     let view = duel.member.endpoint.view(NOW);
     assert!(view.acl.entries().len() <= MAX_ACES && view.inbound.len() <= 8);
-    assert_eq!(view.registered, view.outbound.is_some());
+    // Without sender IDs it cannot send where every sender has its own key.
+    let sendable = view.inbound.iter().any(|sa| !sa.transform.is_per_sender());
+    assert_eq!(view.registered && sendable, view.outbound.is_some());
     for sa in &view.inbound {
         assert!(sa.spi.is_usable() && sa.expires > NOW);
-        assert_eq!(sa.keys.encryption.len(), sa.transform.cipher.key_len());
-        assert_eq!(sa.keys.integrity.len(), sa.transform.integrity.key_len());
+        assert!(sa.keys.fit(sa.transform) && sa.replay_window <= MAX_REPLAY_WINDOW);
+        assert!(!sa.transform.is_per_sender() || sa.spi.is_block_base());
     }
 });

@@ -1,15 +1,17 @@
 use super::*;
 use crate::crypto::sign::{NewKey, SigningKey};
 use crate::crypto::{Hash, Secret};
+use crate::policy::{Seed, SenderTerms, TekKeys};
 
 fn at(second: u64) -> Instant {
     Instant::from_millis(second * 1000)
 }
 
 fn tek(spi: u32, lifetime: u64) -> Tek {
-    let keys = TekKeys { encryption: Secret::new(vec![spi as u8; 32]), integrity: Secret::new(vec![1; 32]) };
+    let (encryption, integrity) = (Secret::new(vec![spi as u8; 32]), Secret::new(vec![1; 32]));
+    let keys = TekKeys::Shared { encryption, integrity };
     let transform = "aes-256-cbc/hmac-sha-256".parse().unwrap();
-    Tek { spi: Spi(spi), transform, keys, lifetime: Duration::from_secs(lifetime) }
+    Tek { spi: Spi(spi), transform, keys, senders: None, lifetime: Duration::from_secs(lifetime) }
 }
 
 fn policy(teks: Vec<Tek>) -> GroupPolicy {
@@ -35,7 +37,20 @@ fn kek(lifetime: u64) -> Kek {
 
 /// A PULL that is answered at once.
 fn pull(keyring: &mut Keyring, policy: GroupPolicy, second: u64) {
-    keyring.pull(policy, Made { earliest: at(second), latest: at(second) }, at(second));
+    pull_with(keyring, policy, &SenderIds::default(), second).unwrap();
+}
+
+fn pull_with(
+    keyring: &mut Keyring,
+    policy: GroupPolicy,
+    sids: &SenderIds,
+    second: u64,
+) -> Result<(), Misbehaved> {
+    keyring.pull(policy, sids, Made { earliest: at(second), latest: at(second) }, at(second))
+}
+
+fn empty() -> Keyring {
+    Keyring::new(GroupId(100))
 }
 
 fn shape(keyring: &Keyring, second: u64) -> (Vec<u32>, Option<u32>) {
@@ -45,13 +60,13 @@ fn shape(keyring: &Keyring, second: u64) -> (Vec<u32>, Option<u32>) {
 
 #[test]
 fn nothing_before_the_first_download() {
-    assert_eq!(Keyring::default().view(at(0)), View::default());
-    assert_eq!(Keyring::default().next_change(at(0)), None);
+    assert_eq!(empty().view(at(0)), View::default());
+    assert_eq!(empty().next_change(at(0)), None);
 }
 
 #[test]
 fn a_single_tek_sends_at_once_and_to_its_end() {
-    let mut keyring = Keyring::default();
+    let mut keyring = empty();
     pull(&mut keyring, policy(vec![tek(1000, 60)]), 0);
     assert_eq!(shape(&keyring, 0), (vec![1000], Some(1000)));
     assert_eq!(keyring.next_change(at(0)), Some(at(60)));
@@ -63,7 +78,7 @@ fn a_single_tek_sends_at_once_and_to_its_end() {
 
 #[test]
 fn roll_over_receives_both_and_sends_the_old_until_shortly_before_its_end() {
-    let mut keyring = Keyring::default();
+    let mut keyring = empty();
     pull(&mut keyring, policy(vec![tek(1000, 3600)]), 0);
     pull(&mut keyring, policy(vec![tek(1000, 200), tek(2000, 3500)]), 3400);
     assert_eq!(shape(&keyring, 3400), (vec![1000, 2000], Some(1000)));
@@ -74,7 +89,7 @@ fn roll_over_receives_both_and_sends_the_old_until_shortly_before_its_end() {
 
 #[test]
 fn the_activation_delay_is_a_minimum_but_never_leaves_a_gap() {
-    let mut keyring = Keyring::default();
+    let mut keyring = empty();
     let with_delay =
         |teks, seconds| GroupPolicy { activation_delay: Some(Duration::from_secs(seconds)), ..policy(teks) };
     pull(&mut keyring, with_delay(vec![tek(1000, 60)], 5), 0);
@@ -88,7 +103,7 @@ fn the_activation_delay_is_a_minimum_but_never_leaves_a_gap() {
 
 #[test]
 fn a_new_member_in_the_middle_of_a_roll_over_does_as_the_others() {
-    let mut keyring = Keyring::default();
+    let mut keyring = empty();
     pull(&mut keyring, policy(vec![tek(1000, 120), tek(2000, 3600)]), 0);
     assert_eq!(shape(&keyring, 0), (vec![1000, 2000], Some(1000)));
     assert_eq!(shape(&keyring, 117).1, Some(2000));
@@ -103,7 +118,7 @@ fn push(teks: Vec<Tek>, delays: (u64, u64)) -> Push {
 
 #[test]
 fn a_push_switches_after_its_delay_and_retires_after_the_other() {
-    let mut keyring = Keyring::default();
+    let mut keyring = empty();
     pull(&mut keyring, policy(vec![tek(1000, 3600)]), 0);
     keyring.push(push(vec![tek(2000, 3600)], (30, 60)), at(100));
     assert_eq!(shape(&keyring, 129), (vec![1000, 2000], Some(1000)));
@@ -113,7 +128,7 @@ fn a_push_switches_after_its_delay_and_retires_after_the_other() {
 
 #[test]
 fn a_scheduled_push_leaves_the_old_key_to_its_end() {
-    let mut keyring = Keyring::default();
+    let mut keyring = empty();
     pull(&mut keyring, policy(vec![tek(1000, 30)]), 0);
     keyring.push(push(vec![tek(2000, 30)], (8, 0)), at(20));
     assert_eq!(shape(&keyring, 27), (vec![1000, 2000], Some(1000)));
@@ -124,7 +139,7 @@ fn a_scheduled_push_leaves_the_old_key_to_its_end() {
 #[test]
 fn deletions_take_what_they_name() {
     let delete = |deletion| Push { kek_spi: [0; 16], sequence: 1, deletions: vec![deletion], policy: None };
-    let mut keyring = Keyring::default();
+    let mut keyring = empty();
     pull(&mut keyring, policy(vec![tek(1000, 60), tek(2000, 90)]), 0);
     keyring.push(delete(Deletion::Tek(1000)), at(1));
     assert_eq!(shape(&keyring, 1), (vec![2000], Some(2000)), "the only key sends, whenever it was due");
@@ -137,7 +152,7 @@ fn deletions_take_what_they_name() {
 /// another has not come yet.
 #[test]
 fn a_key_whose_end_was_brought_forward_is_sent_with_almost_until_then() {
-    let mut keyring = Keyring::default();
+    let mut keyring = empty();
     pull(&mut keyring, policy(vec![tek(1000, 3600)]), 0);
     keyring.push(push(vec![tek(1000, 60)], (0, 0)), at(100));
     let delayed = |teks| GroupPolicy { activation_delay: Some(Duration::from_secs(30)), ..policy(teks) };
@@ -148,7 +163,7 @@ fn a_key_whose_end_was_brought_forward_is_sent_with_almost_until_then() {
 
 #[test]
 fn a_listed_key_can_only_be_shortened() {
-    let mut keyring = Keyring::default();
+    let mut keyring = empty();
     pull(&mut keyring, policy(vec![tek(1000, 60)]), 0);
     keyring.push(push(vec![tek(1000, 600)], (0, 0)), at(10));
     keyring.push(push(vec![tek(1000, 5)], (0, 0)), at(20));
@@ -166,7 +181,7 @@ fn expires(keyring: &Keyring, spi: u32, second: u64) -> Instant {
 
 #[test]
 fn a_late_repetition_gives_no_key_a_longer_life() {
-    let mut keyring = Keyring::default();
+    let mut keyring = empty();
     pull(&mut keyring, timed(0, policy(vec![tek(1000, 60)])), 1000);
     let Push { policy: Some(content), .. } = push(vec![tek(2000, 60)], (8, 0)) else { unreachable!() };
     let late = Push { policy: Some(timed(40, content)), ..push(Vec::new(), (0, 0)) };
@@ -178,7 +193,7 @@ fn a_late_repetition_gives_no_key_a_longer_life() {
 
 #[test]
 fn a_late_repetition_retires_no_later() {
-    let mut keyring = Keyring::default();
+    let mut keyring = empty();
     pull(&mut keyring, timed(0, policy(vec![tek(1000, 3600)])), 1000);
     let Push { policy: Some(content), .. } = push(vec![tek(2000, 3600)], (5, 35)) else { unreachable!() };
     let late = Push { policy: Some(timed(100, content)), ..push(Vec::new(), (0, 0)) };
@@ -191,8 +206,9 @@ fn a_late_repetition_retires_no_later() {
 /// The answer can have been made when the member asked, or just before it came: others may count from either.
 #[test]
 fn a_pulled_key_is_sent_with_until_its_earliest_end_and_received_with_until_its_latest() {
-    let mut keyring = Keyring::default();
-    keyring.pull(policy(vec![tek(1000, 60)]), Made { earliest: at(0), latest: at(7) }, at(9));
+    let mut keyring = empty();
+    let made = Made { earliest: at(0), latest: at(7) };
+    keyring.pull(policy(vec![tek(1000, 60)]), &SenderIds::default(), made, at(9)).unwrap();
     assert_eq!(shape(&keyring, 59), (vec![1000], Some(1000)));
     assert_eq!(shape(&keyring, 60), (vec![1000], None));
     assert_eq!(expires(&keyring, 1000, 60), at(67) + GRACE);
@@ -200,18 +216,18 @@ fn a_pulled_key_is_sent_with_until_its_earliest_end_and_received_with_until_its_
 
 #[test]
 fn a_kek_ends_when_the_server_said() {
-    let mut keyring = Keyring::default();
+    let mut keyring = empty();
     let policy = GroupPolicy { kek: Some(kek(100)), ..policy(vec![tek(1000, 60)]) };
-    keyring.pull(policy, Made { earliest: at(0), latest: at(7) }, at(9));
+    let made = Made { earliest: at(0), latest: at(7) };
+    keyring.pull(policy, &SenderIds::default(), made, at(9)).unwrap();
     assert_eq!(keyring.kek(at(9)).map(|(_, expires)| expires), Some(at(107)));
 }
 
 #[test]
 fn an_spi_with_new_keys_replaces_the_old_one() {
-    let mut keyring = Keyring::default();
+    let mut keyring = empty();
     pull(&mut keyring, policy(vec![tek(1000, 60)]), 0);
-    let other =
-        Tek { keys: TekKeys { encryption: Secret::new(vec![9; 32]), ..tek(1000, 60).keys }, ..tek(1000, 60) };
+    let other = Tek { keys: tek(1001, 60).keys, ..tek(1000, 60) };
     pull(&mut keyring, policy(vec![other.clone()]), 1);
     assert_eq!(keyring.view(at(1)).inbound.len(), 1);
     assert_eq!(keyring.view(at(1)).outbound.unwrap().keys, other.keys);
@@ -219,7 +235,122 @@ fn an_spi_with_new_keys_replaces_the_old_one() {
 
 #[test]
 fn the_number_of_keys_is_bounded() {
-    let mut keyring = Keyring::default();
+    let mut keyring = empty();
     (0..100).for_each(|number| pull(&mut keyring, policy(vec![tek(1000 + number, 600)]), 0));
     assert_eq!(keyring.view(at(0)).inbound.len(), MAX_TEKS);
+}
+
+fn generation(number: u32) -> SidGeneration {
+    SidGeneration { lineage: [1; 8], number }
+}
+
+/// Under which every sender has its own key.
+fn seeded(spi: u32, number: u32, lifetime: u64) -> Tek {
+    Tek {
+        spi: Spi(spi),
+        transform: "aes-256-gcm".parse().unwrap(),
+        keys: TekKeys::PerSender(Seed::new(Secret::new(vec![spi as u8; 32])).unwrap()),
+        senders: Some(SenderTerms { generation: generation(number), replay_window: 64 }),
+        lifetime: Duration::from_secs(lifetime),
+    }
+}
+
+fn sids(number: u32, values: &[u32]) -> SenderIds {
+    SenderIds { bits: 20, values: values.to_vec(), generation: Some(generation(number)) }
+}
+
+const OLD: u32 = 0x1230_0000;
+const NEW: u32 = 0x4560_0000;
+
+#[test]
+fn a_member_sends_as_who_it_is_under_the_key() {
+    let mut keyring = empty();
+    pull_with(&mut keyring, policy(vec![seeded(OLD, 1, 60)]), &sids(1, &[7, 9]), 0).unwrap();
+    let view = keyring.view(at(0));
+    assert_eq!(view.sids, [Sid(7), Sid(9)]);
+    let sa = view.outbound.unwrap();
+    assert_eq!((sa.replay_window, sa.group), (64, GroupId(100)));
+    assert_eq!(sa.sender(Sid(9)).unwrap().spi, Spi(OLD | 9));
+    assert_eq!(sa.sender(Sid(1 << 20)), None);
+    assert_eq!((sa.sid_of(Spi(OLD | 5)), sa.sid_of(Spi(NEW | 5))), (Some(Sid(5)), None));
+}
+
+#[test]
+fn a_shared_key_has_no_senders() {
+    let mut keyring = empty();
+    pull_with(&mut keyring, policy(vec![tek(1000, 60)]), &sids(1, &[7]), 0).unwrap();
+    let view = keyring.view(at(0));
+    assert_eq!(view.sids, []);
+    let sa = view.outbound.unwrap();
+    assert_eq!((sa.sender(Sid(7)), sa.sid_of(Spi(1000)), sa.replay_window), (None, None, 0));
+}
+
+#[test]
+fn fresh_sender_ids_count_at_once() {
+    let mut keyring = empty();
+    pull_with(&mut keyring, policy(vec![seeded(OLD, 1, 60)]), &sids(1, &[7]), 0).unwrap();
+    pull_with(&mut keyring, policy(vec![seeded(OLD, 1, 50)]), &sids(1, &[8]), 10).unwrap();
+    assert_eq!((keyring.view(at(10)).sids, shape(&keyring, 10).1), (vec![Sid(8)], Some(OLD)));
+}
+
+#[test]
+fn a_rekey_keeps_the_sender_ids() {
+    let mut keyring = empty();
+    pull_with(&mut keyring, policy(vec![seeded(OLD, 1, 3600)]), &sids(1, &[7]), 0).unwrap();
+    keyring.push(push(vec![seeded(NEW, 1, 3600)], (30, 60)), at(100));
+    assert_eq!((keyring.view(at(129)).sids, shape(&keyring, 129).1), (vec![Sid(7)], Some(OLD)));
+    assert_eq!((keyring.view(at(130)).sids, shape(&keyring, 130).1), (vec![Sid(7)], Some(NEW)));
+}
+
+/// The key servers have used up their sender IDs: the next key comes at once, those that go with it at the next
+/// registration.
+#[test]
+fn with_a_key_of_another_generation_nobody_sends_before_it_has_sender_ids_for_it() {
+    let mut keyring = empty();
+    pull_with(&mut keyring, policy(vec![seeded(OLD, 1, 3600)]), &sids(1, &[7]), 0).unwrap();
+    keyring.push(push(vec![seeded(OLD, 1, 60), seeded(NEW, 2, 3600)], (50, 0)), at(100));
+    assert_eq!(shape(&keyring, 155), (vec![OLD, NEW], Some(OLD)), "still");
+    assert_eq!(keyring.last_tek(at(155)).map(|(end, _)| end), Some(at(160)), "so it registers before");
+    assert_eq!(shape(&keyring, 160), (vec![OLD, NEW], None));
+    assert_eq!(keyring.view(at(160)).sids, []);
+    pull_with(&mut keyring, policy(vec![seeded(NEW, 2, 3500)]), &sids(2, &[7]), 200).unwrap();
+    assert_eq!((keyring.view(at(200)).sids, shape(&keyring, 200).1), (vec![Sid(7)], Some(NEW)));
+}
+
+/// A member that has come for the new ones goes on with the old ones until all can have come.
+#[test]
+fn both_generations_are_held_during_the_change() {
+    let mut keyring = empty();
+    pull_with(&mut keyring, policy(vec![seeded(OLD, 1, 3600)]), &sids(1, &[7]), 0).unwrap();
+    keyring.push(push(vec![seeded(OLD, 1, 60), seeded(NEW, 2, 3600)], (50, 0)), at(100));
+    pull_with(&mut keyring, policy(vec![seeded(OLD, 1, 50), seeded(NEW, 2, 3590)]), &sids(2, &[3]), 110)
+        .unwrap();
+    assert_eq!((keyring.view(at(149)).sids, shape(&keyring, 149).1), (vec![Sid(7)], Some(OLD)));
+    assert_eq!((keyring.view(at(150)).sids, shape(&keyring, 150).1), (vec![Sid(3)], Some(NEW)));
+    assert_eq!(keyring.last_tek(at(150)).map(|(end, _)| end), Some(at(3700)));
+}
+
+#[test]
+fn a_new_member_never_sends_with_a_key_of_the_generation_before() {
+    let mut keyring = empty();
+    pull_with(&mut keyring, policy(vec![seeded(OLD, 1, 60), seeded(NEW, 2, 3600)]), &sids(2, &[3]), 0)
+        .unwrap();
+    assert_eq!(shape(&keyring, 0), (vec![OLD, NEW], Some(NEW)));
+}
+
+#[test]
+fn a_sender_id_that_comes_again_changes_nothing() {
+    let mut keyring = empty();
+    pull_with(&mut keyring, policy(vec![seeded(OLD, 1, 60)]), &sids(1, &[7]), 0).unwrap();
+    let again = pull_with(&mut keyring, policy(vec![seeded(NEW, 1, 60)]), &sids(1, &[7]), 10);
+    assert_eq!(again, Err(Misbehaved::SenderIdAgain(7)));
+    assert_eq!(shape(&keyring, 10), (vec![OLD], Some(OLD)));
+}
+
+#[test]
+fn a_member_without_sender_ids_receives_only() {
+    let mut keyring = empty();
+    pull(&mut keyring, policy(vec![seeded(OLD, 1, 60)]), 0);
+    assert_eq!(shape(&keyring, 0), (vec![OLD], None));
+    assert_eq!(keyring.last_tek(at(0)).map(|(end, _)| end), Some(at(60)));
 }

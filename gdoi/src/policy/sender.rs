@@ -79,7 +79,7 @@ impl Seed {
 }
 
 /// Which sender identifiers are for which TEKs: in one generation none is given out twice. Members only compare it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SidGeneration {
     /// Key servers that began apart have different ones; 8 octets.
     pub lineage: [u8; 8],

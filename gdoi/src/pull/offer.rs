@@ -53,6 +53,7 @@ impl Offer {
         for sat in &sa.teks {
             add_selector(&mut teks, sat)?;
         }
+        check_blocks(&teks)?;
         let gap = sa.gap.clone().unwrap_or_default();
         let kek = sa.kek.as_ref().map(OfferedKek::understand).transpose()?;
         Ok(Offer { acl: common_acl(&teks)?, teks, kek, gap })
@@ -198,6 +199,16 @@ fn understand_selector(sat: &SaTek) -> Result<Selector, Error> {
         destination: sat.destination.as_prefix()?,
         destination_port: sat.destination.as_port(),
     })
+}
+
+/// No SPI means two things.
+fn check_blocks(teks: &[OfferedTek]) -> Result<(), Misbehaved> {
+    let inside = |block: &OfferedTek, tek: &OfferedTek| tek.spi != block.spi && tek.spi.block() == block.spi;
+    let mut blocks = teks.iter().filter(|tek| tek.senders.is_some());
+    match blocks.any(|block| teks.iter().any(|tek| inside(block, tek))) {
+        true => Err(Misbehaved::KeyMismatch("SPI of a TEK in the block of another")),
+        false => Ok(()),
+    }
 }
 
 /// The selectors of the first TEK, which all others must share: one ACL for each group.

@@ -3,16 +3,26 @@ use super::*;
 use crate::crypto::sign::{NewKey, SigningKey};
 use crate::crypto::{Hash, Secret};
 use crate::error::{Malformed, Unacceptable};
-use crate::policy::{Acl, Spi, TekKeys};
+use crate::policy::{Acl, Seed, SenderTerms, SidGeneration, Spi, TekKeys};
 use crate::wire::{GroupSa, IdField, IdType, Kd, KeyPacket, PayloadType};
 use std::net::SocketAddrV4;
 use std::sync::OnceLock;
 use std::time::Duration;
 
 fn tek(spi: u32) -> Tek {
-    let keys = TekKeys { encryption: Secret::new(vec![1; 32]), integrity: Secret::new(vec![2; 48]) };
+    let (encryption, integrity) = (Secret::new(vec![1; 32]), Secret::new(vec![2; 48]));
+    let keys = TekKeys::Shared { encryption, integrity };
     let transform = "aes-256-cbc/hmac-sha-384".parse().unwrap();
-    Tek { spi: Spi(spi), transform, keys, lifetime: Duration::from_secs(3600) }
+    Tek { spi: Spi(spi), transform, keys, senders: None, lifetime: Duration::from_secs(3600) }
+}
+
+/// One under which every sender has its own key.
+fn seeded(spi: u32, transform: &str) -> Tek {
+    let seed = Seed::new(Secret::new(vec![spi as u8; 32])).unwrap();
+    let generation = SidGeneration { lineage: [9; 8], number: 2 };
+    let senders = Some(SenderTerms { generation, replay_window: 1024 });
+    let transform = transform.parse().unwrap();
+    Tek { keys: TekKeys::PerSender(seed), transform, senders, ..tek(spi) }
 }
 
 fn signing_key() -> &'static SigningKey {
@@ -77,7 +87,8 @@ fn policies_that_cannot_be_carried_out_are_refused() {
     assert_eq!(refused(|sa| sa.teks[0].mode = 2), unsupported("encapsulation mode", 2));
     assert_eq!(refused(|sa| sa.teks[0].preservation = 1), unsupported("address preservation", 1));
     assert_eq!(refused(|sa| sa.teks[0].direction = 1), unsupported("SA direction", 1));
-    assert_eq!(refused(|sa| sa.teks[0].transform = 20), unsupported("ESP transform", 20));
+    assert_eq!(refused(|sa| sa.teks[0].transform = 20), unsupported("ESP authentication algorithm", 6));
+    assert_eq!(refused(|sa| sa.teks[0].transform = 11), unsupported("ESP transform", 11));
     assert_eq!(refused(|sa| sa.teks[0].key_bits = 192), unsupported("AES key length", 192));
     assert_eq!(refused(|sa| sa.teks[0].authentication = 2), unsupported("ESP authentication algorithm", 2));
     assert_eq!(refused(|sa| sa.teks[0].spi = 255), Malformed::Value("TEK SPI").into());
@@ -127,7 +138,7 @@ fn keys_must_fit_the_policy() {
             integrity: Secret::new(vec![2; 48]),
         };
     };
-    assert_eq!(refused(long), mismatch("length of a TEK"));
+    assert_eq!(refused(long), mismatch("kind or length of a TEK"));
     let short = |packets: &mut Vec<KeyPacket>| {
         packets[0] =
             KeyPacket::Kek { spi: [7; 16], key: Secret::new(vec![1; 32]), verification_key: vec![1] };
@@ -140,4 +151,83 @@ fn keys_must_fit_the_policy() {
     assert_eq!(refused(bad), mismatch("verification key"));
     let without_seq = offer.complete(&policy().download(), None).unwrap_err();
     assert_eq!(without_seq, Misbehaved::MissingPayload(PayloadType::SEQ).into());
+}
+
+fn per_sender() -> GroupPolicy {
+    let seeds = [
+        seeded(0x1110_0000, "aes-128-gcm"),
+        seeded(0x2220_0000, "aes-256-gcm"),
+        seeded(0x3330_0000, "chacha20-poly1305"),
+    ];
+    GroupPolicy { teks: seeds.into_iter().chain([tek(1000)]).collect(), ..policy() }
+}
+
+#[test]
+fn seeds_arrive_as_they_were() {
+    let sent = per_sender();
+    let sa = GroupSa::parse(&sent.announce().emit()).unwrap();
+    let numbers: Vec<_> =
+        sa.teks.iter().map(|sat| (sat.transform, sat.key_bits, sat.authentication)).collect();
+    assert_eq!(
+        numbers[..6],
+        [(20, 128, 0), (20, 128, 0), (20, 256, 0), (20, 256, 0), (249, 0, 0), (249, 0, 0)]
+    );
+    let kd = Kd::parse(&sent.download().emit()).unwrap();
+    let got = Offer::understand(&sa).unwrap().complete(&kd, Some(5)).unwrap();
+    assert_eq!(got.teks, sent.teks);
+}
+
+#[test]
+fn senders_that_cannot_be_told_apart_are_refused() {
+    let refused = |change: fn(&mut crate::wire::SaTek)| {
+        let mut sa = per_sender().announce();
+        sa.teks.truncate(2);
+        sa.teks.iter_mut().for_each(change);
+        Offer::understand(&sa).unwrap_err()
+    };
+    let unsupported = |what, value| Error::from(Unacceptable::Unsupported(what, value));
+    let shared = unsupported("one key for all senders with ESP transform", 20);
+    assert_eq!(refused(|sat| sat.senders = None), shared);
+    let cbc = |sat: &mut crate::wire::SaTek| (sat.transform, sat.authentication) = (12, 5);
+    let own = Misbehaved::KeyMismatch("one key for all senders that have their own");
+    assert_eq!(refused(cbc), own.into());
+    assert_eq!(refused(|sat| sat.authentication = 5), unsupported("ESP authentication algorithm", 5));
+    assert_eq!(refused(|sat| sat.key_bits = 192), unsupported("AES key length", 192));
+    assert_eq!(refused(|sat| sat.transform = 249), unsupported("ChaCha20 key length", 128));
+    assert_eq!(refused(|sat| sat.spi = 0x1110_0001), Malformed::Value("TEK SPI").into());
+    let fields = |change: fn(&mut crate::wire::SenderFields)| {
+        let mut sa = per_sender().announce();
+        sa.teks.iter_mut().for_each(|sat| sat.senders.iter_mut().for_each(change));
+        Offer::understand(&sa).unwrap_err()
+    };
+    assert_eq!(fields(|senders| senders.bits = 16), unsupported("number of SID bits", 16));
+    assert_eq!(fields(|senders| senders.replay_window = 4097), unsupported("replay window", 4097));
+    let mut sa = per_sender().announce();
+    sa.teks[1].senders.iter_mut().for_each(|senders| senders.replay_window = 0);
+    let different = Misbehaved::KeyMismatch("one SPI with different policies");
+    assert_eq!(Offer::understand(&sa).unwrap_err(), different.into());
+}
+
+#[test]
+fn a_shared_key_in_the_block_of_another_is_refused() {
+    let mut sent = per_sender();
+    sent.teks[3].spi = Spi(0x2220_0005);
+    let overlap = Misbehaved::KeyMismatch("SPI of a TEK in the block of another");
+    assert_eq!(Offer::understand(&sent.announce()).unwrap_err(), overlap.into());
+}
+
+#[test]
+fn a_seed_for_a_shared_key_does_not_fit_and_the_other_way_round() {
+    let sent = per_sender();
+    let offer = Offer::understand(&sent.announce()).unwrap();
+    let refused = |at: usize, packet: KeyPacket| {
+        let mut kd = sent.download();
+        kd.0[at] = packet;
+        offer.complete(&kd, Some(0)).unwrap_err()
+    };
+    let mismatch = Error::from(Misbehaved::KeyMismatch("kind or length of a TEK"));
+    let seed = Seed::new(Secret::new(vec![1; 32])).unwrap();
+    assert_eq!(refused(4, KeyPacket::Seed { spi: 1000, seed }), mismatch);
+    let (encryption, integrity) = (Secret::new(vec![1; 36]), Secret::new(vec![1]));
+    assert_eq!(refused(1, KeyPacket::Tek { spi: 0x1110_0000, encryption, integrity }), mismatch);
 }

@@ -37,12 +37,12 @@ fn kek(sequence: u32) -> Kek {
 }
 
 fn policy() -> GroupPolicy {
-    let keys =
-        TekKeys { encryption: SystemRandom.secret(16).unwrap(), integrity: SystemRandom.secret(32).unwrap() };
+    let (encryption, integrity) = (SystemRandom.secret(16).unwrap(), SystemRandom.secret(32).unwrap());
+    let keys = TekKeys::Shared { encryption, integrity };
     let transform = "aes-128-cbc/hmac-sha-256".parse().unwrap();
     GroupPolicy {
         acl: Acl::new(vec!["permit ip 10.0.0.0/8 10.0.0.0/8".parse().unwrap()]).unwrap(),
-        teks: vec![Tek { spi: Spi(4242), transform, keys, lifetime: Duration::from_secs(60) }],
+        teks: vec![Tek { spi: Spi(4242), transform, keys, senders: None, lifetime: Duration::from_secs(60) }],
         kek: None,
         activation_delay: Some(Duration::from_secs(5)),
         deactivation_delay: None,

@@ -126,6 +126,7 @@ mod tests {
             key_bits: 128,
             preservation: 4,
             direction: 3,
+            senders: None,
         };
         let gap = Gap { activation_delay: Some(1), ..Gap::default() };
         GroupSa { kek: Some(kek), gap: Some(gap), teks: vec![tek.clone(), tek] }

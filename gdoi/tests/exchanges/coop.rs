@@ -5,7 +5,7 @@ use crate::bench::fleet::{member, member_address};
 use crate::bench::random::Seeded;
 use crate::bench::{Link, World};
 use gdoi::coop::Role;
-use gdoi::{KeyServerCommand, KeyServerEvent, MemberCommand, MemberConfig, MemberEvent, RegistrationState};
+use gdoi::{KeyServerCommand, KeyServerEvent, MemberEvent, RegistrationState};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -167,34 +167,4 @@ fn a_server_joins_by_a_reload_and_leaves_by_another() {
     world.run_for(LIFE);
     assert_eq!((primaries(&world, 2), registrations(&world, 2)), (vec![2], 2));
     assert!(all_hear_all(&world, 2) && coop(&world, 2).peers.len() == 1);
-}
-
-#[test]
-fn sender_ids_come_to_their_end_and_begin_anew() {
-    let mut world = World::new(1, Link::CALM);
-    start(&mut world, 2, 2, LIFE);
-    let greedy = MemberConfig { sender_ids: 16, ..allied_member(1, 1, 2) };
-    world.add_member(member_address(1), member(greedy, 1));
-    world.run_until(Duration::from_secs(40), |world| registered(world, 2));
-    let generation = |world: &World| world.server(address(2)).status(world.now).groups[0].sid_generation;
-    let (mut seen, mut registrations) = (BTreeSet::new(), 0);
-    while generation(&world) == 0 {
-        let given = world.member(member_address(1)).status(world.now).sender_ids;
-        assert_eq!(given.len(), 16);
-        assert!(given.into_iter().all(|sid| sid < 8192 && seen.insert(sid)), "{registrations}");
-        registrations += 1;
-        world.command(member_address(1), MemberCommand::Register);
-        world.run_for(Duration::from_secs(1));
-    }
-    assert!(
-        (410..=420).contains(&registrations),
-        "seven eighths of 8,192, less a gap of 512: {registrations}"
-    );
-    world.run_until(LIFE, |world| {
-        (1..=2).all(|number| world.member(member_address(number)).registrations() > 1) && registered(world, 2)
-    });
-    world.run_for(Duration::from_secs(5));
-    let given = |number| world.member(member_address(number)).status(world.now).sender_ids;
-    assert!(given(1).iter().all(|sid| *sid < 32), "the range began anew: {:?}", given(1));
-    assert!(given(2).iter().all(|sid| *sid < 16384) && all_hear_all(&world, 2));
 }

@@ -126,7 +126,7 @@ fn downloaded(kd: &Kd) -> (String, String) {
         KeyPacket::Kek { spi, key, verification_key } => {
             (hex(spi), [hex(key.expose()), hex(verification_key)])
         }
-        KeyPacket::Sid { .. } => panic!("nobody asked for SIDs"),
+        KeyPacket::Seed { .. } | KeyPacket::Sid { .. } => panic!("nobody asked for SIDs"),
     });
     let (spis, keys): (Vec<_>, Vec<_>) = packets.unzip();
     (spis.join(","), keys.concat().join(","))

@@ -25,6 +25,7 @@ fn sat() -> SaTek {
         key_bits: 256,
         preservation: 4,
         direction: 3,
+        senders: None,
     }
 }
 
@@ -137,7 +138,8 @@ fn item_14_policies_without_protection() {
     assert!(refused(SaTek { authentication: 0, ..sat() }).contains("ESP authentication algorithm 0"));
     assert!(refused(SaTek { authentication: 1, ..sat() }).contains("ESP authentication algorithm 1"));
     assert!(refused(SaTek { transform: 11, ..sat() }).contains("ESP transform 11"), "NULL");
-    assert!(refused(SaTek { transform: 20, ..sat() }).contains("ESP transform 20"), "GCM");
+    let shared = SaTek { transform: 20, authentication: 0, spi: 0x1230_0000, ..sat() };
+    assert!(refused(shared).contains("one key for all senders with ESP transform 20"), "GCM");
     assert!(refused(SaTek { key_bits: 0, ..sat() }).contains("AES key length 0"));
     assert!(refused(SaTek { key_bits: u16::MAX, ..sat() }).contains("AES key length"));
 }

@@ -3,11 +3,17 @@
 use crate::bench::fleet::{member, member_address, member_config, server, server_address, server_config};
 use crate::bench::random::Seeded;
 use crate::bench::{Link, World};
-use gdoi::View;
+use gdoi::{MemberConfig, View};
 use std::time::Duration;
 
 /// Five lives of a TEK with members that join at any time of the first two.
 fn check(life: u64, members: u16, link: Link, seed: u64) {
+    ["aes-256-cbc/hmac-sha-256", "aes-256-gcm"]
+        .into_iter()
+        .for_each(|name| check_with(name, life, members, link, seed));
+}
+
+fn check_with(transform: &str, life: u64, members: u16, link: Link, seed: u64) {
     let life = Duration::from_secs(life);
     let mut random = Seeded::new(seed);
     let mut joins: Vec<_> =
@@ -16,13 +22,15 @@ fn check(life: u64, members: u16, link: Link, seed: u64) {
     let mut world = World::new(seed, link);
     let mut config = server_config(1);
     config.groups[0].tek_lifetime = life;
+    config.groups[0].transform = transform.parse().unwrap();
     world.add_server(server_address(1).into(), server(config, seed, world.now));
     let start = world.now;
     for (number, join) in (1..).zip(joins) {
         while world.step(start + join) {
             check_views(&mut world, start);
         }
-        world.add_member(member_address(number), member(member_config(number), seed + u64::from(number)));
+        let config = MemberConfig { sender_ids: 4, ..member_config(number) };
+        world.add_member(member_address(number), member(config, seed + u64::from(number)));
     }
     while world.step(start + 5 * life) {
         check_views(&mut world, start);

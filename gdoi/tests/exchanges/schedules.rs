@@ -6,17 +6,19 @@
 //! A failing seed is printed; `GDOI_SEED=N cargo test -p gdoi --test exchanges schedules` replays it. 60 schedules in
 //! every run, `GDOI_SCHEDULES=10000 cargo test --release -p gdoi --test exchanges schedules` for more.
 
-use crate::bench::alliance::{address, allied_config, allied_member, coop, primaries, start, start_server};
+use crate::bench::alliance::{
+    address, allied_config, allied_member, coop, primaries, start_server, start_with,
+};
 use crate::bench::fleet::{member, member_address};
 use crate::bench::random::Seeded;
 use crate::bench::stored::{Stored, StoredKek};
 use crate::bench::{Archive, Link, World};
 use gdoi::crypto::Secret;
+use gdoi::policy::{Sid, SidGeneration, TekKeys};
 use gdoi::wire::ExchangeType;
-use gdoi::{KeyServerCommand, KeyServerConfig, KeyServerEvent, MemberCommand, RekeyKind, Removal, Transmit};
+use gdoi::{KeyServerCommand, KeyServerConfig, MemberCommand, RekeyKind, Removal, Transmit};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -42,19 +44,22 @@ struct Schedule {
     log: Vec<String>,
 }
 
-/// Which sender IDs were given out, in which generation.
+/// Which sender IDs were given out, and who sent with what.
 #[derive(Default)]
 struct SenderIds {
-    /// By server, how many of its events were looked at.
-    heard: BTreeMap<u8, usize>,
-    /// In which generation a member was answered last.
-    answered: BTreeMap<SocketAddr, (Option<[u8; 8]>, u32)>,
     /// By member, how many of its registrations were looked at.
     registrations: BTreeMap<u16, u64>,
-    given: BTreeMap<(Option<[u8; 8]>, u32, u32), u16>,
+    given: BTreeMap<(SidGeneration, Sid), Sender>,
+    /// By the seed of the key.
+    sent: Vec<(TekKeys, BTreeMap<Sid, Sender>)>,
+    /// How often each member began anew.
+    lives: BTreeMap<u16, u64>,
     /// Servers that lost their state: what nobody else heard of before, nobody can know.
     forgetful: BTreeSet<u32>,
 }
+
+/// A member in one of its lives.
+type Sender = (u16, u64);
 
 impl Schedule {
     fn new(seed: u64) -> Self {
@@ -65,7 +70,7 @@ impl Schedule {
         for number in 1..=servers {
             world.set_skew(address(number), SECOND * random.below(7200) as u32);
         }
-        start(&mut world, servers, members, LIFE);
+        start_with(&mut world, servers, members, |number| config(seed, number, servers));
         let stored = BTreeMap::new();
         let sent = Sent::default();
         let configs = BTreeMap::new();
@@ -91,7 +96,7 @@ impl Schedule {
     }
 
     fn config(&self, number: u8) -> KeyServerConfig {
-        let mut config = allied_config(number, self.servers, LIFE);
+        let mut config = config(self.seed, number, self.servers);
         let changed = self.configs.get(&number).and_then(|config| config.groups[0].redundancy.clone());
         config.groups[0].redundancy = changed.or(config.groups[0].redundancy.take());
         config
@@ -158,37 +163,47 @@ impl Schedule {
         }
     }
 
-    /// No sender ID is given twice in one generation.
+    /// No sender ID is given twice in one generation, and none is used twice with one key.
     fn follow_sender_ids(&mut self) {
-        let Schedule { world, sids, .. } = self;
-        for number in (1..=self.servers).filter(|number| world.has_server(address(*number))) {
-            let events = world.server_events(address(number));
-            let heard = sids.heard.entry(number).or_default();
-            let new = events.get(*heard..).unwrap_or_default();
-            *heard = events.len();
-            for (_, event) in new {
-                if let KeyServerEvent::Registered { member, .. } = event {
-                    let status = world.server(address(number)).status(world.clock_of(address(number)));
-                    let lineage = coop(world, number).lineage;
-                    sids.answered.insert(*member, (lineage, status.groups[0].sid_generation));
-                }
-            }
+        for address in std::mem::take(&mut self.world.changed) {
+            let number = (1..=self.members).find(|number| member_address(*number) == address).unwrap();
+            self.follow_registration(number);
+            self.follow_sender(number);
         }
-        for number in 1..=self.members {
-            let member = world.member(member_address(number));
-            let before = sids.registrations.entry(number).or_default();
-            if member.registrations() == *before {
-                continue;
-            }
-            *before = member.registrations();
-            let status = member.status(world.now);
-            assert_eq!(status.sender_ids.len(), 2, "seed {}: member {number} asked for two", self.seed);
-            let (lineage, generation) = sids.answered[&member_address(number)];
-            for sid in status.sender_ids {
-                let other = sids.given.insert((lineage, generation, sid), number);
-                let known = other.filter(|_| !sids.forgetful.contains(&(sid >> 13)));
-                assert_eq!(known, None, "seed {}: sender ID {sid} of {number} twice", self.seed);
-            }
+    }
+
+    fn follow_registration(&mut self, number: u16) {
+        let Schedule { world, sids, seed, .. } = self;
+        let member = world.member(member_address(number));
+        let before = sids.registrations.entry(number).or_default();
+        if std::mem::replace(before, member.registrations()) == member.registrations() {
+            return;
+        }
+        let status = member.status(world.now);
+        assert_eq!(status.sender_ids.len(), 2, "seed {seed}: member {number} asked for two");
+        let sender = (number, sids.lives.get(&number).copied().unwrap_or_default());
+        for sid in status.sender_ids {
+            let other = sids.given.insert((status.sid_generation.unwrap(), sid), sender);
+            let known = other.filter(|_| !sids.forgetful.contains(&(sid.0 >> 17)));
+            assert_eq!(known, None, "seed {seed}: sender ID {sid} of {number} twice");
+        }
+    }
+
+    fn follow_sender(&mut self, number: u16) {
+        let Schedule { world, sids, seed, .. } = self;
+        let view = world.view(member_address(number));
+        let Some(sa) = view.outbound.filter(|sa| sa.transform.is_per_sender()) else { return };
+        assert_eq!(view.sids.len(), 2, "seed {seed}: member {number} sends");
+        let sender = (number, sids.lives.get(&number).copied().unwrap_or_default());
+        if !sids.sent.iter().any(|(keys, _)| *keys == sa.keys) {
+            sids.sent.push((sa.keys.clone(), BTreeMap::new()));
+        }
+        let senders = sids.sent.iter_mut().find(|(keys, _)| *keys == sa.keys);
+        let senders = senders.map(|(_, senders)| senders).unwrap();
+        for sid in view.sids {
+            let other = senders.insert(sid, sender).filter(|other| *other != sender);
+            let known = other.filter(|_| !sids.forgetful.contains(&(sid.0 >> 17)));
+            assert_eq!(known, None, "seed {seed}: {sid} of {number} was another's under {}", sa.spi);
         }
     }
 
@@ -215,7 +230,6 @@ impl Schedule {
 
     fn crash(&mut self, number: u8) {
         self.note(format!("server {number} crashes"));
-        self.sids.heard.remove(&number);
         if let Some(stored) = self.world.crash_server(address(number)) {
             self.stored.insert(number, stored);
         }
@@ -264,6 +278,9 @@ impl Schedule {
     }
 
     fn register(&mut self) {
+        if self.random.percent(25) {
+            return self.restart_member();
+        }
         match self.random.percent(50) && self.members < 6 {
             true => {
                 self.members += 1;
@@ -278,6 +295,16 @@ impl Schedule {
                 self.world.command(member_address(number), MemberCommand::Register);
             }
         }
+    }
+
+    /// Without memory: who it was before is nobody any more.
+    fn restart_member(&mut self) {
+        let number = 1 + self.random.below(u64::from(self.members)) as u16;
+        self.note(format!("member {number} starts anew"));
+        *self.sids.lives.entry(number).or_default() += 1;
+        self.sids.registrations.remove(&number);
+        let config = allied_member(number, self.some_server(), self.servers);
+        self.world.add_member(member_address(number), member(config, self.random.draw()));
     }
 
     fn command(&mut self, kind: RekeyKind) {
@@ -400,6 +427,16 @@ impl Schedule {
         let (least, most) = (pseudotimes.iter().min(), pseudotimes.iter().max());
         assert!(most.zip(least).is_some_and(|(most, least)| most - least < 1000), "{pseudotimes:?}");
     }
+}
+
+/// Half of the groups give every sender its own key.
+fn config(seed: u64, number: u8, servers: u8) -> KeyServerConfig {
+    let mut config = allied_config(number, servers, LIFE);
+    if seed % 2 == 0 {
+        config.groups[0].transform = "aes-256-gcm".parse().unwrap();
+        config.groups[0].replay_window = 1024;
+    }
+    config
 }
 
 impl Schedule {

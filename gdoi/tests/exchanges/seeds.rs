@@ -74,6 +74,7 @@ fn sat(source: &str, port: Option<u16>) -> SaTek {
         key_bits: 256,
         preservation: 4,
         direction: 3,
+        senders: None,
     }
 }
 
@@ -109,7 +110,11 @@ fn group_sa() {
 fn kd() {
     check("kd", "tek", &Kd(vec![tek_packet()]).emit());
     check("kd", "kek-tek", &Kd(vec![kek_packet(), tek_packet()]).emit());
-    check("kd", "sid", &Kd(vec![KeyPacket::Sid { bits: 16, values: vec![7, 8] }, tek_packet()]).emit());
+    check(
+        "kd",
+        "sid",
+        &Kd(vec![KeyPacket::Sid { bits: 16, values: vec![7, 8], generation: None }, tek_packet()]).emit(),
+    );
 }
 
 #[test]

@@ -1,5 +1,6 @@
 use super::*;
 use crate::crypto::SystemRandom;
+use crate::policy::SidGeneration;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -20,15 +21,18 @@ fn ends(keys: &Keys) -> Vec<(u32, u64)> {
 fn no_number_of_rekeys_makes_more_keys_than_are_stored() {
     let mut ours = Keys::default();
     let mut random = SystemRandom;
+    let generation = SidGeneration { lineage: [1; 8], number: 1 };
+    let senders = SenderTerms { generation, replay_window: 64 };
     let transform = "aes-256-cbc/hmac-sha-256".parse().unwrap();
+    let new = NewTek { transform, life: HOUR, senders, place: 0, taken: &[] };
     for second in 0..100 {
-        let made = ours.add_tek(transform, HOUR, &mut random, at(second)).unwrap();
+        let made = ours.add_tek(new, &mut random, at(second)).unwrap();
         assert!(ours.teks.len() <= MAX_TEKS && ours.teks.last() == Some(&made));
     }
     assert_eq!(ends(&ours)[0].1, 3600 + 100 - MAX_TEKS as u64, "the first to end were forgotten");
     ours.end_teks();
     (0..100).for_each(|second| {
-        ours.add_tek(transform, HOUR, &mut random, at(second)).unwrap();
+        ours.add_tek(new, &mut random, at(second)).unwrap();
         ours.end_teks();
     });
     assert_eq!(ours.ended.len(), MAX_ENDED);
@@ -70,4 +74,38 @@ fn numbers_under_a_spent_kek_are_remembered_until_its_end() {
     assert_eq!(ours.used_under([9; 16]), 0);
     (0..100).for_each(|name| ours.spend(kek(name, 1, Succession::Smooth).spent()));
     assert_eq!((ours.spent.len(), ours.used_under([99; 16]), ours.used_under([35; 16])), (MAX_SPENT, 1, 0));
+}
+
+/// What a TEK has: its keys fit its transform, and senders with keys of their own have a block of SPIs.
+#[test]
+fn new_keys_are_of_the_kind_that_the_transform_asks_for() {
+    let generation = SidGeneration { lineage: [1; 8], number: 1 };
+    let senders = SenderTerms { generation, replay_window: 64 };
+    for name in ["aes-128-cbc/hmac-sha-512", "aes-128-gcm", "aes-256-gcm", "chacha20-poly1305"] {
+        let transform: Transform = name.parse().unwrap();
+        let new = NewTek { transform, life: HOUR, senders, place: 5, taken: &[] };
+        let tek = Keys::default().add_tek(new, &mut SystemRandom, at(0)).unwrap();
+        let per_sender = transform.is_per_sender();
+        assert!(tek.transform == transform && tek.keys.fit(transform), "{name}");
+        assert_eq!((tek.senders, tek.spi.is_block_base()), (per_sender.then_some(senders), per_sender));
+        assert!(!per_sender || tek.spi.0 >> 29 == 5, "{name}: {}", tek.spi);
+    }
+}
+
+#[test]
+fn the_block_of_a_key_is_not_given_again_while_it_may_be_in_use() {
+    let generation = SidGeneration { lineage: [1; 8], number: 1 };
+    let senders = SenderTerms { generation, replay_window: 0 };
+    let transform = "aes-256-gcm".parse().unwrap();
+    let others: Vec<_> = (1..509).map(|block| Spi(block << 20)).collect();
+    let new = NewTek { transform, life: HOUR, senders, place: 0, taken: &others };
+    let mut ours = Keys::default();
+    ours.add_tek(new, &mut SystemRandom, at(0)).unwrap();
+    ours.end_teks();
+    (0..2).for_each(|_| drop(ours.add_tek(new, &mut SystemRandom, at(0)).unwrap()));
+    let mut spis: Vec<_> = ours.spis().collect();
+    spis.sort();
+    assert_eq!(spis, [Spi(509 << 20), Spi(510 << 20), Spi(511 << 20)]);
+    let none = ours.add_tek(new, &mut SystemRandom, at(0)).err();
+    assert_eq!(none, Some(crate::error::Unacceptable::NoSpis.into()));
 }

@@ -11,10 +11,26 @@ fn at(seconds: u64) -> Instant {
 
 fn tek(spi: u32, transform: &str) -> GroupTek {
     let transform: Transform = transform.parse().unwrap();
-    let (encryption, integrity) = (transform.cipher.key_len(), transform.integrity.key_len());
-    let keys =
-        TekKeys { encryption: Secret::new(vec![1; encryption]), integrity: Secret::new(vec![2; integrity]) };
-    GroupTek { spi: Spi(spi), transform, keys, expires: at(spi.into()) }
+    let (keys, senders) = match transform {
+        Transform::Shared { cipher, integrity } => (shared(cipher.key_len(), integrity.key_len()), None),
+        Transform::PerSender(_) => (seed(), Some(senders(1024))),
+    };
+    GroupTek { spi: Spi(spi), transform, keys, senders, expires: at(spi.into()) }
+}
+
+fn shared(encryption: usize, integrity: usize) -> TekKeys {
+    TekKeys::Shared {
+        encryption: Secret::new(vec![1; encryption]),
+        integrity: Secret::new(vec![2; integrity]),
+    }
+}
+
+fn seed() -> TekKeys {
+    TekKeys::PerSender(Seed::new(Secret::new(vec![6; 32])).unwrap())
+}
+
+fn senders(replay_window: u16) -> SenderTerms {
+    SenderTerms { generation: SidGeneration { lineage: [5; 8], number: 4 }, replay_window }
 }
 
 fn kek(name: u8, key_len: usize, succession: Succession) -> GroupKek {
@@ -53,7 +69,11 @@ fn full() -> GroupState {
         lineage: Some(Lineage([9; 8])),
         versions,
         keys: Keys {
-            teks: vec![tek(256, "aes-128-cbc/hmac-sha-384"), tek(u32::MAX, "aes-256-cbc/hmac-sha-512")],
+            teks: vec![
+                tek(256, "aes-128-cbc/hmac-sha-384"),
+                tek(0xfff0_0000, "chacha20-poly1305"),
+                tek(u32::MAX, "aes-256-cbc/hmac-sha-512"),
+            ],
             ended: vec![(Spi(300), at(5))],
             kek: Some(kek(1, 32, Succession::Smooth)),
             previous_keks: vec![kek(2, 16, Succession::Abrupt), kek(3, 32, Succession::Ended)],
@@ -182,9 +202,25 @@ fn keys_that_cannot_be_are_refused() {
         })
     };
     assert_eq!(bad_tek(|tek| tek.spi = Spi(255)), VALUE.into());
-    assert_eq!(bad_tek(|tek| tek.keys.encryption = Secret::new(vec![1; 16])), VALUE.into());
-    assert_eq!(bad_tek(|tek| tek.keys.integrity = Secret::new(vec![1; 33])), VALUE.into());
-    assert_eq!(bad_tek(|tek| tek.keys.encryption = Secret::new(vec![])), VALUE.into());
+    assert_eq!(bad_tek(|tek| tek.keys = shared(16, 32)), VALUE.into());
+    assert_eq!(bad_tek(|tek| tek.keys = shared(32, 33)), VALUE.into());
+    assert_eq!(bad_tek(|tek| tek.keys = shared(0, 32)), VALUE.into());
+    assert_eq!(bad_tek(|tek| tek.senders = Some(senders(0))), VALUE.into(), "one key for all of them");
+    assert_eq!(bad_tek(|tek| tek.spi = Spi(1 << 20)), VALUE.into(), "the base of a block");
+    let gcm: Transform = "aes-128-gcm".parse().unwrap();
+    let bad_block = |change: fn(&mut GroupTek)| {
+        refused(|state| {
+            let mut tek = tek(0x1230_0000, "aes-128-gcm");
+            change(&mut tek);
+            state.keys.teks = vec![tek];
+        })
+    };
+    assert_eq!(bad_block(|tek| tek.spi = Spi(0x1230_0001)), VALUE.into());
+    assert_eq!(bad_block(|tek| tek.keys = shared(32, 1)), VALUE.into());
+    assert_eq!(bad_block(|tek| tek.keys = shared(31, 0)), VALUE.into());
+    assert_eq!(bad_block(|tek| tek.senders = None), VALUE.into());
+    assert_eq!(bad_block(|tek| tek.senders = Some(senders(4097))), VALUE.into());
+    assert!(parse(&emit(&with(|state| state.keys.teks = vec![tek(0x1230_0000, &gcm.to_string())]))).is_ok());
     let bad_kek = |change: fn(&mut GroupKek)| {
         refused(|state| {
             let mut kek = kek(1, 32, Succession::Smooth);

@@ -69,9 +69,13 @@ pub fn start_server(
 
 /// Servers and members, the members spread over the servers.
 pub fn start(world: &mut World, servers: u8, members: u16, life: Duration) {
+    start_with(world, servers, members, |number| allied_config(number, servers, life));
+}
+
+/// The same with other configurations.
+pub fn start_with(world: &mut World, servers: u8, members: u16, config: impl Fn(u8) -> KeyServerConfig) {
     let mut random = Seeded::new(7);
-    (1..=servers)
-        .for_each(|number| start_server(world, allied_config(number, servers, life), None, &mut random));
+    (1..=servers).for_each(|number| start_server(world, config(number), None, &mut random));
     for number in 1..=members {
         let first = (number as u8 - 1) % servers + 1;
         world

@@ -17,7 +17,7 @@ pub mod at {
     pub const REIGN: usize = 44;
     pub const REIGN_EPOCH: usize = 48;
     pub const HEARTBEAT: usize = 56;
-    pub const VERSIONS: usize = 101;
+    pub const VERSIONS: usize = 117;
 }
 
 pub const ANNOUNCEMENT: u8 = 1;
@@ -156,7 +156,7 @@ impl Tek {
     fn emit(&self) -> Vec<u8> {
         let (transform, key) = (counted(self.transform.as_bytes()), counted(&vec![3; self.key_len]));
         let ends = self.expires.to_be_bytes();
-        [&self.spi.to_be_bytes()[..], &transform, &key, &counted(&[4; 32]), &ends].concat()
+        [&self.spi.to_be_bytes()[..], &transform, &key, &counted(&[4; 32]), &ends, &[0]].concat()
     }
 }
 

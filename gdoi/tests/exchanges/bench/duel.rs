@@ -6,7 +6,7 @@ use super::rogue::Rogue;
 use gdoi::crypto::cbc::Block;
 use gdoi::policy::Identity;
 use gdoi::wire::{emit_chain, ExchangeType, Header, Identification, PayloadType};
-use gdoi::{Instant, Member, MemberEvent};
+use gdoi::{Instant, Member, MemberConfig, MemberEvent};
 
 /// The server's nonce.
 pub const NR: [u8; 16] = [0x52; 16];
@@ -43,7 +43,12 @@ pub fn introduced(id_b: &[u8]) -> Node<Member> {
 impl Duel {
     /// Up to the member's first PULL message.
     pub fn begin() -> Duel {
-        let mut node = Node::new(member(member_config(1), 1), NOW);
+        Duel::with(member_config(1))
+    }
+
+    /// The same with this member.
+    pub fn with(config: MemberConfig) -> Duel {
+        let mut node = Node::new(member(config, 1), NOW);
         let first = node.timeout(NOW).remove(0).payload;
         let (mut rogue, fifth) = Rogue::answer(&first, |datagram| talk(&mut node, datagram));
         let sixth = rogue.introduce_server(&fifth, &server_id());

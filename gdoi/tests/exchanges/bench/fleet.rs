@@ -43,6 +43,7 @@ pub fn group_config() -> GroupConfig {
     GroupConfig {
         group: group(),
         transform: "aes-256-cbc/hmac-sha-256".parse().unwrap(),
+        replay_window: 0,
         tek_lifetime: Duration::from_secs(3600),
         acl: acl(),
         authorization: Authorization::default(),

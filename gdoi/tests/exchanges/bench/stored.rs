@@ -61,6 +61,9 @@ impl<'a> Octets<'a> {
             self.counted();
         });
         self.take(8);
+        if self.number(1) == 1 {
+            self.take(8 + 4 + 2);
+        }
         spi
     }
 
@@ -96,6 +99,15 @@ impl Stored {
     pub fn kek_of(&self, datagram: &[u8]) -> Option<&StoredKek> {
         self.keks.iter().find(|kek| datagram.starts_with(&kek.spi))
     }
+}
+
+/// The state of a server of the first generation that has given out so many sender IDs: each of its places has `before`.
+pub fn with_sids_given(state: &Secret, before: [u32; 8], given: [u32; 8]) -> Secret {
+    let octets = |given: [u32; 8]| [&[0; 4][..], &given.map(u32::to_be_bytes).concat()].concat();
+    let (old, new) = (octets(before), octets(given));
+    let found: Vec<_> = (0..state.len()).filter(|at| state.expose()[*at..].starts_with(&old)).collect();
+    let [at] = found[..] else { panic!("found at {found:?}") };
+    Secret::new([&state.expose()[..at], &new, &state.expose()[at + old.len()..]].concat())
 }
 
 impl StoredKek {

@@ -25,8 +25,10 @@ fn at(seconds: u64) -> Instant {
 }
 
 fn tek(spi: u32, expires: Instant) -> GroupTek {
-    let keys = TekKeys { encryption: Secret::new(vec![1; 32]), integrity: Secret::new(vec![2; 32]) };
-    GroupTek { spi: Spi(spi), transform: "aes-256-cbc/hmac-sha-256".parse().unwrap(), keys, expires }
+    let (encryption, integrity) = (Secret::new(vec![1; 32]), Secret::new(vec![2; 32]));
+    let keys = TekKeys::Shared { encryption, integrity };
+    let transform = "aes-256-cbc/hmac-sha-256".parse().unwrap();
+    GroupTek { spi: Spi(spi), transform, keys, senders: None, expires }
 }
 
 fn kek(name: u8, sequence: u32) -> GroupKek {
@@ -90,6 +92,7 @@ fn config() -> GroupConfig {
     GroupConfig {
         group: GroupName { name: "corp".into(), id: GroupId(7) },
         transform: "aes-256-cbc/hmac-sha-256".parse().unwrap(),
+        replay_window: 0,
         tek_lifetime: Duration::from_secs(3600),
         acl: Acl::new(vec!["permit ip any any".parse().unwrap()]).unwrap(),
         authorization: Authorization::default(),
