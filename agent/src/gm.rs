@@ -254,9 +254,9 @@ fn log_entry(event: &MemberEvent) -> Event {
         | MemberEvent::Rekeyed { group, from, .. }
         | MemberEvent::Dismissed { group, from, .. }
         | MemberEvent::RekeyRefused { group, from, .. } => entry.of_group(&group.name).with_peer(from),
-        MemberEvent::Reregistering { group, .. } | MemberEvent::KeysExpired { group } => {
-            entry.of_group(&group.name)
-        }
+        MemberEvent::Reregistering { group, .. }
+        | MemberEvent::AclOutdated { group, .. }
+        | MemberEvent::KeysExpired { group } => entry.of_group(&group.name),
         MemberEvent::ViewChanged => entry,
     }
 }

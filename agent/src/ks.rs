@@ -186,6 +186,7 @@ fn log_entry(event: &KeyServerEvent) -> Event {
     let entry = Event::new(event.severity().into(), event.name(), event.to_string());
     match event {
         KeyServerEvent::Registered { group, member, .. }
+        | KeyServerEvent::DeniesLeftOut { group, member, .. }
         | KeyServerEvent::Refused { group: Some(group), member, .. } => {
             entry.of_group(&group.name).with_peer(member)
         }

@@ -1,16 +1,19 @@
 //! The keys that a member holds, and what they mean at a point in time.
 
 mod group_clock;
+mod held_acl;
 
 pub(crate) use group_clock::Made;
 
 use crate::endpoint::Instant;
 use crate::lifetime::switch_margin;
-use crate::policy::{Acl, Spi, TekKeys, Transform};
-use crate::pull::{GroupPolicy, Kek, Tek};
+use crate::error::{Error, Unacceptable};
+use crate::policy::{Acl, SendMode, Spi, TekKeys, Transform};
+use crate::pull::{AclNotice, GroupPolicy, Kek, Tek};
 use crate::push::Push;
 use crate::wire::Deletion;
 use group_clock::GroupClock;
+use held_acl::HeldAcl;
 use std::net::SocketAddrV4;
 use std::time::Duration;
 
@@ -30,6 +33,8 @@ pub struct View {
     pub outbound: Option<Sa>,
     /// The multicast group to which the key server sends rekey messages, while there is a KEK to read them with.
     pub rekey_group: Option<SocketAddrV4>,
+    /// Whether the protected traffic is sent encrypted.
+    pub mode: SendMode,
 }
 
 /// One security association for the group's traffic.
@@ -76,7 +81,8 @@ impl HeldTek {
 #[derive(Debug, Default)]
 pub(crate) struct Keyring {
     registered: bool,
-    acl: Acl,
+    acl: HeldAcl,
+    mode: SendMode,
     teks: Vec<HeldTek>,
     kek: Option<(Kek, Instant)>,
     /// The one before: the message that replaced it may come again under it, with a new number.
@@ -135,8 +141,10 @@ impl Keyring {
 
     fn take(&mut self, policy: GroupPolicy, way: Way, made: Made, now: Instant) {
         self.teks.retain(|tek| tek.sa.expires > now);
-        if !policy.teks.is_empty() {
-            self.acl = policy.acl;
+        let says_nothing = policy.teks.is_empty() && matches!(policy.acl, AclNotice::Selectors(_));
+        if !says_nothing {
+            self.mode = policy.mode;
+            self.acl.take(policy.acl, way);
         }
         if let Way::Pull = way {
             self.delays = (policy.activation_delay, policy.deactivation_delay);
@@ -208,11 +216,32 @@ impl Keyring {
         let outbound = active.or_else(|| sendable().min_by_key(|tek| tek.activates));
         View {
             registered: self.registered,
-            acl: self.acl.clone(),
+            acl: self.acl.list().clone(),
             inbound: live().map(|tek| tek.sa.clone()).collect(),
             outbound: outbound.map(|tek| tek.sa.clone()),
             rekey_group: self.rekey_group(now),
+            mode: self.mode,
         }
+    }
+
+    /// Whether a rekey message can be taken in: SAs that only receive are understood from servers of this
+    /// implementation.
+    ///
+    /// # Errors
+    /// [`Unacceptable::Unsupported`].
+    pub(crate) fn check(&self, push: &Push) -> Result<(), Error> {
+        let receives = |policy: &GroupPolicy| {
+            policy.mode == SendMode::ReceiveOnly && matches!(policy.acl, AclNotice::Selectors(_))
+        };
+        match push.policy.as_ref().is_some_and(receives) && !self.acl.is_whole() {
+            true => Err(Unacceptable::Unsupported("SA direction", 2).into()),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether the group has another ACL than the one held.
+    pub(crate) const fn lacks_acl(&self) -> bool {
+        self.acl.is_outdated()
     }
 
     /// The multicast group of the KEK.

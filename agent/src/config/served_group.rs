@@ -61,6 +61,7 @@ impl GroupFile {
             transform: local.ipsec.transform,
             tek_lifetime: local.ipsec.lifetime,
             acl: local.ipsec.acl,
+            mode: gdoi::policy::SendMode::Both,
             authorization: local.authorization,
             activation_delay: local.activation_delay,
             deactivation_delay: local.deactivation_delay,

@@ -3,9 +3,9 @@
 use crate::config::{FailMode, GroupSettings};
 use crate::report::Protection;
 use gdoi::endpoint::Instant;
-use gdoi::policy::{Action, Cipher, Integrity, Ipv4Prefix};
+use gdoi::policy::{Ace, Action, Cipher, Integrity, SendMode, Side};
 use gdoi::View;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 use xfrm::{Desired, EncryptionKey, Gate, IntegrityKey, Key, Plane, Prefix, Sa, Selector, Slot, Spi};
 
@@ -96,27 +96,45 @@ fn gate(group: &Guarded, view: &View, phase: Phase, now: Instant) -> Result<Opti
 }
 
 fn protect(view: &View, now: Instant) -> Result<Gate, String> {
-    let permits = view.acl.entries().iter().filter(|ace| ace.action == Action::Permit);
+    if view.mode == SendMode::ReceiveOnly {
+        return Err("the data plane has no receive-only groups".into());
+    }
     Ok(Gate::Protect {
-        acl: permits.map(|ace| selector(&ace.selector)).collect::<Result<_, _>>()?,
+        acl: view.acl.entries().iter().map(permit).collect::<Result<_, _>>()?,
         inbound: view.inbound.iter().map(|sa| state(sa, now)).collect::<Result<_, _>>()?,
         outbound: view.outbound.as_ref().map(|sa| state(sa, now)).transpose()?,
     })
 }
 
+fn permit(ace: &Ace) -> Result<Selector, String> {
+    match ace.action {
+        Action::Permit => selector(&ace.selector),
+        Action::Deny => Err(format!("the data plane has no place for `{ace}`")),
+    }
+}
+
 fn selector(selector: &gdoi::policy::Selector) -> Result<Selector, String> {
+    let refuse = || format!("the data plane has no place for `{selector}`");
+    let (source, destination) = (selector.source(), selector.destination());
     Ok(Selector {
-        source: prefix(selector.source)?,
-        destination: prefix(selector.destination)?,
-        protocol: selector.protocol,
-        source_port: selector.source_port,
-        destination_port: selector.destination_port,
+        source: prefix(&source).ok_or_else(refuse)?,
+        destination: prefix(&destination).ok_or_else(refuse)?,
+        protocol: selector.protocol(),
+        source_port: port(&source).ok_or_else(refuse)?,
+        destination_port: port(&destination).ok_or_else(refuse)?,
     })
 }
 
-fn prefix(prefix: Ipv4Prefix) -> Result<Prefix, String> {
-    Prefix::new(prefix.address(), prefix.length())
-        .ok_or_else(|| format!("the prefix {prefix} is not possible"))
+fn prefix(side: &Side) -> Option<Prefix> {
+    match side.prefix.address() {
+        IpAddr::V4(address) => Prefix::new(address, side.prefix.length()),
+        IpAddr::V6(_) => None,
+    }
+}
+
+/// None where there are several.
+fn port(side: &Side) -> Option<Option<u16>> {
+    side.ports.map_or(Some(None), |ports| ports.single().map(Some))
 }
 
 fn state(sa: &gdoi::Sa, now: Instant) -> Result<Sa, String> {

@@ -22,7 +22,7 @@ use crate::policy::GroupId;
 use crate::wire::Reader;
 use std::net::Ipv4Addr;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const COMMITTED: u8 = 1;
 const CLAIMS: u8 = 2;
 

@@ -160,11 +160,13 @@ impl Group {
     /// The last wait for acknowledgements is over.
     fn conclude(&mut self) {
         let Some(distribution) = self.distribution.take() else { return };
-        if !self.state.keys.previous_keks.is_empty() || self.coop.is_some() {
+        let told = Some(distribution.acl());
+        if !self.state.keys.previous_keks.is_empty() || self.coop.is_some() || self.state.told != told {
             self.mark_changed();
         }
         self.state.keys.set_previous(Vec::new());
         self.state.under_way = false;
+        self.state.told = told;
         for member in distribution.silent() {
             self.members_changed = true;
             if self.members.missed(member) {

@@ -170,6 +170,12 @@ impl Members {
         self.records().all(|record| record.ours)
     }
 
+    /// Those of other software.
+    pub(super) fn foreigners(&self) -> Vec<SocketAddr> {
+        let foreign = self.records().filter(|record| !record.ours);
+        foreign.map(|record| SocketAddr::new(record.address, record.port)).collect()
+    }
+
     pub(super) const fn author(&self) -> Author {
         self.author
     }

@@ -19,6 +19,7 @@ impl Group {
             transform: self.config.transform,
             tek_lifetime: self.config.tek_lifetime,
             acl: self.config.acl.clone(),
+            mode: self.config.mode,
             authorization: self.config.authorization.clone(),
             teks: self.tek_status(time),
             kek: kek.map(kek_status),
