@@ -16,7 +16,7 @@ fn unknown_kinds_and_versions_are_refused() {
         let cases = [
             (patched(&honest, at::KIND, &[0]), Malformed::Value("COOP payload").into()),
             (patched(&honest, at::KIND, &[4]), Malformed::Value("COOP payload").into()),
-            (patched(&honest, at::FORMAT, &[2]), Malformed::Value("COOP payload").into()),
+            (patched(&honest, at::FORMAT, &[1]), Malformed::Value("COOP payload").into()),
             (patched(&honest, at::FORMAT + 1, &[1]), Malformed::Reserved("COOP payload").into()),
             (patched(&honest, at::GROUP, &[0; 4]), Unacceptable::UnknownGroup("0".into()).into()),
             (honest[..7].to_vec(), Malformed::Truncated("COOP payload").into()),
