@@ -85,14 +85,18 @@ fn permit_all(selectors: &[Selector]) -> Result<Acl, Error> {
 /// SAs of different directions, or of one that a GAP of ours does not go with.
 pub(super) fn understand_mode(sa: &GroupSa, gap: &Gap) -> Result<SendMode, Error> {
     let directions = || sa.teks.iter().map(|tek| tek.direction);
+    let unsupported = |what, direction| Err(Unacceptable::Unsupported(what, u32::from(direction)).into());
+    if let Some(other) = directions().find(|direction| ![SYMMETRIC, RECEIVER_ONLY].contains(direction)) {
+        return unsupported("SA direction", other);
+    }
     let common = directions().next().unwrap_or(SYMMETRIC);
     if let Some(other) = directions().find(|direction| *direction != common) {
-        return Err(Unacceptable::Unsupported("another SA direction", u32::from(other)).into());
+        return unsupported("another SA direction", other);
     }
     match (gap.mode, common) {
         (Some(mode), SYMMETRIC) => Ok(mode),
         (None, SYMMETRIC) => Ok(SendMode::Both),
-        (None, RECEIVER_ONLY) => Ok(SendMode::ReceiveOnly),
-        (_, other) => Err(Unacceptable::Unsupported("SA direction", u32::from(other)).into()),
+        (None, _) => Ok(SendMode::ReceiveOnly),
+        (Some(_), other) => unsupported("SA direction", other),
     }
 }

@@ -212,7 +212,7 @@ mod tests {
         assert_eq!(edit(5, 1), Malformed::Value(PART), "ports of icmp");
         assert_eq!(edit(6, 33), Malformed::Value(PART), "a length of no family");
         assert_eq!(edit(9, 1), Malformed::Value(PART), "host bits");
-        assert_eq!(edit(15, 4), Malformed::Value(PART), "a range that is empty");
+        assert_eq!(edit(15, 10), Malformed::Value(PART), "a range that is empty");
         assert_eq!(edit(17, 5), Malformed::Value(PART), "one port as a range");
     }
 

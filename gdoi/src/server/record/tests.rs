@@ -215,9 +215,9 @@ fn words_that_nobody_writes_are_refused() {
     let cipher = |by: &[u8]| refusal(&replaced(&full(), b"aes-128-cbc/", by));
     assert_eq!(cipher(b"aes-999-cbc/"), VALUE.into());
     assert_eq!(cipher(b"aes-128-cbc\xff"), VALUE.into());
-    let entry = |by: &[u8]| refusal(&replaced(&full(), b"permit udp", by));
-    assert_eq!(entry(b"permit xyz"), VALUE.into());
-    assert_eq!(entry(b"permit \xc3\x28p"), VALUE.into());
+    let entry = |by: &[u8]| refusal(&replaced(&full(), &[3, 0, 32, 0, 0x20], by));
+    assert_eq!(entry(&[3, 0, 129, 0, 0x20]), Malformed::Value("ACL payload").into());
+    assert_eq!(entry(&[0x43, 0, 32, 0, 0x20]), Malformed::Reserved("ACL payload").into());
     let name = [&[3; 48][..], &at(3).as_millis().to_be_bytes(), &77u32.to_be_bytes()].concat();
     let succession =
         |octet: u8| replaced(&full(), &[&name[..], &[2]].concat(), &[&name[..], &[octet]].concat());
@@ -228,8 +228,8 @@ fn words_that_nobody_writes_are_refused() {
 #[test]
 fn what_is_there_or_not_is_said_by_one_or_zero() {
     let bare = emit(&GroupState::default());
-    // Last rekey, under way, KEK, terms.
-    for position in [17, 18, 23, 34] {
+    // Last rekey, under way, KEK, terms, digest.
+    for position in [17, 18, 23, 34, 35] {
         let mut changed = bare.clone();
         assert_eq!(changed[position], 0);
         changed[position] = 2;
