@@ -129,6 +129,7 @@ impl Service for KeyServerDaemon {
         match request {
             Request::ShowKs => Answer::of(&status::overview(&status(), self.own.address, &self.keeper, now)),
             Request::ShowKsMembers => Answer::of(&status::members(&status(), now)),
+            Request::ShowKsAcl => Answer::of(&status::acls(&status())),
             Request::ShowKsPolicy => Answer::of(&status::policies(&status(), &self.own, now)),
             Request::ShowKsCoop { .. } => Answer::of(&coop::report(&status(), &self.own, now)),
             Request::ShowKsRekey => Answer::of(&status::rekeys(&status(), now)),

@@ -6,8 +6,8 @@ mod held_acl;
 pub(crate) use group_clock::Made;
 
 use crate::endpoint::Instant;
-use crate::lifetime::switch_margin;
 use crate::error::{Error, Unacceptable};
+use crate::lifetime::switch_margin;
 use crate::policy::{Acl, SendMode, Spi, TekKeys, Transform};
 use crate::pull::{AclNotice, GroupPolicy, Kek, Tek};
 use crate::push::Push;

@@ -1,5 +1,6 @@
 //! A group as the key server's configuration describes it.
 
+use super::access::{acl, Entry};
 use super::located::{mapping, Bounded, Clash, Distinct, Parsed};
 use super::names::{group_clash, Label};
 use super::phase1::IdentityEntry;
@@ -8,12 +9,10 @@ use super::rekey::{MulticastRoute, RekeyFile};
 use super::source::{ConfigError, Source};
 use gdoi::coop::Redundancy;
 use gdoi::lifetime::registration_margin;
-use gdoi::policy::{Ace, Acl, Action, Cipher, Integrity, Ipv4Prefix, Transform};
+use gdoi::policy::{Acl, Cipher, Integrity, Ipv4Prefix, SendMode, Transform};
 use gdoi::{Authorization, GroupConfig, GroupName};
 use serde::{Deserialize, Deserializer};
-use std::fmt;
 use std::net::Ipv4Addr;
-use std::str::FromStr;
 use std::time::Duration;
 
 /// The life of a TEK or KEK in seconds: 20 (for labs) to 30 days.
@@ -49,6 +48,16 @@ impl GroupFile {
         self.local.redundancy.as_ref().map_or(&[], |redundancy| &redundancy.peers)
     }
 
+    /// What operators call it.
+    pub fn name(&self) -> &str {
+        &self.group.name
+    }
+
+    /// Its access list.
+    pub fn entries(&self) -> &[Entry] {
+        &self.local.ipsec.entries
+    }
+
     /// The group with its rekey key.
     ///
     /// # Errors
@@ -61,7 +70,7 @@ impl GroupFile {
             transform: local.ipsec.transform,
             tek_lifetime: local.ipsec.lifetime,
             acl: local.ipsec.acl,
-            mode: gdoi::policy::SendMode::Both,
+            mode: local.ipsec.mode,
             authorization: local.authorization,
             activation_delay: local.activation_delay,
             deactivation_delay: local.deactivation_delay,
@@ -182,7 +191,9 @@ fn check_delays(activation: Duration, deactivation: Duration, life: Duration) ->
 struct IpsecFile {
     transform: Transform,
     lifetime: Duration,
+    entries: Vec<Entry>,
     acl: Acl,
+    mode: SendMode,
 }
 
 #[derive(Deserialize)]
@@ -190,7 +201,8 @@ struct IpsecFile {
 struct RawIpsec {
     transform: Option<Parsed<Transform>>,
     lifetime: Option<KeyLife>,
-    match_address: Distinct<Parsed<GroupAce>>,
+    match_address: Distinct<Entry>,
+    receive_only: Option<bool>,
 }
 
 impl<'de> Deserialize<'de> for IpsecFile {
@@ -203,11 +215,13 @@ impl TryFrom<RawIpsec> for IpsecFile {
     type Error = String;
 
     fn try_from(raw: RawIpsec) -> Result<Self, String> {
-        let entries = raw.match_address.0.into_iter().map(|Parsed(GroupAce(ace))| ace).collect();
+        let Distinct(entries) = raw.match_address;
         Ok(IpsecFile {
             transform: raw.transform.map_or(DEFAULT_TRANSFORM, |Parsed(transform)| transform),
             lifetime: raw.lifetime.map_or(DEFAULT_TEK_LIFE, Bounded::seconds),
-            acl: Acl::new(entries).map_err(|error| format!("match-address: {error}"))?,
+            acl: acl(&entries)?,
+            entries,
+            mode: if raw.receive_only == Some(true) { SendMode::ReceiveOnly } else { SendMode::Both },
         })
     }
 }
@@ -216,30 +230,6 @@ const DEFAULT_TEK_LIFE: Duration = Duration::from_secs(3_600);
 
 const DEFAULT_TRANSFORM: Transform =
     Transform { cipher: Cipher::AesCbc256, integrity: Integrity::HmacSha256 };
-
-/// An entry of the group's ACL.
-#[derive(PartialEq)]
-struct GroupAce(Ace);
-
-impl FromStr for GroupAce {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let ace: Ace = text.parse().map_err(|error| format!("`{text}`: {error}"))?;
-        match ace.action {
-            Action::Permit => Ok(GroupAce(ace)),
-            Action::Deny => Err(format!(
-                "`{text}`: RFC 6407 carries permit entries only, so deny entries go into the members' match-address"
-            )),
-        }
-    }
-}
-
-impl fmt::Display for GroupAce {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

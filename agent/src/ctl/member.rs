@@ -5,7 +5,7 @@ use super::table::{distance, facts, table};
 use crate::clock::Timestamp;
 use crate::report::{
     AccessList, AclReport, DataplaneReport, KekEntry, MemberGroup, MemberReport, PlaneEntry, Protection,
-    Registration, TekEntry, Traffic,
+    Registration, Sending, TekEntry, Traffic,
 };
 
 /// The text of `show gm`.
@@ -99,17 +99,31 @@ pub fn access_lists(report: &AclReport) -> String {
 }
 
 fn access_list(list: &AccessList) -> String {
-    let part = |title: &str, entries: &[String]| {
-        let entries: String = entries.iter().map(|entry| format!("    {entry}\n")).collect();
-        format!("  {title}\n{}", if entries.is_empty() { "    (none)\n" } else { &entries })
-    };
     format!(
         "Group {} ({})\n{}{}",
         list.group.name,
         list.group.identity_number,
-        part("Local, judged first: always in clear", &list.local),
-        part("Downloaded: encrypted", &list.downloaded)
+        entries("Local, judged first: always in clear", &list.local),
+        entries(&meaning("Downloaded", list.sending), &list.downloaded)
     )
+}
+
+/// What the entries of a list mean, shared with the key server's texts.
+pub(super) fn meaning(title: &str, sending: Sending) -> String {
+    match sending {
+        Sending::Encrypted => {
+            format!("{title}, the first match decides: permit is encrypted, deny is in clear")
+        }
+        Sending::Clear => {
+            format!("{title}, receive-only: what is permitted is sent in clear and accepted in either form")
+        }
+    }
+}
+
+/// A list under its title, shared with the key server's texts.
+pub(super) fn entries(title: &str, entries: &[String]) -> String {
+    let entries: String = entries.iter().map(|entry| format!("    {entry}\n")).collect();
+    format!("  {title}\n{}", if entries.is_empty() { "    (none)\n" } else { &entries })
 }
 
 /// The text of `show gm dataplane`.

@@ -162,14 +162,14 @@ fn show_gm_tells_waiting_and_trouble() {
 #[test]
 fn show_gm_acl_reads_like_this() {
     let report = json!({"generated_at": "2026-01-31T12:00:00Z", "groups": [
-        {"name": "corp", "identity_number": 100, "local": ["deny ospf any any"], "downloaded": []}]});
+        {"name": "corp", "identity_number": 100, "local": ["deny ospf any any"], "downloaded": [], "sending": "encrypted"}]});
     assert_eq!(
         text(Request::ShowGmAcl, report),
         "\
 Group corp (100)
   Local, judged first: always in clear
     deny ospf any any
-  Downloaded: encrypted
+  Downloaded, the first match decides: permit is encrypted, deny is in clear
     (none)
 "
     );
@@ -238,12 +238,27 @@ Group corp (100): 1 registered
     );
 
     let report = json!({"generated_at": "2026-01-31T12:00:00Z", "groups": [{"name": "corp", "identity_number": 100,
-        "transform": "aes-256-cbc/hmac-sha-256", "tek_lifetime_seconds": 3600, "acl": ["permit ip any any"],
+        "transform": "aes-256-cbc/hmac-sha-256", "tek_lifetime_seconds": 3600, "acl": ["permit ip any any"], "sending": "encrypted",
         "authorized_addresses": [], "authorized_identities": [], "teks": [tek()], "kek": null, "signing_key": "ab12"}]});
     let policy = text(Request::ShowKsPolicy, report);
     assert!(policy.contains("  Signing key   ab12\n"), "{policy}");
     assert!(policy.contains("  May register  every member with a pre-shared key\n"), "{policy}");
-    assert!(policy.ends_with("  Encrypted\n    permit ip any any\n"), "{policy}");
+    assert!(policy.ends_with("deny is in clear\n    permit ip any any\n"), "{policy}");
+}
+
+#[test]
+fn show_ks_acl_reads_like_this() {
+    let report = json!({"generated_at": "2026-01-31T12:00:00Z", "groups": [{"name": "corp", "identity_number": 100,
+        "acl": ["deny tcp any any eq 22", "permit ipv6 any any"], "sending": "clear"}]});
+    assert_eq!(
+        text(Request::ShowKsAcl, report),
+        "\
+Group corp (100)
+  Access list, receive-only: what is permitted is sent in clear and accepted in either form
+    deny tcp any any eq 22
+    permit ipv6 any any
+"
+    );
 }
 
 #[test]
@@ -277,6 +292,7 @@ fn the_command_line_is_sound() {
         "show gm rekey",
         "show ks members",
         "show ks policy",
+        "show ks acl",
         "show ks rekey",
         "show events",
         "gm register corp",

@@ -5,7 +5,6 @@ use crate::clock;
 use crate::config::{FailMode, GroupSettings};
 use crate::events::{Event, Journal, Severity};
 use gdoi::endpoint::Instant;
-use gdoi::policy::Selector;
 use gdoi::View;
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -85,12 +84,10 @@ impl DataPlane {
         self.due = Due::Now(Cause::View);
     }
 
-    /// A group gets another local list and another fail mode.
-    pub fn reconfigure(&mut self, name: &str, clear: &[Selector], fail: FailMode) {
-        for group in self.groups.iter_mut().filter(|group| group.settings.group.name == name) {
-            group.settings.clear = clear.to_vec();
-            group.settings.fail = fail;
-        }
+    /// A group gets other settings, as far as they need no restart.
+    pub fn reconfigure(&mut self, new: &GroupSettings) {
+        let named = |group: &&mut Guarded| group.settings.group.name == new.group.name;
+        self.groups.iter_mut().filter(named).for_each(|group| group.settings.adopt(new));
         self.mark_changed();
     }
 

@@ -1,7 +1,7 @@
 //! Reports of the member daemon.
 
 use super::counters::RekeyNames;
-use super::{GroupLabel, KekEntry, TekEntry};
+use super::{GroupLabel, KekEntry, Sending, TekEntry};
 use crate::clock::Timestamp;
 use gdoi::RekeyCounters;
 use serde::{Deserialize, Serialize};
@@ -132,8 +132,10 @@ pub struct AccessList {
     pub group: GroupLabel,
     /// The member's own entries, judged first.
     pub local: Vec<String>,
-    /// The entries that the key server sent.
+    /// The entries that the key server sent, the first that matches decides.
     pub downloaded: Vec<String>,
+    /// How what they permit is sent.
+    pub sending: Sending,
 }
 
 /// The answer to `show gm dataplane`.

@@ -145,7 +145,8 @@ impl FromStr for Prefix {
     type Err = PolicyError;
 
     fn from_str(text: &str) -> Result<Self, PolicyError> {
-        let (address, length) = text.split_once('/').map_or((text, None), |(left, right)| (left, Some(right)));
+        let (address, length) =
+            text.split_once('/').map_or((text, None), |(left, right)| (left, Some(right)));
         let Ok(address) = address.parse::<IpAddr>() else { return refuse(unknown(text)) };
         match length.map_or(Ok(Family::of(address).bits()), str::parse) {
             Ok(length) => Prefix::new(address, length),

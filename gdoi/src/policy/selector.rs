@@ -1,6 +1,6 @@
 //! Which packets an access control entry is about.
 
-use super::{refuse, Family, Ports, PolicyError, Prefix};
+use super::{refuse, Family, PolicyError, Ports, Prefix};
 use std::fmt;
 use std::iter::Peekable;
 use std::str::FromStr;
@@ -185,7 +185,9 @@ fn parse_host(word: &str) -> Result<std::net::IpAddr, PolicyError> {
 
 impl Selector {
     /// Takes `PROTOCOL SOURCE [PORTS] DESTINATION [PORTS]` off the words.
-    pub(super) fn parse<'a>(words: &mut Peekable<impl Iterator<Item = &'a str>>) -> Result<Self, PolicyError> {
+    pub(super) fn parse<'a>(
+        words: &mut Peekable<impl Iterator<Item = &'a str>>,
+    ) -> Result<Self, PolicyError> {
         let word = words.next().unwrap_or_default();
         let protocol = parse_protocol(word)?;
         let (source, source_ports) = (Addresses::parse(words)?, Ports::parse(words)?);
@@ -307,7 +309,9 @@ mod tests {
         let covers = |left: &str, right: &str| selector(left).covers(&selector(right));
         assert!(covers("ip 10.0.0.0/8 any", "tcp 10.1.0.0/16 gt 5 any eq 22"));
         assert!(!covers("tcp any any", "ip any any") && !covers("tcp any eq 22 any", "tcp any any"));
-        assert!(covers("tcp any gt 1023 any", "tcp any eq 5000 any") && !covers("ip any any", "ipv6 any any"));
+        assert!(
+            covers("tcp any gt 1023 any", "tcp any eq 5000 any") && !covers("ip any any", "ipv6 any any")
+        );
         let overlap = |left: &str, right: &str| selector(left).overlaps(&selector(right));
         assert!(overlap("tcp any any eq 22", "ip 10.0.0.0/8 any") && !overlap("tcp any any", "udp any any"));
         assert!(!overlap("tcp any eq 1 any", "tcp any eq 2 any") && !overlap("ip any any", "ipv6 any any"));

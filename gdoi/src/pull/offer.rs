@@ -2,8 +2,8 @@
 
 use super::notice::{understand_mode, AclNotice};
 use super::policy::{
-    authentication_number, AckType, GroupPolicy, Kek, Tek, ESP_AES_CBC, KEK_ALG_AES, KEK_IV_LEN, RECEIVER_ONLY,
-    SOURCE_AND_DESTINATION, TUNNEL, UDP,
+    authentication_number, AckType, GroupPolicy, Kek, Tek, ESP_AES_CBC, KEK_ALG_AES, KEK_IV_LEN,
+    RECEIVER_ONLY, SOURCE_AND_DESTINATION, TUNNEL, UDP,
 };
 use crate::crypto::sign::{PublicKey, SignatureAlgorithm};
 use crate::error::{Error, Malformed, Misbehaved, Unacceptable};

@@ -1,8 +1,8 @@
 //! A group's policy and keys, and how a key server writes them into SA and KD payloads.
 
+use super::notice::AclNotice;
 use crate::crypto::sign::{PublicKey, SignatureAlgorithm};
 use crate::crypto::Secret;
-use super::notice::AclNotice;
 use crate::policy::{Integrity, Selector, SendMode, Side, Spi, TekKeys, Transform};
 use crate::wire::{Gap, GroupSa, IdField, Kd, KeyPacket, SaKek, SaTek};
 use std::net::SocketAddrV4;

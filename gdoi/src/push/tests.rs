@@ -69,7 +69,12 @@ fn a_push_arrives_as_it_was_sent() {
 
 #[test]
 fn a_new_kek_begins_at_sequence_zero() {
-    let sent = GroupPolicy { acl: AclNotice::Selectors(Acl::default()), teks: Vec::new(), kek: Some(kek(9)), ..policy() };
+    let sent = GroupPolicy {
+        acl: AclNotice::Selectors(Acl::default()),
+        teks: Vec::new(),
+        kek: Some(kek(9)),
+        ..policy()
+    };
     let content = PushContent { sequence: 1, deletes: &[], policy: Some(&sent) };
     let got = receive(&kek(0), &message(&content)).unwrap().policy.unwrap().kek.unwrap();
     assert_eq!((got.sequence, got.ack), (0, Some(AckType::KekSha256)));

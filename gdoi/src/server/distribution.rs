@@ -176,7 +176,8 @@ mod tests {
     fn start(transport: Transport, members: u8) -> Distribution {
         let members = (0..members).map(member);
         let message = Message { kek_spi: [0; 16], sequence: 1, payload: vec![1] };
-        let mut distribution = Distribution::new(vec![message], AclDigest([0; 16]), transport, RETRANSMIT, members);
+        let mut distribution =
+            Distribution::new(vec![message], AclDigest([0; 16]), transport, RETRANSMIT, members);
         assert!(distribution.handle_timeout(Instant::from_millis(0)).is_empty(), "held back");
         distribution.release(Instant::from_millis(0));
         distribution

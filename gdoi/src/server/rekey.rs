@@ -299,7 +299,6 @@ impl Group {
         })
     }
 
-
     /// The whole list goes out only where members may have another.
     fn notice(&self) -> AclNotice {
         let (acl, digest) = (&self.config.acl, AclDigest::of(&self.config.acl));

@@ -113,7 +113,11 @@ fn a_rekey_without_a_change_is_small() {
     let mut world = start(2, config(thousand(1), MULTICAST));
     let before = rekey(&mut world, RekeyKind::Forced);
     world.run_for(seconds(10));
-    assert!(last_push(&world, &before).1 < 1_200, "a new TEK and a new KEK: {}", last_push(&world, &before).1);
+    assert!(
+        last_push(&world, &before).1 < 1_200,
+        "a new TEK and a new KEK: {}",
+        last_push(&world, &before).1
+    );
     let before = rekey(&mut world, RekeyKind::Reminder);
     world.run_for(seconds(10));
     assert!(last_push(&world, &before).1 < 1_200, "{}", last_push(&world, &before).1);
@@ -217,9 +221,7 @@ fn in_a_group_with_other_software_the_direction_says_the_mode() {
     world.run_for(seconds(10));
     assert!(pushed_sa(&world, &before).teks.iter().all(|tek| tek.direction == 2));
     assert_eq!(world.view(member_address(1)).mode, SendMode::ReceiveOnly);
-    let refused = |(_, event): &(_, MemberEvent)| {
-        matches!(event, MemberEvent::RekeyRefused { reason, .. } if reason.to_string().contains("SA direction 2"))
-    };
+    let refused = |(_, event): &(_, MemberEvent)| matches!(event, MemberEvent::RekeyRefused { reason, .. } if reason.to_string().contains("SA direction 2"));
     assert!(world.member_events(member_address(2)).iter().any(refused), "it takes the server for another's");
 }
 
@@ -282,7 +284,8 @@ fn in_a_group_with_other_software_changed_lists_reach_our_own_as_well() {
 
 #[test]
 fn other_software_is_refused_where_it_would_leak() {
-    for entries in [&["permit tcp any range 1 9 any"][..], &["deny ip any any"], &["permit ip any any"; 200]] {
+    for entries in [&["permit tcp any range 1 9 any"][..], &["deny ip any any"], &["permit ip any any"; 200]]
+    {
         let mut world = start(1, config(list(entries), Transport::Unicast));
         join_foreign(&mut world, 2);
         assert_eq!((registrations(&world, 1), registrations(&world, 2)), (1, 0));

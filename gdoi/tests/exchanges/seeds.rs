@@ -24,8 +24,8 @@ use gdoi::crypto::{DhGroup, Hash, Secret};
 use gdoi::phase1::{Initiator, InitiatorStep, Responder, ResponderStep};
 use gdoi::policy::{Acl, Doi, Family, GroupId, Identity, Prefix, Proposal, SendMode};
 use gdoi::wire::{
-    emit_chain, AclDigest, Cookie, Delete, ExchangeType, Flags, Gap, GroupSa, Header, IdField, Identification, Kd,
-    KeyPacket, Notify, NotifyType, PayloadType, Phase1Sa, SaKek, SaTek,
+    emit_chain, AclDigest, Cookie, Delete, ExchangeType, Flags, Gap, GroupSa, Header, IdField,
+    Identification, Kd, KeyPacket, Notify, NotifyType, PayloadType, Phase1Sa, SaKek, SaTek,
 };
 use gdoi::{Instant, KeyServerCommand, RekeyKind, Removal};
 use responder::{responder_settings, RESPONDER_SEED};
@@ -92,7 +92,8 @@ fn full_policy() -> GroupSa {
 
 /// A policy of this implementation: every kind of entry, for all traffic in the SAT.
 fn compact_policy() -> GroupSa {
-    let entries = ["deny tcp any any range 1000 2000", "deny icmpv6 any any", "permit ipv6 2001:db8::/32 any"];
+    let entries =
+        ["deny tcp any any range 1000 2000", "deny icmpv6 any any", "permit ipv6 2001:db8::/32 any"];
     let acl = Acl::new(entries.iter().map(|entry| entry.parse().unwrap()).collect()).unwrap();
     let (digest, any) = (AclDigest::of(&acl), IdField::prefix(&Prefix::any(Family::V4), None));
     let gap = Gap { acl: Some(digest), mode: Some(SendMode::ReceiveOnly), ..gap() };
