@@ -3,6 +3,7 @@
 //! Every refusal names the file and the line. What serde_yaml cannot place by itself is checked inside
 //! the reading of the value it is about (see `located`).
 
+mod access;
 mod key_server;
 mod located;
 mod member;
@@ -16,7 +17,7 @@ mod server_address;
 mod source;
 
 pub use key_server::{KeyServerFile, KeyServerSettings, StateSettings, KEY_SERVER_SOCKET};
-pub use member::{FailMode, GroupSettings, MemberFile, MemberSettings, MEMBER_SOCKET, SIDS_PER_INTERFACE};
+pub use member::{FailMode, GroupSettings, MemberFile, MemberSettings, MssClamp, Reception, MEMBER_SOCKET, SIDS_PER_INTERFACE};
 pub use names::InterfaceName;
 pub use rekey::MulticastRoute;
 pub use source::{ConfigError, Source};

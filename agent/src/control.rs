@@ -55,6 +55,8 @@ pub enum Request {
     ShowKs,
     /// Its members.
     ShowKsMembers,
+    /// Its access lists.
+    ShowKsAcl,
     /// Its policy and keys.
     ShowKsPolicy,
     /// Its rekey messages and their acknowledgements.

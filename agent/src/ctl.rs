@@ -106,6 +106,7 @@ fn render(request: &Request, report: Value) -> Result<String, String> {
         Request::ShowGmDataplane { states: true } => Ok(dataplane::detail(&read(report)?)),
         Request::ShowKs => Ok(key_server::overview(&read(report)?)),
         Request::ShowKsMembers => Ok(key_server::members(&read(report)?)),
+        Request::ShowKsAcl => Ok(key_server::access_lists(&read(report)?)),
         Request::ShowKsPolicy => Ok(key_server::policies(&read(report)?)),
         Request::ShowKsCoop { detail: false } => Ok(coop::overview(&read(report)?)),
         Request::ShowKsCoop { detail: true } => Ok(coop::detail(&read(report)?)),

@@ -7,7 +7,6 @@ mod due;
 mod ears;
 mod membership;
 mod orders;
-mod overhead;
 mod path_mtu;
 mod reload;
 mod repairs;
@@ -38,6 +37,7 @@ use speaker::{Change, Speaker};
 use std::net::{SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use xfrm::Unknown;
 
 /// Joins GDOI groups (RFC 6407) and encrypts their traffic under its own IP header.
 ///
@@ -223,9 +223,9 @@ fn log_entry(event: &MemberEvent) -> Event {
         | MemberEvent::Rekeyed { group, from, .. }
         | MemberEvent::Dismissed { group, from, .. }
         | MemberEvent::RekeyRefused { group, from, .. } => entry.of_group(&group.name).with_peer(from),
-        MemberEvent::Reregistering { group, .. } | MemberEvent::KeysExpired { group } => {
-            entry.of_group(&group.name)
-        }
+        MemberEvent::Reregistering { group, .. }
+        | MemberEvent::AclOutdated { group, .. }
+        | MemberEvent::KeysExpired { group } => entry.of_group(&group.name),
         MemberEvent::ViewChanged => entry,
     }
 }

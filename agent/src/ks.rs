@@ -137,6 +137,7 @@ impl Service for KeyServerDaemon {
         match request {
             Request::ShowKs => Answer::of(&status::overview(&status(), self.own.address, &self.keeper, now)),
             Request::ShowKsMembers => Answer::of(&status::members(&status(), now)),
+            Request::ShowKsAcl => Answer::of(&status::acls(&status())),
             Request::ShowKsPolicy => Answer::of(&status::policies(&status(), &self.own, now)),
             Request::ShowKsCoop { .. } => Answer::of(&coop::report(&status(), &self.own, now)),
             Request::ShowKsRekey => Answer::of(&status::rekeys(&status(), now)),
@@ -194,6 +195,7 @@ fn log_entry(event: &KeyServerEvent) -> Event {
     let entry = Event::new(event.severity().into(), event.name(), event.to_string());
     match event {
         KeyServerEvent::Registered { group, member, .. }
+        | KeyServerEvent::DeniesLeftOut { group, member, .. }
         | KeyServerEvent::Refused { group: Some(group), member, .. } => {
             entry.of_group(&group.name).with_peer(member)
         }

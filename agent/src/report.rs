@@ -12,8 +12,8 @@ mod reload;
 
 pub use coop::{CoopEntry, CoopGroup, CoopPeerEntry, CoopRefusalCounts, CoopReport, CoopRole, PeerState};
 pub use key_server::{
-    KeyServerGroup, KeyServerPolicies, KeyServerPolicy, KeyServerReport, MemberEntry, MemberList,
-    MembersReport, SenderIdEntry,
+    KeyServerAcl, KeyServerAcls, KeyServerGroup, KeyServerPolicies, KeyServerPolicy, KeyServerReport,
+    MemberEntry, MemberList, MembersReport, SenderIdEntry,
 };
 pub use member::{
     AccessList, AclReport, DataplaneReport, Detachment, KeyOrigin, KeyWay, Lengths, MemberGroup,
@@ -26,8 +26,28 @@ use crate::clock::Timestamp;
 use crate::events::Event;
 use crate::fingerprint::hex;
 use gdoi::endpoint::Instant;
+use gdoi::policy::SendMode;
 use gdoi::GroupName;
 use serde::{Deserialize, Serialize};
+
+/// How the traffic of a group is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sending {
+    /// Encrypted.
+    Encrypted,
+    /// In clear, and received in either form: the group is receive-only.
+    Clear,
+}
+
+impl From<SendMode> for Sending {
+    fn from(mode: SendMode) -> Self {
+        match mode {
+            SendMode::Both => Sending::Encrypted,
+            SendMode::ReceiveOnly => Sending::Clear,
+        }
+    }
+}
 
 /// A group's name and number, part of every report about it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,10 +1,11 @@
-//! How fast the largest policy that fits is read and written: 100 entries, a KEK and a GAP.
+//! How fast the largest policies are read and written: 1,000 entries as members of this implementation get them, and as
+//! many SATs as go into one message to others.
 
 use criterion::{criterion_group, criterion_main, Criterion, Throughput};
-use gdoi::policy::{Ipv4Prefix, MAX_ACES};
+use gdoi::policy::{Acl, Family, Prefix, SendMode, MAX_ACES};
 use gdoi::wire::{
-    emit_chain, Chain, Cookie, ExchangeType, Flags, Gap, GroupSa, Header, IdField, Padding, PayloadType,
-    SaKek, SaTek,
+    emit_chain, AclDigest, Chain, Cookie, ExchangeType, Flags, Gap, GroupSa, Header, IdField, Padding,
+    PayloadType, SaKek, SaTek,
 };
 use std::hint::black_box;
 use std::net::Ipv4Addr;
@@ -26,12 +27,11 @@ fn sak() -> SaKek {
     }
 }
 
-fn sat(number: u8) -> SaTek {
-    let source = Ipv4Prefix::host(Ipv4Addr::new(10, 0, 0, number));
+fn sat(source: &Prefix) -> SaTek {
     SaTek {
         protocol: 0,
-        source: IdField::prefix(&source, None),
-        destination: IdField::prefix(&Ipv4Prefix::ANY, None),
+        source: IdField::prefix(source, None),
+        destination: IdField::prefix(&Prefix::any(Family::V4), None),
         transform: 12,
         spi: 0x8480_0001,
         lifetime: 3600,
@@ -44,14 +44,37 @@ fn sat(number: u8) -> SaTek {
     }
 }
 
-fn policy() -> GroupSa {
-    let gap = Gap {
+fn gap() -> Gap {
+    Gap {
         activation_delay: Some(15),
         deactivation_delay: Some(30),
-        sender_ids: None,
         pseudotime: Some(1_000_000),
-    };
-    GroupSa { kek: Some(sak()), gap: Some(gap), teks: (0..MAX_ACES as u8).map(sat).collect() }
+        ..Gap::default()
+    }
+}
+
+fn entry(number: usize) -> String {
+    let (high, low) = (number / 256, number % 256);
+    match number % 3 {
+        0 => format!("deny tcp 10.{high}.{low}.0/24 any range 1000 {}", 2000 + number),
+        1 => format!("permit ip 10.{high}.{low}.0/24 10.0.0.0/8"),
+        _ => format!("permit ipv6 2001:db8:{number}::/48 2001:db8::/32"),
+    }
+}
+
+/// Between our own: the whole list, one TEK.
+fn own() -> GroupSa {
+    let entries = (0..MAX_ACES).map(|number| entry(number).parse().unwrap());
+    let acl = Acl::new(entries.collect()).unwrap();
+    let gap = Gap { acl: Some(AclDigest::of(&acl)), mode: Some(SendMode::Both), ..gap() };
+    GroupSa { kek: Some(sak()), gap: Some(gap), acl: Some(acl), teks: vec![sat(&Prefix::any(Family::V4))] }
+}
+
+/// To others: seven TEKs, 110 entries.
+fn foreign() -> GroupSa {
+    let source = |number: u32| Prefix::host(Ipv4Addr::from(0x0a00_0000 + number % 110).into());
+    let teks = (0..770).map(|number| sat(&source(number))).collect();
+    GroupSa { kek: Some(sak()), gap: Some(gap()), acl: None, teks }
 }
 
 fn emit(policy: &GroupSa) -> Vec<u8> {
@@ -74,17 +97,20 @@ fn parse(message: &[u8]) -> Option<GroupSa> {
 }
 
 fn codec(criterion: &mut Criterion) {
-    let policy = policy();
-    let message = emit(&policy);
-    assert_eq!(parse(&message).as_ref(), Some(&policy));
-    let mut group = criterion.benchmark_group("codec");
-    group.throughput(Throughput::Bytes(message.len() as u64));
-    let size = message.len();
-    group.bench_function(format!("parse {size} octets"), |bencher| {
-        bencher.iter(|| parse(black_box(&message)))
-    });
-    group.bench_function(format!("emit {size} octets"), |bencher| bencher.iter(|| emit(black_box(&policy))));
-    group.finish();
+    for (name, policy) in [("own", own()), ("foreign", foreign())] {
+        let message = emit(&policy);
+        assert_eq!(parse(&message).as_ref(), Some(&policy));
+        let mut group = criterion.benchmark_group("codec");
+        group.throughput(Throughput::Bytes(message.len() as u64));
+        let size = message.len();
+        group.bench_function(format!("parse {name} {size} octets"), |bencher| {
+            bencher.iter(|| parse(black_box(&message)))
+        });
+        group.bench_function(format!("emit {name} {size} octets"), |bencher| {
+            bencher.iter(|| emit(black_box(&policy)))
+        });
+        group.finish();
+    }
 }
 
 criterion_group!(benches, codec);

@@ -3,7 +3,7 @@
 
 use criterion::{criterion_group, criterion_main, BatchSize, Criterion};
 use gdoi::crypto::{DhGroup, Secret, SystemRandom};
-use gdoi::policy::{Acl, Doi, GroupId, Identity, Proposal};
+use gdoi::policy::{Acl, Doi, GroupId, Identity, Proposal, SendMode};
 use gdoi::{
     Authorization, Endpoint, GroupConfig, GroupName, Instant, KeyServer, KeyServerConfig, Member,
     MemberConfig, Output, PskEntry, ServerEntry,
@@ -31,6 +31,7 @@ fn key_server(proposal: Proposal) -> KeyServer {
         replay_window: 0,
         tek_lifetime: Duration::from_secs(3600),
         acl,
+        mode: SendMode::Both,
         authorization: Authorization::default(),
         activation_delay: Duration::ZERO,
         deactivation_delay: Duration::ZERO,

@@ -120,6 +120,8 @@ pub enum Unacceptable {
     Busy,
     /// More members than a group can have.
     TooManyMembers,
+    /// The member runs other software, and RFC 6407 cannot tell it what the group encrypts.
+    Inexpressible(String),
     /// The sender IDs are used up until the group has new keys.
     NoSenderIds,
     /// The group gives every sender its own key, and the member is not of this implementation.
@@ -253,6 +255,9 @@ impl fmt::Display for Unacceptable {
             Unacceptable::UnexpectedIdentity(name) => write!(f, "peer identified itself as {name}"),
             Unacceptable::PublicValue => f.write_str("peer's Diffie-Hellman value is not valid"),
             Unacceptable::Unsupported(what, value) => write!(f, "{what} {value} is not supported"),
+            Unacceptable::Inexpressible(reason) => {
+                write!(f, "member runs other software, and RFC 6407 cannot tell it the ACL: {reason}")
+            }
             Unacceptable::NoSenderIds => f.write_str("sender IDs are used up until the group has new keys"),
             Unacceptable::ForeignMember => f.write_str(
                 "member is of another implementation and cannot derive a key of its own, the group needs a transform \

@@ -1,20 +1,22 @@
 //! The keys that a member holds, and what they mean at a point in time.
 
 mod group_clock;
+mod held_acl;
 mod identifiers;
 mod sa;
 
 pub(crate) use group_clock::Made;
-pub use sa::{Sa, SendMode, View};
+pub use sa::{Sa, View};
 
 use crate::endpoint::Instant;
-use crate::error::Misbehaved;
+use crate::error::{Error, Misbehaved, Unacceptable};
 use crate::lifetime::switch_margin;
-use crate::policy::{Acl, GroupId, Sid, SidGeneration, Spi};
-use crate::pull::{GroupPolicy, Kek, SenderIds, Tek};
+use crate::policy::{GroupId, SendMode, Sid, SidGeneration, Spi};
+use crate::pull::{AclNotice, GroupPolicy, Kek, SenderIds, Tek};
 use crate::push::Push;
 use crate::wire::Deletion;
 use group_clock::GroupClock;
+use held_acl::HeldAcl;
 use identifiers::Identifiers;
 use std::net::SocketAddrV4;
 use std::time::Duration;
@@ -56,7 +58,8 @@ impl HeldTek {
 pub(crate) struct Keyring {
     group: GroupId,
     registered: bool,
-    acl: Acl,
+    acl: HeldAcl,
+    mode: SendMode,
     teks: Vec<HeldTek>,
     kek: Option<(Kek, Instant)>,
     /// The one before: the message that replaced it may come again under it, with a new number.
@@ -79,7 +82,8 @@ impl Keyring {
         Keyring {
             group,
             registered: false,
-            acl: Acl::default(),
+            acl: HeldAcl::default(),
+            mode: SendMode::default(),
             teks: Vec::new(),
             kek: None,
             previous_kek: None,
@@ -143,8 +147,10 @@ impl Keyring {
 
     fn take(&mut self, policy: GroupPolicy, way: Way, made: Made, now: Instant) {
         self.teks.retain(|tek| tek.sa.expires > now);
-        if !policy.teks.is_empty() {
-            self.acl = policy.acl;
+        let says_nothing = policy.teks.is_empty() && matches!(policy.acl, AclNotice::Selectors(_));
+        if !says_nothing {
+            self.mode = policy.mode;
+            self.acl.take(policy.acl, way);
         }
         if let Way::Pull = way {
             self.delays = (policy.activation_delay, policy.deactivation_delay);
@@ -219,13 +225,33 @@ impl Keyring {
         let outbound = active.or_else(|| sendable().min_by_key(|tek| tek.activates));
         View {
             registered: self.registered,
-            acl: self.acl.clone(),
+            acl: self.acl.list().clone(),
             inbound: live.map(|tek| tek.sa.clone()).collect(),
             outbound: outbound.map(|tek| tek.sa.clone()),
             rekey_group: self.rekey_group(now),
             sids: outbound.map_or(&[][..], |tek| self.sids_for(tek)).to_vec(),
-            mode: SendMode::Both,
+            mode: self.mode,
         }
+    }
+
+    /// Whether a rekey message can be taken in: SAs that only receive are understood from servers of this
+    /// implementation.
+    ///
+    /// # Errors
+    /// [`Unacceptable::Unsupported`].
+    pub(crate) fn check(&self, push: &Push) -> Result<(), Error> {
+        let receives = |policy: &GroupPolicy| {
+            policy.mode == SendMode::ReceiveOnly && matches!(policy.acl, AclNotice::Selectors(_))
+        };
+        match push.policy.as_ref().is_some_and(receives) && !self.acl.is_whole() {
+            true => Err(Unacceptable::Unsupported("SA direction", 2).into()),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether the group has another ACL than the one held.
+    pub(crate) const fn lacks_acl(&self) -> bool {
+        self.acl.is_outdated()
     }
 
     /// The TEKs that this member may send with: where every sender has its own key only those for which it has sender

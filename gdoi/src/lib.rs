@@ -69,7 +69,7 @@ pub use endpoint::{Endpoint, Instant, Output, Transmit};
 pub use error::{Error, Malformed, Misbehaved, Unacceptable, Unauthenticated};
 pub use esp::{Esn, SenderSa};
 pub use event::{Cause, CoopEvent, GroupName, KeyServerEvent, MemberEvent, Severity};
-pub use keyring::{Sa, SendMode, View};
+pub use keyring::{Sa, View};
 pub use member::{Member, MemberCommand, MemberConfig, ServerEntry};
 pub use server::{
     Authorization, Change, Effect, GroupConfig, KeyServer, KeyServerCommand, KeyServerConfig, PskEntry,

@@ -190,10 +190,11 @@ impl Member {
     }
 
     fn registered(&mut self, Download { policy, sender_ids, made }: Download, now: Instant) {
-        let (teks, aces) = (policy.teks.iter().map(|tek| tek.spi).collect(), policy.acl.entries().len());
+        let teks = policy.teks.iter().map(|tek| tek.spi).collect();
         if let Err(reason) = self.keyring.pull(policy, &sender_ids, made, now) {
             return self.fail(reason.into(), now);
         }
+        let aces = self.view(now).acl.entries().len();
         self.registrations += 1;
         self.last_registered = Some(now);
         self.rounds = 0;
@@ -239,6 +240,9 @@ impl Member {
         if had_kek && self.keyring.kek(now).is_none() {
             return self.dismissed(from, now);
         }
+        if self.keyring.lacks_acl() {
+            return self.fetch_acl(now);
+        }
         if let Activity::Idle(_) | Activity::Retrying(_) = self.activity {
             self.activity = Activity::Idle(self.reregistration(now));
         }
@@ -246,13 +250,28 @@ impl Member {
 
     /// The rekey SA was deleted: register again while the traffic keys still live, not all members at once.
     fn dismissed(&mut self, from: SocketAddr, now: Instant) {
-        let left =
-            self.keyring.last_tek(now).map_or(Duration::ZERO, |(expires, _)| expires.saturating_since(now));
-        let span = (left / 2).clamp(DISMISSAL_JITTER, LAST_RETRY);
-        let registers_in = draw(self.random.as_mut(), span);
+        let registers_in = self.soon(now);
         self.report(MemberEvent::Dismissed { group: self.group(), from, registers_in });
         self.cause = Cause::Dismissed;
         self.activity = Activity::Idle(now + registers_in);
+    }
+
+    /// The group has another ACL, and the message with it was lost: the old one holds until the registration.
+    fn fetch_acl(&mut self, now: Instant) {
+        if let Activity::Registering(_) = self.activity {
+            return;
+        }
+        let registers_in = self.soon(now);
+        self.report(MemberEvent::AclOutdated { group: self.group(), registers_in });
+        self.cause = Cause::AclOutdated;
+        self.activity = Activity::Idle(now + registers_in);
+    }
+
+    /// How long to wait when all members may have to register at once.
+    fn soon(&mut self, now: Instant) -> Duration {
+        let left =
+            self.keyring.last_tek(now).map_or(Duration::ZERO, |(expires, _)| expires.saturating_since(now));
+        draw(self.random.as_mut(), (left / 2).clamp(DISMISSAL_JITTER, LAST_RETRY))
     }
 
     /// At once to a server that waits for it; where the message came by multicast, a little later each.

@@ -3,11 +3,17 @@
 
 mod acl;
 mod phase1;
+mod ports;
+mod prefix;
+mod selector;
 mod sender;
 mod transform;
 
-pub use acl::{Ace, Acl, Action, Ipv4Prefix, Selector, MAX_ACES};
+pub use acl::{Ace, Acl, Action, MAX_ACES};
 pub use phase1::{Doi, Identity, Proposal};
+pub use ports::Ports;
+pub use prefix::{Family, Ipv4Prefix, Prefix};
+pub use selector::{Selector, Side};
 pub use sender::{Seed, SenderTerms, Sid, SidGeneration, MAX_REPLAY_WINDOW, MAX_SIDS, SID_BITS};
 pub use transform::{Aead, Cipher, Integrity, TekKeys, Transform};
 
@@ -16,6 +22,25 @@ use std::fmt;
 /// The group number: 4 octets, sent in network order as ID_KEY_ID (RFC 6407 section 5.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GroupId(pub u32);
+
+/// What members do with the group's traffic when they send; all of them receive it encrypted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SendMode {
+    /// They encrypt it.
+    #[default]
+    Both,
+    /// They send it in clear, and receive it in clear as well: a group that is being brought in.
+    ReceiveOnly,
+}
+
+impl fmt::Display for SendMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            SendMode::Both => "send and receive",
+            SendMode::ReceiveOnly => "receive only",
+        })
+    }
+}
 
 impl fmt::Display for GroupId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -9,11 +9,13 @@
 //! ```
 
 mod initiator;
+mod notice;
 mod offer;
 mod policy;
 mod responder;
 
 pub use initiator::{PullInitiator, PullStep};
+pub use notice::AclNotice;
 pub(crate) use offer::Offer;
 pub use policy::{AckType, GroupPolicy, Kek, SenderIds, Tek};
 pub use responder::{AwaitProof, Proof, Request};

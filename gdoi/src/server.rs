@@ -7,6 +7,7 @@ mod coop;
 mod cooperation;
 mod distribution;
 mod exchange;
+mod foreign;
 mod group;
 mod keys;
 mod members;

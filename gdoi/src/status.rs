@@ -4,7 +4,7 @@ use crate::coop::CoopStatus;
 use crate::crypto::sign::SignatureAlgorithm;
 use crate::endpoint::Instant;
 use crate::event::GroupName;
-use crate::policy::{Acl, Identity, Sid, SidGeneration, Spi, Transform};
+use crate::policy::{Acl, Identity, SendMode, Sid, SidGeneration, Spi, Transform};
 use crate::pull::Kek;
 use crate::server::{Authorization, Retransmit, Transport};
 use std::fmt;
@@ -42,6 +42,8 @@ pub struct MemberStatus {
     pub teks: Vec<TekStatus>,
     /// The downloaded ACL.
     pub acl: Acl,
+    /// What the member does when it sends.
+    pub mode: SendMode,
     /// ATD as downloaded.
     pub activation_delay: Option<Duration>,
     /// DTD as downloaded.
@@ -205,6 +207,8 @@ pub struct GroupStatus {
     pub tek_lifetime: Duration,
     /// Which traffic is protected.
     pub acl: Acl,
+    /// What members do when they send.
+    pub mode: SendMode,
     /// Who may register.
     pub authorization: Authorization,
     /// The traffic keys that live, the one that ends first before the others.

@@ -4,6 +4,7 @@
 //! left over are an error. Numbers that IANA assigns are open newtypes; what this implementation can
 //! do with them is decided elsewhere.
 
+mod acl;
 mod attribute;
 mod codec;
 mod gap;
@@ -18,6 +19,7 @@ mod registry;
 mod sa;
 mod tek;
 
+pub use acl::{emit_acl, parse_acl, AclDigest, MAX_ACL_LEN};
 pub use attribute::{Attribute, Attributes, Value};
 pub use codec::Reader;
 pub use gap::Gap;

@@ -65,6 +65,8 @@ pub struct StateCounters {
     pub count: Count,
     /// Packets whose authenticator was wrong.
     pub integrity_failures: u32,
+    /// Packets that came again, or too late for the replay window.
+    pub replayed: u32,
 }
 
 /// Sorts nft's counters by plane.
@@ -101,6 +103,7 @@ pub fn state(id: StateId, usage: Usage) -> StateCounters {
         spi: id.spi,
         count: Count { packets: usage.packets, bytes: usage.bytes },
         integrity_failures: usage.integrity_failures,
+        replayed: usage.replayed,
     }
 }
 

@@ -28,6 +28,7 @@ pub struct Usage {
     pub packets: u64,
     pub bytes: u64,
     pub integrity_failures: u32,
+    pub replayed: u32,
 }
 
 /// All states at our anchors.

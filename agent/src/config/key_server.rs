@@ -1,5 +1,6 @@
 //! `ks.yaml`: the groups that this key server serves.
 
+use super::access::{overlaps, remarks};
 use super::located::{mapping, Bounded, Clash, Distinct, Parsed};
 use super::phase1::{every_proposal, Accepted};
 use super::redundancy::coop_peers;
@@ -73,6 +74,7 @@ impl Settings for KeyServerFile {
 
     fn settle(self, source: &mut Source) -> Result<KeyServerSettings, ConfigError> {
         self.check_lives(source)?;
+        self.review_lists(source);
         let state = self.state(source)?;
         let routes = self.groups.iter().filter_map(GroupFile::route).cloned().collect();
         let others = self.peers();
@@ -99,6 +101,19 @@ impl KeyServerFile {
                 ),
             )),
             _ => Ok(()),
+        }
+    }
+
+    /// Tells what in the access lists can hardly be meant.
+    fn review_lists(&self, source: &mut Source) {
+        let all = source.lines_of(self.groups.iter().flat_map(GroupFile::entries));
+        let mut rest = &all[..];
+        for (number, group) in self.groups.iter().enumerate() {
+            let (lines, behind) = rest.split_at(group.entries().len());
+            let before = self.groups[..number].iter().map(|earlier| (earlier.name(), earlier.entries()));
+            let shared = before.filter_map(|earlier| overlaps(group.name(), group.entries(), earlier));
+            source.warn_at(lines, remarks(group.entries()).into_iter().chain(shared).collect());
+            rest = behind;
         }
     }
 

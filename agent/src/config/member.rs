@@ -1,5 +1,6 @@
 //! `gm.yaml`: the groups that this router is a member of.
 
+use super::access::{acl, remarks, Entry};
 use super::located::{mapping, Bounded, Clash, Distinct, Parsed};
 use super::names::{group_clash, InterfaceName, Label};
 use super::phase1::{IdentityEntry, Offer};
@@ -8,10 +9,11 @@ use super::server_address::{ServerAddress, UnicastAddress};
 use super::source::{ConfigError, Source};
 use super::{Port, Settings, DEFAULT_PORT};
 use gdoi::crypto::Secret;
-use gdoi::policy::{Ace, Action, Doi, Identity, Proposal, Selector, MAX_SIDS};
+use gdoi::policy::{Action, Doi, Identity, Proposal, Selector, MAX_SIDS};
 use gdoi::GroupName;
 use serde::{Deserialize, Deserializer};
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
 use xfrm::Slot;
@@ -56,10 +58,22 @@ pub struct GroupSettings {
     pub clear: Vec<Selector>,
     /// What happens without a registration.
     pub fail: FailMode,
+    /// Whether protected traffic is accepted in clear.
+    pub reception: Reception,
+    /// What becomes of the segment size that TCP connections agree on.
+    pub mss: MssClamp,
     /// What is proposed for phase 1.
     pub proposal: Proposal,
     /// The domain of interpretation that phase 1 names.
     pub doi: Doi,
+}
+
+impl GroupSettings {
+    /// Takes over what holds without a restart.
+    pub fn adopt(&mut self, new: &GroupSettings) {
+        self.clear.clone_from(&new.clear);
+        (self.fail, self.reception, self.mss) = (new.fail, new.reception, new.mss);
+    }
 }
 
 /// What happens on protected interfaces before the group is registered, and after the daemon was stopped.
@@ -70,6 +84,43 @@ pub enum FailMode {
     /// Everything passes in clear.
     Open,
 }
+
+/// What of the group's traffic is accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reception {
+    /// Encrypted traffic only.
+    Strict,
+    /// Clear traffic as well: a passive member, which sends encrypted.
+    AcceptClear,
+}
+
+/// How the segment size (MSS) of TCP connections that are encrypted is limited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MssClamp {
+    /// It is left as it is.
+    Off,
+    /// To what fits the path with ESP.
+    Auto,
+    /// To so many octets.
+    Fixed(u16),
+}
+
+impl FromStr for MssClamp {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match (text, text.parse()) {
+            ("auto", _) => Ok(MssClamp::Auto),
+            (_, Ok(octets)) if MSS.contains(&octets) => Ok(MssClamp::Fixed(octets)),
+            _ => {
+                Err(format!("`{text}` is neither `auto` nor a number from {} to {}", MSS.start(), MSS.end()))
+            }
+        }
+    }
+}
+
+/// Between what every host must take (RFC 9293 section 3.7.1) and what a packet has room for, in octets.
+const MSS: RangeInclusive<u16> = 536..=65_495;
 
 /// `gm.yaml` as it is written.
 #[derive(Debug)]
@@ -83,10 +134,24 @@ impl Settings for MemberFile {
     type Ready = MemberSettings;
 
     fn settle(self, source: &mut Source) -> Result<MemberSettings, ConfigError> {
+        self.review_lists(source);
         let port = self.port;
         let groups =
             self.groups.into_iter().map(|group| group.settle(port, source)).collect::<Result<_, _>>()?;
         Ok(MemberSettings { groups, port, control_socket: self.control_socket })
+    }
+}
+
+impl MemberFile {
+    /// Tells what in the local lists can hardly be meant.
+    fn review_lists(&self, source: &mut Source) {
+        let all = source.lines_of(self.groups.iter().flat_map(|group| &group.local));
+        let mut rest = &all[..];
+        for group in &self.groups {
+            let (lines, behind) = rest.split_at(group.local.len());
+            source.warn_at(lines, remarks(&group.local));
+            rest = behind;
+        }
     }
 }
 
@@ -126,8 +191,10 @@ struct GroupFile {
     local_address: Option<Ipv4Addr>,
     key: KeySource,
     identity: Option<Identity>,
-    clear: Vec<Selector>,
+    local: Vec<Entry>,
     fail: FailMode,
+    reception: Reception,
+    mss: MssClamp,
     offer: Offer,
 }
 
@@ -142,8 +209,10 @@ impl GroupFile {
             interfaces: self.interfaces,
             local_address: self.local_address,
             identity: self.identity,
-            clear: self.clear,
+            clear: self.local.iter().map(|entry| entry.ace.selector).collect(),
             fail: self.fail,
+            reception: self.reception,
+            mss: self.mss,
             proposal: self.offer.proposal,
             doi: self.offer.doi,
         };
@@ -163,8 +232,10 @@ struct RawGroup {
     pre_shared_key_file: Option<PathBuf>,
     identity: Option<IdentityEntry>,
     #[serde(default)]
-    match_address: Vec<Parsed<LocalAce>>,
+    match_address: Vec<Parsed<LocalEntry>>,
     fail_close: Option<bool>,
+    passive: Option<bool>,
+    mss_clamp: Option<Parsed<MssClamp>>,
     #[serde(default)]
     phase1: Offer,
 }
@@ -186,6 +257,8 @@ impl TryFrom<RawGroup> for GroupFile {
                 "{interfaces} interfaces, at most {MAX_INTERFACES} are possible in one group"
             ));
         }
+        let local: Vec<_> = raw.match_address.into_iter().map(|Parsed(LocalEntry(entry))| entry).collect();
+        acl(&local)?;
         Ok(GroupFile {
             group: label.numbered(raw.identity_number),
             servers: raw.servers.0,
@@ -193,8 +266,10 @@ impl TryFrom<RawGroup> for GroupFile {
             local_address: raw.local_address.map(|Parsed(UnicastAddress(address))| address),
             key: KeySource::one_of(raw.pre_shared_key, raw.pre_shared_key_file, "pre-shared-key")?,
             identity: raw.identity.map(|IdentityEntry(identity)| identity),
-            clear: raw.match_address.into_iter().map(|Parsed(LocalAce(selector))| selector).collect(),
+            local,
             fail: if raw.fail_close.unwrap_or(true) { FailMode::Close } else { FailMode::Open },
+            reception: if raw.passive == Some(true) { Reception::AcceptClear } else { Reception::Strict },
+            mss: raw.mss_clamp.map_or(MssClamp::Off, |Parsed(clamp)| clamp),
             offer: raw.phase1,
         })
     }
@@ -213,15 +288,15 @@ impl Clash for GroupFile {
 }
 
 /// An entry of the local ACL: it can only take traffic out of the group's protection.
-struct LocalAce(Selector);
+struct LocalEntry(Entry);
 
-impl FromStr for LocalAce {
+impl FromStr for LocalEntry {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let ace: Ace = text.parse().map_err(|error| format!("`{text}`: {error}"))?;
-        match ace.action {
-            Action::Deny => Ok(LocalAce(ace.selector)),
+        let entry: Entry = text.parse()?;
+        match entry.ace.action {
+            Action::Deny => Ok(LocalEntry(entry)),
             Action::Permit => Err(format!(
                 "`{text}`: a member's own list has deny entries only, what is encrypted is for the key server to say"
             )),

@@ -1,5 +1,6 @@
 //! A group as the key server's configuration describes it.
 
+use super::access::{acl, Entry};
 use super::located::{mapping, Bounded, Clash, Distinct, Parsed};
 use super::names::{group_clash, Label};
 use super::phase1::IdentityEntry;
@@ -8,12 +9,10 @@ use super::rekey::{MulticastRoute, RekeyFile};
 use super::source::{ConfigError, Source};
 use gdoi::coop::Redundancy;
 use gdoi::lifetime::registration_margin;
-use gdoi::policy::{Ace, Acl, Action, Ipv4Prefix, Transform, MAX_REPLAY_WINDOW};
+use gdoi::policy::{Acl, Ipv4Prefix, SendMode, Transform, MAX_REPLAY_WINDOW};
 use gdoi::{Authorization, GroupConfig, GroupName};
 use serde::{Deserialize, Deserializer};
-use std::fmt;
 use std::net::Ipv4Addr;
-use std::str::FromStr;
 use std::time::Duration;
 
 /// The life of a TEK or KEK in seconds: 20 (for labs) to 30 days.
@@ -49,6 +48,16 @@ impl GroupFile {
         self.local.redundancy.as_ref().map_or(&[], |redundancy| &redundancy.peers)
     }
 
+    /// What operators call it.
+    pub fn name(&self) -> &str {
+        &self.group.name
+    }
+
+    /// Its access list.
+    pub fn entries(&self) -> &[Entry] {
+        &self.local.ipsec.entries
+    }
+
     /// The group with its rekey key.
     ///
     /// # Errors
@@ -62,6 +71,7 @@ impl GroupFile {
             replay_window: local.ipsec.replay_window,
             tek_lifetime: local.ipsec.lifetime,
             acl: local.ipsec.acl,
+            mode: local.ipsec.mode,
             authorization: local.authorization,
             activation_delay: local.activation_delay,
             deactivation_delay: local.deactivation_delay,
@@ -183,7 +193,9 @@ struct IpsecFile {
     transform: Transform,
     replay_window: u16,
     lifetime: Duration,
+    entries: Vec<Entry>,
     acl: Acl,
+    mode: SendMode,
 }
 
 #[derive(Deserialize)]
@@ -192,7 +204,8 @@ struct RawIpsec {
     transform: Option<Parsed<Transform>>,
     replay_window: Option<ReplayWindow>,
     lifetime: Option<KeyLife>,
-    match_address: Distinct<Parsed<GroupAce>>,
+    match_address: Distinct<Entry>,
+    receive_only: Option<bool>,
 }
 
 impl<'de> Deserialize<'de> for IpsecFile {
@@ -205,13 +218,15 @@ impl TryFrom<RawIpsec> for IpsecFile {
     type Error = String;
 
     fn try_from(raw: RawIpsec) -> Result<Self, String> {
-        let entries = raw.match_address.0.into_iter().map(|Parsed(GroupAce(ace))| ace).collect();
+        let Distinct(entries) = raw.match_address;
         let transform = raw.transform.map_or_else(Transform::default, |Parsed(transform)| transform);
         Ok(IpsecFile {
             transform,
             replay_window: replay_window(transform, raw.replay_window)?,
             lifetime: raw.lifetime.map_or(DEFAULT_TEK_LIFE, Bounded::seconds),
-            acl: Acl::new(entries).map_err(|error| format!("match-address: {error}"))?,
+            acl: acl(&entries)?,
+            entries,
+            mode: if raw.receive_only == Some(true) { SendMode::ReceiveOnly } else { SendMode::Both },
         })
     }
 }
@@ -232,30 +247,6 @@ fn replay_window(transform: Transform, window: Option<ReplayWindow>) -> Result<u
             "replay-window goes with aes-256-gcm, aes-128-gcm and chacha20-poly1305 only: with {transform} all members \
              share one key, and no receiver can tell their sequence numbers apart"
         )),
-    }
-}
-
-/// An entry of the group's ACL.
-#[derive(PartialEq)]
-struct GroupAce(Ace);
-
-impl FromStr for GroupAce {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let ace: Ace = text.parse().map_err(|error| format!("`{text}`: {error}"))?;
-        match ace.action {
-            Action::Permit => Ok(GroupAce(ace)),
-            Action::Deny => Err(format!(
-                "`{text}`: RFC 6407 carries permit entries only, so deny entries go into the members' match-address"
-            )),
-        }
-    }
-}
-
-impl fmt::Display for GroupAce {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
     }
 }
 

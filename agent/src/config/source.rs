@@ -1,5 +1,6 @@
 //! A configuration file's text, and errors that point into it.
 
+use super::access::{Entry, Remark};
 use super::Kind;
 use serde::de::DeserializeOwned;
 use serde_yaml::Value;
@@ -132,6 +133,33 @@ impl Source {
     /// Something that deserves attention.
     pub fn warn(&mut self, warning: String) {
         self.warnings.push(format!("{}: {warning}", self.path.display()));
+    }
+
+    /// Remarks about a list whose entries stand in these lines.
+    pub fn warn_at(&mut self, lines: &[usize], remarks: Vec<Remark>) {
+        let path = self.path.display();
+        self.warnings.extend(
+            remarks.into_iter().map(|Remark { index, text }| format!("{path}:{}: {text}", lines[index])),
+        );
+    }
+
+    /// The lines of entries, which stand in this order in the file.
+    pub fn lines_of<'a>(&self, entries: impl Iterator<Item = &'a Entry>) -> Vec<usize> {
+        let (mut from, mut line) = (0, 1);
+        let mut place = |entry: &Entry| {
+            let end = self.find_behind(from, &entry.written).map_or(from, |at| at + entry.written.len());
+            line += self.text[from..end].matches('\n').count();
+            from = end;
+            line
+        };
+        entries.map(&mut place).collect()
+    }
+
+    /// Where `text` stands behind `from`, but for comments.
+    fn find_behind(&self, from: usize, text: &str) -> Option<usize> {
+        let mut found = self.text[from..].match_indices(text).map(|(at, _)| from + at);
+        let before = |at: usize| &self.text[self.text[..at].rfind('\n').map_or(0, |end| end + 1)..at];
+        found.find(|at| !before(*at).contains('#'))
     }
 
     /// An error at the first line that gives `key` this number.

@@ -80,6 +80,8 @@ pub enum MemberPart {
 pub enum KeyServerPart {
     /// The registered members, and how they acknowledge rekey messages
     Members,
+    /// The access lists
+    Acl,
     /// Access list, authorization and keys
     Policy,
     /// Rekey messages: the last, the next, who has not acknowledged
@@ -238,6 +240,7 @@ fn key_server_part(part: Option<&KeyServerPart>) -> Request {
     match part {
         None => Request::ShowKs,
         Some(KeyServerPart::Members) => Request::ShowKsMembers,
+        Some(KeyServerPart::Acl) => Request::ShowKsAcl,
         Some(KeyServerPart::Policy) => Request::ShowKsPolicy,
         Some(KeyServerPart::Rekey) => Request::ShowKsRekey,
         Some(KeyServerPart::Coop { part }) => Request::ShowKsCoop { detail: part.is_some() },

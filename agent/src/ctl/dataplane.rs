@@ -23,12 +23,13 @@ fn rest(report: &DataplaneReport) -> String {
 fn plane(plane: &PlaneEntry) -> String {
     let mut lines = vec![
         ("Protection", protection(plane.protection).to_owned()),
-        ("Anchors", format!("inbound {}, outbound {}", plane.inbound_anchor, plane.outbound_anchor)),
+        ("Anchors", anchors(plane)),
     ];
     if let Some(seen) = plane.traffic {
         lines.extend(traffic(seen));
     }
     lines.push(("Integrity failed", packets(plane.inbound.integrity_failures)));
+    lines.push(("Replayed", packets(plane.inbound.replayed)));
     lines.push(("States inbound", summary(plane.inbound)));
     lines.push(("States outbound", summary(plane.outbound)));
     format!("Group {} ({}) on {}\n", plane.group.name, plane.group.identity_number, plane.interface)
@@ -42,11 +43,17 @@ fn traffic(seen: Traffic) -> Vec<(&'static str, String)> {
         ("Blocked out", packets(seen.blocked_out_packets)),
         ("Blocked in", packets(seen.blocked_in_packets)),
         ("Passed in clear", packets(seen.bypassed_packets)),
+        ("Unknown sender", packets(seen.unknown_sender_packets)),
+        ("Oversize", packets(seen.oversize_packets)),
     ];
     if seen.unrestored_packets > 0 {
         lines.push(("Not restored", format!("{} packets dropped, a defect", seen.unrestored_packets)));
     }
     lines
+}
+
+fn anchors(plane: &PlaneEntry) -> String {
+    format!("inbound {}, outbound {}", plane.inbound_anchors.join(" "), plane.outbound_anchors.join(" "))
 }
 
 fn packets(count: u64) -> String {
@@ -61,7 +68,7 @@ fn states(plane: &PlaneEntry) -> String {
     if plane.states.is_empty() {
         return String::new();
     }
-    let mut rows = vec![["STATE", "SPI", "PACKETS", "OCTETS", "BAD"].map(str::to_owned).to_vec()];
+    let mut rows = vec![["STATE", "SPI", "PACKETS", "OCTETS", "BAD", "REPLAYED"].map(str::to_owned).to_vec()];
     rows.extend(plane.states.iter().map(|state| {
         vec![
             state.direction.clone(),
@@ -69,6 +76,7 @@ fn states(plane: &PlaneEntry) -> String {
             state.packets.to_string(),
             state.octets.to_string(),
             state.integrity_failures.to_string(),
+            state.replayed.to_string(),
         ]
     }));
     table(&rows)

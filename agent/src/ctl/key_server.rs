@@ -1,11 +1,11 @@
 //! Texts about the key server daemon.
 
-use super::member::{keys, replay_window};
+use super::member::{entries, keys, meaning, replay_window};
 use super::table::{facts, span, table};
 use crate::clock::Timestamp;
 use crate::report::{
-    CoopRole, GroupLabel, KeyServerGroup, KeyServerPolicies, KeyServerPolicy, KeyServerReport, MemberEntry,
-    MemberList, MembersReport, SenderIdEntry,
+    CoopRole, GroupLabel, KeyServerAcl, KeyServerAcls, KeyServerGroup, KeyServerPolicies, KeyServerPolicy,
+    KeyServerReport, MemberEntry, MemberList, MembersReport, SenderIdEntry,
 };
 
 /// The text of `show ks`.
@@ -97,6 +97,14 @@ fn member_row(member: &MemberEntry, now: Timestamp) -> Vec<String> {
     ]
 }
 
+/// The text of `show ks acl`.
+pub fn access_lists(report: &KeyServerAcls) -> String {
+    let list = |list: &KeyServerAcl| {
+        format!("{}\n{}", title(&list.group), entries(&meaning("Access list", list.sending), &list.acl))
+    };
+    report.groups.iter().map(list).collect()
+}
+
 /// The text of `show ks policy`.
 pub fn policies(report: &KeyServerPolicies) -> String {
     report.groups.iter().map(|policy| policy_text(policy, report.generated_at)).collect()
@@ -112,8 +120,8 @@ fn policy_text(policy: &KeyServerPolicy, now: Timestamp) -> String {
     ];
     lines.extend(policy.signing_key.as_ref().map(|fingerprint| ("Signing key", fingerprint.clone())));
     lines.extend(keys(policy.kek.as_ref(), &policy.teks, now));
-    let entries: String = policy.acl.iter().map(|entry| format!("    {entry}\n")).collect();
-    format!("{}\n{}  Encrypted\n{entries}", title(&policy.group), facts(&lines))
+    let acl = entries(&meaning("Access list", policy.sending), &policy.acl);
+    format!("{}\n{}{acl}", title(&policy.group), facts(&lines))
 }
 
 fn sender_ids(ids: SenderIdEntry) -> String {

@@ -4,7 +4,8 @@ use super::rekey::origin;
 use super::table::{distance, facts};
 use crate::clock::Timestamp;
 use crate::report::{
-    AccessList, AclReport, KekEntry, Lengths, MemberGroup, MemberReport, Protection, Registration, TekEntry,
+    AccessList, AclReport, KekEntry, Lengths, MemberGroup, MemberReport, Protection, Registration, Sending,
+    TekEntry,
 };
 
 /// The text of `show gm`.
@@ -72,10 +73,16 @@ fn lengths(lengths: &Lengths) -> String {
     let link = format!("{} takes {} octets", lengths.interface, lengths.link_mtu);
     let path = lengths.path_mtu.map_or(String::new(), |mtu| format!(", the core behind it {mtu}"));
     let path_ipv6 = lengths.path_mtu_ipv6.map_or(String::new(), |mtu| format!(", {mtu} of IPv6"));
-    let inside = lengths.overhead.zip(lengths.host_mtu).map_or(String::new(), |(overhead, mtu)| {
-        format!("; encryption adds up to {overhead}: MTU {mtu} for hosts")
-    });
-    link + &path + &path_ipv6 + &inside
+    link + &path + &path_ipv6 + &inside(lengths)
+}
+
+fn inside(lengths: &Lengths) -> String {
+    let Some(overhead) = lengths.overhead else { return String::new() };
+    let of = |mtu: Option<u32>, family| mtu.map(|mtu| format!("MTU {mtu} for hosts{family}"));
+    let ipv4 = of(lengths.host_mtu, "");
+    let ipv6 = of(lengths.host_mtu_ipv6, if ipv4.is_some() { ", of IPv6" } else { " of IPv6" });
+    let mtus: Vec<_> = ipv4.into_iter().chain(ipv6).collect();
+    format!("; encryption adds up to {overhead}: {}", mtus.join(", "))
 }
 
 pub(super) const fn protection(protection: Protection) -> &'static str {
@@ -130,15 +137,29 @@ pub fn access_lists(report: &AclReport) -> String {
 }
 
 fn access_list(list: &AccessList) -> String {
-    let part = |title: &str, entries: &[String]| {
-        let entries: String = entries.iter().map(|entry| format!("    {entry}\n")).collect();
-        format!("  {title}\n{}", if entries.is_empty() { "    (none)\n" } else { &entries })
-    };
     format!(
         "Group {} ({})\n{}{}",
         list.group.name,
         list.group.identity_number,
-        part("Local, judged first: always in clear", &list.local),
-        part("Downloaded: encrypted", &list.downloaded)
+        entries("Local, judged first: always in clear", &list.local),
+        entries(&meaning("Downloaded", list.sending), &list.downloaded)
     )
+}
+
+/// What the entries of a list mean, shared with the key server's texts.
+pub(super) fn meaning(title: &str, sending: Sending) -> String {
+    match sending {
+        Sending::Encrypted => {
+            format!("{title}, the first match decides: permit is encrypted, deny is in clear")
+        }
+        Sending::Clear => {
+            format!("{title}, receive-only: what is permitted is sent in clear and accepted in either form")
+        }
+    }
+}
+
+/// A list under its title, shared with the key server's texts.
+pub(super) fn entries(title: &str, entries: &[String]) -> String {
+    let entries: String = entries.iter().map(|entry| format!("    {entry}\n")).collect();
+    format!("  {title}\n{}", if entries.is_empty() { "    (none)\n" } else { &entries })
 }

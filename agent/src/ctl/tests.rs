@@ -164,14 +164,14 @@ fn show_gm_tells_waiting_and_trouble() {
 #[test]
 fn show_gm_acl_reads_like_this() {
     let report = json!({"generated_at": "2026-01-31T12:00:00Z", "groups": [
-        {"name": "corp", "identity_number": 100, "local": ["deny ospf any any"], "downloaded": []}]});
+        {"name": "corp", "identity_number": 100, "local": ["deny ospf any any"], "downloaded": [], "sending": "encrypted"}]});
     assert_eq!(
         text(Request::ShowGmAcl, report),
         "\
 Group corp (100)
   Local, judged first: always in clear
     deny ospf any any
-  Downloaded: encrypted
+  Downloaded, the first match decides: permit is encrypted, deny is in clear
     (none)
 "
     );
@@ -294,6 +294,7 @@ fn the_command_line_is_sound() {
         "show gm rekey",
         "show ks members",
         "show ks policy",
+        "show ks acl",
         "show ks rekey",
         "show events",
         "gm register corp",

@@ -19,7 +19,6 @@ use crate::events::{Event, Journal, Severity};
 use crate::report::Detachment;
 use adoption::{abandoned, is_protected, waits_for_adopted};
 use gdoi::endpoint::Instant;
-use gdoi::policy::Selector;
 use gdoi::View;
 use std::net::Ipv4Addr;
 use xfrm::{Counters, Desired, Direction, Interface, Kernel, Report, StateCounters, Subject};
@@ -123,12 +122,10 @@ impl DataPlane {
         true
     }
 
-    /// A group gets another local list and another fail mode.
-    pub fn reconfigure(&mut self, name: &str, clear: &[Selector], fail: FailMode) {
-        for group in self.groups.iter_mut().filter(|group| group.settings.group.name == name) {
-            group.settings.clear = clear.to_vec();
-            group.settings.fail = fail;
-        }
+    /// A group gets other settings, as far as they need no restart.
+    pub fn reconfigure(&mut self, new: &GroupSettings) {
+        let named = |group: &&mut Guarded| group.settings.group.name == new.group.name;
+        self.groups.iter_mut().filter(named).for_each(|group| group.settings.adopt(new));
         self.mark_changed();
     }
 

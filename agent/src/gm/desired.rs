@@ -9,11 +9,12 @@ use super::senders::Senders;
 use crate::config::{FailMode, GroupSettings, InterfaceName, Reception};
 use crate::report::{Detachment, Protection};
 use gdoi::endpoint::Instant;
-use gdoi::{SendMode, View};
+use gdoi::policy::SendMode;
+use gdoi::View;
 use std::net::{Ipv4Addr, SocketAddr};
-use xfrm::{Desired, Family, Gate, Interface, Mode, PathMtu, Plane, Slot};
+use xfrm::{Desired, Family, Gate, Interface, Mode, PathMtu, Plane, Sa, Slot};
 
-pub use associations::{newcomer, Place, SIDS_PER_INTERFACE};
+pub use associations::{newcomer, Place};
 use selectors::{ace, families, selector};
 
 /// A group and its places in the kernel.
@@ -113,6 +114,12 @@ pub fn desired(
         }
     }
     Ok(Desired { planes })
+}
+
+/// What sends on one interface of a group.
+pub fn sending(view: &View, place: Place, now: Instant) -> Vec<Sa> {
+    let acl: Result<Vec<_>, _> = view.acl.entries().iter().map(ace).collect();
+    acl.and_then(|acl| associations::outbound(view, place, &families(&acl), now)).unwrap_or_default()
 }
 
 fn path_mtu(known: &PathMtus, slot: Slot, now: Instant) -> PathMtu {

@@ -125,12 +125,11 @@ impl GroupMember {
     /// Takes over what needs no restart.
     pub(super) fn adopt(&mut self, new: MemberSettings, changes: &[ChangeEntry], now: Instant) {
         for (group, _) in &new.groups {
-            self.dataplane.reconfigure(&group.group.name, &group.clear, group.fail);
+            self.dataplane.reconfigure(group);
         }
         for (group, _) in &mut self.settings.groups {
             if let Some((changed, _)) = reload::find(&new, &group.group.name) {
-                group.clear.clone_from(&changed.clear);
-                group.fail = changed.fail;
+                group.adopt(changed);
             }
         }
         for change in changes.iter().filter(|change| change.effect == ReloadEffect::AtOnce) {

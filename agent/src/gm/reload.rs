@@ -33,7 +33,12 @@ pub fn find<'a>(settings: &'a MemberSettings, name: &str) -> Option<&'a Group> {
 
 fn compare_group((old, old_key): &Group, (new, new_key): &Group) -> Vec<ChangeEntry> {
     let name = Some(new.group.name.as_str());
-    let made = [(old.clear != new.clear, "match-address"), (old.fail != new.fail, "fail-close")];
+    let made = [
+        (old.clear != new.clear, "match-address"),
+        (old.fail != new.fail, "fail-close"),
+        (old.reception != new.reception, "passive"),
+        (old.mss != new.mss, "mss-clamp"),
+    ];
     let lost = [
         (old.group.id != new.group.id, "identity-number"),
         (old.servers != new.servers, "servers"),
@@ -75,11 +80,13 @@ mod tests {
     }
 
     #[test]
-    fn the_local_list_and_the_fail_mode_need_no_restart() {
+    fn what_is_about_traffic_needs_no_restart() {
         changes(FILE, &[]);
         let text = FILE.replace("}", ", match-address: [deny ospf any any], fail-close: false}");
         let effect = ReloadEffect::AtOnce;
         changes(&text, &[("match-address", effect), ("fail-close", effect)]);
+        let text = FILE.replace("}", ", passive: true, mss-clamp: 1300}");
+        changes(&text, &[("passive", effect), ("mss-clamp", effect)]);
     }
 
     #[test]

@@ -124,6 +124,7 @@ pub fn access_lists(memberships: &Memberships, dataplane: &DataPlane, now: Insta
         group: GroupLabel::from(&status.group),
         local: group.settings.clear.iter().map(|selector| format!("deny {selector}")).collect(),
         downloaded: status.acl.entries().iter().map(ToString::to_string).collect(),
+        sending: status.mode.into(),
     };
     let groups = memberships.statuses(now).into_iter().zip(dataplane.groups()).map(list).collect();
     AclReport { generated_at: Timestamp::now(), groups }

@@ -4,7 +4,7 @@ use super::reload::OwnSettings;
 use crate::config::KeyServerSettings;
 use gdoi::coop::{CoopPeerStatus, CoopPeerWord, CoopRefusals, CoopStatus, Preemption, Redundancy, Role};
 use gdoi::endpoint::Instant;
-use gdoi::policy::{Acl, GroupId, Identity};
+use gdoi::policy::{Acl, GroupId, Identity, SendMode};
 use gdoi::{Authorization, GroupName, GroupStatus, KeyServerConfig, KeyServerStatus, SidStatus};
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -28,6 +28,7 @@ pub fn group(name: &str, coop: Option<CoopStatus>) -> GroupStatus {
         transform: "aes-256-cbc/hmac-sha-256".parse().unwrap(),
         replay_window: 0,
         tek_lifetime: Duration::from_secs(3_600),
+        mode: SendMode::Both,
         acl: Acl::new(vec!["permit ip any any".parse().unwrap()]).unwrap(),
         authorization: Authorization::default(),
         teks: Vec::new(),

@@ -5,9 +5,9 @@ use super::reload::OwnSettings;
 use crate::clock::Timestamp;
 use crate::drive::Durability;
 use crate::report::{
-    GroupLabel, KekEntry, KeyServerGroup, KeyServerPolicies, KeyServerPolicy, KeyServerRekey,
-    KeyServerRekeys, KeyServerReport, MemberEntry, MemberList, MembersReport, RekeyEntry, RekeyTransport,
-    SenderIdEntry, TekEntry,
+    GroupLabel, KekEntry, KeyServerAcl, KeyServerAcls, KeyServerGroup, KeyServerPolicies, KeyServerPolicy,
+    KeyServerRekey, KeyServerRekeys, KeyServerReport, MemberEntry, MemberList, MembersReport, RekeyEntry,
+    RekeyTransport, SenderIdEntry, TekEntry,
 };
 use gdoi::endpoint::Instant;
 use gdoi::{GroupStatus, KeyServerStatus, MemberRecord, RekeyStatus, Transport};
@@ -80,6 +80,20 @@ fn entry(member: &MemberRecord, now: Instant) -> MemberEntry {
     }
 }
 
+/// The answer to `show ks acl`.
+pub fn acls(status: &KeyServerStatus) -> KeyServerAcls {
+    let list = |group: &GroupStatus| KeyServerAcl {
+        group: GroupLabel::from(&group.group),
+        acl: entries(group),
+        sending: group.mode.into(),
+    };
+    KeyServerAcls { generated_at: Timestamp::now(), groups: status.groups.iter().map(list).collect() }
+}
+
+fn entries(group: &GroupStatus) -> Vec<String> {
+    group.acl.entries().iter().map(ToString::to_string).collect()
+}
+
 /// The answer to `show ks policy`.
 pub fn policies(status: &KeyServerStatus, own: &OwnSettings, now: Instant) -> KeyServerPolicies {
     let policy = |group: &GroupStatus| policy(group, own.signing_key(group.group.id), now);
@@ -99,7 +113,8 @@ fn policy(group: &GroupStatus, signing_key: Option<String>, now: Instant) -> Key
         },
         signing_key,
         tek_lifetime_seconds: group.tek_lifetime.as_secs(),
-        acl: group.acl.entries().iter().map(ToString::to_string).collect(),
+        acl: entries(group),
+        sending: group.mode.into(),
         authorized_addresses: group.authorization.addresses.iter().map(ToString::to_string).collect(),
         authorized_identities: group.authorization.identities.iter().map(ToString::to_string).collect(),
         teks: teks(group, now),

@@ -1,6 +1,6 @@
 //! Reports of the key server daemon.
 
-use super::{CoopRole, GroupLabel, KekEntry, TekEntry};
+use super::{CoopRole, GroupLabel, KekEntry, Sending, TekEntry};
 use crate::clock::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -106,6 +106,27 @@ pub struct KeyServerPolicies {
     pub groups: Vec<KeyServerPolicy>,
 }
 
+/// The answer to `show ks acl`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyServerAcls {
+    /// When this was true.
+    pub generated_at: Timestamp,
+    /// The groups in the configuration's order.
+    pub groups: Vec<KeyServerAcl>,
+}
+
+/// One group's access list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyServerAcl {
+    /// Its name and number.
+    #[serde(flatten)]
+    pub group: GroupLabel,
+    /// The entries in order, the first that matches decides.
+    pub acl: Vec<String>,
+    /// How members send what is permitted.
+    pub sending: Sending,
+}
+
 /// One group's policy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyServerPolicy {
@@ -122,8 +143,10 @@ pub struct KeyServerPolicy {
     pub signing_key: Option<String>,
     /// The life of a traffic key.
     pub tek_lifetime_seconds: u64,
-    /// What is encrypted.
+    /// What is encrypted; the first entry that matches decides.
     pub acl: Vec<String>,
+    /// How members send it.
+    pub sending: Sending,
     /// Who may register by address; with `authorized_identities` empty as well everybody with a key.
     pub authorized_addresses: Vec<String>,
     /// Who may register by identity.

@@ -1,7 +1,7 @@
 //! Reports of the member daemon.
 
 use super::counters::RekeyNames;
-use super::{GroupLabel, KekEntry, TekEntry};
+use super::{GroupLabel, KekEntry, Sending, TekEntry};
 use crate::clock::Timestamp;
 use gdoi::RekeyCounters;
 use serde::{Deserialize, Serialize};
@@ -93,8 +93,10 @@ pub struct Lengths {
     pub path_mtu_ipv6: Option<u32>,
     /// The most that encryption adds to a packet; None without a key to send with.
     pub overhead: Option<u32>,
-    /// The longest packet of a host that passes encrypted in one piece.
+    /// The longest packet of a host that passes encrypted in one piece; IPv4.
     pub host_mtu: Option<u32>,
+    /// The same for IPv6.
+    pub host_mtu_ipv6: Option<u32>,
 }
 
 /// How and when keys came.
@@ -167,8 +169,10 @@ pub struct AccessList {
     pub group: GroupLabel,
     /// The member's own entries, judged first.
     pub local: Vec<String>,
-    /// The entries that the key server sent.
+    /// The entries that the key server sent, the first that matches decides.
     pub downloaded: Vec<String>,
+    /// How what they permit is sent.
+    pub sending: Sending,
 }
 
 /// The answer to `show gm dataplane`.
@@ -196,10 +200,10 @@ pub struct PlaneEntry {
     pub interface: String,
     /// What happens to the group's traffic there.
     pub protection: Protection,
-    /// The address, unknown outside this router, at which encrypted packets are received.
-    pub inbound_anchor: String,
-    /// The address, unknown outside this router, to which packets are encrypted.
-    pub outbound_anchor: String,
+    /// Where received packets are decrypted, of IPv4 and IPv6.
+    pub inbound_anchors: Vec<String>,
+    /// Where packets seem to go while they are encrypted.
+    pub outbound_anchors: Vec<String>,
     /// What passed, None while the kernel holds nothing for it.
     pub traffic: Option<Traffic>,
     /// The states that receive, together.
@@ -227,6 +231,10 @@ pub struct Traffic {
     pub blocked_in_packets: u64,
     /// Passed in clear as GDOI or by the local list.
     pub bypassed_packets: u64,
+    /// Sent encrypted and then in fragments, because they were too long.
+    pub oversize_packets: u64,
+    /// Received from senders that were not known at that moment: judged by the daemon, or dropped.
+    pub unknown_sender_packets: u64,
     /// Encrypted but dropped, because their own header could not be restored.
     pub unrestored_packets: u64,
 }
@@ -242,6 +250,8 @@ pub struct StateSummary {
     pub octets: u64,
     /// Packets with a wrong authenticator.
     pub integrity_failures: u64,
+    /// Packets that came again, or too late.
+    pub replayed: u64,
 }
 
 /// One state in the kernel.
@@ -257,4 +267,6 @@ pub struct StateEntry {
     pub octets: u64,
     /// Packets with a wrong authenticator.
     pub integrity_failures: u64,
+    /// Packets that came again, or too late.
+    pub replayed: u64,
 }

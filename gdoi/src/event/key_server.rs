@@ -88,6 +88,15 @@ pub enum KeyServerEvent {
         /// The group.
         group: GroupName,
     },
+    /// A member of other software cannot be told the deny entries of the ACL.
+    DeniesLeftOut {
+        /// The group.
+        group: GroupName,
+        /// The member.
+        member: SocketAddr,
+        /// How many.
+        entries: usize,
+    },
     /// A new KEK was made.
     NewKek {
         /// The group.
@@ -125,6 +134,7 @@ impl KeyServerEvent {
             KeyServerEvent::NewTek { .. } => "KS_NEW_TEK",
             KeyServerEvent::NewKek { .. } => "KS_NEW_KEK",
             KeyServerEvent::SenderIdsRenewed { .. } => "KS_NEW_SIDS",
+            KeyServerEvent::DeniesLeftOut { .. } => "KS_GM_ACL_PARTIAL",
             KeyServerEvent::PolicyChange { .. } => "POLICY_CHANGE",
             KeyServerEvent::RekeySent { transport: Transport::Unicast, .. } => "KS_SEND_UNICAST_REKEY",
             KeyServerEvent::RekeySent { transport: Transport::Multicast(_), .. } => "KS_SEND_MCAST_REKEY",
@@ -140,6 +150,7 @@ impl KeyServerEvent {
     pub const fn severity(&self) -> Severity {
         match self {
             KeyServerEvent::Refused { .. }
+            | KeyServerEvent::DeniesLeftOut { .. }
             | KeyServerEvent::Phase1Failed { .. }
             | KeyServerEvent::Rejected { .. } => Severity::Warning,
             KeyServerEvent::MemberDropped { .. } | KeyServerEvent::AckRefused { .. } => Severity::Warning,
@@ -193,6 +204,11 @@ impl fmt::Display for KeyServerEvent {
             KeyServerEvent::SenderIdsRenewed { group } => {
                 write!(f, "Sender IDs of group {group} came to their end: all members register again for others")
             }
+            KeyServerEvent::DeniesLeftOut { group, member, entries } => write!(
+                f,
+                "Member {member} of group {group} runs other software: {entries} deny entries of the ACL are left out, \
+                 it encrypts that traffic as well"
+            ),
             KeyServerEvent::NewKek { group } => write!(f, "New KEK for group {group}"),
             KeyServerEvent::Coop { group: Some(group), event } => write!(f, "Group {group}: {event}"),
             KeyServerEvent::Coop { group: None, event } => event.fmt(f),

@@ -68,6 +68,13 @@ pub enum MemberEvent {
         /// When it will register again.
         registers_in: Duration,
     },
+    /// A rekey message spoke of another ACL than the one held: the member must register again to have it.
+    AclOutdated {
+        /// The group.
+        group: GroupName,
+        /// When it will register again.
+        registers_in: Duration,
+    },
     /// A rekey message changed nothing.
     RekeyRefused {
         /// The group.
@@ -102,6 +109,8 @@ pub enum Cause {
     KeysEnd,
     /// The key server told it to.
     Dismissed,
+    /// The message that brought another ACL was lost.
+    AclOutdated,
     /// An operator told it to.
     Command,
     /// It speaks from another address.
@@ -113,6 +122,7 @@ impl fmt::Display for Cause {
         f.write_str(match self {
             Cause::KeysEnd => "its keys come to their end and no rekey was received",
             Cause::Dismissed => "the key server ended its rekey SA",
+            Cause::AclOutdated => "the group has another ACL",
             Cause::Command => "an operator asked for it",
             Cause::Moved => "its address has changed",
         })
@@ -129,6 +139,7 @@ impl MemberEvent {
             MemberEvent::Reregistering { .. } => "GM_RE_REGISTER",
             MemberEvent::Rekeyed { .. } => "GM_RECV_REKEY",
             MemberEvent::Dismissed { .. } => "GM_RECV_DELETE",
+            MemberEvent::AclOutdated { .. } => "GM_ACL_OUTDATED",
             MemberEvent::RekeyRefused { reason, .. } => rekey_failure(reason),
             MemberEvent::KeysExpired { .. } => "GM_KEYS_EXPIRED",
             MemberEvent::Rejected { .. } => "GM_PACKET_DROPPED",
@@ -146,6 +157,7 @@ impl MemberEvent {
             | MemberEvent::Dismissed { .. } => Severity::Warning,
             MemberEvent::Reregistering { .. }
             | MemberEvent::Registered { .. }
+            | MemberEvent::AclOutdated { .. }
             | MemberEvent::Rekeyed { .. } => Severity::Notice,
             MemberEvent::RegistrationStarted { .. } | MemberEvent::ViewChanged => Severity::Info,
         }
@@ -177,6 +189,11 @@ impl fmt::Display for MemberEvent {
             MemberEvent::Dismissed { group, from, registers_in } => write!(
                 f,
                 "Key server {from} ended the rekey SA of group {group}: register again in {} s",
+                registers_in.as_secs()
+            ),
+            MemberEvent::AclOutdated { group, registers_in } => write!(
+                f,
+                "Group {group} has another ACL than the one here: register again in {} s",
                 registers_in.as_secs()
             ),
             MemberEvent::RekeyRefused { group, from, reason } => {

@@ -2,7 +2,7 @@
 
 use crate::endpoint::Instant;
 use crate::esp::SenderSa;
-use crate::policy::{Acl, GroupId, Sid, Spi, TekKeys, Transform};
+use crate::policy::{Acl, GroupId, SendMode, Sid, Spi, TekKeys, Transform};
 use std::net::SocketAddrV4;
 
 /// What the data plane must hold at one point in time.
@@ -20,18 +20,8 @@ pub struct View {
     pub rekey_group: Option<SocketAddrV4>,
     /// Where every sender has its own key: who this member is under `outbound`, one for each lane in order.
     pub sids: Vec<Sid>,
-    /// What happens to the group's traffic.
+    /// Whether the protected traffic is sent encrypted.
     pub mode: SendMode,
-}
-
-/// What happens to the group's traffic.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum SendMode {
-    /// It is encrypted, and accepted only so.
-    #[default]
-    Both,
-    /// It is sent in clear and accepted both ways: a network that goes over to encryption.
-    ReceiveOnly,
 }
 
 /// One security association for the group's traffic.

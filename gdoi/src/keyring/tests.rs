@@ -1,6 +1,7 @@
 use super::*;
 use crate::crypto::sign::{NewKey, SigningKey};
 use crate::crypto::{Hash, Secret};
+use crate::policy::Acl;
 use crate::policy::{Seed, SenderTerms, TekKeys};
 
 fn at(second: u64) -> Instant {
@@ -16,7 +17,15 @@ fn tek(spi: u32, lifetime: u64) -> Tek {
 
 fn policy(teks: Vec<Tek>) -> GroupPolicy {
     let acl = Acl::new(vec!["permit ip 10.0.0.0/8 10.0.0.0/8".parse().unwrap()]).unwrap();
-    GroupPolicy { acl, teks, kek: None, activation_delay: None, deactivation_delay: None, pseudotime: None }
+    GroupPolicy {
+        acl: AclNotice::List(acl),
+        mode: SendMode::Both,
+        teks,
+        kek: None,
+        activation_delay: None,
+        deactivation_delay: None,
+        pseudotime: None,
+    }
 }
 
 fn kek(lifetime: u64) -> Kek {

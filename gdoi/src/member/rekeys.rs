@@ -70,6 +70,7 @@ impl Rekeys {
         let (header, _) = Header::parse(datagram)?;
         let kek = keyring.kek_named(Cookies::of(&header).octets(), now).ok_or(Misbehaved::UnknownExchange)?;
         let push = receive(kek, datagram)?;
+        keyring.check(&push)?;
         let theirs = push.policy.as_ref().and_then(|policy| policy.pseudotime);
         if let (Some(theirs), Some(ours)) = (theirs, keyring.pseudotime(now)) {
             check_pseudotime(theirs, ours)?;

@@ -30,6 +30,7 @@ impl Member {
             kek: self.keyring.kek(now).map(|(kek, expires)| KekStatus::of(kek, expires)),
             teks: tek_status(&view),
             acl: view.acl,
+            mode: view.mode,
             activation_delay,
             deactivation_delay,
             rejected: self.rejections.total(),

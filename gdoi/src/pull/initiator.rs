@@ -90,7 +90,7 @@ impl AwaitSa {
         let mut payloads =
             opened.authenticated(|rest| sa.skeyid().pull_hash_2(self.message_id, &self.nonce, rest))?;
         let theirs = take_nonce(&mut payloads)?;
-        let offer = Offer::understand(&GroupSa::parse(payloads.take(PayloadType::SA)?.body)?)?.with_teks()?;
+        let offer = Offer::understand(&GroupSa::parse(payloads.take(PayloadType::SA)?.body)?)?.whole()?;
         payloads.finish()?;
         let hash = |rest: &[u8]| sa.skeyid().pull_hash_3(self.message_id, &self.nonce, theirs, rest);
         let (message_id, sender_ids) = (self.message_id, self.sender_ids);

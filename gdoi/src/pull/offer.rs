@@ -1,23 +1,25 @@
 //! A policy as a member reads it from SA and KD payloads: only what this implementation can carry out.
 
+use super::notice::{understand_mode, AclNotice};
 use super::policy::{
     authentication_number, AckType, GroupPolicy, Kek, Tek, ESP_AES_CBC, ESP_AES_GCM_16,
-    ESP_CHACHA20_POLY1305, KEK_ALG_AES, KEK_IV_LEN, SOURCE_AND_DESTINATION, SYMMETRIC, TUNNEL, UDP,
+    ESP_CHACHA20_POLY1305, KEK_ALG_AES, KEK_IV_LEN, RECEIVER_ONLY, SOURCE_AND_DESTINATION, TUNNEL, UDP,
 };
 use crate::crypto::sign::{PublicKey, SignatureAlgorithm};
 use crate::error::{Error, Malformed, Misbehaved, Unacceptable};
 use crate::policy::{
-    Ace, Acl, Action, Aead, Cipher, Integrity, Selector, SenderTerms, SidGeneration, Spi, TekKeys, Transform,
-    MAX_REPLAY_WINDOW, SID_BITS,
+    Aead, Cipher, Integrity, Ports, Selector, SendMode, SenderTerms, SidGeneration, Side, Spi, TekKeys,
+    Transform, MAX_REPLAY_WINDOW, SID_BITS,
 };
 use crate::wire::{Gap, GroupSa, IdField, Kd, KeyPacket, PayloadType, SaKek, SaTek};
-use std::net::SocketAddrV4;
+use std::net::{IpAddr, SocketAddrV4};
 use std::time::Duration;
 
 /// The policy of an SA payload that this implementation can carry out; keys are still to come.
 #[derive(Debug)]
 pub(crate) struct Offer {
-    acl: Acl,
+    acl: AclNotice,
+    mode: SendMode,
     teks: Vec<OfferedTek>,
     kek: Option<OfferedKek>,
     gap: Gap,
@@ -56,7 +58,8 @@ impl Offer {
         check_blocks(&teks)?;
         let gap = sa.gap.clone().unwrap_or_default();
         let kek = sa.kek.as_ref().map(OfferedKek::understand).transpose()?;
-        Ok(Offer { acl: common_acl(&teks)?, teks, kek, gap })
+        let acl = AclNotice::understand(sa, &gap, common_selectors(&teks)?)?;
+        Ok(Offer { acl, mode: understand_mode(sa, &gap)?, teks, kek, gap })
     }
 
     /// The generations of sender IDs that its TEKs go with.
@@ -65,14 +68,19 @@ impl Offer {
     }
 
     /// In a PULL there must be a TEK: section 5.2.1 allows none, but then nothing says which traffic must not
-    /// leave in clear.
+    /// leave in clear. There must be a list as well. SAs that only receive are of servers of this implementation, for
+    /// others they mean that the member sends nothing.
     ///
     /// # Errors
-    /// [`Misbehaved::MissingPayload`].
-    pub(crate) fn with_teks(self) -> Result<Offer, Error> {
-        match self.teks.is_empty() {
-            true => Err(Misbehaved::MissingPayload(PayloadType::SAT).into()),
-            false => Ok(self),
+    /// [`Misbehaved::MissingPayload`], [`Unacceptable::Unsupported`].
+    pub(crate) fn whole(self) -> Result<Offer, Error> {
+        match (&self.acl, self.mode) {
+            _ if self.teks.is_empty() => Err(Misbehaved::MissingPayload(PayloadType::SAT).into()),
+            (AclNotice::Digest(_), _) => Err(Misbehaved::MissingPayload(PayloadType::ACL).into()),
+            (AclNotice::Selectors(_), SendMode::ReceiveOnly) => {
+                Err(Unacceptable::Unsupported("SA direction", u32::from(RECEIVER_ONLY)).into())
+            }
+            _ => Ok(self),
         }
     }
 
@@ -88,6 +96,7 @@ impl Offer {
         let delay = |seconds: Option<u16>| seconds.map(|seconds| Duration::from_secs(u64::from(seconds)));
         Ok(GroupPolicy {
             acl: self.acl.clone(),
+            mode: self.mode,
             teks: self.teks.iter().map(|tek| tek.complete(kd)).collect::<Result<_, _>>()?,
             kek: self.kek.as_ref().map(|kek| kek.complete(kd, sequence)).transpose()?,
             activation_delay: delay(self.gap.activation_delay),
@@ -125,7 +134,6 @@ fn understand_tek(sat: &SaTek) -> Result<OfferedTek, Error> {
     for (what, value, supported) in [
         ("encapsulation mode", sat.mode, TUNNEL),
         ("address preservation", sat.preservation, SOURCE_AND_DESTINATION),
-        ("SA direction", sat.direction, SYMMETRIC),
     ] {
         if value != supported {
             return Err(Unacceptable::Unsupported(what, u32::from(value)).into());
@@ -192,13 +200,12 @@ fn understand_senders(transform: Transform, sat: &SaTek) -> Result<Option<Sender
 }
 
 fn understand_selector(sat: &SaTek) -> Result<Selector, Error> {
-    Ok(Selector {
-        protocol: (sat.protocol != 0).then_some(sat.protocol),
-        source: sat.source.as_prefix()?,
-        source_port: sat.source.as_port(),
-        destination: sat.destination.as_prefix()?,
-        destination_port: sat.destination.as_port(),
-    })
+    let side = |field: &IdField| -> Result<Side, Error> {
+        Ok(Side { prefix: field.as_prefix()?, ports: field.as_port().map(Ports::one) })
+    };
+    let protocol = (sat.protocol != 0).then_some(sat.protocol);
+    let selector = Selector::new(protocol, side(&sat.source)?, side(&sat.destination)?);
+    selector.map_err(|_| Malformed::Value("traffic selector").into())
 }
 
 /// No SPI means two things.
@@ -212,13 +219,12 @@ fn check_blocks(teks: &[OfferedTek]) -> Result<(), Misbehaved> {
 }
 
 /// The selectors of the first TEK, which all others must share: one ACL for each group.
-fn common_acl(teks: &[OfferedTek]) -> Result<Acl, Error> {
+fn common_selectors(teks: &[OfferedTek]) -> Result<&[Selector], Error> {
     let first = teks.first().map(|tek| &tek.selectors[..]).unwrap_or_default();
-    if let Some(other) = teks.iter().find(|tek| tek.selectors != first) {
-        return Err(Unacceptable::Unsupported("another ACL for TEK", other.spi.0).into());
+    match teks.iter().find(|tek| tek.selectors != first) {
+        Some(other) => Err(Unacceptable::Unsupported("another ACL for TEK", other.spi.0).into()),
+        None => Ok(first),
     }
-    let permit = |selector: &Selector| Ace { action: Action::Permit, selector: *selector };
-    Acl::new(first.iter().map(permit).collect()).map_err(|_| Malformed::TooMany("SAT payloads").into())
 }
 
 impl OfferedTek {
@@ -303,8 +309,8 @@ impl OfferedKek {
 
 fn rekey_address(field: &IdField) -> Result<SocketAddrV4, Error> {
     let prefix = field.as_prefix()?;
-    match prefix.length() {
-        32 => Ok(SocketAddrV4::new(prefix.address(), field.port)),
-        other => Err(Unacceptable::Unsupported("rekey address prefix", u32::from(other)).into()),
+    match (prefix.address(), prefix.length()) {
+        (IpAddr::V4(address), 32) => Ok(SocketAddrV4::new(address, field.port)),
+        (_, other) => Err(Unacceptable::Unsupported("rekey address prefix", u32::from(other)).into()),
     }
 }

@@ -1,9 +1,10 @@
 //! A group's policy and keys, and how a key server writes them into SA and KD payloads.
 
+use super::notice::AclNotice;
 use crate::crypto::sign::{PublicKey, SignatureAlgorithm};
 use crate::crypto::Secret;
 use crate::policy::{
-    Acl, Aead, Integrity, Selector, SenderTerms, SidGeneration, Spi, TekKeys, Transform, SID_BITS,
+    Aead, Integrity, Selector, SendMode, SenderTerms, SidGeneration, Side, Spi, TekKeys, Transform, SID_BITS,
 };
 use crate::wire::{Gap, GroupSa, IdField, Kd, KeyPacket, SaKek, SaTek, SenderFields};
 use std::net::SocketAddrV4;
@@ -18,13 +19,16 @@ pub(super) const ESP_AES_GCM_16: u8 = 20;
 pub(super) const ESP_CHACHA20_POLY1305: u8 = 249;
 pub(super) const TUNNEL: u16 = 1;
 pub(super) const SOURCE_AND_DESTINATION: u16 = 4;
+pub(super) const RECEIVER_ONLY: u16 = 2;
 pub(super) const SYMMETRIC: u16 = 3;
 
 /// All that a PULL downloads, or the part of it that a PUSH changes.
 #[derive(Clone, Debug)]
 pub struct GroupPolicy {
-    /// Which traffic the group protects, permit entries only; empty where there is no TEK to say it.
-    pub acl: Acl,
+    /// Which traffic the group protects, and how that is told.
+    pub acl: AclNotice,
+    /// What members do when they send; nothing is said of it beside selectors where there is no TEK.
+    pub mode: SendMode,
     /// The traffic keys, the one that ends first before the others.
     pub teks: Vec<Tek>,
     /// The rekey SA, where the group has one.
@@ -115,7 +119,7 @@ impl AckType {
 }
 
 impl GroupPolicy {
-    /// The SA payload. TEKs repeat for every entry of the ACL.
+    /// The SA payload. TEKs repeat for every traffic selector.
     pub(crate) fn announce(&self) -> GroupSa {
         let seconds = |delay: Duration| u16::try_from(delay.as_secs()).unwrap_or(u16::MAX);
         let gap = Gap {
@@ -123,16 +127,27 @@ impl GroupPolicy {
             deactivation_delay: self.deactivation_delay.map(seconds),
             sender_ids: None,
             pseudotime: self.pseudotime,
+            acl: self.acl.digest(),
+            mode: self.acl.digest().map(|_| self.mode),
         };
-        let selectors = || self.acl.entries().iter().map(|ace| &ace.selector);
+        let selectors = self.acl.selectors();
         GroupSa {
             kek: self.kek.as_ref().map(Kek::announce),
             gap: (gap != Gap::default()).then_some(gap),
+            acl: self.acl.payload(),
             teks: self
                 .teks
                 .iter()
-                .flat_map(|tek| selectors().map(|selector| tek.announce(selector)))
+                .flat_map(|tek| selectors.iter().map(|selector| tek.announce(selector, self.direction())))
                 .collect(),
+        }
+    }
+
+    /// Without a GAP that members of this implementation read, the SAs say it.
+    const fn direction(&self) -> u16 {
+        match (&self.acl, self.mode) {
+            (AclNotice::Selectors(_), SendMode::ReceiveOnly) => RECEIVER_ONLY,
+            _ => SYMMETRIC,
         }
     }
 
@@ -158,7 +173,9 @@ impl Tek {
         }
     }
 
-    fn announce(&self, selector: &Selector) -> SaTek {
+    /// A range of several ports has no form in a SAT: no list with one is announced like this.
+    fn announce(&self, selector: &Selector, direction: u16) -> SaTek {
+        let field = |side: Side| IdField::prefix(&side.prefix, side.ports.and_then(|ports| ports.single()));
         let (transform, key_bits, authentication) = numbers(self.transform);
         let fields = |terms: SenderTerms| SenderFields {
             bits: SID_BITS,
@@ -166,9 +183,9 @@ impl Tek {
             replay_window: terms.replay_window,
         };
         SaTek {
-            protocol: selector.protocol.unwrap_or(0),
-            source: IdField::prefix(&selector.source, selector.source_port),
-            destination: IdField::prefix(&selector.destination, selector.destination_port),
+            protocol: selector.protocol().unwrap_or(0),
+            source: field(selector.source()),
+            destination: field(selector.destination()),
             transform,
             spi: self.spi.0,
             lifetime: whole_seconds(self.lifetime),
@@ -176,7 +193,7 @@ impl Tek {
             authentication,
             key_bits,
             preservation: SOURCE_AND_DESTINATION,
-            direction: SYMMETRIC,
+            direction,
             senders: self.senders.map(fields),
         }
     }

@@ -3,8 +3,8 @@ use super::*;
 use crate::crypto::sign::{NewKey, SigningKey};
 use crate::crypto::{Hash, Secret};
 use crate::error::{Malformed, Unacceptable};
-use crate::policy::{Acl, Seed, SenderTerms, SidGeneration, Spi, TekKeys};
-use crate::wire::{GroupSa, IdField, IdType, Kd, KeyPacket, PayloadType};
+use crate::policy::{Acl, Seed, SendMode, SenderTerms, SidGeneration, Spi, TekKeys, MAX_ACES};
+use crate::wire::{AclDigest, GroupSa, IdField, IdType, Kd, KeyPacket, PayloadType};
 use std::net::SocketAddrV4;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -44,10 +44,15 @@ fn kek() -> Kek {
     }
 }
 
+fn acl(entries: &[&str]) -> Acl {
+    Acl::new(entries.iter().map(|entry| entry.parse().unwrap()).collect()).unwrap()
+}
+
 fn policy() -> GroupPolicy {
     let entries = ["permit ip 10.0.0.0/8 10.0.0.0/8", "permit udp host 10.1.1.1 eq 53 any"];
     GroupPolicy {
-        acl: Acl::new(entries.map(|entry| entry.parse().unwrap()).to_vec()).unwrap(),
+        acl: AclNotice::Selectors(acl(&entries)),
+        mode: SendMode::Both,
         teks: vec![tek(1000), tek(2000)],
         kek: Some(kek()),
         activation_delay: Some(Duration::from_secs(15)),
@@ -95,12 +100,71 @@ fn policies_that_cannot_be_carried_out_are_refused() {
     assert_eq!(refused(|sa| sa.teks[0].lifetime = 0), Malformed::Value("SA life duration").into());
     assert_eq!(refused(|sa| sa.teks[0].source.kind = IdType::FQDN), unsupported("traffic selector type", 2));
     assert_eq!(refused(|sa| sa.teks.truncate(3)), unsupported("another ACL for TEK", 2000));
-    let without = understand(|sa| sa.teks.clear()).unwrap().with_teks().unwrap_err();
+    let without = understand(|sa| sa.teks.clear()).unwrap().whole().unwrap_err();
     assert_eq!(without, Misbehaved::MissingPayload(PayloadType::SAT).into());
     let different = Misbehaved::KeyMismatch("one SPI with different policies");
     assert_eq!(refused(|sa| sa.teks[1].lifetime = 1), different.into());
-    let many = refused(|sa| sa.teks = vec![sa.teks[0].clone(); 101]);
+    let many = refused(|sa| sa.teks = vec![sa.teks[0].clone(); MAX_ACES + 1]);
     assert_eq!(many, Malformed::TooMany("SAT payloads").into());
+}
+
+/// A policy for members of this implementation.
+fn whole() -> GroupPolicy {
+    let entries = ["deny tcp any gt 1023 any", "deny icmpv6 any any", "permit ip any any"];
+    GroupPolicy { acl: AclNotice::List(acl(&entries)), mode: SendMode::ReceiveOnly, ..policy() }
+}
+
+#[test]
+fn lists_travel_whole_between_our_own() {
+    let sa = GroupSa::parse(&whole().announce().emit()).unwrap();
+    assert_eq!(sa.teks.len(), 2, "each TEK once");
+    let offer = Offer::understand(&sa).unwrap().whole().unwrap();
+    let got = offer.complete(&whole().download(), Some(5)).unwrap();
+    assert_eq!((got.acl, got.mode), (whole().acl, SendMode::ReceiveOnly));
+}
+
+#[test]
+fn a_digest_is_enough_for_a_push_only() {
+    let digest = AclDigest::of(&acl(&["permit ip any any"]));
+    let sent = GroupPolicy { acl: AclNotice::Digest(digest), ..whole() };
+    let offer = Offer::understand(&GroupSa::parse(&sent.announce().emit()).unwrap()).unwrap();
+    assert_eq!(offer.complete(&sent.download(), Some(5)).unwrap().acl, AclNotice::Digest(digest));
+    assert_eq!(offer.whole().unwrap_err(), Misbehaved::MissingPayload(PayloadType::ACL).into());
+}
+
+#[test]
+fn lists_that_contradict_the_policy_are_refused() {
+    let refused = |change: fn(&mut GroupSa)| {
+        let mut sa = whole().announce();
+        change(&mut sa);
+        Offer::understand(&sa).unwrap_err()
+    };
+    let gap = |sa: &mut GroupSa| sa.gap.take().unwrap();
+    assert_eq!(refused(|sa| sa.gap = None), Misbehaved::MissingAttribute("ACL digest").into());
+    let other = refused(|sa| sa.acl = Some(acl(&["permit ip any any"])));
+    assert_eq!(other, Misbehaved::KeyMismatch("digest of the ACL").into());
+    let beside = Error::from(Misbehaved::KeyMismatch("traffic selectors beside an ACL"));
+    assert_eq!(refused(|sa| sa.teks.iter_mut().for_each(|tek| tek.protocol = 6)), beside);
+    assert_eq!(refused(|sa| sa.teks.extend(sa.teks.clone())), beside);
+    let direction = refused(|sa| sa.teks.iter_mut().for_each(|tek| tek.direction = 2));
+    assert_eq!(direction, Unacceptable::Unsupported("SA direction", 2).into());
+    let mut without = whole().announce();
+    without.gap = Some(crate::wire::Gap { acl: None, ..gap(&mut without) });
+    assert_eq!(Offer::understand(&without).unwrap_err(), Misbehaved::MissingAttribute("ACL digest").into());
+}
+
+#[test]
+fn others_are_told_the_permit_entries_and_the_direction() {
+    let entries = ["deny tcp any gt 1023 any", "permit udp any6 eq 53 any6", "permit ipv6 2001:db8::/32 any"];
+    let sent =
+        GroupPolicy { acl: AclNotice::Selectors(acl(&entries)), mode: SendMode::ReceiveOnly, ..policy() };
+    let sa = GroupSa::parse(&sent.announce().emit()).unwrap();
+    assert!(sa.acl.is_none() && sa.gap.as_ref().is_some_and(|gap| gap.acl.is_none() && gap.mode.is_none()));
+    assert!(sa.teks.iter().all(|tek| tek.direction == 2));
+    let got = Offer::understand(&sa).unwrap();
+    let policy = got.complete(&sent.download(), Some(5)).unwrap();
+    assert_eq!((policy.acl, policy.mode), (AclNotice::Selectors(acl(&entries[1..])), SendMode::ReceiveOnly));
+    assert_eq!(got.whole().unwrap_err(), Unacceptable::Unsupported("SA direction", 2).into());
 }
 
 #[test]

@@ -2,8 +2,8 @@ use super::*;
 use crate::crypto::sign::{NewKey, SigningKey};
 use crate::crypto::{Hash, Random, SystemRandom};
 use crate::error::{Malformed, Misbehaved, Unauthenticated};
-use crate::policy::{Acl, Spi, TekKeys};
-use crate::pull::{AckType, GroupPolicy, Tek};
+use crate::policy::{Acl, SendMode, Spi, TekKeys};
+use crate::pull::{AckType, AclNotice, GroupPolicy, Tek};
 use crate::wire::{Delete, Deletion, Header, PayloadType};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::OnceLock;
@@ -41,7 +41,8 @@ fn policy() -> GroupPolicy {
     let keys = TekKeys::Shared { encryption, integrity };
     let transform = "aes-128-cbc/hmac-sha-256".parse().unwrap();
     GroupPolicy {
-        acl: Acl::new(vec!["permit ip 10.0.0.0/8 10.0.0.0/8".parse().unwrap()]).unwrap(),
+        acl: AclNotice::List(Acl::new(vec!["permit ip 10.0.0.0/8 10.0.0.0/8".parse().unwrap()]).unwrap()),
+        mode: SendMode::Both,
         teks: vec![Tek { spi: Spi(4242), transform, keys, senders: None, lifetime: Duration::from_secs(60) }],
         kek: None,
         activation_delay: Some(Duration::from_secs(5)),
@@ -68,7 +69,12 @@ fn a_push_arrives_as_it_was_sent() {
 
 #[test]
 fn a_new_kek_begins_at_sequence_zero() {
-    let sent = GroupPolicy { acl: Acl::default(), teks: Vec::new(), kek: Some(kek(9)), ..policy() };
+    let sent = GroupPolicy {
+        acl: AclNotice::Selectors(Acl::default()),
+        teks: Vec::new(),
+        kek: Some(kek(9)),
+        ..policy()
+    };
     let content = PushContent { sequence: 1, deletes: &[], policy: Some(&sent) };
     let got = receive(&kek(0), &message(&content)).unwrap().policy.unwrap().kek.unwrap();
     assert_eq!((got.sequence, got.ack), (0, Some(AckType::KekSha256)));

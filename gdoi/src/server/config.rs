@@ -8,7 +8,7 @@ use crate::crypto::sign::SigningKey;
 use crate::crypto::Hash;
 use crate::error::Unacceptable;
 use crate::event::GroupName;
-use crate::policy::{Acl, Identity, Ipv4Prefix, Transform};
+use crate::policy::{Acl, Identity, Ipv4Prefix, SendMode, Transform};
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -25,8 +25,10 @@ pub struct GroupConfig {
     pub replay_window: u16,
     /// The life of a TEK, whole seconds.
     pub tek_lifetime: Duration,
-    /// Which traffic is protected; permit entries only, RFC 6407 cannot express others.
+    /// Which traffic is protected.
     pub acl: Acl,
+    /// What members do when they send.
+    pub mode: SendMode,
     /// Who may register.
     pub authorization: Authorization,
     /// ATD, whole seconds.
@@ -87,6 +89,7 @@ impl GroupConfig {
     pub(super) fn terms(&self) -> Terms {
         Terms {
             acl: self.acl.clone(),
+            mode: self.mode,
             activation_delay: self.activation_delay,
             deactivation_delay: self.deactivation_delay,
             rekey: self.rekey.as_ref().map(RekeyConfig::terms),
@@ -102,7 +105,8 @@ impl GroupConfig {
             (kek, rekey.signing_key.public().spki().to_vec())
         });
         let esp = (self.transform, self.replay_window);
-        let policy = (esp, self.tek_lifetime, self.activation_delay, self.deactivation_delay);
+        let delays = (self.activation_delay, self.deactivation_delay);
+        let policy = (esp, self.tek_lifetime, delays, self.mode);
         let entries: Vec<_> = self.acl.entries().iter().map(ToString::to_string).collect();
         let all = (policy, entries, &self.authorization, rekey, servers.collect::<BTreeSet<_>>());
         let digest = digest(Hash::Sha256, &[format!("{all:?}").as_bytes()]);

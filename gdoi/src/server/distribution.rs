@@ -1,6 +1,7 @@
 //! One rekey message on its way to the members: paced, repeated to the silent, bounded.
 
 use crate::endpoint::{Instant, Transmit};
+use crate::wire::AclDigest;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
@@ -53,6 +54,8 @@ pub(super) struct Distribution {
     /// None while it is held back.
     due: Option<Instant>,
     transmissions: u64,
+    /// Which ACL its receivers have after it.
+    acl: AclDigest,
 }
 
 enum Receivers {
@@ -65,6 +68,7 @@ impl Distribution {
     /// It is held back until [`Distribution::release`].
     pub(super) fn new(
         messages: Vec<Message>,
+        acl: AclDigest,
         transport: Transport,
         retransmit: Retransmit,
         members: impl Iterator<Item = SocketAddr>,
@@ -75,7 +79,8 @@ impl Distribution {
         };
         let queue = receivers.all();
         let rounds_left = retransmit.number;
-        Distribution { messages, retransmit, receivers, queue, rounds_left, due: None, transmissions: 0 }
+        let (due, transmissions) = (None, 0);
+        Distribution { messages, retransmit, receivers, queue, rounds_left, due, transmissions, acl }
     }
 
     /// It may go out.
@@ -138,6 +143,11 @@ impl Distribution {
         }
     }
 
+    /// Which ACL its receivers have after it.
+    pub(super) const fn acl(&self) -> AclDigest {
+        self.acl
+    }
+
     /// Messages sent so far.
     pub(super) const fn transmissions(&self) -> u64 {
         self.transmissions
@@ -166,7 +176,8 @@ mod tests {
     fn start(transport: Transport, members: u8) -> Distribution {
         let members = (0..members).map(member);
         let message = Message { kek_spi: [0; 16], sequence: 1, payload: vec![1] };
-        let mut distribution = Distribution::new(vec![message], transport, RETRANSMIT, members);
+        let mut distribution =
+            Distribution::new(vec![message], AclDigest([0; 16]), transport, RETRANSMIT, members);
         assert!(distribution.handle_timeout(Instant::from_millis(0)).is_empty(), "held back");
         distribution.release(Instant::from_millis(0));
         distribution

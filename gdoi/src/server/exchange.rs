@@ -211,7 +211,8 @@ impl KeyServer {
         let found = self.groups.iter().position(|group| group.is_named(asked));
         let index = found.ok_or_else(|| (None, Unacceptable::UnknownGroup(group_text(asked))))?;
         let address = ipv4(from).ok_or((Some(index), Unacceptable::Address))?;
-        match self.groups[index].authorize(address, sa) {
+        let group = &mut self.groups[index];
+        match group.authorize(address, &sa.peer).and_then(|()| group.admit(from, sa)) {
             Ok(()) => Ok((index, address)),
             Err(reason) => Err((Some(index), reason)),
         }

@@ -16,8 +16,9 @@ use crate::endpoint::{Instant, Transmit};
 use crate::error::{Error, Unacceptable};
 use crate::event::{GroupName, KeyServerEvent};
 use crate::phase1::IsakmpSa;
-use crate::policy::{Spi, Transform};
+use crate::policy::{Identity, Spi, Transform};
 use crate::status::AckCounters;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
@@ -78,20 +79,19 @@ impl Group {
         asked == self.config.group.id.0.to_be_bytes() || asked == self.config.group.name.as_bytes()
     }
 
-    pub(super) fn authorize(&mut self, address: Ipv4Addr, sa: &IsakmpSa) -> Result<(), Unacceptable> {
+    pub(super) fn authorize(&mut self, address: Ipv4Addr, peer: &Identity) -> Result<(), Unacceptable> {
         let ip = IpAddr::V4(address);
         let result = match (self.state.revoked.contains(&ip), self.members.is_full_for(ip)) {
             (true, _) => Err(Unacceptable::Revoked),
             (_, true) => Err(Unacceptable::Busy),
-            _ if !sa.ours && self.is_per_sender() => Err(Unacceptable::ForeignMember),
-            _ => self.config.authorization.check(address, &sa.peer),
+            _ => self.config.authorization.check(address, peer),
         };
         self.refused += u64::from(result.is_err());
         result
     }
 
     /// Whether some sender has, or soon will have, a key of its own.
-    fn is_per_sender(&self) -> bool {
+    pub(super) fn is_per_sender(&self) -> bool {
         let keys = self.released().teks.iter().map(|tek| tek.transform);
         keys.chain([self.config.transform]).any(Transform::is_per_sender)
     }
@@ -176,11 +176,13 @@ impl Group {
     /// The last wait for acknowledgements is over.
     fn conclude(&mut self) {
         let Some(distribution) = self.distribution.take() else { return };
-        if !self.state.keys.previous_keks.is_empty() || self.coop.is_some() {
+        let told = Some(distribution.acl());
+        if !self.state.keys.previous_keks.is_empty() || self.coop.is_some() || self.state.told != told {
             self.mark_changed();
         }
         self.state.keys.set_previous(Vec::new());
         self.state.under_way = false;
+        self.state.told = told;
         for member in distribution.silent() {
             self.members_changed = true;
             if self.members.missed(member) {

@@ -156,12 +156,6 @@ impl Members {
         self.records().map(|record| SocketAddr::new(record.address, record.port)).collect()
     }
 
-    /// Those that run another implementation.
-    pub(super) fn foreign(&self) -> Vec<SocketAddr> {
-        let foreign = self.records().filter(|record| !record.ours);
-        foreign.map(|record| SocketAddr::new(record.address, record.port)).collect()
-    }
-
     pub(super) fn records(&self) -> impl Iterator<Item = &MemberRecord> {
         self.records.values().filter(|listed| listed.presence == Presence::Here).map(|listed| &listed.record)
     }
@@ -174,6 +168,12 @@ impl Members {
     /// Whether private attributes may go to all of them.
     pub(super) fn are_all_ours(&self) -> bool {
         self.records().all(|record| record.ours)
+    }
+
+    /// Those of other software.
+    pub(super) fn foreigners(&self) -> Vec<SocketAddr> {
+        let foreign = self.records().filter(|record| !record.ours);
+        foreign.map(|record| SocketAddr::new(record.address, record.port)).collect()
     }
 
     pub(super) const fn author(&self) -> Author {

@@ -6,9 +6,10 @@
 //! ```text
 //! state:  lineage(8) versions(list) rekeys(8) [last rekey(8)] under way(1) TEKs(2) TEK... ended(2) (SPI(4) end(8))...
 //!         [KEK] previous KEKs(1) KEK... spent KEKs(1) (SPI(16) sequence(4) end(8))... revoked(4) address(4)... SID generation(4) [terms]
+//!         [digest of the ACL that members have(16)]
 //! TEK:    SPI(4) transform(octets) key(octets) integrity key(octets) expires(8) [lineage(8) SID generation(4) replay window(2)]
 //! KEK:    SPI(16) key(octets) expires(8) sequence(4) succession(1): 0 smooth, 1 abrupt, 2 ended; lineage(8)
-//! terms:  ACL entries(2) text(octets)... ATD(8) DTD(8) [multicast(1) address(4) port(2) algorithm(2) hash(2) key(octets)]
+//! terms:  ACL(octets, as in the ACL payload) receive only(1) ATD(8) DTD(8) [multicast(1) address(4) port(2) algorithm(2) hash(2) key(octets)]
 //!         Where every sender has its own key, its seed is the key, the integrity key is empty, and the last part is there.
 //! member: address(4) port(2) owner(4) author(8) version(8) gone(1) identity(octets) first(8) last(8)
 //!         registrations(8) ours(1)
@@ -23,16 +24,15 @@ use crate::crypto::sign::{PublicKey, SignatureAlgorithm};
 use crate::crypto::Secret;
 use crate::endpoint::Instant;
 use crate::error::{Error, Malformed};
-use crate::policy::{
-    Acl, Seed, SenderTerms, SidGeneration, Spi, TekKeys, Transform, MAX_ACES, MAX_REPLAY_WINDOW,
-};
+use crate::policy::{Seed, SendMode, SenderTerms, SidGeneration, Spi, TekKeys, Transform, MAX_REPLAY_WINDOW};
 use crate::status::MemberRecord;
-use crate::wire::{Identification, Reader};
+use crate::wire::{emit_acl, parse_acl, AclDigest, Identification, Reader};
 use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 use zeroize::Zeroizing;
 
-pub(super) const MAX_REVOKED: usize = 8_192;
+/// So that a state with the longest ACL is no longer than one message between servers.
+pub(super) const MAX_REVOKED: usize = 2_048;
 const VALUE: Malformed = Malformed::Value("state record");
 
 pub(super) fn parse_state(reader: &mut Reader<'_>) -> Result<GroupState, Error> {
@@ -48,8 +48,20 @@ pub(super) fn parse_state(reader: &mut Reader<'_>) -> Result<GroupState, Error> 
     let revoked = list(reader.u32()?, MAX_REVOKED, reader, |reader| Ok(IpAddr::V4(address(reader)?)))?;
     let sid_generation = reader.u32()?;
     let terms = optional(reader, parse_terms)?;
-    let (keys, revoked) = (Keys { teks, ended, kek, previous_keks, spent }, revoked.into_iter().collect());
-    Ok(GroupState { lineage, versions, keys, revoked, rekeys, last_rekey, under_way, sid_generation, terms })
+    let told = optional(reader, |reader| Ok(AclDigest(reader.array()?)))?;
+    let revoked = revoked.into_iter().collect();
+    Ok(GroupState {
+        lineage,
+        versions,
+        keys: Keys { teks, ended, kek, previous_keks, spent },
+        revoked,
+        rekeys,
+        last_rekey,
+        under_way,
+        sid_generation,
+        terms,
+        told,
+    })
 }
 
 fn parse_tek(reader: &mut Reader<'_>) -> Result<GroupTek, Error> {
@@ -98,10 +110,9 @@ fn succession(octet: u8) -> Result<Succession, Error> {
 }
 
 fn parse_terms(reader: &mut Reader<'_>) -> Result<Terms, Error> {
-    let entry = |reader: &mut Reader<'_>| Ok(text(reader)?.parse().map_err(|_| VALUE)?);
-    let entries = list(reader.u16()?.into(), MAX_ACES, reader, entry)?;
     Ok(Terms {
-        acl: Acl::new(entries).map_err(|_| VALUE)?,
+        acl: parse_acl(octets(reader)?)?,
+        mode: if flag(reader)? { SendMode::ReceiveOnly } else { SendMode::Both },
         activation_delay: Duration::from_millis(reader.u64()?),
         deactivation_delay: Duration::from_millis(reader.u64()?),
         rekey: optional(reader, parse_rekey_terms)?,
@@ -243,6 +254,7 @@ impl Sink {
         state.revoked.iter().take(MAX_REVOKED).for_each(|address| self.address(address));
         self.u32(state.sid_generation);
         self.optional(state.terms.as_ref(), Sink::terms);
+        self.optional(state.told, |out, AclDigest(digest)| out.raw(&digest));
     }
 
     fn keys(&mut self, keys: &Keys) {
@@ -294,8 +306,8 @@ impl Sink {
     }
 
     fn terms(&mut self, terms: &Terms) {
-        self.u16(terms.acl.entries().len() as u16);
-        terms.acl.entries().iter().for_each(|entry| self.octets(entry.to_string().as_bytes()));
+        self.octets(&emit_acl(&terms.acl));
+        self.raw(&[u8::from(terms.mode == SendMode::ReceiveOnly)]);
         self.u64(terms.activation_delay.as_millis() as u64);
         self.u64(terms.deactivation_delay.as_millis() as u64);
         self.optional(terms.rekey.as_ref(), Sink::rekey_terms);

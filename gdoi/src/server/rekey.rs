@@ -6,13 +6,13 @@ use super::group::Group;
 use super::keys::{GroupKek, GroupTek, NewTek, Succession};
 use crate::crypto::Random;
 use crate::endpoint::Instant;
-use crate::error::{Error, Unacceptable};
+use crate::error::Error;
 use crate::event::KeyServerEvent;
 use crate::lifetime::switch_margin;
-use crate::policy::{Acl, SenderTerms};
-use crate::pull::{GroupPolicy, Tek};
+use crate::policy::SenderTerms;
+use crate::pull::{AclNotice, GroupPolicy, Tek};
 use crate::push::{emit, PushContent};
-use crate::wire::Delete;
+use crate::wire::{AclDigest, Delete};
 use std::time::Duration;
 
 /// Why the group is rekeyed.
@@ -241,10 +241,10 @@ impl Group {
         plan: Plan,
         now: Instant,
     ) -> Result<(), Error> {
-        if plan.teks.iter().any(|tek| tek.transform.is_per_sender()) {
-            self.dismiss_foreign();
-        }
+        self.part_with_foreigners(&plan.teks);
+        let digest = AclDigest::of(&self.config.acl);
         if self.members.is_empty() {
+            self.state.told = Some(digest);
             // Nobody has the KEKs before: who comes now gets the one of now.
             self.state.keys.set_previous(Vec::new());
         }
@@ -264,23 +264,13 @@ impl Group {
                 teks: plan.teks.iter().map(|tek| tek.spi).collect(),
             });
         }
-        self.distribution = Some(Distribution::new(messages, transport, retransmit, members.into_iter()));
+        let to = members.into_iter();
+        self.distribution = Some(Distribution::new(messages, digest, transport, retransmit, to));
         self.state.rekeys = self.state.rekeys.saturating_add(1);
         self.state.last_rekey = Some(now);
         self.state.under_way = true;
         self.mark_changed();
         Ok(())
-    }
-
-    /// Members of another implementation cannot use a TEK under which every sender has its own key, and what is said of
-    /// it they must not be told (RFC 6407 section 5.3.2).
-    fn dismiss_foreign(&mut self) {
-        for member in self.members.foreign() {
-            self.members.forget(member.ip());
-            self.members_changed = true;
-            let (group, reason) = (Some(self.name()), Unacceptable::ForeignMember.into());
-            self.events.push(KeyServerEvent::Refused { group, member, reason });
-        }
     }
 
     fn message(
@@ -319,15 +309,25 @@ impl Group {
         }
         // Members that got their KEK from servers that began apart have another time.
         let timed = self.members.are_all_ours() && protecting.lineage == self.state.lineage;
-        let acl = if plan.teks.is_empty() { Acl::default() } else { self.config.acl.clone() };
         Some(GroupPolicy {
-            acl,
+            acl: self.notice(),
+            mode: self.config.mode,
             teks: plan.teks.clone(),
             kek: plan.kek.as_ref().map(|kek| self.kek_of(&rekey.terms(), kek, now)),
             activation_delay: plan.activation_delay,
             deactivation_delay: plan.deactivation_delay,
             pseudotime: timed.then(|| now.as_millis()),
         })
+    }
+
+    /// The whole list goes out only where members may have another.
+    fn notice(&self) -> AclNotice {
+        let (acl, digest) = (&self.config.acl, AclDigest::of(&self.config.acl));
+        match (self.members.are_all_ours(), self.state.told == Some(digest)) {
+            (false, _) => AclNotice::Selectors(acl.clone()),
+            (true, true) => AclNotice::Digest(digest),
+            (true, false) => AclNotice::List(acl.clone()),
+        }
     }
 }
 

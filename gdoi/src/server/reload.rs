@@ -60,7 +60,7 @@ impl KeyServer {
             .groups
             .iter()
             .flat_map(|new| match known(new.group.id) {
-                Some(group) => differences(&group.config, new),
+                Some(group) => differences(&group.config, new, group.acl_effect(new)),
                 None => vec![change(new, "new group", Effect::AtOnce)],
             })
             .collect();
@@ -115,6 +115,16 @@ impl KeyServer {
 }
 
 impl Group {
+    /// When members learn of the list of `new`. With other software in the group, rekey messages say only which traffic
+    /// is encrypted: other deny entries must be fetched.
+    fn acl_effect(&self, new: &GroupConfig) -> Effect {
+        let told = self.members.are_all_ours() || !self.config.acl.permits().eq(new.acl.permits());
+        match told {
+            true => with_keys(&self.config),
+            false => when_told(&self.config),
+        }
+    }
+
     fn reconfigure(&mut self, config: GroupConfig, now: Instant) {
         let own = *self.source.ip();
         let known: Vec<_> = self.peers().collect();
@@ -164,7 +174,7 @@ fn with_keys(config: &GroupConfig) -> Effect {
     }
 }
 
-fn differences(old: &GroupConfig, new: &GroupConfig) -> Vec<Change> {
+fn differences(old: &GroupConfig, new: &GroupConfig, acl_effect: Effect) -> Vec<Change> {
     let mut changes = Vec::new();
     let with_keys = with_keys(old);
     let mut compare = |differs: bool, what, effect| {
@@ -173,7 +183,8 @@ fn differences(old: &GroupConfig, new: &GroupConfig) -> Vec<Change> {
         }
     };
     compare(old.authorization != new.authorization, "authorization", Effect::AtOnce);
-    compare(old.acl != new.acl, "match-address", with_keys);
+    compare(old.acl != new.acl, "match-address", acl_effect);
+    compare(old.mode != new.mode, "receive-only", with_keys);
     compare(old.transform != new.transform, "transform", with_keys);
     compare(old.replay_window != new.replay_window, "sa-ipsec replay-window", with_keys);
     compare(old.tek_lifetime != new.tek_lifetime, "sa-ipsec lifetime", with_keys);

@@ -20,6 +20,7 @@ impl Group {
             replay_window: self.config.replay_window,
             tek_lifetime: self.config.tek_lifetime,
             acl: self.config.acl.clone(),
+            mode: self.config.mode,
             authorization: self.config.authorization.clone(),
             teks: self.tek_status(time),
             kek: kek.map(kek_status),

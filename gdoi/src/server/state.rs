@@ -5,7 +5,8 @@ use super::keys::Keys;
 use crate::coop::{Lineage, Versions};
 use crate::crypto::sign::{PublicKey, SignatureAlgorithm};
 use crate::endpoint::Instant;
-use crate::policy::Acl;
+use crate::policy::{Acl, SendMode};
+use crate::wire::AclDigest;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -28,12 +29,15 @@ pub(super) struct GroupState {
     pub(super) sid_generation: u32,
     /// What members are told besides the keys.
     pub(super) terms: Option<Terms>,
+    /// Which ACL members have, but for those that missed a rekey message; None if that is not known.
+    pub(super) told: Option<AclDigest>,
 }
 
 /// The policy that members get with the keys.
 #[derive(Clone, PartialEq)]
 pub(super) struct Terms {
     pub(super) acl: Acl,
+    pub(super) mode: SendMode,
     pub(super) activation_delay: Duration,
     pub(super) deactivation_delay: Duration,
     pub(super) rekey: Option<RekeyTerms>,

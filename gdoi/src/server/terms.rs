@@ -6,13 +6,13 @@ use super::keys::GroupKek;
 use super::state::{RekeyTerms, Terms};
 use crate::endpoint::Instant;
 use crate::phase1::IsakmpSa;
-use crate::pull::{AckType, GroupPolicy, Kek};
+use crate::pull::{AckType, AclNotice, GroupPolicy, Kek};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
 impl Group {
     /// A secondary hands out what the primary's configuration says.
-    fn terms(&self) -> Terms {
+    pub(super) fn terms(&self) -> Terms {
         let shared = self.state.terms.as_ref().filter(|_| !self.leads());
         shared.map_or_else(|| self.config.terms(), Terms::clone)
     }
@@ -24,7 +24,8 @@ impl Group {
         GroupPolicy {
             teks: keys.teks.iter().filter_map(|tek| tek.as_of(now)).collect(),
             kek: kek.map(|(rekey, kek)| self.kek_for(rekey, kek, member, now)),
-            acl: terms.acl,
+            acl: if sa.ours { AclNotice::List(terms.acl) } else { AclNotice::Selectors(terms.acl) },
+            mode: terms.mode,
             activation_delay: Some(terms.activation_delay),
             deactivation_delay: Some(terms.deactivation_delay),
             pseudotime: sa.ours.then(|| now.as_millis()),

@@ -1,7 +1,9 @@
 //! The GAP payload (RFC 6407 section 5.4).
 
+use super::acl::AclDigest;
 use super::attribute::{Attribute, Attributes};
 use crate::error::{Error, Malformed};
+use crate::policy::SendMode;
 
 mod class {
     pub const ACTIVATION_TIME_DELAY: u16 = 1;
@@ -9,6 +11,8 @@ mod class {
     pub const SENDER_ID_REQUEST: u16 = 3;
     /// Private use, between our own implementations only.
     pub const PSEUDOTIME: u16 = 128;
+    pub const ACL_DIGEST: u16 = 129;
+    pub const SEND_MODE: u16 = 130;
 }
 
 /// The body of a GAP payload; each attribute is optional.
@@ -22,6 +26,10 @@ pub struct Gap {
     pub sender_ids: Option<u16>,
     /// The group's time when the message was made, milliseconds since the group began; 8 octets.
     pub pseudotime: Option<u64>,
+    /// Which ACL the group has, 16 octets.
+    pub acl: Option<AclDigest>,
+    /// What members do when they send: 1 encrypt, 2 send in clear.
+    pub mode: Option<SendMode>,
 }
 
 impl Gap {
@@ -39,7 +47,9 @@ impl Gap {
                 "DEACTIVATION_TIME_DELAY",
             )?,
             sender_ids: number(&mut attributes, class::SENDER_ID_REQUEST, "SENDER_ID_REQUEST")?,
-            pseudotime: parse_pseudotime(&mut attributes)?,
+            pseudotime: octets(&mut attributes, class::PSEUDOTIME, "pseudotime")?.map(u64::from_be_bytes),
+            acl: octets(&mut attributes, class::ACL_DIGEST, "ACL digest")?.map(AclDigest),
+            mode: parse_mode(&mut attributes)?,
         };
         attributes.finish("GAP attribute")?;
         Ok(gap)
@@ -60,6 +70,12 @@ impl Gap {
         if let Some(pseudotime) = self.pseudotime {
             Attribute::variable(class::PSEUDOTIME, &pseudotime.to_be_bytes()).emit(&mut out);
         }
+        if let Some(AclDigest(digest)) = &self.acl {
+            Attribute::variable(class::ACL_DIGEST, digest).emit(&mut out);
+        }
+        if let Some(mode) = self.mode {
+            Attribute::basic(class::SEND_MODE, mode_number(mode)).emit(&mut out);
+        }
         out
     }
 }
@@ -69,10 +85,26 @@ fn number(attributes: &mut Attributes<'_>, kind: u16, name: &'static str) -> Res
     value.map_err(|_| Malformed::Value("GAP payload").into())
 }
 
-fn parse_pseudotime(attributes: &mut Attributes<'_>) -> Result<Option<u64>, Error> {
-    let Some(octets) = attributes.optional_octets(class::PSEUDOTIME, "pseudotime")? else { return Ok(None) };
-    let octets = <[u8; 8]>::try_from(octets).map_err(|_| Malformed::Length("pseudotime"))?;
-    Ok(Some(u64::from_be_bytes(octets)))
+fn octets<const N: usize>(
+    attributes: &mut Attributes<'_>,
+    kind: u16,
+    name: &'static str,
+) -> Result<Option<[u8; N]>, Error> {
+    let octets = attributes.optional_octets(kind, name)?.map(<[u8; N]>::try_from).transpose();
+    octets.map_err(|_| Malformed::Length(name).into())
+}
+
+const fn mode_number(mode: SendMode) -> u16 {
+    match mode {
+        SendMode::Both => 1,
+        SendMode::ReceiveOnly => 2,
+    }
+}
+
+fn parse_mode(attributes: &mut Attributes<'_>) -> Result<Option<SendMode>, Error> {
+    let Some(number) = number(attributes, class::SEND_MODE, "send mode")? else { return Ok(None) };
+    let mode = [SendMode::Both, SendMode::ReceiveOnly].into_iter().find(|mode| mode_number(*mode) == number);
+    Ok(Some(mode.ok_or(Malformed::Value("GAP payload"))?))
 }
 
 #[cfg(test)]
@@ -90,6 +122,11 @@ mod tests {
         let timed = Gap { pseudotime: Some(0x0102_0304_0506_0708), ..Gap::default() };
         assert_eq!(timed.emit(), [0, 128, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8]);
         assert_eq!(Gap::parse(&timed.emit()), Ok(timed));
+        for (mode, number) in [(SendMode::Both, 1), (SendMode::ReceiveOnly, 2)] {
+            let ours = Gap { acl: Some(AclDigest([7; 16])), mode: Some(mode), ..Gap::default() };
+            assert_eq!(ours.emit(), [&[0, 129, 0, 16][..], &[7; 16], &[0x80, 130, 0, number]].concat());
+            assert_eq!(Gap::parse(&ours.emit()), Ok(ours));
+        }
     }
 
     #[test]
@@ -97,6 +134,9 @@ mod tests {
         assert_eq!(Gap::parse(&[0x80, 4, 0, 1]), Err(Unacceptable::Unsupported("GAP attribute", 4).into()));
         assert_eq!(Gap::parse(&[0, 1, 0, 3, 1, 0, 0]), Err(Malformed::Value("GAP payload").into()));
         assert_eq!(Gap::parse(&[0, 128, 0, 1, 1]), Err(Malformed::Length("pseudotime").into()));
+        assert_eq!(Gap::parse(&[0, 129, 0, 1, 1]), Err(Malformed::Length("ACL digest").into()));
+        assert_eq!(Gap::parse(&[0x80, 130, 0, 0]), Err(Malformed::Value("GAP payload").into()));
+        assert_eq!(Gap::parse(&[0x80, 130, 0, 3]), Err(Malformed::Value("GAP payload").into()));
         let twice = [0x80, 1, 0, 1, 0x80, 1, 0, 1];
         assert_eq!(Gap::parse(&twice), Err(Misbehaved::DuplicateAttribute("ACTIVATION_TIME_DELAY").into()));
         assert_eq!(Gap::parse(&[0x80]), Err(Malformed::Truncated("GAP payload").into()));

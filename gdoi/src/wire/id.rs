@@ -3,8 +3,8 @@
 use super::codec::Reader;
 use super::registry::IdType;
 use crate::error::{Error, Malformed, Unacceptable};
-use crate::policy::{GroupId, Identity, Ipv4Prefix};
-use std::net::Ipv4Addr;
+use crate::policy::{Family, GroupId, Identity, Prefix};
+use std::net::{IpAddr, Ipv4Addr};
 
 const MAX_ID_LEN: usize = 255;
 
@@ -94,6 +94,18 @@ fn address(data: &[u8]) -> Option<Ipv4Addr> {
     <[u8; 4]>::try_from(data).ok().map(Ipv4Addr::from)
 }
 
+fn ip_address(data: &[u8]) -> Option<IpAddr> {
+    let long = || <[u8; 16]>::try_from(data).ok().map(IpAddr::from);
+    address(data).map(IpAddr::V4).or_else(long)
+}
+
+fn octets(address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
+    }
+}
+
 /// A source or destination inside SAK and SAT, 4 octets and the data.
 ///
 /// ```text
@@ -133,30 +145,39 @@ impl IdField {
         IdField { kind: IdType::IPV4_ADDR, port, data: address.octets().to_vec() }
     }
 
-    /// The field of a prefix: ID_IPV4_ADDR_SUBNET, 8 octets.
-    pub fn prefix(prefix: &Ipv4Prefix, port: Option<u16>) -> Self {
-        let data = [prefix.address().octets(), prefix.netmask().octets()].concat();
-        IdField { kind: IdType::IPV4_ADDR_SUBNET, port: port.unwrap_or(0), data }
+    /// The field of a prefix: ID_IPV4_ADDR_SUBNET, 8 octets, or ID_IPV6_ADDR_SUBNET, 32 octets.
+    pub fn prefix(prefix: &Prefix, port: Option<u16>) -> Self {
+        let kind = match prefix.family() {
+            Family::V4 => IdType::IPV4_ADDR_SUBNET,
+            Family::V6 => IdType::IPV6_ADDR_SUBNET,
+        };
+        let data = [octets(prefix.address()), octets(prefix.mask())].concat();
+        IdField { kind, port: port.unwrap_or(0), data }
     }
 
     /// The addresses that the field names.
     ///
     /// # Errors
     /// A type that is not supported, data of the wrong length, or a mask with holes.
-    pub fn as_prefix(&self) -> Result<Ipv4Prefix, Error> {
-        match (self.kind, self.data.len()) {
-            (IdType::IPV4_ADDR, 4) => address(&self.data).map(Ipv4Prefix::host),
-            (IdType::IPV4_ADDR_SUBNET, 8) => address(&self.data[..4])
-                .zip(address(&self.data[4..]))
-                .and_then(|(network, mask)| Ipv4Prefix::from_mask(network, mask)),
-            (IdType::IPV4_ADDR | IdType::IPV4_ADDR_SUBNET, _) => {
-                return Err(Malformed::Length("traffic selector").into())
+    pub fn as_prefix(&self) -> Result<Prefix, Error> {
+        let length = match self.kind {
+            IdType::IPV4_ADDR => 4,
+            IdType::IPV4_ADDR_SUBNET => 8,
+            IdType::IPV6_ADDR => 16,
+            IdType::IPV6_ADDR_SUBNET => 32,
+            IdType(other) => {
+                return Err(Unacceptable::Unsupported("traffic selector type", u32::from(other)).into())
             }
-            (other, _) => {
-                return Err(Unacceptable::Unsupported("traffic selector type", u32::from(other.0)).into())
-            }
+        };
+        if self.data.len() != length {
+            return Err(Malformed::Length("traffic selector").into());
         }
-        .ok_or(Malformed::Value("traffic selector").into())
+        let (network, mask) = self.data.split_at(length / 2);
+        let prefix = match self.kind {
+            IdType::IPV4_ADDR | IdType::IPV6_ADDR => ip_address(&self.data).map(Prefix::host),
+            _ => ip_address(network).zip(ip_address(mask)).and_then(|(one, two)| Prefix::from_mask(one, two)),
+        };
+        prefix.ok_or(Malformed::Value("traffic selector").into())
     }
 
     /// The port, where one is named.
@@ -199,13 +220,18 @@ mod tests {
 
     #[test]
     fn prefixes_round_trip() {
-        let prefix: Ipv4Prefix = "10.0.0.0/8".parse().unwrap();
+        let prefix: Prefix = "10.0.0.0/8".parse().unwrap();
         let field = IdField::prefix(&prefix, Some(53));
         let mut out = Vec::new();
         field.emit(&mut out);
         assert_eq!(out, [4, 0, 53, 8, 10, 0, 0, 0, 255, 0, 0, 0]);
         let parsed = IdField::parse(&mut Reader::new(&out, "test")).unwrap();
         assert_eq!((parsed.as_prefix(), parsed.as_port()), (Ok(prefix), Some(53)));
+        let six: Prefix = "2001:db8::/33".parse().unwrap();
+        let field = IdField::prefix(&six, None);
+        assert_eq!((field.kind, field.data.len(), field.as_prefix()), (IdType(6), 32, Ok(six)));
+        let host = IdField { kind: IdType(5), port: 0, data: vec![1; 16] };
+        assert_eq!(host.as_prefix().unwrap().length(), 128);
         let host = IdField::address(Ipv4Addr::new(10, 0, 0, 1), 0);
         assert_eq!((host.as_prefix().unwrap().length(), host.as_port()), (32, None));
     }
@@ -214,12 +240,16 @@ mod tests {
     fn selectors_that_name_no_prefix_are_rejected() {
         let field =
             |kind, data: &[u8]| IdField { kind: IdType(kind), port: 0, data: data.to_vec() }.as_prefix();
-        assert_eq!(field(1, &[10, 0, 0]), Err(Malformed::Length("traffic selector").into()));
+        for (kind, length) in [(1, 3), (1, 16), (4, 32), (5, 4), (6, 16), (6, 33)] {
+            let data = vec![10; length];
+            assert_eq!(field(kind, &data), Err(Malformed::Length("traffic selector").into()));
+        }
         assert_eq!(
             field(4, &[10, 0, 0, 0, 255, 0, 255, 0]),
             Err(Malformed::Value("traffic selector").into())
         );
         assert_eq!(field(4, &[10, 0, 0, 1, 255, 0, 0, 0]), Err(Malformed::Value("traffic selector").into()));
+        assert_eq!(field(6, &[1; 32]), Err(Malformed::Value("traffic selector").into()));
         assert_eq!(field(7, &[0; 8]), Err(Unacceptable::Unsupported("traffic selector type", 7).into()));
         assert_eq!(IdField::parse(&mut Reader::new(&[1, 0, 0, 4, 1], "x")), Err(Malformed::Truncated("x")));
     }

@@ -62,6 +62,8 @@ registry! {
         GAP = 22 "GAP",
         /// A message between cooperating key servers; from the private range.
         COOP = 128 "COOP",
+        /// A whole access control list, inside a group SA; from the private range.
+        ACL = 129 "ACL",
     }
 }
 
@@ -136,6 +138,10 @@ registry! {
         USER_FQDN = 3 "ID_USER_FQDN",
         /// An address and a mask, 8 octets.
         IPV4_ADDR_SUBNET = 4 "ID_IPV4_ADDR_SUBNET",
+        /// 16 octets.
+        IPV6_ADDR = 5 "ID_IPV6_ADDR",
+        /// An address and a mask, 32 octets.
+        IPV6_ADDR_SUBNET = 6 "ID_IPV6_ADDR_SUBNET",
         /// Opaque octets; in GDOI the group number, 4 octets.
         KEY_ID = 11 "ID_KEY_ID",
     }

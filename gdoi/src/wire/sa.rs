@@ -1,25 +1,27 @@
 //! The SA payload of GDOI with its SAK, GAP and SATs (RFC 6407 section 5.2).
 
+use super::acl::{emit_acl, parse_acl};
 use super::codec::Reader;
 use super::gap::Gap;
+use super::header::MAX_MESSAGE;
 use super::kek::SaKek;
 use super::payloads::{emit_chain, Chain, Padding};
 use super::registry::PayloadType;
 use super::tek::SaTek;
 use crate::error::{Error, Malformed, Misbehaved, Unacceptable};
+use crate::policy::Acl;
 
 const DOI_GDOI: u32 = 2;
 
-/// The most SATs in one message: seven overlapping TEKs, as many as go into a KD payload beside a KEK, with 100 entries
-/// each. They take 47,000 octets.
-pub const MAX_SA_TEKS: usize = 700;
+/// The most SATs in one message: of the shortest usual ones, 67 octets each, as many as go into the longest message.
+pub const MAX_SA_TEKS: usize = MAX_MESSAGE / 67;
 
 /// The group's policy.
 ///
 /// ```text
 /// |                            DOI (4)                            |
 /// |                         situation (4)                         |
-/// |  SA attribute next payload    |          RESERVED2            | SAK, GAP, SAT ... payloads
+/// |  SA attribute next payload    |          RESERVED2            | SAK, GAP, ACL, SAT ... payloads
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GroupSa {
@@ -27,6 +29,8 @@ pub struct GroupSa {
     pub kek: Option<SaKek>,
     /// Group associated policy.
     pub gap: Option<Gap>,
+    /// The whole ACL, between our own implementations only.
+    pub acl: Option<Acl>,
     /// The TEKs' policies, one for each traffic selector.
     pub teks: Vec<SaTek>,
 }
@@ -35,7 +39,7 @@ impl GroupSa {
     /// Reads a body.
     ///
     /// # Errors
-    /// [`Malformed`], another DOI, payloads missing or not in the order SAK, GAP, SATs (section 5.2.1).
+    /// [`Malformed`], another DOI, payloads missing or not in the order SAK, GAP, ACL, SATs (section 5.2.1).
     pub fn parse(body: &[u8]) -> Result<Self, Error> {
         let mut reader = Reader::new(body, "SA payload");
         let (doi, situation) = (reader.u32()?, reader.u32()?);
@@ -47,29 +51,19 @@ impl GroupSa {
         }
         let first = u8::try_from(reader.u16()?).map_err(|_| Malformed::Value("SA payload"))?;
         reader.reserved(2)?;
-        let chain = Chain::parse_bounded(PayloadType(first), reader.rest(), Padding::None, MAX_SA_TEKS + 2)?;
+        let chain = Chain::parse_bounded(PayloadType(first), reader.rest(), Padding::None, MAX_SA_TEKS + 3)?;
         GroupSa::collect(chain)
     }
 
     fn collect(chain: Chain<'_>) -> Result<Self, Error> {
         let mut sa = GroupSa::default();
         for payload in chain.payloads {
+            sa.check_place(payload.kind)?;
             match payload.kind {
-                PayloadType::SAK if sa.kek.is_some() => {
-                    return Err(Misbehaved::DuplicatePayload(payload.kind).into())
-                }
-                PayloadType::GAP if sa.gap.is_some() => {
-                    return Err(Misbehaved::DuplicatePayload(payload.kind).into())
-                }
-                PayloadType::SAK if sa.gap.is_none() && sa.teks.is_empty() => {
-                    sa.kek = Some(SaKek::parse(payload.body)?)
-                }
-                PayloadType::GAP if sa.teks.is_empty() => sa.gap = Some(Gap::parse(payload.body)?),
-                PayloadType::SAT => sa.teks.push(SaTek::parse(payload.body)?),
-                PayloadType::SAK | PayloadType::GAP => {
-                    return Err(Misbehaved::PayloadOrder(payload.kind).into())
-                }
-                other => return Err(Misbehaved::UnexpectedPayload(other).into()),
+                PayloadType::SAK => sa.kek = Some(SaKek::parse(payload.body)?),
+                PayloadType::GAP => sa.gap = Some(Gap::parse(payload.body)?),
+                PayloadType::ACL => sa.acl = Some(parse_acl(payload.body)?),
+                _ => sa.teks.push(SaTek::parse(payload.body)?),
             }
         }
         match sa.kek.is_none() && sa.teks.is_empty() {
@@ -78,12 +72,30 @@ impl GroupSa {
         }
     }
 
+    /// Whether a payload of this type may follow what is there.
+    fn check_place(&self, kind: PayloadType) -> Result<(), Misbehaved> {
+        let behind_acl = self.acl.is_some() || !self.teks.is_empty();
+        let (again, late) = match kind {
+            PayloadType::SAK => (self.kek.is_some(), self.gap.is_some() || behind_acl),
+            PayloadType::GAP => (self.gap.is_some(), behind_acl),
+            PayloadType::ACL => (self.acl.is_some(), !self.teks.is_empty()),
+            PayloadType::SAT => (false, false),
+            other => return Err(Misbehaved::UnexpectedPayload(other)),
+        };
+        match (again, late) {
+            (true, _) => Err(Misbehaved::DuplicatePayload(kind)),
+            (false, true) => Err(Misbehaved::PayloadOrder(kind)),
+            (false, false) => Ok(()),
+        }
+    }
+
     /// Writes a body.
     pub fn emit(&self) -> Vec<u8> {
         let kek = self.kek.iter().map(|kek| (PayloadType::SAK, kek.emit()));
         let gap = self.gap.iter().map(|gap| (PayloadType::GAP, gap.emit()));
+        let acl = self.acl.iter().map(|acl| (PayloadType::ACL, emit_acl(acl)));
         let teks = self.teks.iter().map(|tek| (PayloadType::SAT, tek.emit()));
-        let bodies: Vec<_> = kek.chain(gap).chain(teks).collect();
+        let bodies: Vec<_> = kek.chain(gap).chain(acl).chain(teks).collect();
         let chained: Vec<_> = bodies.iter().map(|(kind, body)| (*kind, &body[..])).collect();
         let first = chained.first().map_or(PayloadType::NONE, |(kind, _)| *kind);
         let mut out = [DOI_GDOI.to_be_bytes(), [0; 4]].concat();
@@ -129,13 +141,14 @@ mod tests {
             senders: None,
         };
         let gap = Gap { activation_delay: Some(1), ..Gap::default() };
-        GroupSa { kek: Some(kek), gap: Some(gap), teks: vec![tek.clone(), tek] }
+        let acl = Acl::new(vec!["permit ip any any".parse().unwrap()]).unwrap();
+        GroupSa { kek: Some(kek), gap: Some(gap), acl: Some(acl), teks: vec![tek.clone(), tek] }
     }
 
     #[test]
     fn round_trip() {
         assert_eq!(GroupSa::parse(&example().emit()), Ok(example()));
-        let bare = GroupSa { kek: None, gap: None, ..example() };
+        let bare = GroupSa { kek: None, gap: None, acl: None, ..example() };
         assert_eq!(GroupSa::parse(&bare.emit()), Ok(bare.clone()));
         assert_eq!(bare.emit()[..12], [0, 0, 0, 2, 0, 0, 0, 0, 0, 16, 0, 0]);
     }
@@ -153,6 +166,13 @@ mod tests {
             (sa.kek.as_ref().unwrap().emit(), sa.gap.as_ref().unwrap().emit(), sa.teks[0].emit());
         let (sak, gap, sat) =
             ((PayloadType::SAK, &sak[..]), (PayloadType::GAP, &gap[..]), (PayloadType::SAT, &sat[..]));
+        let list = emit_acl(sa.acl.as_ref().unwrap());
+        let acl = (PayloadType::ACL, &list[..]);
+        assert_eq!(parse(&[acl]), Misbehaved::MissingPayload(PayloadType::SAT).into());
+        assert_eq!(parse(&[acl, acl, sat]), Misbehaved::DuplicatePayload(PayloadType::ACL).into());
+        assert_eq!(parse(&[sat, acl]), Misbehaved::PayloadOrder(PayloadType::ACL).into());
+        assert_eq!(parse(&[acl, gap]), Misbehaved::PayloadOrder(PayloadType::GAP).into());
+        assert_eq!(parse(&[acl, sak]), Misbehaved::PayloadOrder(PayloadType::SAK).into());
         assert_eq!(parse(&[]), Misbehaved::MissingPayload(PayloadType::SAT).into());
         assert_eq!(parse(&[gap]), Misbehaved::MissingPayload(PayloadType::SAT).into());
         assert_eq!(parse(&[sak, sak]), Misbehaved::DuplicatePayload(PayloadType::SAK).into());
@@ -175,7 +195,7 @@ mod tests {
         assert_eq!(edit(8, 1), Malformed::Value("SA payload").into());
         assert_eq!(edit(11, 1), Malformed::Reserved("SA payload").into());
         assert_eq!(GroupSa::parse(&[0; 5]), Err(Malformed::Truncated("SA payload").into()));
-        let many = GroupSa { teks: vec![example().teks[0].clone(); MAX_SA_TEKS + 3], ..GroupSa::default() };
+        let many = GroupSa { teks: vec![example().teks[0].clone(); MAX_SA_TEKS + 4], ..GroupSa::default() };
         assert_eq!(GroupSa::parse(&many.emit()), Err(Malformed::TooMany("payloads").into()));
     }
 }

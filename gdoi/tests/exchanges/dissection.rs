@@ -8,7 +8,7 @@
 use crate::bench::fleet::group;
 use crate::bench::rogue::Rogue;
 use crate::bench::Flight;
-use crate::transcripts::{decryption, insider, registration, write_capture};
+use crate::transcripts::{decryption, foreign_registration, insider, registration, write_capture};
 use gdoi::policy::Doi;
 use gdoi::wire::{emit_chain, Chain, ExchangeType, GroupSa, Header, Kd, KeyPacket, Padding, PayloadType};
 use std::io::{ErrorKind, Write};
@@ -162,7 +162,7 @@ fn widened(sat: &[u8]) -> Vec<u8> {
 
 #[test]
 fn transforms_and_selectors_as_sent() {
-    let flights = registration(Doi::Ipsec);
+    let flights = foreign_registration(Doi::Ipsec);
     let insider = insider(&flights);
     let fields = [
         "isakmp.sat.spi",

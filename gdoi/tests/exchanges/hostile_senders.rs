@@ -43,7 +43,7 @@ fn sids(values: &[u32]) -> KeyPacket {
 
 /// A member that asked for four sender IDs got this.
 fn answered(policy: SaTek, kd: &[u8]) -> Duel {
-    let policy = GroupSa { kek: None, gap: None, teks: vec![policy] };
+    let policy = GroupSa { kek: None, gap: None, acl: None, teks: vec![policy] };
     let duel = Duel::with(MemberConfig { sender_ids: 4, ..member_config(1) });
     duel.offer(&policy.emit(), &[(PayloadType::KD, kd)])
 }

@@ -2,6 +2,7 @@
 // The whole program is a test; clippy.toml excuses only what carries the attribute.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod access;
 mod bench;
 mod coop;
 mod crash;

@@ -2,11 +2,12 @@
 //! fit. The member refuses, keeps what it has, and asks again later.
 
 use crate::bench::duel::{introduced, Duel, NOW, NR};
-use crate::bench::fleet::{acl, member_address, server_address};
+use crate::bench::fleet::{member_address, server_address};
 use gdoi::crypto::Secret;
 use gdoi::policy::{Identity, Spi};
 use gdoi::wire::{
     Attribute, Gap, GroupSa, IdField, Identification, Kd, KeyPacket, NotifyType, PayloadType, SaKek, SaTek,
+    MAX_SA_TEKS,
 };
 use std::net::SocketAddr;
 
@@ -46,7 +47,7 @@ fn sak() -> SaKek {
 }
 
 fn policy() -> GroupSa {
-    GroupSa { kek: None, gap: None, teks: vec![sat()] }
+    GroupSa { teks: vec![sat()], ..GroupSa::default() }
 }
 
 fn packet(spi: u32, encryption: usize, integrity: usize) -> KeyPacket {
@@ -150,6 +151,7 @@ fn policies_that_cannot_be_carried_out() {
     assert!(refused(SaTek { mode: 2, ..sat() }).contains("encapsulation mode 2"));
     assert!(refused(SaTek { preservation: 1, ..sat() }).contains("address preservation 1"));
     assert!(refused(SaTek { direction: 1, ..sat() }).contains("SA direction 1"));
+    assert!(refused(SaTek { direction: 2, ..sat() }).contains("SA direction 2"), "of another software");
     assert!(refused(SaTek { lifetime: 0, ..sat() }).contains("SA life duration"));
     assert!(refused(SaTek { spi: 255, ..sat() }).contains("TEK SPI"));
     let holes = IdField { data: vec![10, 0, 0, 0, 255, 0, 255, 0], ..sat().source };
@@ -165,8 +167,12 @@ fn policies_that_contradict_themselves() {
         .contains("one SPI with different policies"));
     let other = SaTek { spi: SPI + 1, protocol: 6, ..sat() };
     assert!(refuses_policy(&GroupSa { teks: vec![sat(), other], ..policy() }).contains("another ACL"));
-    let many = vec![sat(); acl().entries().len().max(101)];
-    assert!(refuses_policy(&GroupSa { teks: many, ..policy() }).contains("too many SAT"));
+    let host = IdField::address([10, 0, 0, 1].into(), 0);
+    let short = SaTek { source: host.clone(), destination: host, ..sat() };
+    let many = GroupSa { teks: vec![short; MAX_SA_TEKS + 4], ..policy() };
+    assert!(refuses_policy(&many).contains("too many payloads"));
+    let both = [SaTek { direction: 2, ..sat() }, SaTek { spi: SPI + 1, ..sat() }];
+    assert!(refuses_policy(&GroupSa { teks: both.to_vec(), ..policy() }).contains("another SA direction"));
 }
 
 #[test]
@@ -200,7 +206,7 @@ fn rekey_keys_that_do_not_fit() {
 /// Without a TEK there is no ACL either, and what was protected would pass in clear.
 #[test]
 fn a_policy_without_any_tek() {
-    assert!(refuses_policy(&GroupSa { kek: Some(sak()), teks: Vec::new(), gap: None }).contains("SAT"));
+    assert!(refuses_policy(&GroupSa { kek: Some(sak()), ..GroupSa::default() }).contains("SAT"));
 }
 
 #[test]

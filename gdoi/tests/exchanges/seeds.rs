@@ -22,10 +22,10 @@ use crate::bench::{Flight, Link, World};
 use crate::hostile_coop::siege::Siege;
 use gdoi::crypto::{DhGroup, Hash, Secret};
 use gdoi::phase1::{Initiator, InitiatorStep, Responder, ResponderStep};
-use gdoi::policy::{Doi, GroupId, Identity, Proposal};
+use gdoi::policy::{Acl, Doi, Family, GroupId, Identity, Prefix, Proposal, SendMode};
 use gdoi::wire::{
-    emit_chain, Cookie, Delete, ExchangeType, Flags, Gap, GroupSa, Header, IdField, Identification, Kd,
-    KeyPacket, Notify, NotifyType, PayloadType, Phase1Sa, SaKek, SaTek,
+    emit_chain, AclDigest, Cookie, Delete, ExchangeType, Flags, Gap, GroupSa, Header, IdField,
+    Identification, Kd, KeyPacket, Notify, NotifyType, PayloadType, Phase1Sa, SaKek, SaTek,
 };
 use gdoi::{Instant, KeyServerCommand, RekeyKind, Removal};
 use responder::{responder_settings, RESPONDER_SEED};
@@ -79,15 +79,27 @@ fn sat(source: &str, port: Option<u16>) -> SaTek {
 }
 
 fn gap() -> Gap {
-    Gap { activation_delay: Some(15), deactivation_delay: Some(30), sender_ids: None, pseudotime: None }
+    Gap { activation_delay: Some(15), deactivation_delay: Some(30), ..Gap::default() }
 }
 
 fn full_policy() -> GroupSa {
     GroupSa {
         kek: Some(sak()),
         gap: Some(gap()),
+        acl: None,
         teks: vec![sat("10.1.0.0/16", None), sat("0.0.0.0/0", Some(53))],
     }
+}
+
+/// A policy of this implementation: every kind of entry, for all traffic in the SAT.
+fn compact_policy() -> GroupSa {
+    let entries =
+        ["deny tcp any any range 1000 2000", "deny icmpv6 any any", "permit ipv6 2001:db8::/32 any"];
+    let acl = Acl::new(entries.iter().map(|entry| entry.parse().unwrap()).collect()).unwrap();
+    let (digest, any) = (AclDigest::of(&acl), IdField::prefix(&Prefix::any(Family::V4), None));
+    let gap = Gap { acl: Some(digest), mode: Some(SendMode::ReceiveOnly), ..gap() };
+    let tek = SaTek { source: any.clone(), destination: any, ..sat("10.1.0.0/16", None) };
+    GroupSa { kek: None, gap: Some(gap), acl: Some(acl), teks: vec![tek] }
 }
 
 fn tek_packet() -> KeyPacket {
@@ -102,6 +114,7 @@ fn kek_packet() -> KeyPacket {
 #[test]
 fn group_sa() {
     check("group_sa", "full", &full_policy().emit());
+    check("group_sa", "acl", &compact_policy().emit());
     check("group_sa", "tek", &GroupSa { kek: None, gap: None, ..full_policy() }.emit());
     check("group_sa", "kek", &GroupSa { gap: None, teks: Vec::new(), ..full_policy() }.emit());
 }
@@ -224,8 +237,9 @@ fn insiders() {
     let kek = KeyPacket::Kek { spi: sak().spi, key: Secret::new(vec![1; 48]), verification_key };
     let (teks, all) = (Kd(vec![tek_packet()]).emit(), Kd(vec![kek, tek_packet()]).emit());
     let sak = SaKek { signature_algorithm: 4, ..sak() };
-    let bare = GroupSa { kek: None, gap: None, teks: vec![sat("10.1.0.0/16", None)] };
+    let bare = GroupSa { teks: vec![sat("10.1.0.0/16", None)], ..GroupSa::default() };
     check("member_policy", "tek", &policy(&bare, vec![(PayloadType::KD, &teks)]));
+    check("member_policy", "acl", &policy(&compact_policy(), vec![(PayloadType::KD, &teks)]));
     let full = vec![(PayloadType::SEQ, &[0; 4][..]), (PayloadType::KD, &all)];
     check(
         "member_policy",

@@ -3,6 +3,7 @@
 use crate::bench::fleet::{
     member, member_address, member_config, rekey_config, server, server_address, server_config,
 };
+use crate::bench::foreign::anonymous;
 use crate::bench::pcap::pcap;
 use crate::bench::rogue::Rogue;
 use crate::bench::{Flight, Link, World};
@@ -16,7 +17,17 @@ const MEMBER_SEED: u64 = 2;
 
 /// A registration with everything that the protocol has: three ACL entries, GAP, KEK.
 pub fn registration(doi: Doi) -> Vec<Flight> {
+    registration_in(World::new(5, Link::CALM), doi)
+}
+
+/// The same by a member of other software: each entry in a SAT.
+pub fn foreign_registration(doi: Doi) -> Vec<Flight> {
     let mut world = World::new(5, Link::CALM);
+    world.meddle = Box::new(anonymous);
+    registration_in(world, doi)
+}
+
+fn registration_in(mut world: World, doi: Doi) -> Vec<Flight> {
     let mut config = server_config(1);
     config.groups[0].rekey = Some(rekey_config());
     world.add_server(server_address(1).into(), server(config, 1, world.now));

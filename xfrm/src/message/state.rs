@@ -104,6 +104,7 @@ fn usage(info: &UserSaInfo) -> Usage {
         packets: info.lifetime_cur.packets,
         bytes: info.lifetime_cur.bytes,
         integrity_failures: info.stats.integrity_failed,
+        replayed: info.stats.replay,
     }
 }
 

@@ -1,8 +1,9 @@
 //! Security associations in the kernel's form.
 
+use crate::config::SIDS_PER_INTERFACE;
 use crate::gm::senders::Senders;
 use gdoi::endpoint::Instant;
-use gdoi::policy::{Aead, Cipher, Integrity, Sid, TekKeys, Transform};
+use gdoi::policy::{Aead, Cipher, Integrity, TekKeys, Transform};
 use gdoi::{SenderSa, View};
 use std::time::Duration;
 use xfrm::{
@@ -11,9 +12,6 @@ use xfrm::{
 
 /// How much longer than the key's life the kernel keeps a state that nobody removed.
 const GRACE: Duration = Duration::from_secs(2);
-
-/// How many sender identifiers a member needs for each of its interfaces: one for each state that sends.
-pub const SIDS_PER_INTERFACE: u16 = 4;
 
 /// What sends on one interface, by family and lane, in the order of their sender identifiers.
 const LANES: [Option<(Family, Lane)>; SIDS_PER_INTERFACE as usize] = [

@@ -1,7 +1,7 @@
 //! How large TCP segments may be so that they fit, encrypted, through the WAN.
 
 use crate::config::MssClamp;
-use xfrm::{Family, Gate, PathMtu, Sa};
+use xfrm::{Gate, PathMtu, Sa};
 
 /// A TCP header without options, in octets.
 const TCP_HEADER: u32 = 20;
@@ -32,7 +32,7 @@ fn segment(sa: &Sa, link_mtu: u32, path_mtu: PathMtu) -> Option<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use xfrm::{AeadKey, Algorithm, Key, Lane, Protection, Replay, Spi};
+    use xfrm::{AeadKey, Algorithm, Family, Key, Lane, Protection, Replay, Spi};
 
     fn gate(families: &[Family]) -> Gate {
         let sa = |family: &Family| Sa {

@@ -37,7 +37,14 @@ fn registered() -> View {
     let acl = Acl::new(vec!["permit udp 10.0.0.0/8 host 10.1.1.1 eq 53".parse().unwrap()]).unwrap();
     let sas = vec![sa(1000, "aes-256-cbc/hmac-sha-256"), sa(2000, "aes-128-cbc/hmac-sha-512")];
     let rekey_group = "239.1.1.1:848".parse().ok();
-    View { registered: true, acl, outbound: sas.first().cloned(), inbound: sas, rekey_group }
+    View {
+        registered: true,
+        acl,
+        outbound: sas.first().cloned(),
+        inbound: sas,
+        rekey_group,
+        mode: SendMode::Both,
+    }
 }
 
 fn planes(groups: &[Guarded], view: View, phase: Phase) -> Vec<Plane> {
@@ -160,4 +167,19 @@ fn a_key_of_the_wrong_length_is_an_error() {
     view.inbound[0].keys.encryption = Secret::new(vec![1; 16]);
     let error = desired(&groups(""), &[view], LOCAL, Phase::Running, Instant::default()).unwrap_err();
     assert_eq!(error, "a key has 16 octets, not 32");
+}
+
+#[test]
+fn what_the_data_plane_has_no_place_for_is_an_error() {
+    let with = |change: &dyn Fn(&mut View)| {
+        let mut view = registered();
+        change(&mut view);
+        desired(&groups(""), &[view], LOCAL, Phase::Running, Instant::default()).unwrap_err()
+    };
+    for entry in ["deny tcp any any eq 22", "permit ipv6 any any", "permit udp any gt 1023 any"] {
+        let acl = Acl::new(vec![entry.parse().unwrap()]).unwrap();
+        let error = with(&|view| view.acl = acl.clone());
+        assert!(error.contains("has no place for") && error.contains(&entry[7..]), "{error}");
+    }
+    assert!(with(&|view| view.mode = SendMode::ReceiveOnly).contains("receive-only"));
 }

@@ -7,7 +7,7 @@ use crate::gm::desired::Guarded;
 use crate::gm::membership::Memberships;
 use crate::report::{DataplaneReport, GroupLabel, PlaneEntry, Protection, StateEntry, StateSummary, Traffic};
 use gdoi::endpoint::Instant;
-use xfrm::{Counters, Direction, PlaneCounters, Slot, StateCounters};
+use xfrm::{Counters, Direction, Family, PlaneCounters, Slot, StateCounters};
 
 /// The answer to `show gm dataplane`.
 ///
@@ -36,8 +36,8 @@ fn planes(group: &Guarded, protection: Protection, counters: &Counters) -> Vec<P
             group: GroupLabel::from(&group.settings.group),
             interface,
             protection,
-            inbound_anchor: slot.inbound_anchor().to_string(),
-            outbound_anchor: slot.outbound_anchor().to_string(),
+            inbound_anchors: Family::ALL.map(|family| slot.inbound_anchor(family).to_string()).into(),
+            outbound_anchors: Family::ALL.map(|family| slot.outbound_anchor(family).to_string()).into(),
             traffic: counters.planes.iter().find(|plane| plane.slot == slot).map(traffic),
             inbound: summary(&states, Direction::Inbound),
             outbound: summary(&states, Direction::Outbound),
@@ -56,6 +56,8 @@ fn traffic(plane: &PlaneCounters) -> Traffic {
         blocked_out_packets: plane.blocked_out.packets,
         blocked_in_packets: plane.blocked_in.packets,
         bypassed_packets: plane.bypassed.packets,
+        oversize_packets: plane.oversize.packets,
+        unknown_sender_packets: plane.unknown_sender.packets,
         unrestored_packets: plane.unrestored.packets,
     }
 }
@@ -67,6 +69,7 @@ fn summary(states: &[&StateCounters], direction: Direction) -> StateSummary {
         packets: sum.packets + state.count.packets,
         octets: sum.octets + state.count.bytes,
         integrity_failures: sum.integrity_failures + u64::from(state.integrity_failures),
+        replayed: sum.replayed + u64::from(state.replayed),
     })
 }
 
@@ -80,6 +83,7 @@ fn state(state: &StateCounters) -> StateEntry {
         packets: state.count.packets,
         octets: state.count.bytes,
         integrity_failures: state.integrity_failures.into(),
+        replayed: state.replayed.into(),
     }
 }
 
@@ -92,7 +96,9 @@ mod tests {
     fn states_of_one_direction_are_summed_up() {
         let state = |direction, packets, integrity_failures| StateCounters {
             slot: Slot::new(0).unwrap(),
+            family: Family::V4,
             direction,
+            replayed: 5,
             spi: Spi(7),
             count: Count { packets, bytes: packets * 100 },
             integrity_failures,
@@ -103,6 +109,6 @@ mod tests {
             state(Direction::Inbound, 2, 2),
         ];
         let inbound = summary(&states.iter().collect::<Vec<_>>(), Direction::Inbound);
-        assert_eq!(inbound, StateSummary { states: 2, packets: 3, octets: 300, integrity_failures: 3 });
+        assert_eq!(inbound, StateSummary { states: 2, packets: 3, octets: 300, integrity_failures: 3, replayed: 10 });
     }
 }

@@ -1,45 +1,48 @@
 //! What fits through the protected interfaces.
 
+use crate::config::InterfaceName;
 use crate::gm::dataplane::DataPlane;
-use crate::gm::desired::Guarded;
+use crate::gm::desired::{sending, Guarded, Place};
 use crate::gm::membership::Memberships;
-use crate::gm::overhead::Overhead;
-use crate::gm::path_mtu::{Family, PathMtus};
+use crate::gm::path_mtu::PathMtus;
 use crate::report::Lengths;
 use gdoi::endpoint::Instant;
-use xfrm::Interface;
+use gdoi::View;
+use xfrm::{Family, Interface, Sa};
 
 /// Of each group, in the configuration's order; nothing of an interface that is not there.
 pub fn of_all(memberships: &Memberships, dataplane: &mut DataPlane, now: Instant) -> Vec<Vec<Lengths>> {
     let interfaces = dataplane.interfaces().unwrap_or_default();
-    let outbound = memberships.views(now).into_iter().map(|view| view.outbound.map(|sa| sa.transform.into()));
-    let groups = dataplane.groups().iter().zip(outbound);
-    groups
-        .map(|(group, overhead)| of_group(group, overhead, &interfaces, dataplane.path_mtus(), now))
-        .collect()
+    let views = memberships.views(now);
+    let groups = dataplane.groups().iter().zip(&views);
+    groups.map(|(group, view)| of_group(group, view, &interfaces, dataplane.path_mtus(), now)).collect()
 }
 
 fn of_group(
     group: &Guarded,
-    overhead: Option<Overhead>,
+    view: &View,
     interfaces: &[Interface],
     path_mtus: &PathMtus,
     now: Instant,
 ) -> Vec<Lengths> {
-    let lengths = |(slot, name): (xfrm::Slot, &crate::config::InterfaceName)| {
+    let lengths = |(number, (slot, name)): (usize, (xfrm::Slot, &InterfaceName))| {
         let link = interfaces.iter().find(|interface| interface.name == name.as_str())?;
         let path = |family| path_mtus.of(slot, family, now);
-        let mtu = path(Family::V4).unwrap_or(link.mtu).min(link.mtu);
+        let states = sending(view, Place { interface: number, slot }, now);
+        let state = |family| states.iter().find(|sa: &&Sa| sa.family == family);
+        let mtu = |family| path(family).unwrap_or(link.mtu).min(link.mtu);
+        let inside = |family| Some(state(family)?.algorithm.longest_inside(family, mtu(family)));
         Some(Lengths {
             interface: link.name.clone(),
             link_mtu: link.mtu,
             path_mtu: path(Family::V4),
             path_mtu_ipv6: path(Family::V6),
-            overhead: overhead.map(Overhead::most),
-            host_mtu: overhead.map(|overhead| overhead.inside(mtu)),
+            overhead: states.iter().map(|sa| sa.algorithm.overhead(sa.family)).max(),
+            host_mtu: inside(Family::V4),
+            host_mtu_ipv6: inside(Family::V6),
         })
     };
-    group.places().filter_map(lengths).collect()
+    group.places().enumerate().filter_map(lengths).collect()
 }
 
 #[cfg(test)]

@@ -90,6 +90,7 @@ impl GroupState {
             union.under_way |= side.under_way;
             union.rekeys = union.rekeys.max(side.rekeys);
             union.sid_generation = union.sid_generation.max(side.sid_generation);
+            union.told = union.told.filter(|told| side.told == Some(*told));
         }
         union.keys.expire(now);
         union

@@ -1,7 +1,8 @@
 use super::*;
 use crate::crypto::sign::{NewKey, SigningKey};
 use crate::crypto::Hash;
-use crate::policy::{Identity, Transform};
+use crate::policy::{Acl, Identity, Transform, MAX_ACES};
+use crate::wire::MAX_MESSAGE;
 
 const AUTHOR: Author = Author([8; 8]);
 
@@ -51,9 +52,10 @@ fn rekey_terms(transport: Transport) -> RekeyTerms {
 }
 
 fn terms(rekey: Option<RekeyTerms>) -> Terms {
-    let entries = ["permit ip 10.0.0.0/8 10.0.0.0/8", "permit udp any host 10.2.2.2 eq 53"];
+    let entries = ["deny ipv6 2001:db8::/32 any", "permit udp any range 5 9 host 10.2.2.2 eq 53"];
     Terms {
         acl: Acl::new(entries.map(|entry| entry.parse().unwrap()).to_vec()).unwrap(),
+        mode: SendMode::ReceiveOnly,
         activation_delay: Duration::from_secs(15),
         deactivation_delay: Duration::from_millis(u64::MAX),
         rekey,
@@ -84,6 +86,7 @@ fn full() -> GroupState {
         last_rekey: Some(at(11)),
         under_way: true,
         terms: Some(terms(Some(rekey_terms(Transport::Unicast)))),
+        told: Some(AclDigest([6; 16])),
     }
 }
 
@@ -120,7 +123,7 @@ fn is_same(one: &GroupState, other: &GroupState) -> bool {
     (one.lineage, &one.versions, &one.revoked) == (other.lineage, &other.versions, &other.revoked)
         && (one.rekeys, one.last_rekey, one.under_way) == (other.rekeys, other.last_rekey, other.under_way)
         && one.keys == other.keys
-        && one.terms == other.terms
+        && (&one.terms, one.told) == (&other.terms, other.told)
 }
 
 #[test]
@@ -134,8 +137,21 @@ fn states_round_trip() {
 
 #[test]
 fn a_bare_state_is_as_documented() {
-    let bare =
-        [&[0; 8][..], &[0], &[0; 8], &[0], &[0], &[0; 2], &[0; 2], &[0], &[0], &[0], &[0; 4], &[0; 4], &[0]];
+    let bare = [
+        &[0; 8][..],
+        &[0],
+        &[0; 8],
+        &[0],
+        &[0],
+        &[0; 2],
+        &[0; 2],
+        &[0],
+        &[0],
+        &[0],
+        &[0; 4],
+        &[0; 4],
+        &[0; 2],
+    ];
     assert_eq!(emit(&GroupState::default()), bare.concat());
 }
 
@@ -160,9 +176,11 @@ fn every_list_is_bounded() {
         state.keys.spent =
             (1..=MAX_SPENT as u8).map(|name| kek(name, 32, Succession::Smooth).spent()).collect();
         state.revoked = (0..MAX_REVOKED as u32).map(|number| IpAddr::V4(number.into())).collect();
-        let entry = "permit ip any any".parse().unwrap();
-        state.terms = Some(Terms { acl: Acl::new(vec![entry; MAX_ACES]).unwrap(), ..terms(None) });
+        let entry = "permit tcp host 2001:db8::1 range 1 2 host 2001:db8::2 range 3 4".parse().unwrap();
+        let rekey = Some(rekey_terms(Transport::Unicast));
+        state.terms = Some(Terms { acl: Acl::new(vec![entry; MAX_ACES]).unwrap(), ..terms(rekey) });
     });
+    assert!(emit(&most).len() + 1_000 < MAX_MESSAGE, "one message between servers has room for it");
     assert!(is_same(&parse(&emit(&most)).unwrap(), &most));
     let many = Error::from(Malformed::TooMany("state records"));
     let one_more = |change: fn(&mut Keys)| {
@@ -176,10 +194,11 @@ fn every_list_is_bounded() {
     assert_eq!(one_more(|keys| keys.previous_keks.push(kek(99, 32, Succession::Smooth))), many);
     assert_eq!(one_more(|keys| keys.spent.push(kek(99, 32, Succession::Smooth).spent())), many);
     let bare = emit(&GroupState::default());
-    let revoked = [&bare[..bare.len() - 9], &(MAX_REVOKED as u32 + 1).to_be_bytes(), &[0; 5]].concat();
+    let revoked = [&bare[..bare.len() - 10], &(MAX_REVOKED as u32 + 1).to_be_bytes(), &[0; 6]].concat();
     assert_eq!(refusal(&revoked), many);
-    let entries = [&bare[..bare.len() - 1], &[1], &(MAX_ACES as u16 + 1).to_be_bytes()].concat();
-    assert_eq!(refusal(&entries), many);
+    let list = [&[0, 4, 1, 0][..], &(MAX_ACES as u16 + 1).to_be_bytes()].concat();
+    let entries = [&bare[..bare.len() - 2], &[1], &list].concat();
+    assert_eq!(refusal(&entries), Malformed::TooMany("ACL entries").into());
     assert_eq!(refusal(&[&[0; 8][..], &[33]].concat()), Malformed::TooMany("authors").into());
 }
 
@@ -245,9 +264,9 @@ fn words_that_nobody_writes_are_refused() {
     let cipher = |by: &[u8]| refusal(&replaced(&full(), b"aes-128-cbc/", by));
     assert_eq!(cipher(b"aes-999-cbc/"), VALUE.into());
     assert_eq!(cipher(b"aes-128-cbc\xff"), VALUE.into());
-    let entry = |by: &[u8]| refusal(&replaced(&full(), b"permit udp", by));
-    assert_eq!(entry(b"permit xyz"), VALUE.into());
-    assert_eq!(entry(b"permit \xc3\x28p"), VALUE.into());
+    let entry = |by: &[u8]| refusal(&replaced(&full(), &[3, 0, 32, 0, 0x20], by));
+    assert_eq!(entry(&[3, 0, 129, 0, 0x20]), Malformed::Value("ACL payload").into());
+    assert_eq!(entry(&[0x43, 0, 32, 0, 0x20]), Malformed::Reserved("ACL payload").into());
     let name = [&[3; 48][..], &at(3).as_millis().to_be_bytes(), &77u32.to_be_bytes()].concat();
     let succession =
         |octet: u8| replaced(&full(), &[&name[..], &[2]].concat(), &[&name[..], &[octet]].concat());
@@ -258,8 +277,8 @@ fn words_that_nobody_writes_are_refused() {
 #[test]
 fn what_is_there_or_not_is_said_by_one_or_zero() {
     let bare = emit(&GroupState::default());
-    // Last rekey, under way, KEK, terms.
-    for position in [17, 18, 23, 34] {
+    // Last rekey, under way, KEK, terms, digest.
+    for position in [17, 18, 23, 34, 35] {
         let mut changed = bare.clone();
         assert_eq!(changed[position], 0);
         changed[position] = 2;

@@ -73,7 +73,8 @@ pub struct State {
     pub sequence: u32,
     pub succession: u8,
     pub revoked: u32,
-    pub acl: Vec<String>,
+    /// As in the ACL payload.
+    pub acl: Vec<u8>,
     pub delay: u64,
 }
 
@@ -98,7 +99,7 @@ impl State {
             sequence: 7,
             succession: 0,
             revoked: 1,
-            acl: vec!["permit ip 10.0.0.0/8 10.0.0.0/8".into()],
+            acl: vec![1, 0, 0, 1, 0, 0, 8, 8, 10, 10],
             delay: 5_000,
         }
     }
@@ -141,10 +142,10 @@ impl State {
 
     fn terms(&self, out: &mut Vec<u8>) {
         out.push(1);
-        out.extend_from_slice(&(self.acl.len() as u16).to_be_bytes());
-        self.acl.iter().for_each(|entry| out.extend_from_slice(&counted(entry.as_bytes())));
-        [self.delay; 2].iter().for_each(|delay| out.extend_from_slice(&delay.to_be_bytes()));
+        out.extend_from_slice(&counted(&self.acl));
         out.push(0);
+        [self.delay; 2].iter().for_each(|delay| out.extend_from_slice(&delay.to_be_bytes()));
+        out.extend_from_slice(&[0, 0]);
     }
 }
 

@@ -3,7 +3,7 @@
 use super::random::Seeded;
 use gdoi::crypto::sign::SigningKey;
 use gdoi::crypto::{Hash, Secret};
-use gdoi::policy::{Acl, Doi, GroupId, Identity, Proposal};
+use gdoi::policy::{Acl, Doi, GroupId, Identity, Proposal, SendMode};
 use gdoi::{
     Authorization, GroupConfig, GroupName, Instant, KeyServer, KeyServerConfig, Member, MemberConfig,
     PskEntry, RekeyConfig, Retransmit, ServerEntry, Transport,
@@ -46,6 +46,7 @@ pub fn group_config() -> GroupConfig {
         replay_window: 0,
         tek_lifetime: Duration::from_secs(3600),
         acl: acl(),
+        mode: SendMode::Both,
         authorization: Authorization::default(),
         activation_delay: Duration::from_secs(15),
         deactivation_delay: Duration::from_secs(30),

@@ -4,6 +4,7 @@ pub mod alliance;
 pub mod coop_message;
 pub mod duel;
 pub mod fleet;
+pub mod foreign;
 mod link;
 pub mod node;
 pub mod pcap;

@@ -17,13 +17,19 @@ fn states_that_cannot_be_are_refused() {
     for mut siege in Siege::both() {
         let value = Error::from(Malformed::Value("state record"));
         let many = Error::from(Malformed::TooMany("state records"));
+        let entries = Error::from(Malformed::TooMany("ACL entries"));
+        let (entry, rest) = (
+            Error::from(Malformed::Value("ACL payload")),
+            Error::from(Malformed::TrailingBytes("ACL payload")),
+        );
+        let cut = Error::from(Malformed::Truncated("ACL payload"));
         let teks = |count: u32| (1..=count).map(|number| Tek::sound(0x7000 + number)).collect();
         type Change = Box<dyn FnOnce(&mut State)>;
         let cases: Vec<(Change, &Error)> = vec![
             (Box::new(move |state| state.teks = teks(8)), &many),
             (Box::new(|state| state.ended = 33), &many),
             (Box::new(|state| state.keks = 17), &many),
-            (Box::new(|state| state.acl = vec!["permit ip any any".into(); 101]), &many),
+            (Box::new(|state| state.acl = vec![1, 0, 3, 0xe9]), &entries),
             (Box::new(|state| state.teks[0].key_len = 16), &value),
             (Box::new(|state| state.teks[0].key_len = 0), &value),
             (Box::new(|state| state.teks[0].transform = "aes-256-gcm"), &value),
@@ -31,8 +37,10 @@ fn states_that_cannot_be_are_refused() {
             (Box::new(|state| state.teks[0].spi = 255), &value),
             (Box::new(|state| state.kek_len = 47), &value),
             (Box::new(|state| state.succession = 3), &value),
-            (Box::new(|state| state.acl = vec!["permit everything".into()]), &value),
-            (Box::new(|state| state.acl = vec!["".into()]), &value),
+            (Box::new(|state| state.acl = vec![1, 0, 0, 1, 0, 0, 8, 33, 10, 10]), &entry),
+            (Box::new(|state| state.acl[3] = 2), &cut),
+            (Box::new(|state| state.acl[3] = 0), &rest),
+            (Box::new(|state| state.acl.clear()), &cut),
         ];
         for (change, reason) in cases {
             let body = siege.state(change);
@@ -122,7 +130,7 @@ fn the_most_that_a_peer_can_claim_harms_nobody() {
         &|state| state.sequence = u32::MAX,
         &|state| state.versions.iter_mut().for_each(|(_, number)| *number = u64::MAX),
         &|state| state.rekeys = u64::MAX,
-        &|state| (state.delay, state.revoked) = (u64::MAX, 8_192),
+        &|state| (state.delay, state.revoked) = (u64::MAX, 2_048),
         &|state| state.teks.iter_mut().for_each(|tek| tek.expires = 0),
         &full,
     ];

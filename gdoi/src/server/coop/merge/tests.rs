@@ -6,7 +6,7 @@ use crate::crypto::sign::{NewKey, SigningKey};
 use crate::crypto::{Hash, Secret, SystemRandom};
 use crate::endpoint::Transmit;
 use crate::event::GroupName;
-use crate::policy::{Acl, GroupId, Identity, Spi, TekKeys};
+use crate::policy::{Acl, GroupId, Identity, SendMode, Spi, TekKeys};
 use crate::server::distribution::{Retransmit, Transport};
 use crate::server::keys::GroupTek;
 use crate::server::members::{Listed, Presence};
@@ -95,6 +95,7 @@ fn config() -> GroupConfig {
         replay_window: 0,
         tek_lifetime: Duration::from_secs(3600),
         acl: Acl::new(vec!["permit ip any any".parse().unwrap()]).unwrap(),
+        mode: SendMode::Both,
         authorization: Authorization::default(),
         activation_delay: Duration::from_secs(15),
         deactivation_delay: Duration::from_secs(30),

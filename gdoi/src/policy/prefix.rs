@@ -1,0 +1,282 @@
+//! IP prefixes.
+
+use super::{refuse, PolicyError};
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
+
+/// An IP version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl Family {
+    /// The version of an address.
+    pub const fn of(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(_) => Family::V4,
+            IpAddr::V6(_) => Family::V6,
+        }
+    }
+
+    /// How many bits an address has.
+    pub const fn bits(self) -> u8 {
+        match self {
+            Family::V4 => 32,
+            Family::V6 => 128,
+        }
+    }
+}
+
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Family::V4 => "IPv4",
+            Family::V6 => "IPv6",
+        })
+    }
+}
+
+/// A prefix of either version without host bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Prefix {
+    address: IpAddr,
+    length: u8,
+}
+
+impl Prefix {
+    /// The prefix `address/length`.
+    ///
+    /// # Errors
+    /// A length over that of the address, or host bits that are not zero.
+    pub fn new(address: IpAddr, length: u8) -> Result<Self, PolicyError> {
+        let bits = Family::of(address).bits();
+        if length > bits {
+            return refuse(format!("prefix length {length} is over {bits}"));
+        }
+        let network = network(address, length);
+        if network != address {
+            return refuse(format!("{address}/{length} has host bits, did you mean {network}/{length}?"));
+        }
+        Ok(Prefix { address, length })
+    }
+
+    /// One address.
+    pub const fn host(address: IpAddr) -> Self {
+        Prefix { address, length: Family::of(address).bits() }
+    }
+
+    /// Every address of a version.
+    pub const fn any(family: Family) -> Self {
+        let address = match family {
+            Family::V4 => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            Family::V6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        };
+        Prefix { address, length: 0 }
+    }
+
+    /// The prefix of an address and a network mask; None where the mask has holes, is of the other version, or host
+    /// bits are set.
+    pub fn from_mask(address: IpAddr, mask: IpAddr) -> Option<Self> {
+        let length = bits(mask).leading_ones() as u8;
+        let prefix = Prefix::new(address, length.min(Family::of(mask).bits())).ok()?;
+        (prefix.mask() == mask).then_some(prefix)
+    }
+
+    /// The network address.
+    pub const fn address(&self) -> IpAddr {
+        self.address
+    }
+
+    /// The number of leading network bits, at most 32 or 128.
+    pub const fn length(&self) -> u8 {
+        self.length
+    }
+
+    /// The version.
+    pub const fn family(&self) -> Family {
+        Family::of(self.address)
+    }
+
+    /// The network mask.
+    pub fn mask(&self) -> IpAddr {
+        let ones = match self.family() {
+            Family::V4 => IpAddr::V4(Ipv4Addr::BROADCAST),
+            Family::V6 => IpAddr::V6(Ipv6Addr::from(u128::MAX)),
+        };
+        network(ones, self.length)
+    }
+
+    /// Whether every address of `other` is in this prefix.
+    pub fn covers(&self, other: &Prefix) -> bool {
+        self.family() == other.family()
+            && self.length <= other.length
+            && network(other.address, self.length) == self.address
+    }
+
+    /// Whether some address is in both prefixes.
+    pub fn overlaps(&self, other: &Prefix) -> bool {
+        self.covers(other) || other.covers(self)
+    }
+}
+
+/// The bits from the left of 128: an IPv4 address takes the first 32.
+fn bits(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(address) => u128::from(u32::from(address)) << 96,
+        IpAddr::V6(address) => u128::from(address),
+    }
+}
+
+fn network(address: IpAddr, length: u8) -> IpAddr {
+    let mask = u128::MAX.checked_shl(128 - u32::from(length)).unwrap_or(0);
+    let kept = bits(address) & mask;
+    match address {
+        IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::from((kept >> 96) as u32)),
+        IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::from(kept)),
+    }
+}
+
+impl FromStr for Prefix {
+    type Err = PolicyError;
+
+    fn from_str(text: &str) -> Result<Self, PolicyError> {
+        let (address, length) =
+            text.split_once('/').map_or((text, None), |(left, right)| (left, Some(right)));
+        let Ok(address) = address.parse::<IpAddr>() else { return refuse(unknown(text)) };
+        match length.map_or(Ok(Family::of(address).bits()), str::parse) {
+            Ok(length) => Prefix::new(address, length),
+            Err(_) => refuse(unknown(text)),
+        }
+    }
+}
+
+fn unknown(text: &str) -> String {
+    format!("`{text}` is not a prefix such as 10.0.0.0/8 or 2001:db8::/32")
+}
+
+impl fmt::Display for Prefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.length)
+    }
+}
+
+/// An IPv4 prefix without host bits: members have IPv4 addresses in this version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Ipv4Prefix {
+    address: Ipv4Addr,
+    length: u8,
+}
+
+impl Ipv4Prefix {
+    /// The prefix `address/length`.
+    ///
+    /// # Errors
+    /// A length over 32, or host bits that are not zero.
+    pub fn new(address: Ipv4Addr, length: u8) -> Result<Self, PolicyError> {
+        Prefix::new(IpAddr::V4(address), length).map(|_| Ipv4Prefix { address, length })
+    }
+
+    /// One address.
+    pub const fn host(address: Ipv4Addr) -> Self {
+        Ipv4Prefix { address, length: 32 }
+    }
+
+    /// The network address.
+    pub const fn address(&self) -> Ipv4Addr {
+        self.address
+    }
+
+    /// The number of leading network bits, 0 to 32.
+    pub const fn length(&self) -> u8 {
+        self.length
+    }
+
+    /// Whether `address` lies in this prefix.
+    pub fn contains(&self, address: Ipv4Addr) -> bool {
+        network(IpAddr::V4(address), self.length) == IpAddr::V4(self.address)
+    }
+}
+
+impl FromStr for Ipv4Prefix {
+    type Err = PolicyError;
+
+    fn from_str(text: &str) -> Result<Self, PolicyError> {
+        let (address, length) = text.split_once('/').unwrap_or((text, "32"));
+        match (address.parse(), length.parse()) {
+            (Ok(address), Ok(length)) => Ipv4Prefix::new(address, length),
+            _ => refuse(format!("`{text}` is not an IPv4 prefix such as 10.0.0.0/8")),
+        }
+    }
+}
+
+impl fmt::Display for Ipv4Prefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn prefix(text: &str) -> Prefix {
+        text.parse().unwrap()
+    }
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn prefixes_read_and_print_alike() {
+        for text in ["10.0.0.0/8", "0.0.0.0/0", "192.0.2.1/32", "::/0", "2001:db8::/33", "2001:db8::1/128"] {
+            assert_eq!(prefix(text).to_string(), text);
+        }
+        assert_eq!(prefix("10.1.1.1"), Prefix::host(address("10.1.1.1")));
+        assert_eq!(prefix("::1"), Prefix::host(address("::1")));
+        assert_eq!(prefix("::/0"), Prefix::any(Family::V6));
+    }
+
+    #[test]
+    fn what_is_no_prefix_says_why() {
+        let reason = |text: &str| text.parse::<Prefix>().unwrap_err().to_string();
+        assert!(reason("10.0.0.0/33").contains("over 32"));
+        assert!(reason("::/129").contains("over 128"));
+        assert!(reason("10.0.0.1/8").contains("did you mean 10.0.0.0/8?"));
+        assert!(reason("2001:db8::1/64").contains("did you mean 2001:db8::/64?"));
+        assert!(reason("ten").contains("not a prefix"));
+        assert!(reason("10.0.0.0/ten").contains("not a prefix"));
+    }
+
+    #[test]
+    fn masks_and_prefixes_agree() {
+        for text in ["10.64.0.0/10", "0.0.0.0/0", "10.0.0.1/32", "2001:db8::/33", "::/0", "::1/128"] {
+            assert_eq!(Prefix::from_mask(prefix(text).address(), prefix(text).mask()), Some(prefix(text)));
+        }
+        assert_eq!(Prefix::from_mask(address("10.0.0.0"), address("255.0.255.0")), None);
+        assert_eq!(Prefix::from_mask(address("10.0.0.1"), address("255.0.0.0")), None);
+        assert_eq!(Prefix::from_mask(address("::"), address("255.0.0.0")), None);
+    }
+
+    #[test]
+    fn prefixes_cover_and_overlap() {
+        let covers = |left: &str, right: &str| prefix(left).covers(&prefix(right));
+        assert!(covers("10.0.0.0/8", "10.1.0.0/16") && !covers("10.1.0.0/16", "10.0.0.0/8"));
+        assert!(covers("::/0", "2001:db8::/32") && !covers("::/0", "10.0.0.0/8"));
+        assert!(!covers("10.0.0.0/8", "11.0.0.0/8"));
+        assert!(prefix("10.1.0.0/16").overlaps(&prefix("10.0.0.0/8")));
+        assert!(!prefix("10.1.0.0/16").overlaps(&prefix("10.2.0.0/16")));
+    }
+
+    #[test]
+    fn members_are_in_their_prefix() {
+        let members: Ipv4Prefix = "10.64.0.0/10".parse().unwrap();
+        assert!(members.contains([10, 127, 0, 1].into()) && !members.contains([10, 128, 0, 1].into()));
+        assert!("2001:db8::/32".parse::<Ipv4Prefix>().is_err());
+    }
+}
