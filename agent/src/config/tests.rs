@@ -250,7 +250,7 @@ fn server_refusals_name_line_and_reason() {
         (
             "lifetime: 3600",
             "transform: aes-128-cbc/hmac-sha-256\n        replay-window: 64",
-            8,
+            9,
             "with aes-128-cbc/hmac-sha-256 all members share one key",
         ),
         ("permit ip 10.0.0.0/8 10.0.0.0/8", "deny ip any any", 11, "RFC 6407 carries permit entries only"),
