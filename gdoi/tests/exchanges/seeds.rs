@@ -22,10 +22,10 @@ use crate::bench::{Flight, Link, World};
 use crate::hostile_coop::siege::Siege;
 use gdoi::crypto::{DhGroup, Hash, Secret};
 use gdoi::phase1::{Initiator, InitiatorStep, Responder, ResponderStep};
-use gdoi::policy::{Doi, GroupId, Identity, Proposal};
+use gdoi::policy::{Doi, GroupId, Identity, Proposal, Seed, SidGeneration};
 use gdoi::wire::{
     emit_chain, Cookie, Delete, ExchangeType, Flags, Gap, GroupSa, Header, IdField, Identification, Kd,
-    KeyPacket, Notify, NotifyType, PayloadType, Phase1Sa, SaKek, SaTek,
+    KeyPacket, Notify, NotifyType, PayloadType, Phase1Sa, SaKek, SaTek, SenderFields,
 };
 use gdoi::{Instant, KeyServerCommand, RekeyKind, Removal};
 use responder::{responder_settings, RESPONDER_SEED};
@@ -78,6 +78,20 @@ fn sat(source: &str, port: Option<u16>) -> SaTek {
     }
 }
 
+/// One under which every sender has its own key.
+fn per_sender() -> SaTek {
+    let senders = Some(SenderFields { bits: 20, generation: GENERATION, replay_window: 1024 });
+    SaTek { transform: 20, spi: 0x8480_0000, authentication: 0, senders, ..sat("10.1.0.0/16", None) }
+}
+
+const GENERATION: SidGeneration = SidGeneration { lineage: *b"lineage.", number: 3 };
+
+fn seed_packets() -> [KeyPacket; 2] {
+    let seed = Seed::new(Secret::new(vec![6; 32])).unwrap();
+    let sids = KeyPacket::Sid { bits: 20, values: vec![7, 8], generation: Some(GENERATION) };
+    [KeyPacket::Seed { spi: 0x8480_0000, seed }, sids]
+}
+
 fn gap() -> Gap {
     Gap { activation_delay: Some(15), deactivation_delay: Some(30), sender_ids: None, pseudotime: None }
 }
@@ -103,12 +117,14 @@ fn kek_packet() -> KeyPacket {
 fn group_sa() {
     check("group_sa", "full", &full_policy().emit());
     check("group_sa", "tek", &GroupSa { kek: None, gap: None, ..full_policy() }.emit());
+    check("group_sa", "senders", &GroupSa { kek: None, gap: None, teks: vec![per_sender()] }.emit());
     check("group_sa", "kek", &GroupSa { gap: None, teks: Vec::new(), ..full_policy() }.emit());
 }
 
 #[test]
 fn kd() {
     check("kd", "tek", &Kd(vec![tek_packet()]).emit());
+    check("kd", "seed-sid", &Kd(seed_packets().to_vec()).emit());
     check("kd", "kek-tek", &Kd(vec![kek_packet(), tek_packet()]).emit());
     check(
         "kd",
@@ -226,6 +242,9 @@ fn insiders() {
     let sak = SaKek { signature_algorithm: 4, ..sak() };
     let bare = GroupSa { kek: None, gap: None, teks: vec![sat("10.1.0.0/16", None)] };
     check("member_policy", "tek", &policy(&bare, vec![(PayloadType::KD, &teks)]));
+    let (own, seeds) =
+        (GroupSa { kek: None, gap: None, teks: vec![per_sender()] }, Kd(seed_packets().to_vec()).emit());
+    check("member_policy", "seed-sid", &policy(&own, vec![(PayloadType::KD, &seeds)]));
     let full = vec![(PayloadType::SEQ, &[0; 4][..]), (PayloadType::KD, &all)];
     check(
         "member_policy",
