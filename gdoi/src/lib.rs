@@ -16,6 +16,8 @@
 //! * GROUPKEY-PULL with SA KEK, SA TEK (ESP), GAP, SEQ and KD payloads; group identity as number or name.
 //! * ESP with AES-CBC-128/256 and HMAC-SHA-256/384/512, tunnel mode with source and destination address
 //!   preservation, one symmetric SA for the whole group.
+//! * ESP with AES-GCM-128/256 and ChaCha20-Poly1305, every sender with a key of its own derived from the TEK
+//!   ([`SenderSa`]), with an anti-replay window; by private attributes, between our own implementations only.
 //! * GROUPKEY-PUSH by unicast, acknowledged (RFC 8263), and by multicast, repeated: new TEKs, new KEK, Delete, delays,
 //!   pseudotime; scheduled, forced, replace-now, reminder, removal of members; state that survives a crash.
 //! * Cooperating key servers: links with dead peer detection (RFC 3706), election, hand-over, shared keys and members,
@@ -24,7 +26,7 @@
 //! * Retransmission, ordered server list with fail-over and back-off, re-registration before keys end.
 //!
 //! # Not implemented
-//! Certificates, IPv6, AH, LKH, counter modes, Aggressive Mode (refused on purpose), DES, 3DES, MD5, SHA-1 and DH groups
+//! Certificates, IPv6, AH, LKH, counter modes with one key for all senders, Aggressive Mode (refused on purpose), DES, 3DES, MD5, SHA-1 and DH groups
 //! below 14 (never negotiated).
 //!
 //! # Where the RFCs leave a choice
@@ -35,8 +37,11 @@
 //! * The acknowledgement key is the group's: an acknowledgement proves that some member is alive, not which one.
 //! * All TEKs of a message must have the same traffic selectors: they are the group's one ACL.
 //! * The KEK's IV stands before the key (RFC 6407 section 5.6.2.1).
-//! * A member that asks for sender identifiers need not get any: no transform here has a use for them yet. When a range
-//!   comes to its end, all members register again for others, under a new traffic key.
+//! * A member that asks for sender identifiers gets as many as it asked for, of 20 bits: the low bits of the SPI under
+//!   which it sends. One that asks for none receives only.
+//! * Sender identifiers belong to a generation, and so do the TEKs under which every sender has its own key: a member sends
+//!   only with a TEK of the generation of its identifiers. When a server's range comes to its end, all members are told a
+//!   key of the next generation and to register again for identifiers under it; until then they go on as they were.
 //! * A server must identify itself by the address that the member asked; a member that identifies itself by
 //!   address, by its own.
 //!

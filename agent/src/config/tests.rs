@@ -96,9 +96,22 @@ fn a_short_server_file_gets_the_defaults() {
     assert_eq!(settings.control_socket, PathBuf::from("/run/gdoi/ks.sock"));
     assert_eq!(settings.server.proposals.len(), 54);
     let group = &settings.server.groups[0];
-    assert_eq!(group.transform.to_string(), "aes-256-cbc/hmac-sha-256");
+    assert_eq!((group.transform.to_string().as_str(), group.replay_window), ("aes-256-gcm", 1024));
     assert_eq!((group.activation_delay.as_secs(), group.deactivation_delay.as_secs()), (30, 60));
     assert!(group.rekey.is_none() && group.authorization.addresses.is_empty());
+}
+
+#[test]
+fn transforms_and_windows_go_together() {
+    let read = |ipsec: &str| {
+        let settings = server(&SERVER.replace("lifetime: 3600", ipsec)).unwrap();
+        let group = &settings.server.groups[0];
+        (group.transform.to_string(), group.replay_window)
+    };
+    assert_eq!(read("transform: chacha20-poly1305"), ("chacha20-poly1305".into(), 1024));
+    assert_eq!(read("transform: aes-128-gcm\n        replay-window: 4096"), ("aes-128-gcm".into(), 4096));
+    assert_eq!(read("replay-window: 0"), ("aes-256-gcm".into(), 0));
+    assert_eq!(read("transform: aes-256-cbc/hmac-sha-512"), ("aes-256-cbc/hmac-sha-512".into(), 0));
 }
 
 #[test]
@@ -194,9 +207,27 @@ fn member_groups_must_not_clash() {
 
 #[test]
 fn too_many_planes_are_refused() {
-    let names: Vec<String> = (0..43).map(|number| format!("eth{number}")).collect();
-    let error = member(&MEMBER.replace("wan0", &names.join(", "))).unwrap_err();
-    assert!(error.starts_with("gm.yaml:1: ") && error.contains("at most 42"), "{error}");
+    let names = |count| (0..count).map(|number| format!("eth{number}")).collect::<Vec<_>>().join(", ");
+    let group = |name: &str, number: u32, interfaces| {
+        let text = MEMBER.replace("groups:\n", "").replace("corp", name).replace("100", &number.to_string());
+        text.replace("wan0", &names(interfaces))
+    };
+    let text = |last| format!("groups:\n{}{}{}", group("a", 1, 16), group("b", 2, 16), group("c", 3, last));
+    assert!(member(&text(10)).is_ok());
+    let error = member(&text(11)).unwrap_err();
+    assert!(
+        error.starts_with("gm.yaml:1: ") && error.contains("43 pairs") && error.contains("at most 42"),
+        "{error}"
+    );
+}
+
+/// Each needs four sender IDs, and a key server gives no more than 64 at once.
+#[test]
+fn too_many_interfaces_of_one_group_are_refused() {
+    let names = |count| (0..count).map(|number| format!("eth{number}")).collect::<Vec<_>>().join(", ");
+    assert!(member(&MEMBER.replace("wan0", &names(16))).is_ok());
+    let error = member(&MEMBER.replace("wan0", &names(17))).unwrap_err();
+    assert!(error.starts_with("gm.yaml:2: ") && error.contains("17 interfaces, at most 16"), "{error}");
 }
 
 #[test]
@@ -221,9 +252,17 @@ fn server_refusals_name_line_and_reason() {
         ("lifetime: 3600", "lifetime: 59", 9, "59 is below 60 seconds, which only `lab-timers: true`"),
         ("lifetime: 3600", "lifetime: 2592001", 9, "20 to 2592000"),
         ("lifetime: 3600", "lifetime: one hour", 9, "no whole number"),
-        ("lifetime: 3600", "transform: aes-256-gcm", 9, "would repeat them"),
+        ("lifetime: 3600", "transform: aes-256-gcm/hmac-sha-256", 9, "integrity check of its own"),
+        ("lifetime: 3600", "transform: aes-256-ctr", 9, "no cipher"),
         ("lifetime: 3600", "transform: aes-256-cbc/hmac-md5", 9, "no integrity algorithm"),
         ("lifetime: 3600", "replay: 64", 9, "unknown field `replay`"),
+        ("lifetime: 3600", "replay-window: 4097", 9, "0 to 4096"),
+        (
+            "lifetime: 3600",
+            "transform: aes-128-cbc/hmac-sha-256\n        replay-window: 64",
+            9,
+            "with aes-128-cbc/hmac-sha-256 all members share one key",
+        ),
         ("permit ip 10.0.0.0/8 10.0.0.0/8", "permit ip 10.0.0.0/8", 11, "address is missing"),
         ("lifetime: 3600", "receive-only: perhaps", 9, "invalid type"),
         ("          - permit ip 10.0.0.0/8 10.0.0.0/8\n", "          []\n", 11, "the list is empty"),

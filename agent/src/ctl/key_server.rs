@@ -113,7 +113,7 @@ pub fn policies(report: &KeyServerPolicies) -> String {
 fn policy_text(policy: &KeyServerPolicy, now: Timestamp) -> String {
     let mut lines = vec![
         ("Transform", policy.transform.clone()),
-        ("Replay window", replay_window(policy.replay_window)),
+        ("Replay check", format!("window {}", replay_window(policy.replay_window))),
         ("Sender IDs", sender_ids(policy.sender_ids)),
         ("Key lifetime", format!("{} seconds", policy.tek_lifetime_seconds)),
         ("May register", authorized(policy)),

@@ -256,10 +256,13 @@ Group corp (100): 1 registered
         "sender_ids": {"bits": 20, "generation": 3, "used": 8, "of": 131072}, "tek_lifetime_seconds": 3600, "acl": ["permit ip any any"],
         "authorized_addresses": [], "authorized_identities": [], "teks": [tek()], "kek": null, "signing_key": "ab12"}]});
     let policy = text(Request::ShowKsPolicy, report);
-    assert!(policy.contains("  Signing key    ab12\n"), "{policy}");
-    assert!(policy.contains("  Transform      aes-256-gcm\n  Replay window  1024 packets\n"), "{policy}");
-    assert!(policy.contains("  Sender IDs     20 bits, 8 of 131072 used in generation 3\n"), "{policy}");
-    assert!(policy.contains("  May register   every member with a pre-shared key\n"), "{policy}");
+    assert!(policy.contains("  Signing key   ab12\n"), "{policy}");
+    assert!(
+        policy.contains("  Transform     aes-256-gcm\n  Replay check  window 1024 packets\n"),
+        "{policy}"
+    );
+    assert!(policy.contains("  Sender IDs    20 bits, 8 of 131072 used in generation 3\n"), "{policy}");
+    assert!(policy.contains("  May register  every member with a pre-shared key\n"), "{policy}");
     assert!(policy.ends_with("  Encrypted\n    permit ip any any\n"), "{policy}");
 }
 

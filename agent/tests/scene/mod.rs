@@ -166,7 +166,7 @@ impl Router {
     /// Registers.
     pub fn register(server: SocketAddr) -> Self {
         let config = MemberConfig {
-            sender_ids: 0,
+            sender_ids: 4,
             group: GroupName { name: "corp".into(), id: GroupId(100) },
             servers: vec![ServerEntry { address: server, psk: Secret::from(&b"only for tests"[..]) }],
             identity: Identity::Fqdn("gm1.example".into()),

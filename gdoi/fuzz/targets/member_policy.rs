@@ -4,7 +4,9 @@
 
 use gdoi::policy::{MAX_ACES, MAX_REPLAY_WINDOW};
 use gdoi::wire::PayloadType;
+use gdoi::MemberConfig;
 use gdoi_fuzz::bench::duel::{Duel, NOW};
+use gdoi_fuzz::bench::fleet::member_config;
 use gdoi_fuzz::datagrams;
 use libfuzzer_sys::fuzz_target;
 
@@ -12,12 +14,15 @@ fuzz_target!(|input: &[u8]| {
     let mut parts = datagrams(input);
     let (policy, keys) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
     let (next, octets) = keys.split_first().unwrap_or((&0, &[]));
-    let duel = Duel::begin().offer_octets(policy, (PayloadType(*next), octets));
+    let duel = Duel::with(MemberConfig { sender_ids: 2, ..member_config(1) });
+    let duel = duel.offer_octets(policy, (PayloadType(*next), octets));
     let view = duel.member.endpoint.view(NOW);
     assert!(view.acl.entries().len() <= MAX_ACES && view.inbound.len() <= 8);
-    // Without sender IDs it cannot send where every sender has its own key.
-    let sendable = view.inbound.iter().any(|sa| !sa.transform.is_per_sender());
-    assert_eq!(view.registered && sendable, view.outbound.is_some());
+    assert_eq!(view.registered, view.outbound.is_some());
+    for sa in view.outbound.iter().filter(|sa| sa.transform.is_per_sender()) {
+        assert!(view.sids.len() == 2 && view.sids[0] != view.sids[1]);
+        assert!(view.sids.iter().all(|sid| sa.sender(*sid).is_some()));
+    }
     for sa in &view.inbound {
         assert!(sa.spi.is_usable() && sa.expires > NOW);
         assert!(sa.keys.fit(sa.transform) && sa.replay_window <= MAX_REPLAY_WINDOW);

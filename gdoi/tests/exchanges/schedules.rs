@@ -11,7 +11,7 @@ use crate::bench::alliance::{
 };
 use crate::bench::fleet::{member, member_address};
 use crate::bench::random::Seeded;
-use crate::bench::stored::{Stored, StoredKek};
+use crate::bench::stored::{with_sids_given, Stored, StoredKek};
 use crate::bench::{Archive, Link, World};
 use gdoi::crypto::Secret;
 use gdoi::policy::{Sid, SidGeneration, TekKeys};
@@ -239,6 +239,8 @@ impl Schedule {
         let forgets = self.random.percent(10);
         self.note(format!("server {number} starts{}", if forgets { " without its state" } else { "" }));
         let stored = self.stored.remove(&number).filter(|_| !forgets);
+        let generous = self.random.percent(20);
+        let stored = stored.map(|stored| if generous { self.use_up(number, &stored) } else { stored });
         if stored.is_none() {
             self.sids.forgetful.insert(u32::from(number) - 1);
             let skew = SECOND * self.random.below(7200) as u32;
@@ -247,6 +249,12 @@ impl Schedule {
         let config = self.config(number);
         start_server(&mut self.world, config, stored.as_ref(), &mut self.random);
         self.watch(number);
+    }
+
+    /// As if it had given out nearly all sender IDs that it has.
+    fn use_up(&mut self, number: u8, stored: &Secret) -> Secret {
+        self.note(format!("server {number} has hardly any sender IDs left"));
+        with_sids_given(stored, usize::from(number) - 1, (1 << 17) - 20)
     }
 
     fn split(&mut self) {

@@ -22,10 +22,12 @@ use crate::bench::{Flight, Link, World};
 use crate::hostile_coop::siege::Siege;
 use gdoi::crypto::{DhGroup, Hash, Secret};
 use gdoi::phase1::{Initiator, InitiatorStep, Responder, ResponderStep};
-use gdoi::policy::{Acl, Doi, Family, GroupId, Identity, Prefix, Proposal, SendMode};
+use gdoi::policy::{
+    Acl, Doi, Family, GroupId, Identity, Prefix, Proposal, Seed, SendMode, SidGeneration,
+};
 use gdoi::wire::{
-    emit_chain, AclDigest, Cookie, Delete, ExchangeType, Flags, Gap, GroupSa, Header, IdField,
-    Identification, Kd, KeyPacket, Notify, NotifyType, PayloadType, Phase1Sa, SaKek, SaTek,
+    emit_chain, AclDigest, Cookie, Delete, ExchangeType, Flags, Gap, GroupSa, Header, IdField, Identification,
+    Kd, KeyPacket, Notify, NotifyType, PayloadType, Phase1Sa, SaKek, SaTek, SenderFields,
 };
 use gdoi::{Instant, KeyServerCommand, RekeyKind, Removal};
 use responder::{responder_settings, RESPONDER_SEED};
@@ -78,6 +80,20 @@ fn sat(source: &str, port: Option<u16>) -> SaTek {
     }
 }
 
+/// One under which every sender has its own key.
+fn per_sender() -> SaTek {
+    let senders = Some(SenderFields { bits: 20, generation: GENERATION, replay_window: 1024 });
+    SaTek { transform: 20, spi: 0x8480_0000, authentication: 0, senders, ..sat("10.1.0.0/16", None) }
+}
+
+const GENERATION: SidGeneration = SidGeneration { lineage: *b"lineage.", number: 3 };
+
+fn seed_packets() -> [KeyPacket; 2] {
+    let seed = Seed::new(Secret::new(vec![6; 32])).unwrap();
+    let sids = KeyPacket::Sid { bits: 20, values: vec![7, 8], generation: Some(GENERATION) };
+    [KeyPacket::Seed { spi: 0x8480_0000, seed }, sids]
+}
+
 fn gap() -> Gap {
     Gap { activation_delay: Some(15), deactivation_delay: Some(30), ..Gap::default() }
 }
@@ -116,12 +132,14 @@ fn group_sa() {
     check("group_sa", "full", &full_policy().emit());
     check("group_sa", "acl", &compact_policy().emit());
     check("group_sa", "tek", &GroupSa { kek: None, gap: None, ..full_policy() }.emit());
+    check("group_sa", "senders", &GroupSa { teks: vec![per_sender()], ..GroupSa::default() }.emit());
     check("group_sa", "kek", &GroupSa { gap: None, teks: Vec::new(), ..full_policy() }.emit());
 }
 
 #[test]
 fn kd() {
     check("kd", "tek", &Kd(vec![tek_packet()]).emit());
+    check("kd", "seed-sid", &Kd(seed_packets().to_vec()).emit());
     check("kd", "kek-tek", &Kd(vec![kek_packet(), tek_packet()]).emit());
     check(
         "kd",
@@ -240,6 +258,9 @@ fn insiders() {
     let bare = GroupSa { teks: vec![sat("10.1.0.0/16", None)], ..GroupSa::default() };
     check("member_policy", "tek", &policy(&bare, vec![(PayloadType::KD, &teks)]));
     check("member_policy", "acl", &policy(&compact_policy(), vec![(PayloadType::KD, &teks)]));
+    let (own, seeds) =
+        (GroupSa { teks: vec![per_sender()], ..GroupSa::default() }, Kd(seed_packets().to_vec()).emit());
+    check("member_policy", "seed-sid", &policy(&own, vec![(PayloadType::KD, &seeds)]));
     let full = vec![(PayloadType::SEQ, &[0; 4][..]), (PayloadType::KD, &all)];
     check(
         "member_policy",

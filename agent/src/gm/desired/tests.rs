@@ -164,7 +164,7 @@ fn what_operators_see_is_what_holds() {
 #[test]
 fn a_key_of_the_wrong_length_is_an_error() {
     let mut view = registered();
-    view.inbound[0].keys.encryption = Secret::new(vec![1; 16]);
+    view.inbound[0].keys = view.inbound[1].keys.clone();
     let error = desired(&groups(""), &[view], LOCAL, Phase::Running, Instant::default()).unwrap_err();
     assert_eq!(error, "a key has 16 octets, not 32");
 }

@@ -67,6 +67,46 @@ impl<'a> Octets<'a> {
         spi
     }
 
+    /// From the beginning to the KEKs of the first group.
+    fn group_keys(&mut self) -> Stored {
+        self.take(4 + 2 + 8 + 2 + 4 + 8 + 8 + 8);
+        let authors = self.number(1);
+        self.take(authors as usize * 16 + 8);
+        if self.number(1) == 1 {
+            self.take(8);
+        }
+        self.take(1);
+        let teks = self.number(2);
+        let teks = (0..teks).map(|_| self.tek()).collect();
+        let ended = self.number(2);
+        self.take(ended as usize * 12);
+        let mut keks: Vec<_> = (0..self.number(1)).map(|_| self.kek()).collect();
+        keks.extend((0..self.number(1)).map(|_| self.kek()));
+        Stored { teks, keks }
+    }
+
+    /// From there to the sender IDs.
+    fn group_rest(&mut self) {
+        let spent = self.number(1);
+        self.take(spent as usize * 28);
+        let revoked = self.number(4);
+        self.take(revoked as usize * 4 + 4);
+        if self.number(1) == 1 {
+            self.terms();
+        }
+    }
+
+    fn terms(&mut self) {
+        for _ in 0..self.number(2) {
+            self.counted();
+        }
+        self.take(8 + 8);
+        if self.number(1) == 1 {
+            self.take(1 + 4 + 2 + 2 + 2);
+            self.counted();
+        }
+    }
+
     fn kek(&mut self) -> StoredKek {
         let (spi, key) = (self.take(16).try_into().unwrap(), self.counted().to_vec());
         self.take(8);
@@ -78,21 +118,7 @@ impl<'a> Octets<'a> {
 
 impl Stored {
     pub fn read(state: &Secret) -> Stored {
-        let mut octets = Octets(state.expose());
-        octets.take(4 + 2 + 8 + 2 + 4 + 8 + 8 + 8);
-        let authors = octets.number(1);
-        octets.take(authors as usize * 16 + 8);
-        if octets.number(1) == 1 {
-            octets.take(8);
-        }
-        octets.take(1);
-        let teks = octets.number(2);
-        let teks = (0..teks).map(|_| octets.tek()).collect();
-        let ended = octets.number(2);
-        octets.take(ended as usize * 12);
-        let mut keks: Vec<_> = (0..octets.number(1)).map(|_| octets.kek()).collect();
-        keks.extend((0..octets.number(1)).map(|_| octets.kek()));
-        Stored { teks, keks }
+        Octets(state.expose()).group_keys()
     }
 
     /// The KEK that a rekey message or its acknowledgement is under.
@@ -101,13 +127,15 @@ impl Stored {
     }
 }
 
-/// The state of a server of the first generation that has given out so many sender IDs: each of its places has `before`.
-pub fn with_sids_given(state: &Secret, before: [u32; 8], given: [u32; 8]) -> Secret {
-    let octets = |given: [u32; 8]| [&[0; 4][..], &given.map(u32::to_be_bytes).concat()].concat();
-    let (old, new) = (octets(before), octets(given));
-    let found: Vec<_> = (0..state.len()).filter(|at| state.expose()[*at..].starts_with(&old)).collect();
-    let [at] = found[..] else { panic!("found at {found:?}") };
-    Secret::new([&state.expose()[..at], &new, &state.expose()[at + old.len()..]].concat())
+/// The state of a server whose first group has given out so many sender IDs of this place, or more already.
+pub fn with_sids_given(state: &Secret, place: usize, given: u32) -> Secret {
+    let mut octets = Octets(state.expose());
+    octets.group_keys();
+    octets.group_rest();
+    let at = state.len() - octets.0.len() + 4 + 4 * place;
+    let before = u32::from_be_bytes(state.expose()[at..at + 4].try_into().unwrap());
+    let given = given.max(before).to_be_bytes();
+    Secret::new([&state.expose()[..at], &given, &state.expose()[at + 4..]].concat())
 }
 
 impl StoredKek {
