@@ -24,7 +24,7 @@ use gdoi::crypto::{DhGroup, Hash, Secret};
 use gdoi::phase1::{Initiator, InitiatorStep, Responder, ResponderStep};
 use gdoi::policy::{Acl, Doi, Family, GroupId, Identity, Prefix, Proposal, SendMode};
 use gdoi::wire::{
-    emit_chain, AclDigest, Cookie, Delete, ExchangeType, Flags, Gap, GroupSa, Header, IdField,
+    emit_acl, emit_chain, AclDigest, Cookie, Delete, ExchangeType, Flags, Gap, GroupSa, Header, IdField,
     Identification, Kd, KeyPacket, Notify, NotifyType, PayloadType, Phase1Sa, SaKek, SaTek,
 };
 use gdoi::{Instant, KeyServerCommand, RekeyKind, Removal};
@@ -116,6 +116,11 @@ fn group_sa() {
     check("group_sa", "acl", &compact_policy().emit());
     check("group_sa", "tek", &GroupSa { kek: None, gap: None, ..full_policy() }.emit());
     check("group_sa", "kek", &GroupSa { gap: None, teks: Vec::new(), ..full_policy() }.emit());
+}
+
+#[test]
+fn access_list() {
+    check("acl", "mixed", &emit_acl(&compact_policy().acl.unwrap()));
 }
 
 #[test]
