@@ -1,5 +1,6 @@
 //! How fast the largest policies are read and written: 1,000 entries as members of this implementation get them, and as
 //! many SATs as go into one message to others.
+#![allow(clippy::expect_used)]
 
 use criterion::{criterion_group, criterion_main, Criterion, Throughput};
 use gdoi::policy::{Acl, Family, Prefix, SendMode, MAX_ACES};
@@ -64,8 +65,8 @@ fn entry(number: usize) -> String {
 
 /// Between our own: the whole list, one TEK.
 fn own() -> GroupSa {
-    let entries = (0..MAX_ACES).map(|number| entry(number).parse().unwrap());
-    let acl = Acl::new(entries.collect()).unwrap();
+    let entries = (0..MAX_ACES).map(|number| entry(number).parse().expect("an entry"));
+    let acl = Acl::new(entries.collect()).expect("no more than can be");
     let gap = Gap { acl: Some(AclDigest::of(&acl)), mode: Some(SendMode::Both), ..gap() };
     GroupSa { kek: Some(sak()), gap: Some(gap), acl: Some(acl), teks: vec![sat(&Prefix::any(Family::V4))] }
 }

@@ -18,6 +18,8 @@
 //!   preservation, one symmetric SA for the whole group.
 //! * ESP with AES-GCM-128/256 and ChaCha20-Poly1305, every sender with a key of its own derived from the TEK
 //!   ([`SenderSa`]), with an anti-replay window; by private attributes, between our own implementations only.
+//! * Access lists with permit and deny, IPv4 and IPv6, port ranges, 1,000 entries: whole between our own implementations, one
+//!   SAT for each permit entry to others. Receive-only groups.
 //! * GROUPKEY-PUSH by unicast, acknowledged (RFC 8263), and by multicast, repeated: new TEKs, new KEK, Delete, delays,
 //!   pseudotime; scheduled, forced, replace-now, reminder, removal of members; state that survives a crash.
 //! * Cooperating key servers: links with dead peer detection (RFC 3706), election, hand-over, shared keys and members,
@@ -26,8 +28,8 @@
 //! * Retransmission, ordered server list with fail-over and back-off, re-registration before keys end.
 //!
 //! # Not implemented
-//! Certificates, IPv6, AH, LKH, counter modes with one key for all senders, Aggressive Mode (refused on purpose), DES, 3DES, MD5, SHA-1 and DH groups
-//! below 14 (never negotiated).
+//! Certificates, servers and members with IPv6 addresses, AH, LKH, counter modes with one key for all senders, Aggressive
+//! Mode (refused on purpose), DES, 3DES, MD5, SHA-1 and DH groups below 14 (never negotiated).
 //!
 //! # Where the RFCs leave a choice
 //! * A notify in clear is a hint for operators: it never ends an exchange, it only explains the silence.
@@ -35,7 +37,9 @@
 //!   different times ([`lifetime`]); the ATD is a minimum.
 //! * The signature of a PUSH covers the header as it is on the wire, with its final length.
 //! * The acknowledgement key is the group's: an acknowledgement proves that some member is alive, not which one.
-//! * All TEKs of a message must have the same traffic selectors: they are the group's one ACL.
+//! * All TEKs of a message must have the same traffic selectors: they are the group's one ACL. Between our own
+//!   implementations they are for all traffic, and the ACL is a payload of its own ([`wire::parse_acl`]), in a PUSH only where
+//!   receivers may have another; its digest is in every message.
 //! * The KEK's IV stands before the key (RFC 6407 section 5.6.2.1).
 //! * A member that asks for sender identifiers gets as many as it asked for, of 20 bits: the low bits of the SPI under
 //!   which it sends. One that asks for none receives only.

@@ -1,6 +1,7 @@
 //! A group member: registers with the first key server of its list that answers, and again before its keys end.
 
 mod attempt;
+mod recall;
 mod rekeys;
 mod status;
 
@@ -26,7 +27,6 @@ const FIRST_RETRY: Duration = Duration::from_secs(5);
 const LAST_RETRY: Duration = Duration::from_secs(60);
 /// Below the 5 s after which no acknowledgement may come (RFC 8263 section 6).
 const ACK_JITTER: Duration = Duration::from_secs(4);
-const DISMISSAL_JITTER: Duration = Duration::from_secs(2);
 
 /// What a member is told.
 #[derive(Clone, Debug)]
@@ -246,32 +246,6 @@ impl Member {
         if let Activity::Idle(_) | Activity::Retrying(_) = self.activity {
             self.activity = Activity::Idle(self.reregistration(now));
         }
-    }
-
-    /// The rekey SA was deleted: register again while the traffic keys still live, not all members at once.
-    fn dismissed(&mut self, from: SocketAddr, now: Instant) {
-        let registers_in = self.soon(now);
-        self.report(MemberEvent::Dismissed { group: self.group(), from, registers_in });
-        self.cause = Cause::Dismissed;
-        self.activity = Activity::Idle(now + registers_in);
-    }
-
-    /// The group has another ACL, and the message with it was lost: the old one holds until the registration.
-    fn fetch_acl(&mut self, now: Instant) {
-        if let Activity::Registering(_) = self.activity {
-            return;
-        }
-        let registers_in = self.soon(now);
-        self.report(MemberEvent::AclOutdated { group: self.group(), registers_in });
-        self.cause = Cause::AclOutdated;
-        self.activity = Activity::Idle(now + registers_in);
-    }
-
-    /// How long to wait when all members may have to register at once.
-    fn soon(&mut self, now: Instant) -> Duration {
-        let left =
-            self.keyring.last_tek(now).map_or(Duration::ZERO, |(expires, _)| expires.saturating_since(now));
-        draw(self.random.as_mut(), (left / 2).clamp(DISMISSAL_JITTER, LAST_RETRY))
     }
 
     /// At once to a server that waits for it; where the message came by multicast, a little later each.

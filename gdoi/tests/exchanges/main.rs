@@ -8,6 +8,7 @@ mod coop;
 mod crash;
 mod dissection;
 mod hostile;
+mod hostile_access;
 mod hostile_coop;
 mod hostile_rekey;
 mod hostile_senders;

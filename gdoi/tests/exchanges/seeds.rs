@@ -26,8 +26,8 @@ use gdoi::policy::{
     Acl, Doi, Family, GroupId, Identity, Prefix, Proposal, Seed, SendMode, SidGeneration,
 };
 use gdoi::wire::{
-    emit_chain, AclDigest, Cookie, Delete, ExchangeType, Flags, Gap, GroupSa, Header, IdField, Identification,
-    Kd, KeyPacket, Notify, NotifyType, PayloadType, Phase1Sa, SaKek, SaTek, SenderFields,
+    emit_acl, emit_chain, AclDigest, Cookie, Delete, ExchangeType, Flags, Gap, GroupSa, Header, IdField,
+    Identification, Kd, KeyPacket, Notify, NotifyType, PayloadType, Phase1Sa, SaKek, SaTek, SenderFields,
 };
 use gdoi::{Instant, KeyServerCommand, RekeyKind, Removal};
 use responder::{responder_settings, RESPONDER_SEED};
@@ -134,6 +134,11 @@ fn group_sa() {
     check("group_sa", "tek", &GroupSa { kek: None, gap: None, ..full_policy() }.emit());
     check("group_sa", "senders", &GroupSa { teks: vec![per_sender()], ..GroupSa::default() }.emit());
     check("group_sa", "kek", &GroupSa { gap: None, teks: Vec::new(), ..full_policy() }.emit());
+}
+
+#[test]
+fn access_list() {
+    check("acl", "mixed", &emit_acl(&compact_policy().acl.unwrap()));
 }
 
 #[test]
