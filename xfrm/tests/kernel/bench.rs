@@ -75,7 +75,7 @@ impl Lab {
 
     /// Runs code in a thread of its own that is in the namespace.
     pub fn within<T: Send + 'static>(&self, host: &str, code: impl FnOnce() -> T + Send + 'static) -> T {
-        let namespace = File::open(format!("/run/netns/{}", name(host))).unwrap();
+        let namespace = namespace(host);
         let thread = thread::spawn(move || {
             setns(namespace, CloneFlags::CLONE_NEWNET).unwrap();
             code()
@@ -111,7 +111,12 @@ impl Lab {
 
     /// Captures what the core's interface to gm1 carries.
     pub fn capture(&self) -> Capture {
-        let mut child = self.start("core", "tcpdump -n -l --immediate-mode -v -i p1 ip");
+        self.capture_with("-v ip")
+    }
+
+    /// The same with these words for tcpdump.
+    pub fn capture_with(&self, words: &str) -> Capture {
+        let mut child = self.start("core", &format!("tcpdump -n -l --immediate-mode -i p1 {words}"));
         let mut said = String::new();
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
         while !said.contains("listening on") {
@@ -152,6 +157,10 @@ impl Capture {
 /// The lines that tell of anything but ESP.
 pub fn in_clear(lines: &[String]) -> Vec<&String> {
     lines.iter().filter(|line| !line.contains("proto ESP (50)")).collect()
+}
+
+pub fn namespace(host: &str) -> File {
+    File::open(format!("/run/netns/{}", name(host))).unwrap()
 }
 
 pub fn name(host: &str) -> String {
