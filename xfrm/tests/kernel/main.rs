@@ -6,5 +6,9 @@
 
 mod bench;
 mod gates;
+mod ipv6;
+mod lists;
+mod mtu;
+mod multicast;
 mod repair;
 mod traffic;
