@@ -1,14 +1,14 @@
 //! The kernel as one object: read what it holds, make it hold what is desired.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 
 use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_ROUTE, NETLINK_XFRM};
 
 use crate::counters::{self, Counters};
-use crate::model::{Desired, Sa, Slot, Spi};
+use crate::model::{Algorithm, Desired, Sa, Slot, Spi};
 use crate::nft::{known, HeldTable};
-use crate::object::{Direction, State};
+use crate::object::{Direction, State, StateId};
 use crate::plan::{plan, Installed, Offload, Op};
 use crate::socket::Socket;
 use crate::{message, nft, preflight, route, Error};
@@ -21,6 +21,8 @@ pub struct Kernel {
     route: Socket,
     netfilter: Socket,
     offload: Offload,
+    /// One sender's outbound states that were there or were added, while their blocks are desired.
+    used: HashMap<StateId, Algorithm>,
 }
 
 /// What `apply` did.
@@ -30,6 +32,10 @@ pub struct Report {
     pub changes: Vec<String>,
     /// What could not be done although the rest was, one line each, naming the interface (missing, down, other address).
     pub problems: Vec<String>,
+    /// Outbound SAs of one sender whose states somebody removed or changed, so that their sequence numbers are lost.
+    /// They are not installed again and what they would send is blocked: the member needs new sender identifiers, and
+    /// the SAs that come with them.
+    pub spent: Vec<(Slot, Spi)>,
 }
 
 impl Kernel {
@@ -42,7 +48,7 @@ impl Kernel {
         route.filter_dumps();
         let xfrm = Socket::open(NETLINK_XFRM).map_err(Error::Socket)?;
         let netfilter = Socket::open(NETLINK_NETFILTER).map_err(Error::Socket)?;
-        Ok(Self { xfrm, route, netfilter, offload: preflight::offload() })
+        Ok(Self { xfrm, route, netfilter, offload: preflight::offload(), used: HashMap::new() })
     }
 
     /// What the kernel holds of ours, and the interfaces it has.
@@ -52,6 +58,7 @@ impl Kernel {
     pub fn installed(&mut self) -> Result<Installed, Error> {
         let states = message::states(&mut self.xfrm).map_err(refused("the list of states"))?;
         let table = nft::held()?;
+        self.used.extend(states.iter().filter_map(|(held, _)| held.content.as_ref()).filter_map(use_of));
         Ok(Installed {
             known: self.known(table.as_ref()).map_err(refused("the lists of known senders"))?,
             links: route::links(&mut self.route).map_err(refused("the list of interfaces"))?,
@@ -61,6 +68,7 @@ impl Kernel {
             routes: route::routes(&mut self.route).map_err(refused("the list of routes"))?,
             table,
             offload: self.offload,
+            used: self.used.clone(),
         })
     }
 
@@ -91,7 +99,8 @@ impl Kernel {
     pub fn apply(&mut self, desired: &Desired) -> Result<Report, Error> {
         let installed = self.installed()?;
         let plan = plan(&installed, desired)?;
-        let mut report = Report { changes: Vec::new(), problems: plan.problems };
+        self.used.retain(|id, _| desired.has_block_of(id.slot, id.spi));
+        let mut report = Report { changes: Vec::new(), problems: plan.problems, spent: plan.spent };
         for op in plan.ops {
             self.execute(&op, &installed)?;
             report.changes.push(op.to_string());
@@ -128,7 +137,10 @@ impl Kernel {
             Op::RemoveKnown(slot, spis) => gone_is_fine(known::remove(&mut self.netfilter, *slot, spis)),
             Op::AddRoute(route) => route::replace_route(&mut self.route, *route),
             Op::RemoveRoute(route) => gone_is_fine(route::remove_route(&mut self.route, *route)),
-            Op::AddState(state) => message::add_state(&mut self.xfrm, state),
+            Op::AddState(state) => {
+                self.used.extend(use_of(state));
+                message::add_state(&mut self.xfrm, state)
+            }
             Op::RemoveState(id) => gone_is_fine(message::remove_state(&mut self.xfrm, *id)),
             Op::AddPolicy(index, policy) => message::add_policy(&mut self.xfrm, *index, policy),
             Op::UpdatePolicy(index, policy) => message::update_policy(&mut self.xfrm, *index, policy),
@@ -150,6 +162,14 @@ impl Kernel {
     pub(crate) fn try_state(&mut self, state: &State) -> io::Result<()> {
         message::add_state(&mut self.xfrm, state)?;
         message::remove_state(&mut self.xfrm, state.id)
+    }
+}
+
+/// What must not be installed a second time.
+fn use_of(state: &State) -> Option<(StateId, Algorithm)> {
+    match (state.id.direction, &state.algorithm) {
+        (Direction::Outbound, Algorithm::Aead(_)) => Some((state.id, state.algorithm.clone())),
+        _ => None,
     }
 }
 

@@ -93,6 +93,16 @@ pub enum Mode {
     ReceiveOnly,
 }
 
+impl Desired {
+    /// Whether the SPI is of a block that the plane still has.
+    pub(crate) fn has_block_of(&self, slot: Slot, spi: Spi) -> bool {
+        self.planes.iter().filter(|plane| plane.slot == slot).any(|plane| match &plane.gate {
+            Gate::Protect(protection) => protection.blocks.iter().any(|block| block.contains(spi)),
+            Gate::Closed | Gate::Open => false,
+        })
+    }
+}
+
 impl Protection {
     /// Whether the SA is that of one sender, from one of the blocks.
     pub(crate) fn is_of_block(&self, sa: &Sa) -> bool {

@@ -1,9 +1,11 @@
 //! The difference between what the kernel holds and what it should hold, as an ordered list of changes.
 
+mod spent;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 
-use crate::model::{Desired, Family, Slot, Spi};
+use crate::model::{Algorithm, Desired, Family, Slot, Spi};
 use crate::nft::{HeldTable, Table};
 use crate::object::{
     Direction, HeldInterface, HeldPolicy, HeldState, Hook, Link, Policy, PolicyIndex, Route, State, StateId,
@@ -24,6 +26,8 @@ pub struct Installed {
     /// The known senders of the planes that the table serves.
     pub(crate) known: BTreeMap<Slot, BTreeSet<Spi>>,
     pub(crate) offload: Offload,
+    /// What one sender's outbound states were added with, as far as this process knows, whether they are still there or not.
+    pub(crate) used: HashMap<StateId, Algorithm>,
 }
 
 /// Whether packets are encrypted behind the output hook, so that nftables can read their own header there.
@@ -104,6 +108,8 @@ pub struct Plan {
     pub ops: Vec<Op>,
     /// What the desired planes lack, one line each, naming the interface.
     pub problems: Vec<String>,
+    /// Outbound SAs of one sender that must not be installed, because their states have been used and are gone.
+    pub spent: Vec<(Slot, Spi)>,
 }
 
 /// The changes from `installed` to `desired`, make before break: what can be received, then the table with the leak
@@ -113,7 +119,8 @@ pub struct Plan {
 /// # Errors
 /// `desired` contradicts itself.
 pub fn plan(installed: &Installed, desired: &Desired) -> Result<Plan, Error> {
-    let target = Target::new(installed, desired)?;
+    let (desired, spent) = spent::withhold(installed, desired);
+    let target = Target::new(installed, &desired)?;
     let mut ops = Vec::new();
     ops.extend(
         target.routes.iter().filter(|route| !installed.routes.contains(route)).map(|r| Op::AddRoute(*r)),
@@ -130,7 +137,7 @@ pub fn plan(installed: &Installed, desired: &Desired) -> Result<Plan, Error> {
     remove_known(&mut ops, installed, &target);
     remove_states(&mut ops, installed, &target, Direction::Inbound);
     remove_routes(&mut ops, installed, &target);
-    Ok(Plan { ops, problems: target.problems })
+    Ok(Plan { ops, problems: target.problems, spent })
 }
 
 /// A state whose key or parameters are wrong cannot be changed in place: the kernel's update keeps the old key.

@@ -363,7 +363,7 @@ fn a_plane_without_its_interface_is_guarded_and_named() {
     wish.planes.truncate(1);
     wish.planes[0].interface = "missing".into();
     wish.planes[0].gate = Gate::Protect(Protection { acl: permit(selectors()), ..Default::default() });
-    let Plan { ops, problems } = plan(&empty_kernel(), &wish).unwrap();
+    let Plan { ops, problems, .. } = plan(&empty_kernel(), &wish).unwrap();
     assert_eq!(problems, ["interface missing does not exist"]);
     assert!(ops.iter().any(|op| matches!(op, Op::WriteTable(_))));
 }

@@ -52,6 +52,7 @@ impl Lab {
     /// Runs a command line in a namespace; the test fails when the command does.
     pub fn run(&self, host: &str, command: &str) -> String {
         let (success, text) = self.attempt(host, command);
+        if !success { for m in ["gm1","gm2"] { eprintln!("DEBUG {m} {}", self.attempt(m, "nft list counters; grep -v ' \\+0$' /proc/net/xfrm_stat | grep -v '[^0-9]0$'; ip -s xfrm state | grep -A9 stats; nft list map inet gdoi stash_source; nft list map inet gdoi stash_destination; nft list set inet gdoi stash_multicast").1); } }
         assert!(success, "{host}: {command}: {text}");
         text
     }
@@ -75,7 +76,7 @@ impl Lab {
 
     /// Runs code in a thread of its own that is in the namespace.
     pub fn within<T: Send + 'static>(&self, host: &str, code: impl FnOnce() -> T + Send + 'static) -> T {
-        let namespace = File::open(format!("/run/netns/{}", name(host))).unwrap();
+        let namespace = namespace(host);
         let thread = thread::spawn(move || {
             setns(namespace, CloneFlags::CLONE_NEWNET).unwrap();
             code()
@@ -111,17 +112,21 @@ impl Lab {
 
     /// Captures what the core's interface to gm1 carries.
     pub fn capture(&self) -> Capture {
-        self.capture_at("core", "p1", "ip")
+        self.capture_with("-v ip")
     }
 
     /// Captures the IPv6 that the core's interface to gm1 carries, less what the link itself needs.
     pub fn capture_ipv6(&self) -> Capture {
-        self.capture_at("core", "p1", "ip6 and not (icmp6 and (ip6[40] >= 133 or ip6[40] = 0x3a))")
+        self.capture_with("-v 'ip6 and not (icmp6 and (ip6[40] >= 133 or ip6[40] = 0x3a))'")
     }
 
-    pub fn capture_at(&self, host: &str, interface: &str, filter: &str) -> Capture {
-        let mut child =
-            self.start(host, &format!("tcpdump -n -l --immediate-mode -v -i {interface} '{filter}'"));
+    /// Captures what the core's interface to gm1 carries, with these words for tcpdump.
+    pub fn capture_with(&self, words: &str) -> Capture {
+        self.capture_at("core", "p1", words)
+    }
+
+    pub fn capture_at(&self, host: &str, interface: &str, words: &str) -> Capture {
+        let mut child = self.start(host, &format!("tcpdump -n -l --immediate-mode -i {interface} {words}"));
         let mut said = String::new();
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
         while !said.contains("listening on") {
@@ -162,6 +167,10 @@ impl Capture {
 /// The lines that tell of anything but ESP.
 pub fn in_clear(lines: &[String]) -> Vec<&String> {
     lines.iter().filter(|line| !line.contains("ESP (50)")).collect()
+}
+
+pub fn namespace(host: &str) -> File {
+    File::open(format!("/run/netns/{}", name(host))).unwrap()
 }
 
 pub fn name(host: &str) -> String {

@@ -4,6 +4,7 @@
 // Outside of test functions, too, a bench panics.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod agent;
 mod bench;
 mod gates;
 mod ipv6;
@@ -11,4 +12,5 @@ mod lists;
 mod mtu;
 mod multicast;
 mod repair;
+mod senders;
 mod traffic;

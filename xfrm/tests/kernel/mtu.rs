@@ -19,7 +19,7 @@ fn protect(lab: &Lab, change: fn(&mut Plane)) {
 #[test]
 fn the_mtu_of_the_path_is_told_to_hosts_and_longer_packets_without_df_arrive() {
     let Some(lab) = Lab::build() else { return };
-    lab.run("core", "ip link set p2 mtu 1300; ip link set p1 mtu 1300");
+    lab.run("core", "ip link set p2 mtu 1300");
     protect(&lab, |plane| plane.path_mtu = PathMtu { v4: Some(1300), v6: Some(1300) });
     let (success, text) = lab.attempt("h1", "ping -n -M do -c 1 -W 1 -s 1300 10.2.2.10");
     assert!(!success && text.contains("mtu = 1246"), "{text}");
@@ -75,8 +75,8 @@ fn segments_are_clamped_in_protected_traffic_only() {
     let Some(lab) = Lab::build() else { return };
     protect(&lab, |plane| plane.mss = Some(1200));
     let mut server = serve(&lab);
-    let here = lab.capture_at("h1", "eth0", "tcp[tcpflags] & tcp-syn != 0 or ip6[53] & 2 != 0");
-    let there = lab.capture_at("h2", "eth0", "tcp[tcpflags] & tcp-syn != 0 or ip6[53] & 2 != 0");
+    let here = lab.capture_at("h1", "eth0", "-v 'tcp[tcpflags] & tcp-syn != 0 or ip6[53] & 2 != 0'");
+    let there = lab.capture_at("h2", "eth0", "-v 'tcp[tcpflags] & tcp-syn != 0 or ip6[53] & 2 != 0'");
     lab.run("h1", "iperf3 -c 10.2.2.10 -n 20K");
     lab.run("h1", "iperf3 -c 172.16.2.10 -B 172.16.1.10 -n 20K");
     lab.run("h1", "iperf3 -c 2001:db8:a2::10 -n 20K");

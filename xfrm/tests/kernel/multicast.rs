@@ -57,6 +57,7 @@ fn onward(lab: &Lab) -> [Routes; 2] {
 }
 
 fn send(lab: &Lab) {
+    lab.run("h1", "ip addr del 2001:db8:c1::10/64 dev eth0");
     lab.attempt("h1", "ping -n -c 2 -i 0.2 -t 5 -W 1 -I eth0 239.1.1.1");
     lab.attempt("h1", "ping -n -c 1 -t 5 -W 1 -s 3000 -M dont -I eth0 239.1.1.1");
     lab.attempt("h1", "ping -n -c 2 -i 0.2 -t 5 -W 1 -I eth0 ff0e::1234");
@@ -69,8 +70,8 @@ fn multicast_crosses_encrypted_in_both_families() {
     let _onward = onward(&lab);
     let (v4, v6) = (format!("mroute from lan {V4} to wan"), format!("mroute from lan {V6} to gdoi0"));
     let _routes = Routes::set(&lab, "gm1", &["lan", "wan", "gdoi0"], &[&v4, &v6]);
-    let wire = lab.capture_at("core", "p1", "host 239.1.1.1 or host ff0e::1234");
-    let arrival = lab.capture_at("h2", "eth0", "host 239.1.1.1 or host ff0e::1234");
+    let wire = lab.capture_at("core", "p1", "-v 'host 239.1.1.1 or host ff0e::1234'");
+    let arrival = lab.capture_at("h2", "eth0", "-v 'host 239.1.1.1 or host ff0e::1234'");
     send(&lab);
     let (wire, arrival) = (wire.finish(), arrival.finish());
     let clear: Vec<_> = in_clear(&wire).into_iter().filter(|line| !line.contains("offset")).collect();
@@ -91,7 +92,7 @@ fn ipv6_multicast_that_is_routed_past_the_xfrm_interface_is_dropped() {
     protect(&lab);
     let v6 = format!("mroute from lan {V6} to wan");
     let _routes = Routes::set(&lab, "gm1", &["lan", "wan"], &[&v6]);
-    let wire = lab.capture_at("core", "p1", "host ff0e::1234");
+    let wire = lab.capture_at("core", "p1", "-v 'host ff0e::1234'");
     send(&lab);
     assert_eq!(wire.finish(), Vec::<String>::new());
     let carried = lab.kernel("gm1", |kernel| kernel.counters().unwrap()).planes[0];
