@@ -52,7 +52,6 @@ impl Lab {
     /// Runs a command line in a namespace; the test fails when the command does.
     pub fn run(&self, host: &str, command: &str) -> String {
         let (success, text) = self.attempt(host, command);
-        if !success { for m in ["gm1","gm2"] { eprintln!("DEBUG {m} {}", self.attempt(m, "nft list counters; grep -v ' \\+0$' /proc/net/xfrm_stat | grep -v '[^0-9]0$'; ip -s xfrm state | grep -A9 stats; nft list map inet gdoi stash_source; nft list map inet gdoi stash_destination; nft list set inet gdoi stash_multicast").1); } }
         assert!(success, "{host}: {command}: {text}");
         text
     }
@@ -117,7 +116,7 @@ impl Lab {
 
     /// Captures the IPv6 that the core's interface to gm1 carries, less what the link itself needs.
     pub fn capture_ipv6(&self) -> Capture {
-        self.capture_with("-v 'ip6 and not (icmp6 and (ip6[40] >= 133 or ip6[40] = 0x3a))'")
+        self.capture_with("-v 'ip6 and ip6[6] != 0 and not (icmp6 and ip6[40] >= 133)'")
     }
 
     /// Captures what the core's interface to gm1 carries, with these words for tcpdump.

@@ -19,7 +19,13 @@ fn protect(lab: &Lab, change: fn(&mut Plane)) {
 #[test]
 fn the_mtu_of_the_path_is_told_to_hosts_and_longer_packets_without_df_arrive() {
     let Some(lab) = Lab::build() else { return };
-    lab.run("core", "ip link set p2 mtu 1300");
+    lab.run(
+        "core",
+        "ip route replace 10.1.1.0/24 via 192.0.2.1 mtu lock 1300
+         ip route replace 10.2.2.0/24 via 198.51.100.1 mtu lock 1300
+         ip route replace 2001:db8:a1::/64 via 2001:db8:1::1 mtu lock 1300
+         ip route replace 2001:db8:a2::/64 via 2001:db8:2::1 mtu lock 1300",
+    );
     protect(&lab, |plane| plane.path_mtu = PathMtu { v4: Some(1300), v6: Some(1300) });
     let (success, text) = lab.attempt("h1", "ping -n -M do -c 1 -W 1 -s 1300 10.2.2.10");
     assert!(!success && text.contains("mtu = 1246"), "{text}");
