@@ -1,6 +1,6 @@
 //! The rules of table `inet gdoi`, plane by plane.
 //!
-//! A packet on its way out meets them in this order: XFRM policy lookup (not here), `clamp_out`, `keep` (its addresses
+//! A packet on its way out meets them in this order: XFRM policy lookup (not here), `look_again`, `clamp_out`, `keep` (its addresses
 //! stay as they are), `stash`, `guard`, encryption, `restore_multicast` or `restore` (its own addresses come back),
 //! `guard` once more as ESP. On its way in: `inbound`, decryption, `clamp_in`, and `require_forward` or `require_input`.
 
@@ -108,6 +108,7 @@ const LINK_IPV4: &str = "ip ttl 1 ip daddr 224.0.0.0/4 meta l4proto igmp accept"
 pub fn chains(planes: &[PlaneRules]) -> Vec<Chain> {
     let each = |rules: fn(&PlaneRules) -> Vec<String>| planes.iter().flat_map(rules).collect();
     let mut chains = vec![
+        base("look_again", "type route hook output priority raw - 2", each(PlaneRules::look_again)),
         // A new route to a multicast address is refused, so these get their addresses where none is looked up.
         base(
             "restore_multicast",

@@ -13,8 +13,8 @@ use nix::sched::{setns, CloneFlags};
 use nix::sys::signal::{kill, Signal};
 use nix::unistd::Pid;
 use xfrm::{
-    Ace, Action, Algorithm, Desired, EncryptionKey, Family, Gate, IntegrityKey, Kernel, Key, Lane, PathMtu,
-    Plane, Prefix, Problem, Protection, Replay, Report, Sa, Selector, Slot, Spi,
+    Ace, Action, AeadKey, Algorithm, Desired, EncryptionKey, Family, Gate, IntegrityKey, Kernel, Key, Lane,
+    PathMtu, Plane, Prefix, Problem, Protection, Replay, Report, Sa, Selector, Slot, Spi,
 };
 
 pub const HOSTS: [&str; 5] = ["h1", "gm1", "core", "gm2", "h2"];
@@ -114,9 +114,18 @@ impl Lab {
         self.capture_with("-v ip")
     }
 
-    /// The same with these words for tcpdump.
+    /// Captures the IPv6 that the core's interface to gm1 carries, less what the link itself needs.
+    pub fn capture_ipv6(&self) -> Capture {
+        self.capture_with("-v 'ip6 and ip6[6] != 0 and not (icmp6 and ip6[40] >= 133)'")
+    }
+
+    /// Captures what the core's interface to gm1 carries, with these words for tcpdump.
     pub fn capture_with(&self, words: &str) -> Capture {
-        let mut child = self.start("core", &format!("tcpdump -n -l --immediate-mode -i p1 {words}"));
+        self.capture_at("core", "p1", words)
+    }
+
+    pub fn capture_at(&self, host: &str, interface: &str, words: &str) -> Capture {
+        let mut child = self.start(host, &format!("tcpdump -n -l --immediate-mode -i {interface} {words}"));
         let mut said = String::new();
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
         while !said.contains("listening on") {
@@ -156,7 +165,7 @@ impl Capture {
 
 /// The lines that tell of anything but ESP.
 pub fn in_clear(lines: &[String]) -> Vec<&String> {
-    lines.iter().filter(|line| !line.contains("proto ESP (50)")).collect()
+    lines.iter().filter(|line| !line.contains("ESP (50)")).collect()
 }
 
 pub fn namespace(host: &str) -> File {
@@ -180,7 +189,7 @@ fn find_reason_to_skip() -> Option<String> {
     if !nix::unistd::geteuid().is_root() {
         return Some("only root can build network namespaces".into());
     }
-    for program in ["ip", "nft", "tcpdump", "ping", "iperf3"] {
+    for program in ["ip", "nft", "tcpdump", "ping", "iperf3", "smcrouted"] {
         if Command::new(program)
             .arg("--version")
             .stdout(Stdio::null())
@@ -255,6 +264,46 @@ pub fn plane(member: &str, gate: Gate) -> Plane {
         path_mtu: PathMtu::default(),
         gate,
     }
+}
+
+/// A prefix from its usual text.
+pub fn net(text: &str) -> Prefix {
+    let (address, length) = text.split_once('/').unwrap();
+    Prefix::new(address.parse().unwrap(), length.parse().unwrap()).unwrap()
+}
+
+/// What both members' hosts have in IPv6.
+pub fn acl_ipv6() -> Vec<Ace> {
+    vec![permit(net("2001:db8:a0::/44"), net("2001:db8:a0::/44"))]
+}
+
+/// AES-GCM of one sender for one kind of traffic.
+pub fn sent_by(member: &str, family: Family, lane: Lane) -> Sa {
+    let traffic = match (family, lane) {
+        (Family::V4, _) => 0,
+        (Family::V6, Lane::Unicast) => 1,
+        (Family::V6, Lane::Multicast) => 3,
+    };
+    let octet = if member == "gm1" { 0x10 + traffic } else { 0x20 + traffic };
+    Sa {
+        spi: Spi(0x9000_0000 + u32::from(octet)),
+        family,
+        lane,
+        algorithm: Algorithm::Aead(AeadKey::AesGcm256(Key::new([octet; 36]))),
+        replay: Replay::Off,
+        hard_lifetime: None,
+    }
+}
+
+/// Both families, and IPv6 multicast, with keys per sender.
+pub fn dual(member: &str, acl: Vec<Ace>) -> Plane {
+    let other = if member == "gm1" { "gm2" } else { "gm1" };
+    let kinds = [(Family::V4, Lane::Unicast), (Family::V6, Lane::Unicast), (Family::V6, Lane::Multicast)];
+    let inbound = kinds.map(|(family, lane)| Sa { lane: Lane::Unicast, ..sent_by(other, family, lane) });
+    let outbound = kinds.map(|(family, lane)| sent_by(member, family, lane));
+    let protection =
+        Protection { acl, inbound: inbound.into(), outbound: outbound.into(), ..Default::default() };
+    plane(member, Gate::Protect(protection))
 }
 
 /// One plane that can receive all these SAs and sends with the last.

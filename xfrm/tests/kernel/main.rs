@@ -7,6 +7,10 @@
 mod agent;
 mod bench;
 mod gates;
+mod ipv6;
+mod lists;
+mod mtu;
+mod multicast;
 mod repair;
 mod senders;
 mod traffic;

@@ -76,6 +76,21 @@ impl PlaneRules {
         self.protect().map_or(Vec::new(), |_| Family::ALL.map(jump).into())
     }
 
+    /// For IPv6 that the router itself sends, the kernel looks for policies before it knows the interface, and finds none
+    /// that is limited to one. A changed hop limit makes it look again.
+    pub(super) fn look_again(&self) -> Vec<String> {
+        let Some(_) = self.protect() else { return Vec::new() };
+        let packets = format!(
+            "oifname \"{}\" ip6 hoplimit != {{ 1, 255 }} ip6 daddr != {{ fe80::/10, ff00::/8 }} meta l4proto != esp \
+             rt ipsec missing",
+            self.interface
+        );
+        vec![
+            format!("{packets} ip6 hoplimit 64 ip6 hoplimit set 63 accept"),
+            format!("{packets} ip6 hoplimit set 64 accept"),
+        ]
+    }
+
     pub(super) fn keep(&self) -> Vec<String> {
         let Some(_) = self.protect() else { return Vec::new() };
         let keep = |family: Family| {
