@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::message::Usage;
-use crate::model::{Slot, Spi};
+use crate::model::{Family, Slot, Spi};
 use crate::object::{Direction, StateId};
 
 /// A reading of all counters.
@@ -32,8 +32,13 @@ pub struct PlaneCounters {
     pub blocked_in: Count,
     /// Passed in clear as GDOI or by a `clear` entry, both directions.
     pub bypassed: Count,
+    /// IPv4 packets that were too long for one piece and had their addresses put aside before encryption.
+    pub oversize: Count,
     /// Encrypted but dropped because their own header could not be restored; anything but zero is a defect.
     pub unrestored: Count,
+    /// Received from senders that were not known at that moment: put before the agent, or dropped where that would have
+    /// been too many or there is none.
+    pub unknown_sender: Count,
 }
 
 /// Packets and octets.
@@ -52,6 +57,8 @@ pub struct StateCounters {
     pub slot: Slot,
     /// Which way it works.
     pub direction: Direction,
+    /// Which packets it carries.
+    pub family: Family,
     /// Its SPI.
     pub spi: Spi,
     /// What it carried.
@@ -80,7 +87,9 @@ fn plane(slot: Slot, readings: &[(Slot, &'static str, u64, u64)]) -> PlaneCounte
         blocked_out: count("blocked_out"),
         blocked_in: count("blocked_in"),
         bypassed: count("bypassed"),
+        oversize: count("oversize"),
         unrestored: count("unrestored"),
+        unknown_sender: count("unknown_sender"),
     }
 }
 
@@ -88,6 +97,7 @@ pub fn state(id: StateId, usage: Usage) -> StateCounters {
     StateCounters {
         slot: id.slot,
         direction: id.direction,
+        family: id.family,
         spi: id.spi,
         count: Count { packets: usage.packets, bytes: usage.bytes },
         integrity_failures: usage.integrity_failures,

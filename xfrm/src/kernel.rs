@@ -1,12 +1,14 @@
 //! The kernel as one object: read what it holds, make it hold what is desired.
 
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 
-use netlink_sys::protocols::{NETLINK_ROUTE, NETLINK_XFRM};
+use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_ROUTE, NETLINK_XFRM};
 
 use crate::counters::{self, Counters};
-use crate::model::Desired;
-use crate::object::State;
+use crate::model::{Algorithm, Desired, Sa, Slot, Spi};
+use crate::nft::{known, HeldTable};
+use crate::object::{Direction, State, StateId};
 use crate::plan::{plan, Installed, Offload, Op};
 use crate::socket::Socket;
 use crate::{message, nft, preflight, route, Error};
@@ -17,7 +19,10 @@ const ESRCH: i32 = 3;
 pub struct Kernel {
     xfrm: Socket,
     route: Socket,
+    netfilter: Socket,
     offload: Offload,
+    /// One sender's outbound states that were there or were added, while their blocks are desired.
+    used: HashMap<StateId, Algorithm>,
 }
 
 /// What `apply` did.
@@ -27,6 +32,10 @@ pub struct Report {
     pub changes: Vec<String>,
     /// What could not be done although the rest was, one line each, naming the interface (missing, down, other address).
     pub problems: Vec<String>,
+    /// Outbound SAs of one sender whose states somebody removed or changed, so that their sequence numbers are lost.
+    /// They are not installed again and what they would send is blocked: the member needs new sender identifiers, and
+    /// the SAs that come with them.
+    pub spent: Vec<(Slot, Spi)>,
 }
 
 /// An interface of this router.
@@ -44,12 +53,13 @@ impl Kernel {
     /// Opens the netlink sockets. This needs no privilege; what follows does.
     ///
     /// # Errors
-    /// The kernel knows no XFRM.
+    /// The kernel knows no XFRM or no nftables.
     pub fn open() -> Result<Self, Error> {
         let route = Socket::open(NETLINK_ROUTE).map_err(Error::Socket)?;
         route.filter_dumps();
         let xfrm = Socket::open(NETLINK_XFRM).map_err(Error::Socket)?;
-        Ok(Self { xfrm, route, offload: preflight::offload() })
+        let netfilter = Socket::open(NETLINK_NETFILTER).map_err(Error::Socket)?;
+        Ok(Self { xfrm, route, netfilter, offload: preflight::offload(), used: HashMap::new() })
     }
 
     /// What the kernel holds of ours, and the interfaces it has.
@@ -58,13 +68,18 @@ impl Kernel {
     /// The kernel or nft does not answer, mostly for lack of privilege.
     pub fn installed(&mut self) -> Result<Installed, Error> {
         let states = message::states(&mut self.xfrm).map_err(refused("the list of states"))?;
+        let table = nft::held()?;
+        self.used.extend(states.iter().filter_map(|(held, _)| held.content.as_ref()).filter_map(use_of));
         Ok(Installed {
+            known: self.known(table.as_ref()).map_err(refused("the lists of known senders"))?,
             links: route::links(&mut self.route).map_err(refused("the list of interfaces"))?,
+            interfaces: route::interfaces(&mut self.route).map_err(refused("the list of interfaces"))?,
             states: states.into_iter().map(|(state, _)| state).collect(),
             policies: message::policies(&mut self.xfrm).map_err(refused("the list of policies"))?,
             routes: route::routes(&mut self.route).map_err(refused("the list of routes"))?,
-            table: nft::held()?,
+            table,
             offload: self.offload,
+            used: self.used.clone(),
         })
     }
 
@@ -77,6 +92,25 @@ impl Kernel {
         Ok(links.into_iter().map(|link| Interface { name: link.name, up: link.up, mtu: link.mtu }).collect())
     }
 
+    fn known(&mut self, table: Option<&HeldTable>) -> io::Result<BTreeMap<Slot, BTreeSet<Spi>>> {
+        let slots = table.map(|table| table.slots).unwrap_or_default();
+        slots.iter().map(|slot| Ok((slot, known::held(&mut self.netfilter, slot)?))).collect()
+    }
+
+    /// Lets a plane receive from a sender that was heard for the first time, before its packet is let go. The caller
+    /// keeps the SA for what it desires next: `apply` removes what is not desired.
+    ///
+    /// # Errors
+    /// The kernel refused the state, or the table is not there.
+    pub fn admit(&mut self, slot: Slot, sa: &Sa) -> Result<(), Error> {
+        let state = State::new(slot, Direction::Inbound, sa);
+        let refused = |error| Error::Refused(format!("add {}", state.id), error);
+        match message::add_state(&mut self.xfrm, &state) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(refused(error)),
+            _ => known::add(&mut self.netfilter, slot, &[sa.spi]).map_err(refused),
+        }
+    }
+
     /// Makes the kernel hold exactly what is desired; does nothing where it already does. It reads first, so it also
     /// repairs what was changed by hand, what expired and what a link that went down took along: call it again at any time.
     ///
@@ -85,7 +119,8 @@ impl Kernel {
     pub fn apply(&mut self, desired: &Desired) -> Result<Report, Error> {
         let installed = self.installed()?;
         let plan = plan(&installed, desired)?;
-        let mut report = Report { changes: Vec::new(), problems: plan.problems };
+        self.used.retain(|id, _| desired.has_block_of(id.slot, id.spi));
+        let mut report = Report { changes: Vec::new(), problems: plan.problems, spent: plan.spent };
         for op in plan.ops {
             self.execute(&op, &installed)?;
             report.changes.push(op.to_string());
@@ -118,13 +153,22 @@ impl Kernel {
         let result = match op {
             Op::WriteTable(table) => return nft::write(table, installed.table.as_ref()),
             Op::RemoveTable => return nft::remove(),
+            Op::AddKnown(slot, spis) => known::add(&mut self.netfilter, *slot, spis),
+            Op::RemoveKnown(slot, spis) => gone_is_fine(known::remove(&mut self.netfilter, *slot, spis)),
             Op::AddRoute(route) => route::replace_route(&mut self.route, *route),
             Op::RemoveRoute(route) => gone_is_fine(route::remove_route(&mut self.route, *route)),
-            Op::AddState(state) => message::add_state(&mut self.xfrm, state),
+            Op::AddState(state) => {
+                self.used.extend(use_of(state));
+                message::add_state(&mut self.xfrm, state)
+            }
             Op::RemoveState(id) => gone_is_fine(message::remove_state(&mut self.xfrm, *id)),
             Op::AddPolicy(index, policy) => message::add_policy(&mut self.xfrm, *index, policy),
             Op::UpdatePolicy(index, policy) => message::update_policy(&mut self.xfrm, *index, policy),
-            Op::RemovePolicy(index) => gone_is_fine(message::remove_policy(&mut self.xfrm, *index)),
+            Op::RemovePolicy(index, if_id) => {
+                gone_is_fine(message::remove_policy(&mut self.xfrm, *index, *if_id))
+            }
+            Op::SetInterface(interface) => route::set_interface(&mut self.route, *interface),
+            Op::RemoveInterface(held) => gone_is_fine(route::remove_interface(&mut self.route, *held)),
         };
         result.map_err(|error| match op {
             Op::AddPolicy(..) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -138,6 +182,14 @@ impl Kernel {
     pub(crate) fn try_state(&mut self, state: &State) -> io::Result<()> {
         message::add_state(&mut self.xfrm, state)?;
         message::remove_state(&mut self.xfrm, state.id)
+    }
+}
+
+/// What must not be installed a second time.
+fn use_of(state: &State) -> Option<(StateId, Algorithm)> {
+    match (state.id.direction, &state.algorithm) {
+        (Direction::Outbound, Algorithm::Aead(_)) => Some((state.id, state.algorithm.clone())),
+        _ => None,
     }
 }
 

@@ -48,10 +48,12 @@ mod kernel;
 mod message;
 mod model;
 mod monitor;
+mod netfilter;
 mod nft;
 mod object;
 mod plan;
 mod preflight;
+mod queue;
 mod route;
 mod socket;
 mod target;
@@ -59,8 +61,12 @@ mod target;
 pub use counters::{Count, Counters, PlaneCounters, StateCounters};
 pub use error::Error;
 pub use kernel::{Interface, Kernel, Report};
-pub use model::{Desired, EncryptionKey, Gate, IntegrityKey, Key, Plane, Prefix, Sa, Selector, Slot, Spi};
+pub use model::{
+    Ace, Action, AeadKey, Algorithm, Desired, EncryptionKey, Family, Gate, IntegrityKey, Key, Lane, Mode,
+    PathMtu, Plane, Ports, Prefix, Protection, Replay, Sa, Selector, Slot, Spi, SpiBlock,
+};
 pub use monitor::{Monitor, Subject};
 pub use object::Direction;
 pub use plan::{plan, Installed, Op, Plan, Protecting};
 pub use preflight::{preflight, Problem};
+pub use queue::{PacketId, Queue, Unknown};

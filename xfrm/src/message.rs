@@ -7,10 +7,10 @@ mod policy;
 mod state;
 
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use netlink_packet_core::{ParseableParametrized, NLM_F_CREATE, NLM_F_EXCL};
-use netlink_packet_xfrm::constants::{AF_INET, IPPROTO_ESP};
+use netlink_packet_xfrm::constants::{AF_INET, AF_INET6, IPPROTO_ESP};
 use netlink_packet_xfrm::policy::DelGetMessage as PolicyIdMessage;
 use netlink_packet_xfrm::state::{DelGetMessage as StateIdMessage, GetDumpMessage};
 use netlink_packet_xfrm::{
@@ -18,6 +18,7 @@ use netlink_packet_xfrm::{
     XFRM_USER_POLICY_INFO_LEN, XFRM_USER_SA_INFO_LEN,
 };
 
+use crate::model::{Family, Slot};
 use crate::object::{HeldPolicy, HeldState, Hook, Policy, PolicyIndex, State, StateId};
 use crate::socket::Socket;
 
@@ -31,7 +32,15 @@ pub struct Usage {
 
 /// All states at our anchors.
 pub fn states(socket: &mut Socket) -> io::Result<Vec<(HeldState, Usage)>> {
-    let request = XfrmMessage::GetDumpSa(GetDumpMessage { nlas: vec![anchors_only()] });
+    let mut states = Vec::new();
+    for family in Family::ALL {
+        states.extend(states_of(socket, family)?);
+    }
+    Ok(states)
+}
+
+fn states_of(socket: &mut Socket, family: Family) -> io::Result<Vec<(HeldState, Usage)>> {
+    let request = XfrmMessage::GetDumpSa(GetDumpMessage { nlas: vec![anchors_only(family)] });
     socket.dump(&request, |(kind, payload)| {
         at_least(XFRM_USER_SA_INFO_LEN, payload)?;
         match XfrmMessage::parse_with_param(payload, kind).map_err(invalid)? {
@@ -67,9 +76,9 @@ pub fn add_state(socket: &mut Socket, state: &State) -> io::Result<()> {
 
 pub fn remove_state(socket: &mut Socket, id: StateId) -> io::Result<()> {
     let user_sa_id = UserSaId {
-        daddr: Address::from_ipv4(&id.anchor()),
+        daddr: Address::from_ip(&id.anchor()),
         spi: id.spi.0,
-        family: AF_INET,
+        family: family_number(id.family),
         proto: IPPROTO_ESP,
     };
     socket.change(0, &XfrmMessage::DeleteSa(StateIdMessage { user_sa_id, nlas: Vec::new() }))
@@ -84,22 +93,45 @@ pub fn update_policy(socket: &mut Socket, index: PolicyIndex, policy: &Policy) -
     socket.change(0, &XfrmMessage::UpdatePolicy(policy::write(index, policy)))
 }
 
-pub fn remove_policy(socket: &mut Socket, index: PolicyIndex) -> io::Result<()> {
+pub fn remove_policy(socket: &mut Socket, index: PolicyIndex, if_id: u32) -> io::Result<()> {
     let direction = index.hook().map_or(0, Hook::number) as u8;
     let user_policy_id = UserPolicyId { index: index.0, direction, ..Default::default() };
-    socket.change(0, &XfrmMessage::DeletePolicy(PolicyIdMessage { user_policy_id, nlas: Vec::new() }))
+    let nlas = vec![XfrmAttrs::IfId(if_id)];
+    socket.change(0, &XfrmMessage::DeletePolicy(PolicyIdMessage { user_policy_id, nlas }))
 }
 
-/// The kernel's filter knows prefixes only; the rest of 192.0.0.0/24 is sorted out when it is read.
-fn anchors_only() -> XfrmAttrs {
-    let daddr = Address::from_ipv4(&Ipv4Addr::new(192, 0, 0, 0));
+/// The kernel's filter knows prefixes only; what else lies in 192.0.0.0/24 is sorted out when it is read.
+fn anchors_only(family: Family) -> XfrmAttrs {
+    let inside = Slot::LAST.inbound_anchor(family);
     XfrmAttrs::AddressFilter(AddressFilter {
         saddr: Address::default(),
-        daddr,
-        family: AF_INET,
+        daddr: Address::from_ip(&inside),
+        family: family_number(family),
         splen: 0,
-        dplen: 24,
+        dplen: match family {
+            Family::V4 => 24,
+            Family::V6 => 112,
+        },
     })
+}
+
+/// The kernel's number of a family.
+fn family_number(family: Family) -> u16 {
+    match family {
+        Family::V4 => AF_INET,
+        Family::V6 => AF_INET6,
+    }
+}
+
+fn family_with_number(number: u16) -> Option<Family> {
+    Family::ALL.into_iter().find(|family| family_number(*family) == number)
+}
+
+fn address(family: Family, address: &Address) -> IpAddr {
+    match family {
+        Family::V4 => address.to_ipv4().into(),
+        Family::V6 => address.to_ipv6().into(),
+    }
 }
 
 /// The crate slices fixed headers without looking at the length first.

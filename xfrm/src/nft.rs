@@ -1,6 +1,9 @@
 //! Table `inet gdoi`: the only place that knows nftables. It is written as nft's own text because the JSON of nft 1.0.6
 //! cannot express a dynamic map update; the text goes to `nft -f -`, which applies all of it or nothing.
 
+mod inbound;
+pub mod known;
+mod list;
 mod matching;
 mod program;
 mod rules;
@@ -9,9 +12,11 @@ use std::fmt::Write;
 
 use crate::model::Slot;
 
+pub use inbound::Receivable;
+pub use list::List;
 pub use program::{check, counters, held, remove, write};
 use rules::{Chain, PLANE_CHAINS};
-pub use rules::{GateRules, PlaneRules, Stash, COUNTERS};
+pub use rules::{GateRules, PlaneRules, ProtectRules, Restored, SpiRange, Stash, COUNTERS};
 
 /// The table that we want.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,7 +80,7 @@ impl Slots {
         self.0 & 1 << slot.number() != 0
     }
 
-    fn iter(self) -> impl Iterator<Item = Slot> {
+    pub fn iter(self) -> impl Iterator<Item = Slot> {
         (0..Slot::COUNT).filter_map(Slot::new).filter(move |slot| self.contains(*slot))
     }
 }
@@ -88,6 +93,7 @@ fn forget(slots: Slots) -> String {
                 let _ = writeln!(text, "delete {kind} inet gdoi {name}_{}", slot.number());
             }
         }
+        let _ = writeln!(text, "delete set inet gdoi {}", known::name(slot));
     }
     text
 }
@@ -101,10 +107,15 @@ fn render(planes: &[PlaneRules]) -> String {
         let _ = writeln!(text, "\t\ttypeof {key} : {address}\n\t\tsize 65536\n\t\tflags dynamic,timeout");
         let _ = writeln!(text, "\t\ttimeout 10s\n\t}}");
     }
+    text.push_str(
+        "\tset stash_multicast {\n\t\ttypeof meta mark\n\t\tsize 65536\n\t\tflags dynamic,timeout\n",
+    );
+    text.push_str("\t\ttimeout 10s\n\t}\n");
     for plane in planes {
         for name in COUNTERS {
             let _ = writeln!(text, "\tcounter {name}_{} {{ }}", plane.slot.number());
         }
+        text.push_str(&inbound::known_senders(plane.slot));
     }
     rules::chains(planes).iter().for_each(|chain| render_chain(&mut text, chain));
     text.push_str("}\n");

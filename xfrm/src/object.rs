@@ -3,10 +3,10 @@
 mod policy;
 
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::model::{EncryptionKey, IntegrityKey, Slot, Spi};
+use crate::model::{AeadKey, Algorithm, EncryptionKey, Family, IntegrityKey, Lane, Replay, Sa, Slot, Spi};
 
 pub use policy::{HeldPolicy, Hook, Policy, PolicyIndex, PolicyKey, Rank, Verdict};
 
@@ -26,6 +26,8 @@ pub struct StateId {
     pub slot: Slot,
     /// Which way it works.
     pub direction: Direction,
+    /// Which packets it carries.
+    pub family: Family,
     /// Its SPI.
     pub spi: Spi,
 }
@@ -35,10 +37,12 @@ pub struct StateId {
 pub struct State {
     /// Its name.
     pub id: StateId,
-    /// Cipher and key.
-    pub encryption: EncryptionKey,
-    /// Authenticator and key.
-    pub integrity: IntegrityKey,
+    /// Which traffic it sends.
+    pub lane: Lane,
+    /// Ciphers and keys.
+    pub algorithm: Algorithm,
+    /// Sequence numbers.
+    pub replay: Replay,
     /// How long after its addition the kernel forgets it.
     pub hard_lifetime: Option<Duration>,
 }
@@ -52,15 +56,42 @@ pub struct HeldState {
     pub content: Option<State>,
 }
 
-/// An anchor route: VI is local, VO is on-link at the protected interface and so has its MTU.
+/// An anchor route: VI is local, VO is on-link at the protected interface and has its MTU unless it has one of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Route {
     /// Its plane.
     pub slot: Slot,
     /// Which anchor it leads to.
     pub direction: Direction,
+    /// The anchor's family.
+    pub family: Family,
     /// Index of the interface.
     pub interface: u32,
+    /// Largest packet, in octets, that the kernel does not try to exceed.
+    pub mtu: Option<u32>,
+}
+
+/// An XFRM interface: what is sent to it is encrypted by policies of its own and leaves by its parent. Its `if_id` is the
+/// plane's reqid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct XfrmInterface {
+    /// Its plane.
+    pub slot: Slot,
+    /// Index of the protected interface.
+    pub parent: u32,
+    /// Largest packet in octets.
+    pub mtu: u32,
+}
+
+/// An XFRM interface of ours that the kernel holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeldInterface {
+    /// Its index.
+    pub index: u32,
+    /// Whether it is administratively up.
+    pub up: bool,
+    /// What it is.
+    pub content: XfrmInterface,
 }
 
 /// A network interface.
@@ -74,35 +105,50 @@ pub struct Link {
     pub up: bool,
     /// Largest packet in octets.
     pub mtu: u32,
-    /// Its IPv4 addresses.
-    pub addresses: Vec<Ipv4Addr>,
+    /// Its addresses.
+    pub addresses: Vec<IpAddr>,
 }
 
 impl StateId {
     /// The anchor that the state is found by.
-    pub fn anchor(self) -> Ipv4Addr {
-        anchor(self.slot, self.direction)
+    pub fn anchor(self) -> IpAddr {
+        anchor(self.slot, self.direction, self.family)
     }
 }
 
 impl Route {
     /// The address that the route leads to.
-    pub fn anchor(self) -> Ipv4Addr {
-        anchor(self.slot, self.direction)
+    pub fn anchor(self) -> IpAddr {
+        anchor(self.slot, self.direction, self.family)
     }
 }
 
-fn anchor(slot: Slot, direction: Direction) -> Ipv4Addr {
+impl XfrmInterface {
+    /// `gdoi` and the number of the plane.
+    pub fn name(self) -> String {
+        format!("gdoi{}", self.slot.number())
+    }
+}
+
+fn anchor(slot: Slot, direction: Direction, family: Family) -> IpAddr {
     match direction {
-        Direction::Inbound => slot.inbound_anchor(),
-        Direction::Outbound => slot.outbound_anchor(),
+        Direction::Inbound => slot.inbound_anchor(family),
+        Direction::Outbound => slot.outbound_anchor(family),
     }
 }
 
 /// Which plane and direction an address is the anchor of.
-pub fn anchor_of(address: Ipv4Addr) -> Option<(Slot, Direction)> {
-    let [192, 0, 0, last] = address.octets() else { return None };
-    let offset = last.checked_sub(84)?;
+pub fn anchor_of(address: IpAddr) -> Option<(Slot, Direction)> {
+    let offset = match address {
+        IpAddr::V4(address) => match address.octets() {
+            [192, 0, 0, last] => last.checked_sub(84)?,
+            _ => return None,
+        },
+        IpAddr::V6(address) => match address.segments() {
+            [0x100, 0, 0, 0, 0, 0, 0x848, last] => u8::try_from(last).ok()?,
+            _ => return None,
+        },
+    };
     let direction = if offset % 2 == 0 { Direction::Inbound } else { Direction::Outbound };
     Some((Slot::new(offset / 2)?, direction))
 }
@@ -120,15 +166,58 @@ impl Slot {
 }
 
 impl State {
+    /// The state of an SA.
+    pub fn new(slot: Slot, direction: Direction, sa: &Sa) -> Self {
+        Self {
+            id: StateId { slot, direction, family: sa.family, spi: sa.spi },
+            lane: sa.lane,
+            algorithm: sa.algorithm.clone(),
+            replay: sa.replay,
+            hard_lifetime: sa.hard_lifetime,
+        }
+    }
+
     /// Whether the kernel's state does what this one would. The lifetime is not compared: it is a backstop that counts
     /// from the addition. A kernel in lockdown shows zeros for keys, which must not look like another key.
     pub fn is_held_as(&self, held: &HeldState) -> bool {
         held.content.as_ref().is_some_and(|content| {
             self.id == content.id
-                && (self.encryption == content.encryption
-                    || self.encryption.is_blanked_as(&content.encryption))
-                && (self.integrity == content.integrity || self.integrity.is_blanked_as(&content.integrity))
+                && self.lane == content.lane
+                && self.algorithm.is_held_as(&content.algorithm)
+                && self.replay.is_held_as(content.replay)
         })
+    }
+}
+
+impl Replay {
+    /// The kernel counts on from `high`.
+    fn is_held_as(self, held: Self) -> bool {
+        match (self, held) {
+            (Self::Window { size, .. }, Self::Window { size: held, .. }) => size == held,
+            (Self::Off, Self::Off) => true,
+            _ => false,
+        }
+    }
+}
+
+impl Algorithm {
+    fn is_held_as(&self, shown: &Self) -> bool {
+        self == shown
+            || match (self, shown) {
+                (Self::Cbc { encryption, integrity }, Self::Cbc { encryption: shown, integrity: tag }) => {
+                    (encryption == shown || encryption.is_blanked_as(shown))
+                        && (integrity == tag || integrity.is_blanked_as(tag))
+                }
+                (Self::Aead(key), Self::Aead(shown)) => key.is_blanked_as(shown),
+                _ => false,
+            }
+    }
+}
+
+impl AeadKey {
+    fn is_blanked_as(&self, shown: &Self) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(shown)
+            && shown.octets().iter().all(|octet| *octet == 0)
     }
 }
 
@@ -163,12 +252,15 @@ mod tests {
     #[test]
     fn every_anchor_is_found_again() {
         for slot in (0..Slot::COUNT).filter_map(Slot::new) {
-            assert_eq!(anchor_of(slot.inbound_anchor()), Some((slot, Direction::Inbound)));
-            assert_eq!(anchor_of(slot.outbound_anchor()), Some((slot, Direction::Outbound)));
+            for family in Family::ALL {
+                assert_eq!(anchor_of(slot.inbound_anchor(family)), Some((slot, Direction::Inbound)));
+                assert_eq!(anchor_of(slot.outbound_anchor(family)), Some((slot, Direction::Outbound)));
+            }
             assert_eq!(Slot::from_reqid(slot.reqid()), Some(slot));
         }
-        for foreign in [[192, 0, 0, 83], [192, 0, 0, 168], [192, 0, 1, 84], [10, 0, 0, 84]] {
-            assert_eq!(anchor_of(foreign.into()), None);
+        for foreign in ["192.0.0.83", "192.0.0.168", "192.0.1.84", "10.0.0.84", "100::848:54", "100::1:848:0"]
+        {
+            assert_eq!(anchor_of(foreign.parse().unwrap()), None);
         }
     }
 }

@@ -1,12 +1,15 @@
 //! The difference between what the kernel holds and what it should hold, as an ordered list of changes.
 
-use std::collections::BTreeSet;
+mod spent;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 
-use crate::model::{Desired, Slot, Spi};
+use crate::model::{Algorithm, Desired, Family, Slot, Spi};
 use crate::nft::{HeldTable, Table};
 use crate::object::{
-    Direction, HeldPolicy, HeldState, Hook, Link, Policy, PolicyIndex, Route, State, StateId, Verdict,
+    Direction, HeldInterface, HeldPolicy, HeldState, Hook, Link, Policy, PolicyIndex, Route, State, StateId,
+    Verdict, XfrmInterface,
 };
 use crate::target::Target;
 use crate::Error;
@@ -15,21 +18,43 @@ use crate::Error;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Installed {
     pub(crate) links: Vec<Link>,
+    pub(crate) interfaces: Vec<HeldInterface>,
     pub(crate) states: Vec<HeldState>,
     pub(crate) policies: Vec<HeldPolicy>,
     pub(crate) routes: Vec<Route>,
     pub(crate) table: Option<HeldTable>,
+    /// The known senders of the planes that the table serves.
+    pub(crate) known: BTreeMap<Slot, BTreeSet<Spi>>,
     pub(crate) offload: Offload,
+    /// What one sender's outbound states were added with, as far as this process knows, whether they are still there or not.
+    pub(crate) used: HashMap<StateId, Algorithm>,
 }
 
 /// Whether packets are encrypted behind the output hook, so that nftables can read their own header there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Offload {
-    /// esp4_offload is there.
+pub(crate) struct Offload {
+    /// The module esp4_offload; without it addresses of all IPv4 packets must be put aside before encryption.
+    pub v4: Module,
+    /// The module esp6_offload; without it IPv6 cannot be sent.
+    pub v6: Module,
+}
+
+/// A part of the kernel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Module {
     #[default]
     Present,
-    /// It is not: addresses of all packets must be put aside before encryption.
     Missing,
+}
+
+impl Offload {
+    /// Whether packets of the family show their own header in the output hook.
+    pub fn restores(self, family: Family) -> bool {
+        match family {
+            Family::V4 => self.v4 == Module::Present,
+            Family::V6 => self.v6 == Module::Present,
+        }
+    }
 }
 
 /// A plane that protects right now, perhaps left by an agent that was killed.
@@ -54,14 +79,22 @@ pub enum Op {
     AddState(State),
     /// Put this table in the place of the present one, at once.
     WriteTable(Table),
+    /// Let packets of these senders pass without a question.
+    AddKnown(Slot, Vec<Spi>),
+    /// Ask again when these senders are heard.
+    RemoveKnown(Slot, Vec<Spi>),
     /// Add a policy under this handle.
     AddPolicy(PolicyIndex, Policy),
     /// Replace the policy with the same key, at once.
     UpdatePolicy(PolicyIndex, Policy),
-    /// Remove a policy.
-    RemovePolicy(PolicyIndex),
+    /// Remove the policy with this handle and `if_id`.
+    RemovePolicy(PolicyIndex, u32),
     /// Remove a state.
     RemoveState(StateId),
+    /// Add an XFRM interface, or set it right.
+    SetInterface(XfrmInterface),
+    /// Remove an XFRM interface.
+    RemoveInterface(HeldInterface),
     /// Remove an anchor route.
     RemoveRoute(Route),
     /// Remove the table.
@@ -75,6 +108,8 @@ pub struct Plan {
     pub ops: Vec<Op>,
     /// What the desired planes lack, one line each, naming the interface.
     pub problems: Vec<String>,
+    /// Outbound SAs of one sender that must not be installed, because their states have been used and are gone.
+    pub spent: Vec<(Slot, Spi)>,
 }
 
 /// The changes from `installed` to `desired`, make before break: what can be received, then the table with the leak
@@ -84,27 +119,32 @@ pub struct Plan {
 /// # Errors
 /// `desired` contradicts itself.
 pub fn plan(installed: &Installed, desired: &Desired) -> Result<Plan, Error> {
-    let target = Target::new(installed, desired)?;
+    let (desired, spent) = spent::withhold(installed, desired);
+    let target = Target::new(installed, &desired)?;
     let mut ops = Vec::new();
     ops.extend(
         target.routes.iter().filter(|route| !installed.routes.contains(route)).map(|r| Op::AddRoute(*r)),
     );
     add_states(&mut ops, installed, &target, Direction::Inbound);
     write_table(&mut ops, installed, &target);
+    add_known(&mut ops, installed, &target);
     add_states(&mut ops, installed, &target, Direction::Outbound);
     set_policies(&mut ops, installed, &target);
+    set_interfaces(&mut ops, installed, &target);
     remove_policies(&mut ops, installed, &target);
     remove_states(&mut ops, installed, &target, Direction::Outbound);
     remove_table(&mut ops, installed, &target);
+    remove_known(&mut ops, installed, &target);
     remove_states(&mut ops, installed, &target, Direction::Inbound);
     remove_routes(&mut ops, installed, &target);
-    Ok(Plan { ops, problems: target.problems })
+    Ok(Plan { ops, problems: target.problems, spent })
 }
 
 /// A state whose key or parameters are wrong cannot be changed in place: the kernel's update keeps the old key.
 fn add_states(ops: &mut Vec<Op>, installed: &Installed, target: &Target, direction: Direction) {
+    let installed: HashMap<_, _> = installed.states.iter().map(|held| (held.id, held)).collect();
     for state in target.states.iter().filter(|state| state.id.direction == direction) {
-        match installed.states.iter().find(|held| held.id == state.id) {
+        match installed.get(&state.id) {
             Some(held) if state.is_held_as(held) => continue,
             Some(held) => ops.push(Op::RemoveState(held.id)),
             None => {}
@@ -114,15 +154,34 @@ fn add_states(ops: &mut Vec<Op>, installed: &Installed, target: &Target, directi
 }
 
 fn remove_states(ops: &mut Vec<Op>, installed: &Installed, target: &Target, direction: Direction) {
-    let unwanted = |held: &&HeldState| {
-        held.id.direction == direction && !target.states.iter().any(|state| state.id == held.id)
-    };
+    let wanted: HashSet<_> = target.states.iter().map(|state| state.id).collect();
+    let unwanted = |held: &&HeldState| held.id.direction == direction && !wanted.contains(&held.id);
     ops.extend(installed.states.iter().filter(unwanted).map(|held| Op::RemoveState(held.id)));
 }
 
 fn write_table(ops: &mut Vec<Op>, installed: &Installed, target: &Target) {
     let held = installed.table.and_then(|table| table.digest);
     ops.extend(target.table.iter().filter(|table| held != Some(table.digest())).cloned().map(Op::WriteTable));
+}
+
+/// A table that is replaced, because somebody changed it, comes without known senders.
+fn held_known(installed: &Installed, slot: Slot) -> BTreeSet<Spi> {
+    let intact = installed.table.is_some_and(|table| table.digest.is_some() && table.slots.contains(slot));
+    installed.known.get(&slot).filter(|_| intact).cloned().unwrap_or_default()
+}
+
+fn add_known(ops: &mut Vec<Op>, installed: &Installed, target: &Target) {
+    for (slot, wanted) in &target.known {
+        let missing: Vec<_> = wanted.difference(&held_known(installed, *slot)).copied().collect();
+        ops.extend((!missing.is_empty()).then_some(Op::AddKnown(*slot, missing)));
+    }
+}
+
+fn remove_known(ops: &mut Vec<Op>, installed: &Installed, target: &Target) {
+    for (slot, wanted) in &target.known {
+        let unwanted: Vec<_> = held_known(installed, *slot).difference(wanted).copied().collect();
+        ops.extend((!unwanted.is_empty()).then_some(Op::RemoveKnown(*slot, unwanted)));
+    }
 }
 
 fn remove_table(ops: &mut Vec<Op>, installed: &Installed, target: &Target) {
@@ -134,7 +193,7 @@ fn remove_table(ops: &mut Vec<Op>, installed: &Installed, target: &Target) {
 fn set_policies(ops: &mut Vec<Op>, installed: &Installed, target: &Target) {
     // What was made unrecognisable by hand may stand in the way of what is added.
     let strange = installed.policies.iter().filter(|held| held.content.is_none());
-    ops.extend(strange.map(|held| Op::RemovePolicy(held.index)));
+    ops.extend(strange.map(|held| Op::RemovePolicy(held.index, held.if_id)));
     let mut used: BTreeSet<_> = installed.policies.iter().map(|held| held.index).collect();
     let mut wanted: Vec<_> = target.policies.values().collect();
     // Reception first, then what stays in clear, then what is encrypted.
@@ -160,7 +219,23 @@ fn held_by_key<'a>(installed: &'a Installed, policy: &Policy) -> Option<(PolicyI
 fn remove_policies(ops: &mut Vec<Op>, installed: &Installed, target: &Target) {
     let unwanted =
         |held: &&HeldPolicy| held.content.as_ref().is_some_and(|one| !target.policies.contains_key(&one.key));
-    ops.extend(installed.policies.iter().filter(unwanted).map(|held| Op::RemovePolicy(held.index)));
+    ops.extend(
+        installed.policies.iter().filter(unwanted).map(|held| Op::RemovePolicy(held.index, held.if_id)),
+    );
+}
+
+/// An XFRM interface cannot change its parent. What is sent to one that is gone is not sent at all.
+fn set_interfaces(ops: &mut Vec<Op>, installed: &Installed, target: &Target) {
+    let wanted = |held: &HeldInterface| {
+        let (slot, parent) = (held.content.slot, held.content.parent);
+        target.interfaces.iter().any(|one| one.slot == slot && one.parent == parent)
+    };
+    ops.extend(
+        installed.interfaces.iter().filter(|held| !wanted(held)).map(|held| Op::RemoveInterface(*held)),
+    );
+    let is_right =
+        |one: &XfrmInterface| installed.interfaces.iter().any(|held| held.up && held.content == *one);
+    ops.extend(target.interfaces.iter().filter(|one| !is_right(one)).map(|one| Op::SetInterface(*one)));
 }
 
 /// A route to the same anchor at another interface was already replaced.
@@ -175,13 +250,18 @@ impl Installed {
     pub fn protecting(&self) -> Vec<Protecting> {
         let Some(table) = self.table.filter(|table| table.digest.is_some()) else { return Vec::new() };
         let outward = self.routes.iter().filter(|route| route.direction == Direction::Outbound);
-        let planes = outward.filter(|route| table.slots.contains(route.slot));
-        planes.filter_map(|route| self.protecting_plane(route)).collect()
+        let mut planes = BTreeSet::new();
+        let served = outward.filter(|route| table.slots.contains(route.slot) && planes.insert(route.slot));
+        served.filter_map(|route| self.protecting_plane(route)).collect()
     }
 
     /// Whether the kernel holds nothing of ours.
     pub fn is_empty(&self) -> bool {
-        self.states.is_empty() && self.policies.is_empty() && self.routes.is_empty() && self.table.is_none()
+        self.states.is_empty()
+            && self.policies.is_empty()
+            && self.routes.is_empty()
+            && self.interfaces.is_empty()
+            && self.table.is_none()
     }
 
     fn protecting_plane(&self, route: &Route) -> Option<Protecting> {
@@ -213,9 +293,15 @@ impl fmt::Display for Op {
             Self::AddRoute(route) => write!(f, "add route to {}", route.anchor()),
             Self::AddState(state) => write!(f, "add {}", state.id),
             Self::WriteTable(_) => f.write_str("write table inet gdoi"),
+            Self::AddKnown(slot, spis) => write!(f, "know {} senders in plane {}", spis.len(), slot.number()),
+            Self::RemoveKnown(slot, spis) => {
+                write!(f, "forget {} senders in plane {}", spis.len(), slot.number())
+            }
             Self::AddPolicy(_, policy) => write!(f, "add {policy}"),
             Self::UpdatePolicy(_, policy) => write!(f, "update {policy}"),
-            Self::RemovePolicy(index) => write!(f, "remove policy {index}"),
+            Self::RemovePolicy(index, _) => write!(f, "remove policy {index}"),
+            Self::SetInterface(interface) => write!(f, "set interface {}", interface.name()),
+            Self::RemoveInterface(held) => write!(f, "remove interface {}", held.content.name()),
             Self::RemoveState(id) => write!(f, "remove {id}"),
             Self::RemoveRoute(route) => write!(f, "remove route to {}", route.anchor()),
             Self::RemoveTable => f.write_str("remove table inet gdoi"),

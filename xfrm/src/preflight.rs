@@ -5,10 +5,15 @@ use std::fs;
 use std::io;
 use std::time::Duration;
 
-use crate::model::{EncryptionKey, IntegrityKey, Key, Prefix, Selector, Slot, Spi};
-use crate::nft::{self, GateRules, PlaneRules, Stash, Table};
+use crate::model::{
+    Ace, Action, Algorithm, EncryptionKey, Family, IntegrityKey, Key, Lane, Mode, Ports, Prefix, Replay,
+    Selector, Slot, Spi,
+};
+use crate::nft::{
+    self, GateRules, List, PlaneRules, ProtectRules, Receivable, Restored, SpiRange, Stash, Table,
+};
 use crate::object::{Direction, State, StateId};
-use crate::plan::Offload;
+use crate::plan::{Module, Offload};
 use crate::{Error, Kernel};
 
 const CAP_NET_ADMIN: u32 = 12;
@@ -43,14 +48,24 @@ pub fn preflight() -> Vec<Problem> {
     let mut problems = Vec::new();
     problems.extend(states());
     problems.extend(table());
-    if offload() == Offload::Missing {
-        problems.push(Problem::Warning(
-            "the module esp4_offload is not loaded: every packet takes the slow path (modprobe esp4_offload)"
-                .into(),
-        ));
-    }
+    problems.extend(missing_offload(offload()));
     problems.extend(settings());
     problems
+}
+
+fn missing_offload(offload: Offload) -> Vec<Problem> {
+    let lines = [
+        (
+            Family::V4,
+            "the module esp4_offload is not loaded: every packet takes the slow path (modprobe esp4_offload)",
+        ),
+        (
+            Family::V6,
+            "the module esp6_offload is not loaded: protected IPv6 is blocked (modprobe esp6_offload)",
+        ),
+    ];
+    let missing = lines.into_iter().filter(|(family, _)| !offload.restores(*family));
+    missing.map(|(_, line)| Problem::Warning(line.into())).collect()
 }
 
 fn may_administer() -> bool {
@@ -102,25 +117,42 @@ fn samples() -> Vec<(&'static str, State)> {
 }
 
 fn sample(encryption: EncryptionKey, integrity: IntegrityKey) -> State {
-    let id = StateId { slot: Slot::LAST, direction: Direction::Inbound, spi: Spi(0xffff_fffe) };
-    State { id, encryption, integrity, hard_lifetime: Some(Duration::from_secs(1)) }
+    let id = StateId {
+        slot: Slot::LAST,
+        direction: Direction::Inbound,
+        family: Family::V4,
+        spi: Spi(0xffff_fffe),
+    };
+    State {
+        id,
+        lane: Lane::Unicast,
+        algorithm: Algorithm::Cbc { encryption, integrity },
+        replay: Replay::Off,
+        hard_lifetime: Some(Duration::from_secs(1)),
+    }
 }
 
 fn table() -> Option<Problem> {
-    let any = Selector::between(Prefix::ANY, Prefix::ANY);
-    let ports = Selector { source_port: Some(1), destination_port: Some(1), ..any };
-    let tcp = Selector { protocol: Some(6), ..ports };
+    let acl = Family::ALL.map(entries).concat();
+    let selectors: Vec<_> = acl.iter().map(|ace| ace.selector).collect();
+    let restored = |family| {
+        [8, 16].map(|iv_octets| Restored { family, iv_octets, spis: vec![SpiRange(Spi(256), Spi(511))] })
+    };
     let plane = PlaneRules {
         slot: Slot::LAST,
         interface: "lo".into(),
-        gdoi_out: vec![any],
-        gdoi_in: vec![any],
-        clear: vec![any, ports, tcp],
-        gate: GateRules::Protect {
-            acl: vec![any, ports, tcp],
-            receivable: vec![Spi(256)],
+        gdoi_out: List::clear(&selectors),
+        gdoi_in: List::clear(&selectors),
+        clear: List::clear(&selectors),
+        gate: GateRules::Protect(ProtectRules {
+            acl: List::new(&acl),
+            mode: Mode::Strict,
+            receivable: Receivable { shared: vec![(Family::V4, Spi(256))], blocks: Vec::new() },
+            restored: Family::ALL.map(restored).concat(),
             stash: Stash::Oversize(1400),
-        },
+            sent: Family::ALL.map(|family| (family, Spi(256))).into(),
+            mss: Some(1300),
+        }),
     };
     let table = Table::new(&[plane])?;
     match nft::check(&table) {
@@ -132,25 +164,48 @@ fn table() -> Option<Problem> {
     }
 }
 
+/// One entry of each shape, and two that share a set.
+fn entries(family: Family) -> Vec<Ace> {
+    let any = Selector::between(Prefix::any(family), Prefix::any(family));
+    let ports = Selector { source_ports: Some(Ports::only(1)), destination_ports: Ports::new(2, 9), ..any };
+    let tcp = Selector { protocol: Some(6), ..ports };
+    let host = |direction: Direction| {
+        let host = Prefix::host(match direction {
+            Direction::Inbound => Slot::LAST.inbound_anchor(family),
+            Direction::Outbound => Slot::LAST.outbound_anchor(family),
+        });
+        Selector::between(host, host)
+    };
+    let actions = [Action::Deny, Action::Permit];
+    let selectors = [any, ports, tcp, host(Direction::Inbound), host(Direction::Outbound)];
+    actions.into_iter().flat_map(|action| selectors.map(|selector| Ace { action, selector })).collect()
+}
+
 /// Whether the kernel encrypts behind the output hook. A module shows itself in /sys; built in, it has no folder there,
-/// but its function in the symbol table. When in doubt it is missing: that costs time and breaks nothing.
+/// but its function in the symbol table. When in doubt it is missing: that costs time or IPv6 and leaks nothing.
 pub(crate) fn offload() -> Offload {
-    let present = fs::exists("/sys/module/esp4_offload").unwrap_or(false)
-        || fs::read_to_string("/proc/kallsyms").is_ok_and(|symbols| symbols.contains(" esp4_gso_segment"));
-    if present {
-        Offload::Present
-    } else {
-        Offload::Missing
+    let symbols = fs::read_to_string("/proc/kallsyms").unwrap_or_default();
+    let module = |name: &str, function: &str| {
+        let loaded = fs::exists(format!("/sys/module/{name}")).unwrap_or(false);
+        if loaded || symbols.contains(function) {
+            Module::Present
+        } else {
+            Module::Missing
+        }
+    };
+    Offload {
+        v4: module("esp4_offload", " esp4_gso_segment"),
+        v6: module("esp6_offload", " esp6_gso_segment"),
     }
 }
 
 fn settings() -> Vec<Problem> {
     let mut problems = Vec::new();
-    if setting("ip_forward") == Some(0) {
+    if setting("ipv4/ip_forward") == Some(0) && setting("ipv6/conf/all/forwarding") != Some(1) {
         let line = "this machine does not forward packets (sysctl net.ipv4.ip_forward is 0)";
         problems.push(Problem::Warning(line.into()));
     }
-    if setting("conf/all/disable_xfrm") == Some(1) {
+    if setting("ipv4/conf/all/disable_xfrm") == Some(1) {
         let line = "encryption is switched off (sysctl net.ipv4.conf.all.disable_xfrm is 1): protected traffic is blocked";
         problems.push(Problem::Warning(line.into()));
     }
@@ -158,5 +213,5 @@ fn settings() -> Vec<Problem> {
 }
 
 fn setting(name: &str) -> Option<u32> {
-    fs::read_to_string(format!("/proc/sys/net/ipv4/{name}")).ok()?.trim().parse().ok()
+    fs::read_to_string(format!("/proc/sys/net/{name}")).ok()?.trim().parse().ok()
 }

@@ -3,6 +3,8 @@
 //! It uses the blocking socket and not the rtnetlink crate, whose handle needs a tokio runtime: these few requests are
 //! made between changes of states and policies, in an order that matters.
 
+mod interface;
+
 use std::io;
 use std::net::IpAddr;
 
@@ -10,16 +12,22 @@ use netlink_packet_core::{NetlinkDeserializable, NetlinkHeader, NLM_F_CREATE, NL
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
 use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
+    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteMetric, RouteProtocol, RouteScope,
+    RouteType,
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
+use crate::model::Family;
 use crate::object::{anchor_of, Direction, Link, Route};
 use crate::socket::Socket;
+
+pub use interface::{interfaces, remove_interface, set_interface};
 
 /// Who added a route; routing daemons leave routes of unknown owners alone.
 const OWNER: RouteProtocol = RouteProtocol::Other(84);
 const TABLE_LOCAL: u8 = 255;
+/// Number of the metric that is a route's MTU.
+const RTAX_MTU: u32 = 2;
 
 /// All interfaces with their IPv4 addresses.
 pub fn links(socket: &mut Socket) -> io::Result<Vec<Link>> {
@@ -31,9 +39,7 @@ pub fn links(socket: &mut Socket) -> io::Result<Vec<Link>> {
         },
     )?;
     for (index, address) in addresses(socket)? {
-        if let (IpAddr::V4(address), Some(link)) =
-            (address, links.iter_mut().find(|link| link.index == index))
-        {
+        if let Some(link) = links.iter_mut().find(|link| link.index == index) {
             link.addresses.push(address);
         }
     }
@@ -42,13 +48,18 @@ pub fn links(socket: &mut Socket) -> io::Result<Vec<Link>> {
 
 /// The anchor routes that are ours.
 pub fn routes(socket: &mut Socket) -> io::Result<Vec<Route>> {
-    let mut message = RouteMessage::default();
-    message.header.address_family = AddressFamily::Inet;
-    message.header.protocol = OWNER;
-    socket.dump(&RouteNetlinkMessage::GetRoute(message), |(kind, payload)| match parse(kind, payload)? {
-        RouteNetlinkMessage::NewRoute(message) => Ok(read_route(&message)),
-        _ => Ok(None),
-    })
+    let mut routes = Vec::new();
+    for family in Family::ALL {
+        let mut message = RouteMessage::default();
+        message.header.address_family = family_of(family);
+        message.header.protocol = OWNER;
+        let request = RouteNetlinkMessage::GetRoute(message);
+        routes.extend(socket.dump(&request, |(kind, payload)| match parse(kind, payload)? {
+            RouteNetlinkMessage::NewRoute(message) => Ok(read_route(&message)),
+            _ => Ok(None),
+        })?);
+    }
+    Ok(routes)
 }
 
 /// Adds the route in the place of whatever leads to that anchor.
@@ -68,19 +79,24 @@ fn parse(kind: u16, payload: &[u8]) -> io::Result<RouteNetlinkMessage> {
 }
 
 fn addresses(socket: &mut Socket) -> io::Result<Vec<(u32, IpAddr)>> {
-    let mut message = AddressMessage::default();
-    message.header.family = AddressFamily::Inet;
-    socket.dump(&RouteNetlinkMessage::GetAddress(message), |(kind, payload)| match parse(kind, payload)? {
+    let request = RouteNetlinkMessage::GetAddress(AddressMessage::default());
+    socket.dump(&request, |(kind, payload)| match parse(kind, payload)? {
         RouteNetlinkMessage::NewAddress(message) => Ok(read_address(&message)),
         _ => Ok(None),
     })
 }
 
+/// A point-to-point address has the peer's as `Address`; IPv6 has only that as a rule.
 fn read_address(message: &AddressMessage) -> Option<(u32, IpAddr)> {
-    message.attributes.iter().find_map(|attribute| match attribute {
-        AddressAttribute::Local(address) => Some((message.header.index, *address)),
+    let local = message.attributes.iter().find_map(|attribute| match attribute {
+        AddressAttribute::Local(address) => Some(*address),
         _ => None,
-    })
+    });
+    let only = message.attributes.iter().find_map(|attribute| match attribute {
+        AddressAttribute::Address(address) => Some(*address),
+        _ => None,
+    });
+    Some((message.header.index, local.or(only)?))
 }
 
 fn read_link(message: LinkMessage) -> Option<Link> {
@@ -99,42 +115,66 @@ fn read_link(message: LinkMessage) -> Option<Link> {
 
 fn write_route(route: Route) -> RouteMessage {
     let mut message = RouteMessage::default();
-    message.header = header_of(route.direction);
-    message.attributes.push(RouteAttribute::Destination(RouteAddress::Inet(route.anchor())));
+    message.header = header_of(route.direction, route.family);
+    message.attributes.push(RouteAttribute::Destination(match route.anchor() {
+        IpAddr::V4(address) => RouteAddress::Inet(address),
+        IpAddr::V6(address) => RouteAddress::Inet6(address),
+    }));
     message.attributes.push(RouteAttribute::Oif(route.interface));
+    // Locked, or the kernel would still find the path's MTU itself.
+    let locked = |mtu| RouteAttribute::Metrics(vec![RouteMetric::Lock(1 << RTAX_MTU), RouteMetric::Mtu(mtu)]);
+    message.attributes.extend(route.mtu.map(locked));
     message
 }
 
-fn header_of(direction: Direction) -> RouteHeader {
+fn family_of(family: Family) -> AddressFamily {
+    match family {
+        Family::V4 => AddressFamily::Inet,
+        Family::V6 => AddressFamily::Inet6,
+    }
+}
+
+/// IPv6 routes have no scope.
+fn header_of(direction: Direction, family: Family) -> RouteHeader {
     let (table, kind, scope) = match direction {
         Direction::Inbound => (TABLE_LOCAL, RouteType::Local, RouteScope::Host),
         Direction::Outbound => (RouteHeader::RT_TABLE_MAIN, RouteType::Unicast, RouteScope::Link),
     };
     RouteHeader {
-        address_family: AddressFamily::Inet,
-        destination_prefix_length: 32,
+        address_family: family_of(family),
+        destination_prefix_length: family.address_bits(),
         table,
         protocol: OWNER,
-        scope,
+        scope: if family == Family::V4 { scope } else { RouteScope::Universe },
         kind,
         ..Default::default()
     }
 }
 
 fn read_route(message: &RouteMessage) -> Option<Route> {
-    let mut anchor = None;
-    let mut interface = None;
+    let (mut anchor, mut interface, mut mtu) = (None, None, None);
     for attribute in &message.attributes {
         match attribute {
-            RouteAttribute::Destination(RouteAddress::Inet(address)) => anchor = anchor_of(*address),
+            RouteAttribute::Destination(RouteAddress::Inet(address)) => anchor = Some((*address).into()),
+            RouteAttribute::Destination(RouteAddress::Inet6(address)) => anchor = Some((*address).into()),
             RouteAttribute::Oif(index) => interface = Some(*index),
+            RouteAttribute::Metrics(metrics) => mtu = read_mtu(metrics),
             _ => {}
         }
     }
-    let ((slot, direction), interface) = anchor.zip(interface)?;
+    let (anchor, interface) = anchor.zip(interface)?;
+    let (slot, direction) = anchor_of(anchor)?;
+    let family = Family::of(anchor);
     let mut header = message.header.clone();
     header.flags = Default::default();
-    (header == header_of(direction)).then_some(Route { slot, direction, interface })
+    (header == header_of(direction, family)).then_some(Route { slot, direction, family, interface, mtu })
+}
+
+fn read_mtu(metrics: &[RouteMetric]) -> Option<u32> {
+    metrics.iter().find_map(|metric| match metric {
+        RouteMetric::Mtu(mtu) => Some(*mtu),
+        _ => None,
+    })
 }
 
 #[cfg(test)]
@@ -145,15 +185,17 @@ mod tests {
     #[test]
     fn what_is_written_is_read_again() {
         for direction in [Direction::Inbound, Direction::Outbound] {
-            let route = Route { slot: Slot::new(5).unwrap(), direction, interface: 3 };
-            assert_eq!(read_route(&write_route(route)), Some(route));
+            for (family, mtu) in [(Family::V4, None), (Family::V4, Some(1400)), (Family::V6, Some(1280))] {
+                let route = Route { slot: Slot::new(5).unwrap(), direction, family, interface: 3, mtu };
+                assert_eq!(read_route(&write_route(route)), Some(route));
+            }
         }
     }
 
     #[test]
     fn routes_of_others_are_left_alone() {
-        let mut message =
-            write_route(Route { slot: Slot::new(5).unwrap(), direction: Direction::Outbound, interface: 3 });
+        let (slot, direction) = (Slot::new(5).unwrap(), Direction::Outbound);
+        let mut message = write_route(Route { slot, direction, family: Family::V4, interface: 3, mtu: None });
         message.header.protocol = RouteProtocol::Static;
         assert_eq!(read_route(&message), None);
     }

@@ -3,6 +3,7 @@
 //! takes microseconds, so blocking costs nothing and needs no runtime.
 
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use netlink_packet_core::{
     Emitable, NetlinkBuffer, NetlinkHeader, NetlinkSerializable, NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR,
@@ -50,11 +51,47 @@ impl Socket {
         let _ = self.socket.set_netlink_get_strict_chk(true);
     }
 
+    /// From now on nothing waits: what the kernel has to say is there or not. A buffer that overflows loses packets, which
+    /// the kernel counts, and is no error of the reader.
+    pub fn never_block(&self) -> io::Result<()> {
+        self.socket.set_no_enobufs(true)?;
+        self.socket.set_non_blocking(true)
+    }
+
     /// Sends a change and waits for the kernel's verdict.
     pub fn change(&mut self, flags: u16, message: &impl NetlinkSerializable) -> io::Result<()> {
         self.send(flags | NLM_F_ACK, message)?;
         self.receive(&mut |_| Ok(()))?;
         Ok(())
+    }
+
+    /// Sends a change in the brackets that make the kernel do all of it or nothing, and waits for its verdict.
+    pub fn change_within<M: NetlinkSerializable>(
+        &mut self,
+        flags: u16,
+        [begin, end]: &[M; 2],
+        message: &M,
+    ) -> io::Result<()> {
+        self.sequence = self.sequence.wrapping_add(1);
+        let parts = [(0, begin), (flags | NLM_F_ACK, message), (0, end)];
+        let datagram = parts.map(|(flags, message)| self.frame(flags, message).to_vec()).concat();
+        self.socket.send(&datagram, 0)?;
+        self.receive(&mut |_| Ok(()))?;
+        Ok(())
+    }
+
+    /// Sends what the kernel does not answer; what it refuses it tells later.
+    pub fn tell(&mut self, message: &impl NetlinkSerializable) -> io::Result<()> {
+        self.send(0, message)
+    }
+
+    /// The length of the next datagram, which lies in the buffer as far as it fits; none when none is there.
+    pub fn receive_datagram(&self, mut buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        match self.socket.recv(&mut buffer, MSG_TRUNC) {
+            Ok(length) => Ok(Some(length)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Asks for a list and collects what `take` makes of each entry; `take` answers none for entries to skip.
@@ -76,15 +113,21 @@ impl Socket {
 
     fn send(&mut self, flags: u16, message: &impl NetlinkSerializable) -> io::Result<()> {
         self.sequence = self.sequence.wrapping_add(1);
-        let mut datagram = Zeroizing::new(vec![0; HEADER + message.buffer_len()]);
+        self.socket.send(&self.frame(flags, message), 0).map(|_| ())
+    }
+
+    /// The message padded to a multiple of 4 octets, as another may follow.
+    fn frame(&self, flags: u16, message: &impl NetlinkSerializable) -> Zeroizing<Vec<u8>> {
+        let length = HEADER + message.buffer_len();
+        let mut datagram = Zeroizing::new(vec![0; length.next_multiple_of(4)]);
         let mut header = NetlinkHeader::default();
-        header.length = datagram.len() as u32;
+        header.length = length as u32;
         header.message_type = message.message_type();
         header.flags = flags | NLM_F_REQUEST;
         header.sequence_number = self.sequence;
         header.emit(&mut datagram[..HEADER]);
-        message.serialize(&mut datagram[HEADER..]);
-        self.socket.send(&datagram, 0).map(|_| ())
+        message.serialize(&mut datagram[HEADER..length]);
+        datagram
     }
 
     /// Reads until the answer to the last request is complete; false when the list changed meanwhile.
@@ -127,8 +170,14 @@ impl Socket {
     }
 }
 
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
 /// Both NLMSG_ERROR and NLMSG_DONE begin with 0 or a negative error number.
-fn verdict(payload: &[u8]) -> io::Result<()> {
+pub fn verdict(payload: &[u8]) -> io::Result<()> {
     match payload.first_chunk().map_or(0, |octets| i32::from_ne_bytes(*octets)) {
         0 => Ok(()),
         number => Err(io::Error::from_raw_os_error(number.wrapping_neg())),

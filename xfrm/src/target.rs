@@ -1,32 +1,23 @@
 //! From what is desired to the objects that the kernel must hold for it.
 
-use std::collections::btree_map::{BTreeMap, Entry};
-use std::collections::BTreeSet;
-use std::net::{Ipv4Addr, SocketAddrV4};
+mod aligned;
+mod gdoi;
+mod policies;
+mod rules;
 
-use crate::model::{Desired, Gate, Plane, Prefix, Sa, Selector, Slot};
-use crate::nft::{GateRules, PlaneRules, Stash, Table};
-use crate::object::{Direction, Hook, Link, Policy, PolicyKey, Rank, Route, State, StateId, Verdict};
+use std::collections::btree_map::BTreeMap;
+use std::collections::BTreeSet;
+
+use crate::model::{Action, Desired, Family, Gate, Lane, PathMtu, Plane, Prefix, Protection, Sa, Slot, Spi};
+use crate::nft::Table;
+use crate::object::{Direction, Link, Policy, PolicyKey, Route, State, XfrmInterface};
 use crate::plan::{Installed, Offload};
 use crate::Error;
 
-/// Outer IPv4 header, ESP header and IV of AES-CBC, in octets.
-const HEADERS: u32 = 20 + 8 + 16;
-const CIPHER_BLOCK: u32 = 16;
-/// Pad length and next header (RFC 4303 section 2).
-const TRAILER: u32 = 2;
+use policies::Outward;
+
 /// The smallest MTU worth assuming for an interface that is missing.
 const SMALL_MTU: u32 = 1280;
-const IGMP: u8 = 2;
-const UDP: u8 = 17;
-/// Where IGMP queries go: all hosts of the link.
-const ALL_HOSTS: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 1);
-/// Where a host of IGMP version 2 takes leave of a group.
-const ALL_ROUTERS: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 2);
-/// Where reports of IGMP version 3 go.
-const IGMP_ROUTERS: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 22);
-/// XFRM_MAX_DEPTH: the kernel takes no more templates in one policy.
-const MOST_TEMPLATES: usize = 6;
 
 /// Everything that the kernel shall hold.
 #[derive(Debug, Default)]
@@ -34,35 +25,43 @@ pub struct Target {
     pub states: Vec<State>,
     pub policies: BTreeMap<PolicyKey, Policy>,
     pub routes: Vec<Route>,
+    pub interfaces: Vec<XfrmInterface>,
     pub table: Option<Table>,
+    /// The senders that each plane knows: one for each inbound state of a block.
+    pub known: BTreeMap<Slot, BTreeSet<Spi>>,
     /// What cannot be had at the moment, one line each.
     pub problems: Vec<String>,
 }
 
 impl Target {
     /// # Errors
-    /// The planes contradict each other or name an impossible interface.
+    /// The planes contradict each other, name an impossible interface or have an entry that the kernel cannot express.
     pub fn new(installed: &Installed, desired: &Desired) -> Result<Self, Error> {
         check(&desired.planes)?;
         let mut target = Self::default();
         let mut rules = Vec::new();
+        // The lists of several planes follow each other.
+        let mut first = 0;
         for plane in desired.planes.iter().filter(|plane| plane.gate != Gate::Open) {
             let link = target.find_link(installed, plane);
-            rules.extend(plane_rules(plane, link, installed.offload));
-            if let Gate::Protect { acl, inbound, outbound } = &plane.gate {
-                target.add_states(plane.slot, inbound, outbound.as_ref());
-                target.add_routes(plane.slot, installed, link);
-                target.add_policies(plane, acl, outbound.as_ref(), link);
+            rules.extend(rules::plane_rules(plane, link, installed.offload));
+            target.known.insert(plane.slot, known(plane));
+            if let Gate::Protect(protection) = &plane.gate {
+                target.add_states(plane.slot, protection);
+                target.add_routes(plane, protection, installed, link);
+                target.add_interface(plane, protection, installed, link);
+                target.report_offload(plane, protection, installed.offload);
+                if let Some(link) = link {
+                    let outward = Outward { plane, protection, interface: link.index, first };
+                    target.add_outward(&outward, installed.offload)?;
+                }
+                target.accept_decrypted(protection, plane.slot)?;
+                first += protection.acl.len() as u32;
             }
         }
         target.table = Table::new(&rules);
-        match target.policies.values().find(|policy| is_too_wide(policy)) {
-            Some(policy) => Err(Error::Unusable(format!(
-                "more than {MOST_TEMPLATES} planes share the entry {}",
-                policy.key.selector
-            ))),
-            None => Ok(target),
-        }
+        target.check_policies()?;
+        Ok(target)
     }
 
     fn find_link<'a>(&mut self, installed: &'a Installed, plane: &Plane) -> Option<&'a Link> {
@@ -79,66 +78,102 @@ impl Target {
         link
     }
 
-    fn add_states(&mut self, slot: Slot, inbound: &[Sa], outbound: Option<&Sa>) {
-        let directed = inbound.iter().map(|sa| (Direction::Inbound, sa));
-        for (direction, sa) in directed.chain(outbound.map(|sa| (Direction::Outbound, sa))) {
-            self.states.push(State {
-                id: StateId { slot, direction, spi: sa.spi },
-                encryption: sa.encryption.clone(),
-                integrity: sa.integrity.clone(),
-                hard_lifetime: sa.hard_lifetime,
-            });
-        }
+    fn add_states(&mut self, slot: Slot, protection: &Protection) {
+        let inbound = protection.inbound.iter().map(|sa| (Direction::Inbound, sa));
+        let outbound = protection.outbound.iter().map(|sa| (Direction::Outbound, sa));
+        self.states.extend(inbound.chain(outbound).map(|(direction, sa)| State::new(slot, direction, sa)));
     }
 
     /// The kernel takes no route to an interface that is down; what would be sent there has nowhere to go either.
-    fn add_routes(&mut self, slot: Slot, installed: &Installed, link: Option<&Link>) {
+    fn add_routes(
+        &mut self,
+        plane: &Plane,
+        protection: &Protection,
+        installed: &Installed,
+        link: Option<&Link>,
+    ) {
+        let slot = plane.slot;
         let loopback = installed.links.iter().find(|link| link.name == "lo").filter(|link| link.up);
-        for (direction, link) in
-            [(Direction::Inbound, loopback), (Direction::Outbound, link.filter(|link| link.up))]
-        {
-            self.routes.extend(link.map(|link| Route { slot, direction, interface: link.index }));
+        for family in families(protection) {
+            self.routes.extend(loopback.map(|link| Route {
+                slot,
+                direction: Direction::Inbound,
+                family,
+                interface: link.index,
+                mtu: None,
+            }));
+            self.routes.extend(link.filter(|link| link.up).map(|link| Route {
+                slot,
+                direction: Direction::Outbound,
+                family,
+                interface: link.index,
+                mtu: plane.path_mtu.of(family),
+            }));
         }
         if loopback.is_none() {
             self.problems.push("interface lo is down".into());
         }
     }
 
-    fn add_policies(&mut self, plane: &Plane, acl: &[Selector], outbound: Option<&Sa>, link: Option<&Link>) {
-        if let Some(link) = link {
-            let verdict = outbound.map_or(Verdict::Block, |sa| Verdict::Encrypt(plane.slot, sa.spi));
-            let gdoi = gdoi(plane, Direction::Outbound);
-            let ranks = [(Rank::Gdoi, &gdoi[..]), (Rank::Clear, &plane.clear), (Rank::Acl, acl)];
-            for (rank, selector) in
-                ranks.iter().flat_map(|(rank, all)| all.iter().map(move |one| (*rank, *one)))
-            {
-                let key = PolicyKey { hook: Hook::Out, interface: Some(link.index), selector };
-                let verdict = if rank == Rank::Acl { verdict.clone() } else { Verdict::Pass };
-                self.policies.entry(key).or_insert(Policy { key, rank, verdict });
-            }
-        }
-        for hook in [Hook::In, Hook::Forward] {
-            acl.iter().for_each(|selector| self.accept_decrypted(hook, *selector, plane.slot));
+    /// Where forwarded IPv6 multicast is sent to be encrypted, while there is something to encrypt it with.
+    fn add_interface(
+        &mut self,
+        plane: &Plane,
+        protection: &Protection,
+        installed: &Installed,
+        link: Option<&Link>,
+    ) {
+        let Some((sa, link)) = multicast(protection).zip(link) else { return };
+        let wanted = XfrmInterface {
+            slot: plane.slot,
+            parent: link.index,
+            mtu: sa.algorithm.longest_inside(sa.family, mtu(link, plane.path_mtu, sa.family)),
+        };
+        let name = wanted.name();
+        let ours = installed.interfaces.iter().any(|held| held.content.slot == plane.slot);
+        if !ours && installed.links.iter().any(|link| link.name == name) {
+            self.problems
+                .push(format!("interface {name} belongs to somebody else: IPv6 multicast is not sent"));
+        } else {
+            self.interfaces.push(wanted);
         }
     }
 
-    /// These policies cannot be limited to an interface, so planes with the same entry share one.
-    fn accept_decrypted(&mut self, hook: Hook, selector: Selector, slot: Slot) {
-        let key = PolicyKey { hook, interface: None, selector };
-        match self.policies.entry(key) {
-            Entry::Vacant(vacant) => {
-                vacant.insert(Policy { key, rank: Rank::Acl, verdict: Verdict::Decrypted(vec![slot]) });
-            }
-            Entry::Occupied(mut occupied) => match &mut occupied.get_mut().verdict {
-                Verdict::Decrypted(slots) if !slots.contains(&slot) => slots.push(slot),
-                _ => {}
-            },
+    fn report_offload(&mut self, plane: &Plane, protection: &Protection, offload: Offload) {
+        if !offload.restores(Family::V6) && families(protection).contains(&Family::V6) {
+            let name = &plane.interface;
+            self.problems.push(format!(
+                "interface {name}: the module esp6_offload is not loaded: protected IPv6 is blocked"
+            ));
         }
     }
 }
 
-fn is_too_wide(policy: &Policy) -> bool {
-    matches!(&policy.verdict, Verdict::Decrypted(slots) if slots.len() > MOST_TEMPLATES)
+fn known(plane: &Plane) -> BTreeSet<Spi> {
+    let Gate::Protect(protection) = &plane.gate else { return BTreeSet::new() };
+    protection.inbound.iter().filter(|sa| protection.is_of_block(sa)).map(|sa| sa.spi).collect()
+}
+
+/// The families that a plane must do something for; the machine may have no other.
+fn families(protection: &Protection) -> BTreeSet<Family> {
+    let permits = protection.acl.iter().filter(|ace| ace.action == Action::Permit);
+    let sas = protection.inbound.iter().chain(&protection.outbound);
+    permits.map(|ace| ace.selector.family()).chain(sas.map(|sa| sa.family)).collect()
+}
+
+/// What forwarded IPv6 multicast is sent with.
+fn multicast(protection: &Protection) -> Option<&Sa> {
+    let all = Prefix::multicast(Family::V6);
+    let named = protection
+        .acl
+        .iter()
+        .any(|ace| ace.action == Action::Permit && ace.selector.destination.overlaps(all));
+    protection.outbound.iter().find(|sa| sa.lane == Lane::Multicast).filter(|_| named)
+}
+
+/// The longest packet, in octets, that leaves through the interface and crosses the core.
+fn mtu(link: &Link, path_mtu: PathMtu, family: Family) -> u32 {
+    path_mtu.of(family).map_or(link.mtu, |octets| octets.min(link.mtu))
 }
 
 fn check(planes: &[Plane]) -> Result<(), Error> {
@@ -158,70 +193,4 @@ fn check(planes: &[Plane]) -> Result<(), Error> {
 fn is_name(name: &str) -> bool {
     (1..16).contains(&name.len())
         && name.chars().all(|sign| sign.is_ascii_graphic() && !"/\"*\\".contains(sign))
-}
-
-fn plane_rules(plane: &Plane, link: Option<&Link>, offload: Offload) -> Option<PlaneRules> {
-    let gate = match &plane.gate {
-        Gate::Open => return None,
-        Gate::Closed => GateRules::Closed,
-        Gate::Protect { acl, inbound, outbound } => GateRules::Protect {
-            acl: acl.clone(),
-            receivable: inbound.iter().map(|sa| sa.spi).collect(),
-            stash: stash(inbound.iter().chain(outbound), link, offload),
-        },
-    };
-    Some(PlaneRules {
-        slot: plane.slot,
-        interface: plane.interface.clone(),
-        gdoi_out: gdoi(plane, Direction::Outbound),
-        gdoi_in: gdoi(plane, Direction::Inbound),
-        clear: plane.clear.clone(),
-        gate,
-    })
-}
-
-fn gdoi(plane: &Plane, direction: Direction) -> Vec<Selector> {
-    let local = Prefix::host(plane.local);
-    let selector = |server: &SocketAddrV4| {
-        let (address, port) = (Prefix::host(*server.ip()), Some(server.port()));
-        match direction {
-            Direction::Outbound => {
-                Selector { protocol: Some(UDP), destination_port: port, ..Selector::between(local, address) }
-            }
-            Direction::Inbound => {
-                Selector { protocol: Some(UDP), source_port: port, ..Selector::between(address, local) }
-            }
-        }
-    };
-    let rekeys = plane.rekey_group.iter().flat_map(|group| rekeys(&plane.servers, group, direction));
-    plane.servers.iter().map(selector).chain(rekeys).collect()
-}
-
-/// Rekey messages to a multicast group, and the IGMP that keeps this router in it.
-fn rekeys(servers: &[SocketAddrV4], group: &SocketAddrV4, direction: Direction) -> Vec<Selector> {
-    let to = |address| Selector::between(Prefix::ANY, Prefix::host(address));
-    let igmp = |address| Selector { protocol: Some(IGMP), ..to(address) };
-    let message = |server: &SocketAddrV4| Selector {
-        source: Prefix::host(*server.ip()),
-        protocol: Some(UDP),
-        source_port: Some(server.port()),
-        destination_port: Some(group.port()),
-        ..to(*group.ip())
-    };
-    match direction {
-        Direction::Outbound => [IGMP_ROUTERS, ALL_ROUTERS, *group.ip()].map(igmp).into(),
-        Direction::Inbound => servers.iter().map(message).chain([ALL_HOSTS, *group.ip()].map(igmp)).collect(),
-    }
-}
-
-/// The kernel's own threshold (`xfrm_state_mtu`): what fits the MTU goes to esp4_offload, what does not is encrypted
-/// earlier. With several SAs the lowest threshold: stashing a packet that did not need it does no harm.
-fn stash<'a>(sas: impl Iterator<Item = &'a Sa>, link: Option<&Link>, offload: Offload) -> Stash {
-    if offload == Offload::Missing {
-        return Stash::Everything;
-    }
-    let mtu = link.map_or(SMALL_MTU, |link| link.mtu);
-    let longest_tag = sas.map(|sa| sa.integrity.tag_length()).max().unwrap_or(0);
-    let room = mtu.saturating_sub(HEADERS + longest_tag);
-    Stash::Oversize((room - room % CIPHER_BLOCK).saturating_sub(TRAILER))
 }

@@ -3,6 +3,7 @@
 mod adoption;
 mod change;
 mod learning;
+mod spent;
 
 use super::advice;
 use super::desired::{assign_slots, desired, Guarded, Phase};
@@ -17,6 +18,7 @@ use adoption::{abandoned, is_protected, waits_for_adopted};
 use gdoi::endpoint::Instant;
 use gdoi::policy::Selector;
 use gdoi::View;
+use spent::Spent;
 use std::net::Ipv4Addr;
 use xfrm::{Counters, Desired, Interface, Kernel, Report, Subject};
 
@@ -33,6 +35,8 @@ pub struct DataPlane {
     path_mtus: PathMtus,
     /// The states that send at the moment.
     senders: Vec<Sender>,
+    /// Those that must not come back.
+    spent: Spent,
     /// Interfaces that an earlier run protected and nobody wants protected any more.
     abandoned: Vec<String>,
 }
@@ -59,6 +63,7 @@ impl DataPlane {
             repairs: Repairs::default(),
             path_mtus: PathMtus::default(),
             senders: Vec::new(),
+            spent: Spent::default(),
             abandoned,
         })
     }
@@ -101,6 +106,8 @@ impl DataPlane {
     pub fn detach(&mut self, name: &str, detachment: Detachment) -> bool {
         let Some(group) = self.group(name).filter(|group| group.detached.is_none()) else { return false };
         (group.detached, group.adopted) = (Some(detachment), false);
+        let slots = group.slots.clone();
+        self.spent.retire(self.senders.iter().filter(|sender| slots.contains(&sender.slot)));
         self.due.wanted(Cause::Detach);
         true
     }
@@ -189,6 +196,14 @@ impl DataPlane {
         self.kernel.interfaces()
     }
 
+    /// The groups that have lost a sending state that must not be made again, since this was asked last: they need new
+    /// sender IDs.
+    pub fn take_losers(&mut self) -> Vec<String> {
+        let slots = self.spent.take_news();
+        let loser = |group: &&Guarded| group.slots.iter().any(|slot| slots.contains(slot));
+        self.groups.iter().filter(loser).map(|group| group.settings.group.name.clone()).collect()
+    }
+
     /// What the core carries.
     pub fn path_mtus(&self) -> &PathMtus {
         &self.path_mtus
@@ -199,14 +214,22 @@ impl DataPlane {
     }
 
     fn apply(&mut self, wanted: Result<Desired, String>, cause: Cause, now: Instant, journal: &mut Journal) {
-        if let Ok(wanted) = &wanted {
-            self.senders = learning::senders(wanted);
-        }
-        let result =
-            wanted.and_then(|wanted| self.kernel.apply(&wanted).map_err(|error| advice::explain(&error)));
+        let result = wanted.and_then(|mut wanted| {
+            self.complete(&mut wanted, now);
+            self.senders = learning::senders(&wanted);
+            self.kernel.apply(&wanted).map_err(|error| advice::explain(&error))
+        });
         match result {
             Ok(report) => self.succeeded(report, cause, now, journal),
             Err(reason) => self.failed(reason, now, journal),
+        }
+    }
+
+    /// What the kernel and the core have taught.
+    fn complete(&self, wanted: &mut Desired, now: Instant) {
+        self.spent.withhold(wanted);
+        for plane in &mut wanted.planes {
+            plane.path_mtu = self.path_mtus.of_plane(plane.slot, now);
         }
     }
 
@@ -216,6 +239,9 @@ impl DataPlane {
             if cause == Cause::Repair {
                 self.repairs.count(now);
             }
+        }
+        if self.spent.lose(&report.spent) {
+            journal.record(change::lost(&report.spent), now);
         }
         let problems: Vec<_> = report.problems.into_iter().chain(self.repairs.problem(now)).collect();
         let news = problems.iter().filter(|problem| !self.problems.contains(problem));

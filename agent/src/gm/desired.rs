@@ -3,11 +3,14 @@
 use crate::config::{FailMode, GroupSettings, InterfaceName};
 use crate::report::{Detachment, Protection};
 use gdoi::endpoint::Instant;
-use gdoi::policy::{Action, Cipher, Integrity, Ipv4Prefix};
+use gdoi::policy::{Cipher, Integrity, Ipv4Prefix};
 use gdoi::View;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
-use xfrm::{Desired, EncryptionKey, Gate, IntegrityKey, Key, Plane, Prefix, Sa, Selector, Slot, Spi};
+use xfrm::{
+    Ace, Action, Algorithm, Desired, EncryptionKey, Family, Gate, IntegrityKey, Key, Lane, PathMtu, Plane,
+    Ports, Prefix, Replay, Sa, Selector, Slot, Spi,
+};
 
 /// How much longer than the key's life the kernel keeps a state that nobody removed.
 const GRACE: Duration = Duration::from_secs(2);
@@ -82,11 +85,13 @@ pub fn desired(
         let clear = group.settings.clear.iter().map(selector).collect::<Result<Vec<_>, _>>()?;
         planes.extend(group.settings.interfaces.iter().zip(&group.slots).map(|(interface, slot)| Plane {
             interface: interface.to_string(),
-            local,
+            local: local.into(),
             slot: *slot,
-            servers: group.settings.servers.clone(),
-            rekey_group: view.rekey_group,
+            servers: group.settings.servers.iter().copied().map(SocketAddr::from).collect(),
+            rekey_group: view.rekey_group.map(SocketAddr::from),
             clear: clear.clone(),
+            mss: None,
+            path_mtu: PathMtu::default(),
             gate: gate.clone(),
         }));
     }
@@ -111,12 +116,20 @@ fn gate(group: &Guarded, view: &View, phase: Phase, now: Instant) -> Result<Opti
 }
 
 fn protect(view: &View, now: Instant) -> Result<Gate, String> {
-    let permits = view.acl.entries().iter().filter(|ace| ace.action == Action::Permit);
-    Ok(Gate::Protect {
-        acl: permits.map(|ace| selector(&ace.selector)).collect::<Result<_, _>>()?,
+    Ok(Gate::Protect(xfrm::Protection {
+        acl: view.acl.entries().iter().map(ace).collect::<Result<_, _>>()?,
         inbound: view.inbound.iter().map(|sa| state(sa, now)).collect::<Result<_, _>>()?,
-        outbound: view.outbound.as_ref().map(|sa| state(sa, now)).transpose()?,
-    })
+        outbound: view.outbound.iter().map(|sa| state(sa, now)).collect::<Result<_, _>>()?,
+        ..Default::default()
+    }))
+}
+
+fn ace(ace: &gdoi::policy::Ace) -> Result<Ace, String> {
+    let action = match ace.action {
+        gdoi::policy::Action::Permit => Action::Permit,
+        gdoi::policy::Action::Deny => Action::Deny,
+    };
+    Ok(Ace { action, selector: selector(&ace.selector)? })
 }
 
 fn selector(selector: &gdoi::policy::Selector) -> Result<Selector, String> {
@@ -124,29 +137,39 @@ fn selector(selector: &gdoi::policy::Selector) -> Result<Selector, String> {
         source: prefix(selector.source)?,
         destination: prefix(selector.destination)?,
         protocol: selector.protocol,
-        source_port: selector.source_port,
-        destination_port: selector.destination_port,
+        source_ports: selector.source_port.map(Ports::only),
+        destination_ports: selector.destination_port.map(Ports::only),
     })
 }
 
 fn prefix(prefix: Ipv4Prefix) -> Result<Prefix, String> {
-    Prefix::new(prefix.address(), prefix.length())
+    Prefix::new(prefix.address().into(), prefix.length())
         .ok_or_else(|| format!("the prefix {prefix} is not possible"))
 }
 
 fn state(sa: &gdoi::Sa, now: Instant) -> Result<Sa, String> {
     Ok(Sa {
         spi: Spi(sa.spi.0),
-        encryption: match sa.transform.cipher {
-            Cipher::AesCbc128 => EncryptionKey::AesCbc128(key(sa.keys.encryption.expose())?),
-            Cipher::AesCbc256 => EncryptionKey::AesCbc256(key(sa.keys.encryption.expose())?),
-        },
-        integrity: match sa.transform.integrity {
-            Integrity::HmacSha256 => IntegrityKey::HmacSha256(key(sa.keys.integrity.expose())?),
-            Integrity::HmacSha384 => IntegrityKey::HmacSha384(key(sa.keys.integrity.expose())?),
-            Integrity::HmacSha512 => IntegrityKey::HmacSha512(key(sa.keys.integrity.expose())?),
-        },
+        family: Family::V4,
+        lane: Lane::Unicast,
+        algorithm: Algorithm::Cbc { encryption: encryption(sa)?, integrity: integrity(sa)? },
+        replay: Replay::Off,
         hard_lifetime: Some(sa.expires.saturating_since(now) + GRACE),
+    })
+}
+
+fn encryption(sa: &gdoi::Sa) -> Result<EncryptionKey, String> {
+    Ok(match sa.transform.cipher {
+        Cipher::AesCbc128 => EncryptionKey::AesCbc128(key(sa.keys.encryption.expose())?),
+        Cipher::AesCbc256 => EncryptionKey::AesCbc256(key(sa.keys.encryption.expose())?),
+    })
+}
+
+fn integrity(sa: &gdoi::Sa) -> Result<IntegrityKey, String> {
+    Ok(match sa.transform.integrity {
+        Integrity::HmacSha256 => IntegrityKey::HmacSha256(key(sa.keys.integrity.expose())?),
+        Integrity::HmacSha384 => IntegrityKey::HmacSha384(key(sa.keys.integrity.expose())?),
+        Integrity::HmacSha512 => IntegrityKey::HmacSha512(key(sa.keys.integrity.expose())?),
     })
 }
 

@@ -1,18 +1,19 @@
 //! One policy as a netlink message and back.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use netlink_packet_xfrm::constants::{
-    AF_INET, IPPROTO_ESP, XFRM_MODE_TUNNEL, XFRM_POLICY_ALLOW, XFRM_POLICY_BLOCK, XFRM_POLICY_ICMP,
+    IPPROTO_ESP, XFRM_MODE_TUNNEL, XFRM_POLICY_ALLOW, XFRM_POLICY_BLOCK, XFRM_POLICY_ICMP,
 };
 use netlink_packet_xfrm::policy::ModifyMessage;
 use netlink_packet_xfrm::{Address, Id, Selector as WireSelector, UserPolicyInfo, UserTemplate, XfrmAttrs};
 
-use crate::model::{Prefix, Selector, Slot, Spi};
+use super::{address, family_number, family_with_number};
+use crate::model::{Family, Ports, Prefix, Selector, Slot, Spi};
 use crate::object::{HeldPolicy, Hook, Policy, PolicyIndex, PolicyKey, Rank, Verdict};
 
 pub fn write(index: PolicyIndex, policy: &Policy) -> ModifyMessage {
-    let templates = write_templates(&policy.verdict);
+    let templates = write_templates(policy.key.selector.family(), &policy.verdict);
     let user_policy_info = UserPolicyInfo {
         selector: write_selector(&policy.key),
         priority: policy.rank.priority(),
@@ -22,13 +23,24 @@ pub fn write(index: PolicyIndex, policy: &Policy) -> ModifyMessage {
         flags: if templates.is_empty() { 0 } else { XFRM_POLICY_ICMP },
         ..Default::default()
     };
-    let nlas = if templates.is_empty() { Vec::new() } else { vec![XfrmAttrs::Template(templates)] };
+    let mut nlas = Vec::new();
+    nlas.extend((!templates.is_empty()).then_some(XfrmAttrs::Template(templates)));
+    nlas.extend(policy.key.xfrm_interface.map(|slot| XfrmAttrs::IfId(slot.reqid())));
     ModifyMessage { user_policy_info, nlas }
 }
 
 pub fn read(message: &ModifyMessage) -> HeldPolicy {
     let index = PolicyIndex(message.user_policy_info.index);
-    HeldPolicy { index, content: read_content(index, message) }
+    HeldPolicy { index, if_id: if_id(message), content: read_content(index, message) }
+}
+
+/// The kernel leaves the attribute out when it is 0.
+fn if_id(message: &ModifyMessage) -> u32 {
+    let found = message.nlas.iter().find_map(|attribute| match attribute {
+        XfrmAttrs::IfId(number) => Some(*number),
+        _ => None,
+    });
+    found.unwrap_or(0)
 }
 
 /// Reads by writing: a policy is one of ours when writing what it seems to say gives the same message.
@@ -42,65 +54,79 @@ fn read_content(index: PolicyIndex, message: &ModifyMessage) -> Option<Policy> {
         _ => None,
     });
     let policy = Policy {
-        key: read_key(hook, &info.selector)?,
+        key: read_key(hook, if_id(message), &info.selector)?,
         rank: Rank::from_priority(info.priority)?,
         verdict: read_verdict(hook, info.action, templates.unwrap_or_default())?,
     };
     let again = write(index, &policy);
     let same = again.user_policy_info.selector == info.selector
         && again.user_policy_info.flags == info.flags
-        && write_templates(&policy.verdict) == templates.unwrap_or_default();
+        && write_templates(policy.key.selector.family(), &policy.verdict) == templates.unwrap_or_default();
     same.then_some(policy)
 }
 
 fn write_selector(key: &PolicyKey) -> WireSelector {
-    let Selector { source, destination, protocol, source_port, destination_port } = key.selector;
+    let Selector { source, destination, protocol, source_ports, destination_ports } = key.selector;
     WireSelector {
-        saddr: Address::from_ipv4(&source.address()),
+        saddr: Address::from_ip(&source.address()),
         prefixlen_s: source.length(),
-        daddr: Address::from_ipv4(&destination.address()),
+        daddr: Address::from_ip(&destination.address()),
         prefixlen_d: destination.length(),
-        sport: source_port.unwrap_or(0),
-        sport_mask: source_port.map_or(0, |_| u16::MAX),
-        dport: destination_port.unwrap_or(0),
-        dport_mask: destination_port.map_or(0, |_| u16::MAX),
+        sport: source_ports.map_or(0, Ports::first),
+        sport_mask: source_ports.map_or(0, port_mask),
+        dport: destination_ports.map_or(0, Ports::first),
+        dport_mask: destination_ports.map_or(0, port_mask),
         proto: protocol.unwrap_or(0),
-        family: AF_INET,
+        family: family_number(source.family()),
         ifindex: key.interface.unwrap_or(0) as i32,
         user: 0,
     }
 }
 
-fn read_key(hook: Hook, selector: &WireSelector) -> Option<PolicyKey> {
-    let selector_read = Selector {
-        source: Prefix::new(selector.saddr.to_ipv4(), selector.prefixlen_s)?,
-        destination: Prefix::new(selector.daddr.to_ipv4(), selector.prefixlen_d)?,
-        protocol: (selector.proto != 0).then_some(selector.proto),
-        source_port: (selector.sport_mask != 0).then_some(selector.sport),
-        destination_port: (selector.dport_mask != 0).then_some(selector.dport),
-    };
-    let interface = (selector.ifindex != 0).then_some(selector.ifindex as u32);
-    Some(PolicyKey { hook, interface, selector: selector_read })
+/// Of ports that begin at a multiple of their number, which is a power of two.
+fn port_mask(ports: Ports) -> u16 {
+    !(ports.first() ^ ports.last())
 }
 
-fn write_templates(verdict: &Verdict) -> Vec<UserTemplate> {
+fn read_ports(port: u16, mask: u16) -> Option<Ports> {
+    Ports::new(port & mask, port | !mask).filter(|_| mask != 0)
+}
+
+fn read_key(hook: Hook, if_id: u32, selector: &WireSelector) -> Option<PolicyKey> {
+    let xfrm_interface = match if_id {
+        0 => None,
+        number => Some(Slot::from_reqid(number)?),
+    };
+    let family = family_with_number(selector.family)?;
+    let selector_read = Selector {
+        source: Prefix::new(address(family, &selector.saddr), selector.prefixlen_s)?,
+        destination: Prefix::new(address(family, &selector.daddr), selector.prefixlen_d)?,
+        protocol: (selector.proto != 0).then_some(selector.proto),
+        source_ports: read_ports(selector.sport, selector.sport_mask),
+        destination_ports: read_ports(selector.dport, selector.dport_mask),
+    };
+    let interface = (selector.ifindex != 0).then_some(selector.ifindex as u32);
+    Some(PolicyKey { hook, interface, xfrm_interface, selector: selector_read })
+}
+
+fn write_templates(family: Family, verdict: &Verdict) -> Vec<UserTemplate> {
     match verdict {
         Verdict::Pass | Verdict::Block => Vec::new(),
         Verdict::Encrypt(slot, spi) => vec![UserTemplate {
-            saddr: Address::from_ipv4(&slot.inbound_anchor()),
-            ..template(*slot, slot.outbound_anchor(), spi.0)
+            saddr: Address::from_ip(&slot.inbound_anchor(family)),
+            ..template(*slot, slot.outbound_anchor(family), spi.0)
         }],
         Verdict::Decrypted(slots) => slots
             .iter()
-            .map(|slot| UserTemplate { optional: 1, ..template(*slot, slot.inbound_anchor(), 0) })
+            .map(|slot| UserTemplate { optional: 1, ..template(*slot, slot.inbound_anchor(family), 0) })
             .collect(),
     }
 }
 
-fn template(slot: Slot, destination: Ipv4Addr, spi: u32) -> UserTemplate {
+fn template(slot: Slot, destination: IpAddr, spi: u32) -> UserTemplate {
     UserTemplate {
-        id: Id { daddr: Address::from_ipv4(&destination), spi, proto: IPPROTO_ESP },
-        family: AF_INET,
+        id: Id { daddr: Address::from_ip(&destination), spi, proto: IPPROTO_ESP },
+        family: family_number(Family::of(destination)),
         reqid: slot.reqid(),
         mode: XFRM_MODE_TUNNEL,
         ..Default::default()
@@ -131,13 +157,17 @@ mod tests {
 
     fn example(hook: Hook, verdict: Verdict) -> Policy {
         let selector = Selector {
-            source: Prefix::new(Ipv4Addr::new(10, 0, 0, 0), 8).unwrap(),
-            destination: Prefix::host(Ipv4Addr::new(10, 9, 8, 7)),
+            source: Prefix::new("10.0.0.0".parse().unwrap(), 8).unwrap(),
+            destination: Prefix::host("10.9.8.7".parse().unwrap()),
             protocol: Some(6),
-            source_port: None,
-            destination_port: Some(179),
+            source_ports: None,
+            destination_ports: Ports::new(1024, 2047),
         };
-        Policy { key: PolicyKey { hook, interface: Some(4), selector }, rank: Rank::Acl, verdict }
+        Policy {
+            key: PolicyKey { hook, interface: Some(4), xfrm_interface: None, selector },
+            rank: Rank::Acl(7),
+            verdict,
+        }
     }
 
     #[test]
@@ -152,7 +182,7 @@ mod tests {
         for policy in policies {
             let index = PolicyIndex::all(policy.key.hook).next().unwrap();
             let held = read(&write(index, &policy));
-            assert_eq!(held, HeldPolicy { index, content: Some(policy) });
+            assert_eq!(held, HeldPolicy { index, if_id: 0, content: Some(policy) });
         }
     }
 

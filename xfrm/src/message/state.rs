@@ -1,100 +1,102 @@
 //! One state as a netlink message and back.
 
-use std::net::Ipv4Addr;
+mod keys;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use netlink_packet_xfrm::constants::{AF_INET, IPPROTO_ESP, XFRM_INF, XFRM_MODE_TUNNEL, XFRM_STATE_ICMP};
+use netlink_packet_xfrm::constants::{
+    IPPROTO_ESP, XFRM_INF, XFRM_MODE_TUNNEL, XFRM_STATE_ESN, XFRM_STATE_ICMP,
+};
 use netlink_packet_xfrm::state::ModifyMessage;
-use netlink_packet_xfrm::{Address, Alg, AlgAuth, Id, UserSaInfo, XfrmAttrs};
-use zeroize::Zeroize;
+use netlink_packet_xfrm::{Address, Id, ReplayEsn, UserSaInfo, XfrmAttrs};
 
-use super::Usage;
-use crate::model::{EncryptionKey, IntegrityKey, Key, Spi};
+use super::{address, family_number, family_with_number, Usage};
+use crate::model::{Family, Lane, Replay, Spi};
 use crate::object::{anchor_of, Direction, HeldState, State, StateId};
+
+pub use keys::wipe;
+
+/// Bits of a word of the kernel's replay bitmap.
+const WORD: u16 = 32;
 
 pub fn write(state: &State) -> ModifyMessage {
     let mut user_sa_info = UserSaInfo {
-        id: Id { daddr: Address::from_ipv4(&state.id.anchor()), spi: state.id.spi.0, proto: IPPROTO_ESP },
-        saddr: Address::from_ipv4(&source_of(state.id)),
+        id: Id { daddr: Address::from_ip(&state.id.anchor()), spi: state.id.spi.0, proto: IPPROTO_ESP },
+        saddr: Address::from_ip(&source_of(state.id)),
         reqid: state.id.slot.reqid(),
-        family: AF_INET,
+        family: family_number(state.id.family),
         mode: XFRM_MODE_TUNNEL,
-        flags: flags_of(state.id.direction),
+        flags: flags_of(state.id.direction, state.replay),
         ..Default::default()
     };
     user_sa_info.lifetime_cfg.hard_add_expires_seconds =
         state.hard_lifetime.map_or(0, |span| span.as_secs().max(1));
-    ModifyMessage { user_sa_info, nlas: write_keys(state) }
+    let mut nlas = keys::write(&state.algorithm);
+    nlas.extend(write_replay(state));
+    nlas.extend(if_id(state).map(XfrmAttrs::IfId));
+    ModifyMessage { user_sa_info, nlas }
 }
 
 /// Whom an encrypted packet seems to come from before its own header is restored. The inbound anchor is a local
 /// address that never changes, so a new WAN address does not disturb the data plane.
-fn source_of(id: StateId) -> Ipv4Addr {
-    match id.direction {
-        Direction::Inbound => Ipv4Addr::UNSPECIFIED,
-        Direction::Outbound => id.slot.inbound_anchor(),
+fn source_of(id: StateId) -> IpAddr {
+    match (id.direction, id.family) {
+        (Direction::Inbound, Family::V4) => Ipv4Addr::UNSPECIFIED.into(),
+        (Direction::Inbound, Family::V6) => Ipv6Addr::UNSPECIFIED.into(),
+        (Direction::Outbound, family) => id.slot.inbound_anchor(family),
     }
 }
 
-/// With the flag on inbound states and on policies the kernel lets ICMP errors about protected traffic pass through the
-/// tunnel although their own addresses match no policy (RFC 4301 section 6; forwarded ones since Linux 6.9).
-fn flags_of(direction: Direction) -> u8 {
-    match direction {
+/// With XFRM_STATE_ICMP on inbound states and on policies the kernel lets ICMP errors about protected traffic pass
+/// through the tunnel although their own addresses match no policy (RFC 4301 section 6; forwarded ones since Linux 6.9).
+fn flags_of(direction: Direction, replay: Replay) -> u8 {
+    let errors = match direction {
         Direction::Inbound => XFRM_STATE_ICMP,
         Direction::Outbound => 0,
-    }
+    };
+    let sequence = match replay {
+        Replay::Off => 0,
+        Replay::Window { .. } => XFRM_STATE_ESN,
+    };
+    errors | sequence
 }
 
-fn write_keys(state: &State) -> Vec<XfrmAttrs> {
-    let (encryption, integrity) = (state.encryption.octets(), state.integrity.octets());
-    vec![
-        XfrmAttrs::EncryptionAlg(Alg {
-            alg_name: padded(state.encryption.kernel_name()),
-            alg_key_len: bits(encryption),
-            alg_key: encryption.to_vec(),
-        }),
-        XfrmAttrs::AuthenticationAlgTrunc(AlgAuth {
-            alg_name: padded(state.integrity.kernel_name()),
-            alg_key_len: bits(integrity),
-            alg_trunc_len: state.integrity.tag_length() * 8,
-            alg_key: integrity.to_vec(),
-        }),
-    ]
+/// The kernel begins with an empty bitmap when none is sent along.
+fn write_replay(state: &State) -> Option<XfrmAttrs> {
+    let Replay::Window { size, high } = state.replay else { return None };
+    let (seq_hi, oseq_hi) = match state.id.direction {
+        Direction::Inbound => (high, 0),
+        Direction::Outbound => (0, high),
+    };
+    let bmp_len = size.div_ceil(WORD).into();
+    Some(XfrmAttrs::ReplayStateEsn(ReplayEsn {
+        bmp_len,
+        seq_hi,
+        oseq_hi,
+        replay_window: size.into(),
+        ..Default::default()
+    }))
 }
 
-fn bits(octets: &[u8]) -> u32 {
-    octets.len() as u32 * 8
-}
-
-fn padded(name: &str) -> [u8; 64] {
-    let mut field = [0; 64];
-    field[..name.len()].copy_from_slice(name.as_bytes());
-    field
-}
-
-pub fn wipe(attributes: &mut [XfrmAttrs]) {
-    for attribute in attributes {
-        match attribute {
-            XfrmAttrs::EncryptionAlg(algorithm) | XfrmAttrs::AuthenticationAlg(algorithm) => {
-                algorithm.alg_key.zeroize();
-            }
-            XfrmAttrs::AuthenticationAlgTrunc(algorithm) => algorithm.alg_key.zeroize(),
-            XfrmAttrs::EncryptionAlgAead(algorithm) => algorithm.alg_key.zeroize(),
-            _ => {}
-        }
+fn if_id(state: &State) -> Option<u32> {
+    match state.lane {
+        Lane::Unicast => None,
+        Lane::Multicast => Some(state.id.slot.reqid()),
     }
 }
 
 pub fn read(mut message: ModifyMessage) -> Option<(HeldState, Usage)> {
-    let info = &message.user_sa_info;
-    let name =
-        (info.family == AF_INET && info.id.proto == IPPROTO_ESP).then(|| anchor_of(info.id.daddr.to_ipv4()));
-    let held = name.flatten().map(|(slot, direction)| {
-        let id = StateId { slot, direction, spi: Spi(info.id.spi) };
-        (HeldState { id, content: read_content(id, &message) }, usage(info))
-    });
+    let held = read_id(&message.user_sa_info)
+        .map(|id| (HeldState { id, content: read_content(id, &message) }, usage(&message.user_sa_info)));
     wipe(&mut message.nlas);
     held
+}
+
+fn read_id(info: &UserSaInfo) -> Option<StateId> {
+    let family = family_with_number(info.family).filter(|_| info.id.proto == IPPROTO_ESP)?;
+    let (slot, direction) = anchor_of(address(family, &info.id.daddr))?;
+    Some(StateId { slot, direction, family, spi: Spi(info.id.spi) })
 }
 
 fn usage(info: &UserSaInfo) -> Usage {
@@ -107,79 +109,88 @@ fn usage(info: &UserSaInfo) -> Usage {
 
 fn read_content(id: StateId, message: &ModifyMessage) -> Option<State> {
     let info = &message.user_sa_info;
-    let usual = info.saddr.to_ipv4() == source_of(id)
+    let seconds = info.lifetime_cfg.hard_add_expires_seconds;
+    let state = State {
+        id,
+        lane: read_lane(&message.nlas),
+        algorithm: keys::read(&message.nlas)?,
+        replay: read_replay(id.direction, &message.nlas)?,
+        hard_lifetime: (seconds != 0 && seconds != XFRM_INF).then(|| Duration::from_secs(seconds)),
+    };
+    let usual = info.saddr == Address::from_ip(&source_of(id))
         && info.reqid == id.slot.reqid()
         && info.mode == XFRM_MODE_TUNNEL
-        && info.flags == flags_of(id.direction)
-        && info.replay_window == 0;
-    let seconds = info.lifetime_cfg.hard_add_expires_seconds;
-    let hard_lifetime = (seconds != 0 && seconds != XFRM_INF).then(|| Duration::from_secs(seconds));
-    let encryption = message.nlas.iter().find_map(read_encryption)?;
-    let integrity = message.nlas.iter().find_map(read_integrity)?;
-    usual.then_some(State { id, encryption, integrity, hard_lifetime })
+        && info.flags == flags_of(id.direction, state.replay)
+        && info.replay_window == 0
+        && if_id(&state) == read_if_id(&message.nlas);
+    usual.then_some(state)
 }
 
-fn read_encryption(attribute: &XfrmAttrs) -> Option<EncryptionKey> {
-    let XfrmAttrs::EncryptionAlg(algorithm) = attribute else { return None };
-    let key = match algorithm.alg_key.len() {
-        16 => EncryptionKey::AesCbc128(key(&algorithm.alg_key)?),
-        32 => EncryptionKey::AesCbc256(key(&algorithm.alg_key)?),
-        _ => return None,
+fn read_lane(attributes: &[XfrmAttrs]) -> Lane {
+    read_if_id(attributes).map_or(Lane::Unicast, |_| Lane::Multicast)
+}
+
+fn read_if_id(attributes: &[XfrmAttrs]) -> Option<u32> {
+    attributes.iter().find_map(|attribute| match attribute {
+        XfrmAttrs::IfId(number) => Some(*number),
+        _ => None,
+    })
+}
+
+/// Without extended sequence numbers the kernel lists another attribute.
+fn read_replay(direction: Direction, attributes: &[XfrmAttrs]) -> Option<Replay> {
+    let extended = attributes.iter().find_map(|attribute| match attribute {
+        XfrmAttrs::ReplayStateEsn(extended) => Some(extended),
+        _ => None,
+    });
+    let Some(extended) = extended else { return Some(Replay::Off) };
+    let size = u16::try_from(extended.replay_window).ok()?;
+    let high = match direction {
+        Direction::Inbound => extended.seq_hi,
+        Direction::Outbound => extended.oseq_hi,
     };
-    (algorithm.alg_name == padded(key.kernel_name())).then_some(key)
-}
-
-fn read_integrity(attribute: &XfrmAttrs) -> Option<IntegrityKey> {
-    let XfrmAttrs::AuthenticationAlgTrunc(algorithm) = attribute else { return None };
-    let key = match algorithm.alg_key.len() {
-        32 => IntegrityKey::HmacSha256(key(&algorithm.alg_key)?),
-        48 => IntegrityKey::HmacSha384(key(&algorithm.alg_key)?),
-        64 => IntegrityKey::HmacSha512(key(&algorithm.alg_key)?),
-        _ => return None,
-    };
-    let usual =
-        algorithm.alg_name == padded(key.kernel_name()) && algorithm.alg_trunc_len == key.tag_length() * 8;
-    usual.then_some(key)
-}
-
-fn key<const N: usize>(octets: &[u8]) -> Option<Key<N>> {
-    octets.first_chunk().copied().map(Key::new)
-}
-
-impl EncryptionKey {
-    fn kernel_name(&self) -> &'static str {
-        "cbc(aes)"
-    }
-}
-
-impl IntegrityKey {
-    fn kernel_name(&self) -> &'static str {
-        match self {
-            Self::HmacSha256(_) => "hmac(sha256)",
-            Self::HmacSha384(_) => "hmac(sha384)",
-            Self::HmacSha512(_) => "hmac(sha512)",
-        }
-    }
+    (extended.bmp_len == u32::from(size.div_ceil(WORD))).then_some(Replay::Window { size, high })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Slot;
+    use crate::model::{AeadKey, Algorithm, EncryptionKey, IntegrityKey, Key, Slot};
 
     fn example(direction: Direction) -> State {
-        State {
-            id: StateId { slot: Slot::new(3).unwrap(), direction, spi: Spi(0x8480_0001) },
+        let id =
+            StateId { slot: Slot::new(3).unwrap(), direction, family: Family::V4, spi: Spi(0x8480_0001) };
+        let algorithm = Algorithm::Cbc {
             encryption: EncryptionKey::AesCbc256(Key::new([7; 32])),
             integrity: IntegrityKey::HmacSha384(Key::new([9; 48])),
-            hard_lifetime: Some(Duration::from_secs(3600)),
-        }
+        };
+        let hard_lifetime = Some(Duration::from_secs(3600));
+        State { id, lane: Lane::Unicast, algorithm, replay: Replay::Off, hard_lifetime }
+    }
+
+    /// A state of one sender, with everything that the other example has not.
+    fn sender(direction: Direction, key: AeadKey) -> State {
+        let id = StateId { family: Family::V6, ..example(direction).id };
+        let replay = Replay::Window { size: 1000, high: 3 };
+        let lane = if direction == Direction::Outbound { Lane::Multicast } else { Lane::Unicast };
+        State { id, lane, algorithm: Algorithm::Aead(key), replay, hard_lifetime: None }
+    }
+
+    fn examples() -> Vec<State> {
+        let each = [Direction::Inbound, Direction::Outbound].into_iter().flat_map(|direction| {
+            [
+                example(direction),
+                sender(direction, AeadKey::AesGcm128(Key::new([1; 20]))),
+                sender(direction, AeadKey::AesGcm256(Key::new([2; 36]))),
+                sender(direction, AeadKey::ChaCha20Poly1305(Key::new([2; 36]))),
+            ]
+        });
+        each.collect()
     }
 
     #[test]
     fn what_is_written_is_read_again() {
-        for direction in [Direction::Inbound, Direction::Outbound] {
-            let state = example(direction);
+        for state in examples() {
             let (held, _) = read(write(&state)).unwrap();
             assert_eq!(held.content, Some(state.clone()));
             assert!(state.is_held_as(&held));
@@ -204,19 +215,49 @@ mod tests {
     }
 
     #[test]
-    fn keys_hidden_by_lockdown_count_as_unchanged_and_others_do_not() {
-        let state = example(Direction::Outbound);
-        let with_octet = |octet: u8| {
+    fn moving_counters_are_ignored_and_another_window_is_noticed() {
+        let state = sender(Direction::Inbound, AeadKey::AesGcm256(Key::new([2; 36])));
+        let changed = |change: fn(&mut ReplayEsn)| {
             let mut message = write(&state);
             for attribute in &mut message.nlas {
-                if let XfrmAttrs::EncryptionAlg(algorithm) = attribute {
-                    algorithm.alg_key.fill(octet);
+                if let XfrmAttrs::ReplayStateEsn(extended) = attribute {
+                    change(extended);
                 }
             }
-            read(message).unwrap().0
+            state.is_held_as(&read(message).unwrap().0)
         };
-        assert!(state.is_held_as(&with_octet(0)));
-        assert!(!state.is_held_as(&with_octet(1)));
+        assert!(changed(|extended| (extended.seq, extended.seq_hi, extended.bmp) = (9, 8, vec![7; 32])));
+        assert!(!changed(|extended| extended.replay_window = 999));
+        assert!(!changed(|extended| extended.bmp_len = 31));
+    }
+
+    #[test]
+    fn a_state_without_its_window_or_interface_is_not_mistaken_for_ours() {
+        for (direction, kept) in [(Direction::Inbound, 1), (Direction::Outbound, 2)] {
+            let state = sender(direction, AeadKey::AesGcm256(Key::new([2; 36])));
+            let mut message = write(&state);
+            message.nlas.truncate(kept);
+            assert!(!state.is_held_as(&read(message).unwrap().0));
+        }
+    }
+
+    #[test]
+    fn keys_hidden_by_lockdown_count_as_unchanged_and_others_do_not() {
+        for state in examples() {
+            let with_octet = |octet: u8| {
+                let mut message = write(&state);
+                for attribute in &mut message.nlas {
+                    match attribute {
+                        XfrmAttrs::EncryptionAlg(algorithm) => algorithm.alg_key.fill(octet),
+                        XfrmAttrs::EncryptionAlgAead(algorithm) => algorithm.alg_key.fill(octet),
+                        _ => {}
+                    }
+                }
+                read(message).unwrap().0
+            };
+            assert!(state.is_held_as(&with_octet(0)));
+            assert!(!state.is_held_as(&with_octet(3)));
+        }
     }
 
     #[test]

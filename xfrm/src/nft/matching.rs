@@ -1,123 +1,258 @@
-//! One access list entry as nft conditions on different views of a packet.
+//! A group of access list entries as nft conditions on different views of a packet.
 
-use crate::model::{Prefix, Selector};
+use std::net::IpAddr;
 
-/// The packet as it is.
-pub fn packet(selector: &Selector) -> String {
-    let mut words = addresses(selector, "ip");
-    words.extend(layer_four(selector));
-    words.extend(selector.source_port.map(|port| format!("th sport {port}")));
-    words.extend(selector.destination_port.map(|port| format!("th dport {port}")));
+use super::list::{Group, Pair};
+use crate::model::{Action, Family, Ports, Prefix};
+
+/// Where a packet shows what a group asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum View {
+    /// In the packet as it is.
+    Packet,
+    /// In the first packet of its flow as it was before NAT, for packets of the same direction.
+    Original,
+    /// In the packet that an ICMP error quotes. What is denied surely matches then; of what is permitted the ports are
+    /// not looked at, because a quoted header may have options and hide them.
+    Quoted,
+}
+
+/// Octets of an ICMP header (RFC 792, RFC 4443), behind which an error quotes.
+const ICMP_HEADER: u32 = 8;
+/// First octet of an IPv4 header without options.
+const PLAIN_IPV4: &str = "0x45";
+
+/// What nft asks of the packet.
+pub fn conditions(view: View, group: &Group) -> String {
+    let mut words = vec![family_of(group.shape.family).to_owned()];
+    words.extend(protocol(view, group));
+    words.extend(ports(view, group));
+    words.extend(addresses(view, group));
     words.join(" ")
 }
 
-/// The first packet of its flow as it was before NAT, for packets of the same direction.
-pub fn ct_original(selector: &Selector) -> String {
-    let mut words = vec!["ct direction original".to_owned()];
-    words.extend(addresses(selector, "ct original ip"));
-    words.extend(layer_four(selector));
-    words.extend(selector.source_port.map(|port| format!("ct original proto-src {port}")));
-    words.extend(selector.destination_port.map(|port| format!("ct original proto-dst {port}")));
-    words.join(" ")
-}
-
-/// The packet that an ICMP error quotes: it surely matches the entry.
-pub fn quoted_exactly(selector: &Selector) -> String {
-    let mut words = quoted_addresses(selector);
-    let ports = [(224, selector.source_port), (240, selector.destination_port)];
-    if ports.iter().any(|(_, port)| port.is_some()) {
-        // Ports lie there only when the quoted header has no options.
-        words.push("@th,64,8 0x45".to_owned());
+/// The condition of every packet of a family.
+pub fn family_of(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "meta nfproto ipv4",
+        Family::V6 => "meta nfproto ipv6",
     }
-    words.extend(ports.iter().filter_map(|(bit, port)| port.map(|port| format!("@th,{bit},16 {port}"))));
-    words.join(" ")
 }
 
-/// The packet that an ICMP error quotes: it may match the entry; ports are not looked at.
-pub fn quoted_widely(selector: &Selector) -> String {
-    quoted_addresses(selector).join(" ")
+/// The ICMP messages of a family that quote the packet they are about.
+pub fn icmp_errors(family: Family) -> &'static str {
+    match family {
+        Family::V4 => {
+            "icmp type { destination-unreachable, source-quench, redirect, time-exceeded, parameter-problem }"
+        }
+        Family::V6 => {
+            "icmpv6 type { destination-unreachable, packet-too-big, time-exceeded, parameter-problem }"
+        }
+    }
 }
 
-fn addresses(selector: &Selector, field: &str) -> Vec<String> {
-    let mut words = vec!["meta nfproto ipv4".to_owned()];
-    words.extend(unless_any(selector.source).map(|prefix| format!("{field} saddr {prefix}")));
-    words.extend(unless_any(selector.destination).map(|prefix| format!("{field} daddr {prefix}")));
-    words
+/// Where fields of the header lie that an ICMP error quotes, in bits from the start of the ICMP header.
+struct Quoted {
+    protocol: u32,
+    source: u32,
+    destination: u32,
+    address_bits: u32,
+    /// Behind a header without options.
+    ports: u32,
 }
 
-fn unless_any(prefix: Prefix) -> Option<Prefix> {
-    (prefix.length() > 0).then_some(prefix)
+impl Quoted {
+    fn of(family: Family) -> Self {
+        let (protocol, source, address_octets) = match family {
+            Family::V4 => (9, 12, 4),
+            Family::V6 => (6, 8, 16),
+        };
+        let bits = |octet: u32| 8 * (ICMP_HEADER + octet);
+        Self {
+            protocol: bits(protocol),
+            source: bits(source),
+            destination: bits(source + address_octets),
+            address_bits: 8 * address_octets,
+            ports: bits(family.header_octets()),
+        }
+    }
 }
 
 /// Ports without a protocol mean those of TCP and UDP.
-fn layer_four(selector: &Selector) -> Option<String> {
-    match selector.protocol {
-        Some(number) => Some(format!("meta l4proto {number}")),
-        None if selector.source_port.or(selector.destination_port).is_some() => {
-            Some("meta l4proto { tcp, udp }".to_owned())
-        }
-        None => None,
+fn protocol(view: View, group: &Group) -> Option<String> {
+    let shape = &group.shape;
+    let quoted = Quoted::of(shape.family).protocol;
+    let has_ports = shape.source_ports.or(shape.destination_ports).is_some();
+    match (view, shape.protocol) {
+        (View::Packet | View::Original, Some(number)) => Some(format!("meta l4proto {number}")),
+        (View::Packet | View::Original, None) if has_ports => Some("meta l4proto { tcp, udp }".to_owned()),
+        (View::Quoted, Some(number)) => Some(format!("@th,{quoted},8 {number}")),
+        (View::Quoted, None) if has_ports => Some(format!("@th,{quoted},8 {{ 6, 17 }}")),
+        _ => None,
     }
 }
 
-/// Bits from the start of the ICMP header (RFC 792): 8 octets of its own, then the quoted IP header.
-fn quoted_addresses(selector: &Selector) -> Vec<String> {
-    let mut words = vec!["meta nfproto ipv4".to_owned()];
-    words.extend(selector.protocol.map(|number| format!("@th,136,8 {number}")));
-    words.extend(quoted_prefix(160, selector.source));
-    words.extend(quoted_prefix(192, selector.destination));
+fn ports(view: View, group: &Group) -> Vec<String> {
+    let quoted = Quoted::of(group.shape.family);
+    let (source, destination) = match view {
+        View::Packet => ("th sport".to_owned(), "th dport".to_owned()),
+        View::Original => ("ct original proto-src".to_owned(), "ct original proto-dst".to_owned()),
+        View::Quoted if group.action == Action::Permit => return Vec::new(),
+        View::Quoted => (format!("@th,{},16", quoted.ports), format!("@th,{},16", quoted.ports + 16)),
+    };
+    let sides = [(source, group.shape.source_ports), (destination, group.shape.destination_ports)];
+    let mut words: Vec<_> =
+        sides.iter().filter_map(|(field, ports)| Some(format!("{field} {}", range((*ports)?)))).collect();
+    if view == View::Quoted && group.shape.family == Family::V4 && !words.is_empty() {
+        words.insert(0, format!("@th,{},8 {PLAIN_IPV4}", 8 * ICMP_HEADER));
+    }
     words
 }
 
-fn quoted_prefix(bit: u32, prefix: Prefix) -> Option<String> {
-    let mask = u32::MAX.checked_shl(32 - u32::from(prefix.length()))?;
-    Some(format!("@th,{bit},32 & {mask:#010x} == {:#010x}", prefix.address().to_bits()))
+fn range(ports: Ports) -> String {
+    match (ports.first(), ports.last()) {
+        (first, last) if first == last => first.to_string(),
+        (first, last) => format!("{first}-{last}"),
+    }
+}
+
+/// One pair is asked field by field, several as a set. The fields of a quoted header have no names in nft, so there
+/// prefixes are ranges of numbers.
+fn addresses(view: View, group: &Group) -> Vec<String> {
+    let (source, destination) = fields(view, group.shape.family);
+    let value = match view {
+        View::Packet | View::Original => |prefix: Prefix| prefix.to_string(),
+        View::Quoted => numbers,
+    };
+    match &group.pairs[..] {
+        [Pair { source: from, destination: to }] => [(source, *from), (destination, *to)]
+            .into_iter()
+            .filter(|(_, prefix)| prefix.length() > 0)
+            .map(|(field, prefix)| format!("{field} {}", value(prefix)))
+            .collect(),
+        pairs => {
+            let element = |pair: &Pair| format!("{} . {}", value(pair.source), value(pair.destination));
+            let elements: Vec<_> = pairs.iter().map(element).collect();
+            vec![format!("{source} . {destination} {{ {} }}", elements.join(", "))]
+        }
+    }
+}
+
+fn fields(view: View, family: Family) -> (String, String) {
+    let name = match family {
+        Family::V4 => "ip",
+        Family::V6 => "ip6",
+    };
+    match view {
+        View::Packet => (format!("{name} saddr"), format!("{name} daddr")),
+        View::Original => (format!("ct original {name} saddr"), format!("ct original {name} daddr")),
+        View::Quoted => {
+            let Quoted { source, destination, address_bits, .. } = Quoted::of(family);
+            (format!("@th,{source},{address_bits}"), format!("@th,{destination},{address_bits}"))
+        }
+    }
+}
+
+fn numbers(prefix: Prefix) -> String {
+    let host = u32::from(prefix.family().address_bits() - prefix.length());
+    match prefix.address() {
+        IpAddr::V4(address) => {
+            let first = address.to_bits();
+            let last = first | !u32::MAX.checked_shl(host).unwrap_or(0);
+            if host == 0 {
+                format!("{first:#010x}")
+            } else {
+                format!("{first:#010x}-{last:#010x}")
+            }
+        }
+        IpAddr::V6(address) => {
+            let first = address.to_bits();
+            let last = first | !u128::MAX.checked_shl(host).unwrap_or(0);
+            if host == 0 {
+                format!("{first:#034x}")
+            } else {
+                format!("{first:#034x}-{last:#034x}")
+            }
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::Ipv4Addr;
+    use crate::model::{Ace, Selector};
+    use crate::nft::list::List;
+
+    fn prefix(text: &str, length: u8) -> Prefix {
+        Prefix::new(text.parse().unwrap(), length).unwrap()
+    }
+
+    fn said(view: View, selectors: &[Selector]) -> String {
+        only(view, &List::clear(selectors))
+    }
+
+    fn only(view: View, list: &List) -> String {
+        let [group] = list.groups() else { panic!("{list:?}") };
+        conditions(view, group)
+    }
 
     fn ssh() -> Selector {
         Selector {
-            source: Prefix::new(Ipv4Addr::new(10, 0, 0, 0), 8).unwrap(),
-            destination: Prefix::ANY,
+            source: prefix("10.0.0.0", 8),
+            destination: Prefix::any(Family::V4),
             protocol: Some(6),
-            source_port: None,
-            destination_port: Some(22),
+            source_ports: None,
+            destination_ports: Some(Ports::only(22)),
         }
     }
 
     #[test]
     fn each_view_names_the_same_fields() {
-        assert_eq!(packet(&ssh()), "meta nfproto ipv4 ip saddr 10.0.0.0/8 meta l4proto 6 th dport 22");
         assert_eq!(
-            ct_original(&ssh()),
-            "ct direction original meta nfproto ipv4 ct original ip saddr 10.0.0.0/8 meta l4proto 6 \
-             ct original proto-dst 22"
+            said(View::Packet, &[ssh()]),
+            "meta nfproto ipv4 meta l4proto 6 th dport 22 ip saddr 10.0.0.0/8"
         );
         assert_eq!(
-            quoted_exactly(&ssh()),
-            "meta nfproto ipv4 @th,136,8 6 @th,160,32 & 0xff000000 == 0x0a000000 @th,64,8 0x45 @th,240,16 22"
+            said(View::Original, &[ssh()]),
+            "meta nfproto ipv4 meta l4proto 6 ct original proto-dst 22 ct original ip saddr 10.0.0.0/8"
         );
         assert_eq!(
-            quoted_widely(&ssh()),
-            "meta nfproto ipv4 @th,136,8 6 @th,160,32 & 0xff000000 == 0x0a000000"
+            said(View::Quoted, &[ssh()]),
+            "meta nfproto ipv4 @th,136,8 6 @th,64,8 0x45 @th,240,16 22 @th,160,32 0x0a000000-0x0affffff"
+        );
+        assert_eq!(
+            only(View::Quoted, &List::new(&[Ace { action: Action::Permit, selector: ssh() }])),
+            "meta nfproto ipv4 @th,136,8 6 @th,160,32 0x0a000000-0x0affffff"
         );
     }
 
     #[test]
-    fn any_to_any_still_means_ipv4_only() {
-        let any = Selector::between(Prefix::ANY, Prefix::ANY);
-        assert_eq!(packet(&any), "meta nfproto ipv4");
-        assert_eq!(quoted_widely(&any), "meta nfproto ipv4");
+    fn ipv6_lies_elsewhere_in_an_icmp_error() {
+        let mut selector = Selector::between(prefix("2001:db8::", 32), prefix("2001:db8::1", 128));
+        selector.source_ports = Ports::new(1, 9);
+        assert_eq!(
+            said(View::Quoted, &[selector]),
+            "meta nfproto ipv6 @th,112,8 { 6, 17 } @th,384,16 1-9 \
+             @th,128,128 0x20010db8000000000000000000000000-0x20010db8ffffffffffffffffffffffff \
+             @th,256,128 0x20010db8000000000000000000000001"
+        );
     }
 
     #[test]
-    fn a_host_is_compared_whole() {
-        let host = Selector::between(Prefix::host(Ipv4Addr::new(192, 0, 2, 1)), Prefix::ANY);
-        assert_eq!(packet(&host), "meta nfproto ipv4 ip saddr 192.0.2.1/32");
-        assert_eq!(quoted_widely(&host), "meta nfproto ipv4 @th,160,32 & 0xffffffff == 0xc0000201");
+    fn any_to_any_still_means_one_family() {
+        let any = |family| Selector::between(Prefix::any(family), Prefix::any(family));
+        assert_eq!(said(View::Packet, &[any(Family::V4)]), "meta nfproto ipv4");
+        assert_eq!(said(View::Quoted, &[any(Family::V6)]), "meta nfproto ipv6");
+    }
+
+    #[test]
+    fn several_pairs_are_a_set() {
+        let pair = |from, to| Selector::between(prefix(from, 16), prefix(to, 16));
+        let pairs = [pair("10.1.0.0", "10.2.0.0"), pair("10.2.0.0", "10.1.0.0")];
+        assert_eq!(
+            said(View::Packet, &pairs),
+            "meta nfproto ipv4 ip saddr . ip daddr { 10.1.0.0/16 . 10.2.0.0/16, 10.2.0.0/16 . 10.1.0.0/16 }"
+        );
+        assert!(said(View::Quoted, &pairs).contains("@th,160,32 . @th,192,32 { 0x0a010000-0x0a01ffff . "));
     }
 }

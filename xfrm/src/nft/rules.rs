@@ -1,13 +1,18 @@
 //! The rules of table `inet gdoi`, plane by plane.
 //!
-//! A packet on its way out meets them in this order: XFRM policy lookup (not here), `keep` (its addresses stay as they
-//! are), `stash`, `guard`, encryption, `restore` (its own addresses come back), `guard` once more as ESP. On its way in:
-//! `inbound`, decryption, and `require_forward` or `require_input`.
+//! A packet on its way out meets them in this order: XFRM policy lookup (not here), `clamp_out`, `keep` (its addresses
+//! stay as they are), `stash`, `guard`, encryption, `restore_multicast` or `restore` (its own addresses come back),
+//! `guard` once more as ESP. On its way in: `inbound`, decryption, `clamp_in`, and `require_forward` or `require_input`.
 
-use std::fmt::Write;
+mod encryption;
+mod passage;
 
-use super::matching::{ct_original, packet, quoted_exactly, quoted_widely};
-use crate::model::{Selector, Slot, Spi};
+use super::inbound::{inbound, unknown_senders, Receivable};
+use super::list::List;
+use super::matching::View;
+use crate::model::{Family, Mode, Slot, Spi};
+
+pub use encryption::{Restored, SpiRange};
 
 /// What nftables must know of a plane.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,10 +20,10 @@ pub struct PlaneRules {
     pub slot: Slot,
     pub interface: String,
     /// GDOI as this router sends it.
-    pub gdoi_out: Vec<Selector>,
+    pub gdoi_out: List,
     /// GDOI as this router receives it.
-    pub gdoi_in: Vec<Selector>,
-    pub clear: Vec<Selector>,
+    pub gdoi_in: List,
+    pub clear: List,
     pub gate: GateRules,
 }
 
@@ -26,10 +31,25 @@ pub struct PlaneRules {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GateRules {
     Closed,
-    Protect { acl: Vec<Selector>, receivable: Vec<Spi>, stash: Stash },
+    Protect(ProtectRules),
 }
 
-/// Which packets have their addresses put aside before encryption, because `restore` will see only cipher text.
+/// What nftables must know of a plane that protects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProtectRules {
+    pub acl: List,
+    pub mode: Mode,
+    pub receivable: Receivable,
+    /// Where ESP of ours shows its own addresses before it is encrypted.
+    pub restored: Vec<Restored>,
+    pub stash: Stash,
+    /// SPIs that this router sends with.
+    pub sent: Vec<(Family, Spi)>,
+    /// The largest TCP segment, in octets, that is announced through the plane.
+    pub mss: Option<u16>,
+}
+
+/// Which IPv4 packets have their addresses put aside before encryption, because `restore` will see only cipher text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stash {
     /// Packets that may be fragmented and are longer than this many octets: they are encrypted before the output hook.
@@ -47,35 +67,62 @@ pub struct Chain {
 }
 
 /// The named counters of each plane.
-pub const COUNTERS: [&str; 6] =
-    ["encrypted", "decrypted", "blocked_out", "blocked_in", "bypassed", "unrestored"];
+pub const COUNTERS: [&str; 8] = [
+    "encrypted",
+    "decrypted",
+    "blocked_out",
+    "blocked_in",
+    "bypassed",
+    "unrestored",
+    "oversize",
+    "unknown_sender",
+];
 /// The chains of each plane.
-pub const PLANE_CHAINS: [&str; 5] = ["restore", "pass_out", "hold_out", "pass_in", "hold_in"];
+pub const PLANE_CHAINS: [&str; 12] = [
+    "restore",
+    "restore_multicast",
+    "pass_out",
+    "hold_out",
+    "out_packet",
+    "out_original",
+    "out_quoted",
+    "pass_in",
+    "hold_in",
+    "in_packet",
+    "in_quoted",
+    "senders",
+];
 
-const ANCHORS: &str = "192.0.0.84-192.0.0.167";
-/// The ICMP messages that quote the packet they are about.
-const ICMP_ERRORS: &str =
-    "icmp type { destination-unreachable, source-quench, redirect, time-exceeded, parameter-problem }";
-const NEIGHBOUR_DISCOVERY: &str =
-    "icmpv6 type { nd-router-solicit, nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert }";
+/// What lies in front of the anchors of a family, and the prefix or range that holds them all.
+pub(super) const ANCHORS: [(&str, &str); 2] = [("ip", "192.0.0.84-192.0.0.167"), ("ip6", "100::848:0/112")];
+/// Neighbour discovery (RFC 4861) as no router forwards it, and the multicast listener discovery (RFC 3810) that makes
+/// switches carry it.
+const LINK_IPV6: [&str; 2] = [
+    "ip6 hoplimit 255 icmpv6 type { nd-router-solicit, nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert } accept",
+    "ip6 hoplimit 1 ip6 saddr { ::, fe80::/10 } icmpv6 type { 130, 131, 132, 143 } accept",
+];
+/// IGMP (RFC 3376) as no router forwards it.
+const LINK_IPV4: &str = "ip ttl 1 ip daddr 224.0.0.0/4 meta l4proto igmp accept";
 
 /// All chains of the table.
 pub fn chains(planes: &[PlaneRules]) -> Vec<Chain> {
+    let each = |rules: fn(&PlaneRules) -> Vec<String>| planes.iter().flat_map(rules).collect();
     let mut chains = vec![
+        // A new route to a multicast address is refused, so these get their addresses where none is looked up.
         base(
-            "restore",
-            "type route hook output priority raw",
-            planes.iter().filter_map(to_restore).collect(),
+            "restore_multicast",
+            "type filter hook output priority raw - 1",
+            each(|plane| plane.to_restore("restore_multicast")),
         ),
+        base("restore", "type route hook output priority raw", each(|plane| plane.to_restore("restore"))),
+        base("clamp_out", "type filter hook postrouting priority mangle", each(PlaneRules::clamp_out)),
         // Binds protected flows to their own addresses just before the operator's NAT could do otherwise.
-        base(
-            "keep",
-            "type nat hook postrouting priority srcnat - 1",
-            planes.iter().filter_map(keep).collect(),
-        ),
-        base("stash", "type filter hook postrouting priority 250", planes.iter().filter_map(stash).collect()),
+        base("keep", "type nat hook postrouting priority srcnat - 1", each(PlaneRules::keep)),
+        base("stash", "type filter hook postrouting priority 250", each(PlaneRules::put_aside)),
         base("guard", "type filter hook postrouting priority 300", guard(planes)),
         base("inbound", "type filter hook prerouting priority raw", inbound(planes)),
+        base("too_big", "type filter hook prerouting priority raw + 1", each(PlaneRules::too_big)),
+        base("clamp_in", "type filter hook prerouting priority mangle", each(PlaneRules::clamp_in)),
         base("require_forward", "type filter hook forward priority filter", require(planes)),
         base("require_input", "type filter hook input priority filter", require(planes)),
     ];
@@ -86,36 +133,6 @@ pub fn chains(planes: &[PlaneRules]) -> Vec<Chain> {
 
 fn base(name: &str, hook: &'static str, rules: Vec<String>) -> Chain {
     Chain { name: name.into(), hook: Some(hook), rules }
-}
-
-fn to_restore(plane: &PlaneRules) -> Option<String> {
-    plane.stash()?;
-    Some(format!("ip daddr {} jump restore_{}", plane.slot.outbound_anchor(), plane.slot.number()))
-}
-
-fn keep(plane: &PlaneRules) -> Option<String> {
-    plane.stash()?;
-    Some(format!(
-        "oifname \"{}\" ipsec out reqid {} snat ip to ip saddr",
-        plane.interface,
-        plane.slot.reqid()
-    ))
-}
-
-/// Priority and mark are all that a packet carries through encryption, so they carry its two addresses. The maps map
-/// each value to itself and exist because nft does not set an address from a mark. Both are zero again after `restore`.
-fn stash(plane: &PlaneRules) -> Option<String> {
-    let condition = match plane.stash()? {
-        Stash::Oversize(octets) => format!(" ip frag-off & 0x4000 == 0 meta length > {octets}"),
-        Stash::Everything => String::new(),
-    };
-    Some(format!(
-        "oifname \"{}\" meta nfproto ipv4 ipsec out reqid {}{condition} \
-         meta priority set @nh,96,32 meta mark set @nh,128,32 \
-         update @stash_source {{ meta priority : ip saddr }} update @stash_destination {{ meta mark : ip daddr }}",
-        plane.interface,
-        plane.slot.reqid()
-    ))
 }
 
 /// What one plane passes no other plane of the same interface holds: groups must not lock out each other's GDOI.
@@ -129,137 +146,29 @@ fn require(planes: &[PlaneRules]) -> Vec<String> {
     jump("pass_in").chain(jump("hold_in")).collect()
 }
 
-/// ESP of ours is handed to the kernel. Fragments need no rule: `keep` is a NAT chain, so connection tracking is
-/// active and has put them together at priority -400.
-fn inbound(planes: &[PlaneRules]) -> Vec<String> {
-    let mut rules = vec![format!("iifname != \"lo\" ip daddr {ANCHORS} drop")];
-    rules.extend(planes.iter().filter_map(|plane| match &plane.gate {
-        GateRules::Protect { receivable, .. } if !receivable.is_empty() => Some(format!(
-            "iifname \"{}\" ip protocol esp esp spi {{ {} }} ip daddr set {} notrack accept",
-            plane.interface,
-            list(receivable),
-            plane.slot.inbound_anchor()
-        )),
-        _ => None,
-    }));
-    rules
-}
-
-fn list(spis: &[Spi]) -> String {
-    let mut text = String::new();
-    for spi in spis {
-        let separator = if text.is_empty() { "" } else { ", " };
-        let _ = write!(text, "{separator}{spi}");
+/// nft's name of the family's header.
+pub(super) fn name(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "ip",
+        Family::V6 => "ip6",
     }
-    text
 }
 
-fn plane_chains(plane: &PlaneRules) -> [Chain; 5] {
-    let rules = [plane.restore(), plane.pass_out(), plane.hold_out(), plane.pass_in(), plane.hold_in()];
+fn plane_chains(plane: &PlaneRules) -> [Chain; 12] {
+    let rules = [
+        plane.restore(),
+        plane.restore_multicast(),
+        plane.pass_out(),
+        plane.hold_out(),
+        plane.held_out(View::Packet),
+        plane.held_out(View::Original),
+        plane.held_out(View::Quoted),
+        plane.pass_in(),
+        plane.hold_in(),
+        plane.held_in(View::Packet),
+        plane.held_in(View::Quoted),
+        unknown_senders(plane),
+    ];
     let mut names = PLANE_CHAINS.into_iter().map(|name| format!("{name}_{}", plane.slot.number()));
     rules.map(|rules| Chain { name: names.next().unwrap_or_default(), hook: None, rules })
-}
-
-impl PlaneRules {
-    fn stash(&self) -> Option<Stash> {
-        match &self.gate {
-            GateRules::Closed => None,
-            GateRules::Protect { stash, .. } => Some(*stash),
-        }
-    }
-
-    fn jump(&self, interface: &str, chain: &str) -> String {
-        format!("{interface} \"{}\" jump {chain}_{}", self.interface, self.slot.number())
-    }
-
-    fn counter(&self, name: &str) -> String {
-        format!("counter name \"{name}_{}\"", self.slot.number())
-    }
-
-    fn drop(&self, name: &str) -> String {
-        format!("{} drop", self.counter(name))
-    }
-
-    fn accept(&self, name: &str) -> String {
-        format!("{} accept", self.counter(name))
-    }
-
-    /// Copies the inner addresses over the outer ones: octets 12 to 19 behind ESP header (8) and IV (16). Before that
-    /// the stash is asked, and cipher text (the inner header does not begin with version 4) is not copied.
-    fn restore(&self) -> Vec<String> {
-        let done = format!("notrack {} accept", self.counter("encrypted"));
-        let stashed = format!(
-            "ip protocol esp meta mark != 0 ip saddr set meta priority map @stash_source \
-             ip daddr set meta mark map @stash_destination meta mark set 0 meta priority set 0 {done}"
-        );
-        let copied =
-            format!("ip protocol esp @th,192,4 4 ip saddr set @th,288,32 ip daddr set @th,320,32 {done}");
-        match self.stash() {
-            None => Vec::new(),
-            Some(Stash::Everything) => vec![stashed, self.drop("unrestored")],
-            Some(Stash::Oversize(_)) => vec![stashed, copied, self.drop("unrestored")],
-        }
-    }
-
-    /// What was encrypted passes as untracked ESP; nothing shows an anchor address to the network.
-    fn pass_out(&self) -> Vec<String> {
-        let mut rules = Vec::new();
-        if self.stash().is_some() {
-            rules.push("ip protocol esp ct state untracked accept".into());
-            rules.push(format!("ip saddr {ANCHORS} {}", self.drop("unrestored")));
-            rules.push(format!("ip daddr {ANCHORS} {}", self.drop("unrestored")));
-            rules.push("rt ipsec exists accept".into());
-        }
-        rules.extend(self.pass(&self.gdoi_out, &self.gdoi_in));
-        rules
-            .extend(self.clear.iter().map(|one| format!("{} {}", ct_original(one), self.accept("bypassed"))));
-        rules
-    }
-
-    /// The leak guard.
-    fn hold_out(&self) -> Vec<String> {
-        let GateRules::Protect { acl, .. } = &self.gate else { return self.hold_all("blocked_out") };
-        let mut rules = self.hold(acl, "blocked_out");
-        rules.extend(acl.iter().map(|ace| format!("{} {}", ct_original(ace), self.drop("blocked_out"))));
-        rules
-    }
-
-    fn pass_in(&self) -> Vec<String> {
-        let mut rules = Vec::new();
-        if self.stash().is_some() {
-            rules.push(format!("ip protocol esp ip daddr {} accept", self.slot.inbound_anchor()));
-            rules.push(format!("ipsec in reqid {} {}", self.slot.reqid(), self.accept("decrypted")));
-        }
-        rules.extend(self.pass(&self.gdoi_in, &self.gdoi_out));
-        rules
-    }
-
-    fn hold_in(&self) -> Vec<String> {
-        match &self.gate {
-            GateRules::Closed => self.hold_all("blocked_in"),
-            GateRules::Protect { acl, .. } => self.hold(acl, "blocked_in"),
-        }
-    }
-
-    /// GDOI and the local deny entries, and ICMP errors about them. An error goes against its packet, so it quotes GDOI
-    /// of the other direction.
-    fn pass(&self, gdoi: &[Selector], gdoi_back: &[Selector]) -> Vec<String> {
-        let accept = self.accept("bypassed");
-        let packets = gdoi.iter().chain(&self.clear).map(|one| format!("{} {accept}", packet(one)));
-        let errors = gdoi_back.iter().chain(&self.clear);
-        packets.chain(errors.map(|one| format!("{ICMP_ERRORS} {} {accept}", quoted_exactly(one)))).collect()
-    }
-
-    /// Clear packets that an entry names, and clear ICMP errors that quote one: they would show a piece of it, or are
-    /// forged, because nobody outside has seen it.
-    fn hold(&self, acl: &[Selector], counter: &str) -> Vec<String> {
-        let drop = self.drop(counter);
-        let packets = acl.iter().map(|ace| format!("{} {drop}", packet(ace)));
-        let errors = acl.iter().map(|ace| format!("{ICMP_ERRORS} {} {drop}", quoted_widely(ace)));
-        packets.chain(errors).collect()
-    }
-
-    fn hold_all(&self, counter: &str) -> Vec<String> {
-        vec![format!("{NEIGHBOUR_DISCOVERY} accept"), self.drop(counter)]
-    }
 }

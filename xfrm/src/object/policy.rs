@@ -22,7 +22,9 @@ pub struct PolicyKey {
     pub hook: Hook,
     /// Index of the output interface it is limited to.
     pub interface: Option<u32>,
-    /// What it matches.
+    /// The plane to whose XFRM interface it is limited; others do not see it.
+    pub xfrm_interface: Option<Slot>,
+    /// What it matches. Its ports begin at a multiple of their number, which is a power of two.
     pub selector: Selector,
 }
 
@@ -40,12 +42,12 @@ pub struct Policy {
 /// Which of several matching policies wins: the first of these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Rank {
-    /// GDOI, always in clear.
+    /// GDOI and what the link needs, always in clear.
     Gdoi,
     /// A local `deny` entry.
     Clear,
-    /// A group's permit entry.
-    Acl,
+    /// An entry of a group's access list by its place among all entries, from 0.
+    Acl(u32),
 }
 
 /// What a policy says.
@@ -71,6 +73,8 @@ pub enum Verdict {
 pub struct HeldPolicy {
     /// The kernel's handle.
     pub index: PolicyIndex,
+    /// The `if_id` without which the kernel does not find it; none is 0.
+    pub if_id: u32,
     /// What it is; none when no policy of ours looks like this.
     pub content: Option<Policy>,
 }
@@ -115,18 +119,23 @@ impl Hook {
 }
 
 impl Rank {
+    const FIRST_ENTRY: u32 = 84_802;
+
     /// The kernel's priority, lower wins. Smaller than what IKE daemons use, so that a group's access list decides first.
     pub fn priority(self) -> u32 {
         match self {
             Self::Gdoi => 84_800,
             Self::Clear => 84_801,
-            Self::Acl => 84_802,
+            Self::Acl(place) => Self::FIRST_ENTRY + place,
         }
     }
 
     /// The rank with this priority.
     pub fn from_priority(priority: u32) -> Option<Self> {
-        [Self::Gdoi, Self::Clear, Self::Acl].into_iter().find(|rank| rank.priority() == priority)
+        match priority.checked_sub(Self::FIRST_ENTRY) {
+            Some(place) => Some(Self::Acl(place)),
+            None => [Self::Gdoi, Self::Clear].into_iter().find(|rank| rank.priority() == priority),
+        }
     }
 }
 

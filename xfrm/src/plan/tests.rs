@@ -1,9 +1,12 @@
 //! Properties of plans, over random wishes and random damage, on a kernel made of vectors.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use super::*;
-use crate::model::{EncryptionKey, Gate, IntegrityKey, Key, Plane, Prefix, Sa, Selector};
+use crate::model::{
+    Ace, Action, AeadKey, Algorithm, EncryptionKey, Family, Gate, IntegrityKey, Key, Lane, PathMtu, Plane,
+    Ports, Prefix, Protection, Replay, Sa, Selector, SpiBlock,
+};
 
 /// xorshift64: the same cases in every run.
 struct Dice(u64);
@@ -22,25 +25,44 @@ impl Dice {
 }
 
 fn selectors() -> [Selector; 4] {
-    let prefix = |first: u8| Prefix::new(Ipv4Addr::new(first, 0, 0, 0), 8).unwrap();
-    let any = Selector::between(Prefix::ANY, Prefix::ANY);
+    let prefix = |first: u8| Prefix::new([first, 0, 0, 0].into(), 8).unwrap();
+    let any = Selector::between(Prefix::any(Family::V4), Prefix::any(Family::V4));
     [
         Selector::between(prefix(10), prefix(10)),
         Selector::between(prefix(10), prefix(11)),
         any,
-        Selector { protocol: Some(6), destination_port: Some(22), ..any },
+        Selector { protocol: Some(6), destination_ports: Some(Ports::only(22)), ..any },
     ]
 }
+
+/// Where some of the SPIs lie.
+const BLOCK: u32 = 0x8490_0000;
 
 /// Few SPIs and two keys for each, so that the same SPI comes with another key.
 fn sa(dice: &mut Dice) -> Sa {
     let key = dice.below(2) as u8;
     Sa {
-        spi: Spi(256 + dice.below(4) as u32),
-        encryption: EncryptionKey::AesCbc128(Key::new([key + 1; 16])),
-        integrity: IntegrityKey::HmacSha256(Key::new([key + 1; 32])),
+        spi: Spi([256, BLOCK][dice.below(2)] + dice.below(3) as u32),
+        family: Family::ALL[dice.below(2)],
+        lane: Lane::Unicast,
+        algorithm: algorithm(dice, key + 1),
+        replay: Replay::Off,
         hard_lifetime: None,
     }
+}
+
+fn algorithm(dice: &mut Dice, octet: u8) -> Algorithm {
+    match dice.below(2) {
+        0 => Algorithm::Aead(AeadKey::AesGcm256(Key::new([octet; 36]))),
+        _ => Algorithm::Cbc {
+            encryption: EncryptionKey::AesCbc128(Key::new([octet; 16])),
+            integrity: IntegrityKey::HmacSha256(Key::new([octet; 32])),
+        },
+    }
+}
+
+fn permit(selectors: impl IntoIterator<Item = Selector>) -> Vec<Ace> {
+    selectors.into_iter().map(|selector| Ace { action: Action::Permit, selector }).collect()
 }
 
 fn gate(dice: &mut Dice) -> Gate {
@@ -49,10 +71,12 @@ fn gate(dice: &mut Dice) -> Gate {
         1 => Gate::Closed,
         _ => {
             let mut inbound: Vec<Sa> = (0..dice.below(4)).map(|_| sa(dice)).collect();
-            inbound.sort_by_key(|sa| sa.spi);
-            inbound.dedup_by_key(|sa| sa.spi);
-            let outbound = inbound.get(dice.below(4)).cloned();
-            Gate::Protect { acl: dice.some(selectors()), inbound, outbound }
+            inbound.sort_by_key(|sa| (sa.spi, sa.family));
+            inbound.dedup_by_key(|sa| (sa.spi, sa.family));
+            let outbound = inbound.get(dice.below(4)).cloned().into_iter().collect();
+            let acl = permit(dice.some(selectors()));
+            let blocks = dice.some(SpiBlock::new(Spi(BLOCK), 20));
+            Gate::Protect(Protection { acl, blocks, inbound, outbound, ..Default::default() })
         }
     }
 }
@@ -60,11 +84,13 @@ fn gate(dice: &mut Dice) -> Gate {
 fn desired(dice: &mut Dice) -> Desired {
     let plane = |dice: &mut Dice, number: u8| Plane {
         interface: ["wan0", "wan1", "down", "missing"][dice.below(4)].into(),
-        local: Ipv4Addr::new(192, 0, 2, 1),
+        local: IpAddr::from([192, 0, 2, 1]),
         slot: Slot::new(number).unwrap(),
         servers: dice.some(["192.0.2.10:848".parse().unwrap()]),
         rekey_group: dice.some(["239.1.1.1:848".parse().unwrap()]).pop(),
         clear: dice.some(selectors()),
+        mss: None,
+        path_mtu: PathMtu::default(),
         gate: gate(dice),
     };
     let slots = dice.some(0..3u8);
@@ -77,7 +103,7 @@ fn empty_kernel() -> Installed {
         name: name.into(),
         up,
         mtu: 1500,
-        addresses: vec![Ipv4Addr::new(192, 0, 2, 1)],
+        addresses: vec![IpAddr::from([192, 0, 2, 1])],
     };
     let links =
         vec![link(1, "lo", true), link(2, "wan0", true), link(3, "wan1", true), link(4, "down", false)];
@@ -99,20 +125,36 @@ impl Installed {
             }
             Op::RemoveState(id) => remove_one(&mut self.states, |held| held.id == *id),
             Op::WriteTable(table) => {
+                let intact = self.table.is_some_and(|table| table.digest.is_some());
+                self.known.retain(|slot, _| intact && table.slots().contains(*slot));
                 self.table = Some(HeldTable { digest: Some(table.digest()), slots: table.slots() });
             }
-            Op::RemoveTable => self.table = None,
+            Op::RemoveTable => (self.table, self.known) = (None, BTreeMap::new()),
+            Op::AddKnown(slot, spis) => {
+                assert!(self.table.is_some_and(|table| table.slots.contains(*slot)), "{op} has no set");
+                self.known.entry(*slot).or_default().extend(spis);
+            }
+            Op::RemoveKnown(slot, spis) => {
+                let known = self.known.get_mut(slot).unwrap();
+                spis.iter().for_each(|spi| assert!(known.remove(spi), "{spi} is not known"));
+            }
             Op::AddPolicy(index, policy) => {
                 assert!(self.policies.iter().all(|held| held.index != *index), "{index} is taken");
                 assert!(index.is_ours() && index.hook() == Some(policy.key.hook));
                 assert!(self.position(policy).is_none(), "{op} exists");
-                self.policies.push(HeldPolicy { index: *index, content: Some(policy.clone()) });
+                self.policies.push(HeldPolicy { index: *index, if_id: 0, content: Some(policy.clone()) });
             }
             Op::UpdatePolicy(_, policy) => {
                 let position = self.position(policy).unwrap();
                 self.policies[position].content = Some(policy.clone());
             }
-            Op::RemovePolicy(index) => remove_one(&mut self.policies, |held| held.index == *index),
+            Op::RemovePolicy(index, _) => remove_one(&mut self.policies, |held| held.index == *index),
+            Op::SetInterface(interface) => {
+                let (index, up, content) = (50, true, *interface);
+                self.interfaces.retain(|held| held.content.slot != interface.slot);
+                self.interfaces.push(HeldInterface { index, up, content });
+            }
+            Op::RemoveInterface(interface) => remove_one(&mut self.interfaces, |held| held == interface),
         }
     }
 
@@ -134,23 +176,39 @@ impl Installed {
         self.policies.retain(|_| dice.below(4) > 0);
         self.states.iter_mut().filter(|_| dice.below(4) == 0).for_each(|held| held.content = None);
         self.policies.iter_mut().filter(|_| dice.below(4) == 0).for_each(|held| held.content = None);
+        for known in self.known.values_mut() {
+            known.retain(|_| dice.below(4) > 0);
+            known.extend(dice.some([Spi(7)]));
+        }
         match dice.below(3) {
-            0 => self.table = None,
+            0 => (self.table, self.known) = (None, BTreeMap::new()),
             1 => self.table.iter_mut().for_each(|table| table.digest = None),
             _ => {}
         }
     }
 
+    fn knows_only_states(&self) -> bool {
+        self.known.iter().flat_map(|(slot, spis)| spis.iter().map(move |spi| (*slot, *spi))).all(|known| {
+            let inbound = self.states.iter().filter(|held| held.id.direction == Direction::Inbound);
+            inbound.map(|held| (held.id.slot, held.id.spi)).any(|state| state == known)
+        })
+    }
+
     /// Every policy that encrypts finds its state.
     fn is_sound(&self) -> bool {
         self.policies.iter().filter_map(|held| held.content.as_ref()).all(|policy| match policy.verdict {
-            Verdict::Encrypt(slot, spi) => self
-                .states
-                .iter()
-                .any(|held| held.id == StateId { slot, direction: Direction::Outbound, spi }),
+            Verdict::Encrypt(slot, spi) => {
+                self.states.iter().any(|held| held.id == outbound(slot, policy.key.selector.family(), spi))
+            }
             _ => true,
         })
     }
+}
+
+type Holdings = (Vec<HeldState>, Vec<Policy>, Vec<Route>, Option<HeldTable>, BTreeMap<Slot, BTreeSet<Spi>>);
+
+fn outbound(slot: Slot, family: Family, spi: Spi) -> StateId {
+    StateId { slot, direction: Direction::Outbound, family, spi }
 }
 
 fn remove_one<T>(list: &mut Vec<T>, matches: impl Fn(&T) -> bool) {
@@ -159,14 +217,16 @@ fn remove_one<T>(list: &mut Vec<T>, matches: impl Fn(&T) -> bool) {
 }
 
 /// What a kernel holds, without the order and the handles.
-fn holdings(kernel: &Installed) -> (Vec<HeldState>, Vec<Policy>, Vec<Route>, Option<HeldTable>) {
+fn holdings(kernel: &Installed) -> Holdings {
     let mut states = kernel.states.clone();
     states.sort_by_key(|held| held.id);
     let mut policies: Vec<_> = kernel.policies.iter().map(|held| held.content.clone().unwrap()).collect();
     policies.sort_by_key(|policy| policy.key);
     let mut routes = kernel.routes.clone();
     routes.sort();
-    (states, policies, routes, kernel.table)
+    let mut known = kernel.known.clone();
+    known.retain(|_, spis| !spis.is_empty());
+    (states, policies, routes, kernel.table, known)
 }
 
 fn cases(mut test: impl FnMut(&mut Dice, Installed, Desired, Desired)) {
@@ -203,7 +263,7 @@ fn nothing_desired_leaves_nothing() {
 }
 
 fn protected(desired: &Desired) -> Vec<(Slot, &Plane)> {
-    let planes = desired.planes.iter().filter(|plane| matches!(plane.gate, Gate::Protect { .. }));
+    let planes = desired.planes.iter().filter(|plane| matches!(plane.gate, Gate::Protect(_)));
     planes.map(|plane| (plane.slot, plane)).collect()
 }
 
@@ -218,7 +278,7 @@ fn the_leak_guard_stands_while_a_plane_protects() {
         fresh.apply(&after);
         for op in plan(&kernel, &after).unwrap().ops {
             kernel.execute(&op);
-            let on_policies = matches!(op, Op::AddPolicy(..) | Op::UpdatePolicy(..) | Op::RemovePolicy(_));
+            let on_policies = matches!(op, Op::AddPolicy(..) | Op::UpdatePolicy(..) | Op::RemovePolicy(..));
             assert!(!on_policies || fresh.table.is_none() || kernel.table == fresh.table, "{op} comes early");
             for slot in &slots {
                 assert!(kernel.table.is_some_and(|table| table.slots.contains(*slot)), "after {op}");
@@ -237,6 +297,19 @@ fn what_encrypts_always_has_its_state() {
             let rekeyed = matches!((op, ops.get(number + 1)),
                 (Op::RemoveState(id), Some(Op::AddState(state))) if state.id == *id);
             assert!(rekeyed || kernel.is_sound(), "after {op}");
+        }
+    });
+}
+
+#[test]
+fn who_is_known_can_be_received() {
+    cases(|_, mut kernel, _, after| {
+        let ops = plan(&kernel, &after).unwrap().ops;
+        for (number, op) in ops.iter().enumerate() {
+            kernel.execute(op);
+            let rekeyed = matches!((op, ops.get(number + 1)),
+                (Op::RemoveState(id), Some(Op::AddState(state))) if state.id == *id);
+            assert!(rekeyed || kernel.knows_only_states(), "after {op}");
         }
     });
 }
@@ -262,12 +335,14 @@ fn reception_comes_first_and_goes_last() {
 fn contradictions_are_refused() {
     let plane = |slot, interface: &str| Plane {
         interface: interface.into(),
-        local: Ipv4Addr::LOCALHOST,
+        local: IpAddr::from([127, 0, 0, 1]),
         slot: Slot::new(slot).unwrap(),
         servers: Vec::new(),
         rekey_group: None,
         clear: Vec::new(),
-        gate: Gate::Protect { acl: selectors().to_vec(), inbound: Vec::new(), outbound: None },
+        mss: None,
+        path_mtu: PathMtu::default(),
+        gate: Gate::Protect(Protection { acl: permit(selectors()), ..Default::default() }),
     };
     let refused = |planes| plan(&empty_kernel(), &Desired { planes }).unwrap_err().to_string();
     assert_eq!(refused(vec![plane(1, "wan0"), plane(1, "wan1")]), "two planes use slot 1");
@@ -287,8 +362,8 @@ fn a_plane_without_its_interface_is_guarded_and_named() {
     }
     wish.planes.truncate(1);
     wish.planes[0].interface = "missing".into();
-    wish.planes[0].gate = Gate::Protect { acl: selectors().to_vec(), inbound: vec![], outbound: None };
-    let Plan { ops, problems } = plan(&empty_kernel(), &wish).unwrap();
+    wish.planes[0].gate = Gate::Protect(Protection { acl: permit(selectors()), ..Default::default() });
+    let Plan { ops, problems, .. } = plan(&empty_kernel(), &wish).unwrap();
     assert_eq!(problems, ["interface missing does not exist"]);
     assert!(ops.iter().any(|op| matches!(op, Op::WriteTable(_))));
 }

@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, OnceLock};
 use std::thread;
@@ -13,8 +13,8 @@ use nix::sched::{setns, CloneFlags};
 use nix::sys::signal::{kill, Signal};
 use nix::unistd::Pid;
 use xfrm::{
-    Desired, EncryptionKey, Gate, IntegrityKey, Kernel, Key, Plane, Prefix, Problem, Report, Sa, Selector,
-    Slot, Spi,
+    Ace, Action, Algorithm, Desired, EncryptionKey, Family, Gate, IntegrityKey, Kernel, Key, Lane, PathMtu,
+    Plane, Prefix, Problem, Protection, Replay, Report, Sa, Selector, Slot, Spi,
 };
 
 pub const HOSTS: [&str; 5] = ["h1", "gm1", "core", "gm2", "h2"];
@@ -75,7 +75,7 @@ impl Lab {
 
     /// Runs code in a thread of its own that is in the namespace.
     pub fn within<T: Send + 'static>(&self, host: &str, code: impl FnOnce() -> T + Send + 'static) -> T {
-        let namespace = File::open(format!("/run/netns/{}", name(host))).unwrap();
+        let namespace = namespace(host);
         let thread = thread::spawn(move || {
             setns(namespace, CloneFlags::CLONE_NEWNET).unwrap();
             code()
@@ -111,7 +111,12 @@ impl Lab {
 
     /// Captures what the core's interface to gm1 carries.
     pub fn capture(&self) -> Capture {
-        let mut child = self.start("core", "tcpdump -n -l --immediate-mode -v -i p1 ip");
+        self.capture_with("-v ip")
+    }
+
+    /// The same with these words for tcpdump.
+    pub fn capture_with(&self, words: &str) -> Capture {
+        let mut child = self.start("core", &format!("tcpdump -n -l --immediate-mode -i p1 {words}"));
         let mut said = String::new();
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
         while !said.contains("listening on") {
@@ -152,6 +157,10 @@ impl Capture {
 /// The lines that tell of anything but ESP.
 pub fn in_clear(lines: &[String]) -> Vec<&String> {
     lines.iter().filter(|line| !line.contains("proto ESP (50)")).collect()
+}
+
+pub fn namespace(host: &str) -> File {
+    File::open(format!("/run/netns/{}", name(host))).unwrap()
 }
 
 pub fn name(host: &str) -> String {
@@ -197,11 +206,24 @@ pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
 }
 
 pub fn prefix(address: [u8; 4], length: u8) -> Prefix {
-    Prefix::new(Ipv4Addr::from(address), length).unwrap()
+    Prefix::new(address.into(), length).unwrap()
 }
 
-pub fn acl() -> Vec<Selector> {
-    vec![Selector::between(prefix([10, 0, 0, 0], 8), prefix([10, 0, 0, 0], 8))]
+pub fn permit(source: Prefix, destination: Prefix) -> Ace {
+    Ace { action: Action::Permit, selector: Selector::between(source, destination) }
+}
+
+pub fn acl() -> Vec<Ace> {
+    vec![permit(prefix([10, 0, 0, 0], 8), prefix([10, 0, 0, 0], 8))]
+}
+
+/// Every packet of IPv4.
+pub fn everything() -> Vec<Ace> {
+    vec![permit(Prefix::any(Family::V4), Prefix::any(Family::V4))]
+}
+
+pub fn protecting(acl: Vec<Ace>, inbound: Vec<Sa>, outbound: Option<Sa>) -> Gate {
+    Gate::Protect(Protection { acl, inbound, outbound: outbound.into_iter().collect(), ..Default::default() })
 }
 
 /// The SA with this number: SPI, keys and all.
@@ -209,14 +231,19 @@ pub fn sa(number: u32) -> Sa {
     let octet = number as u8;
     Sa {
         spi: Spi(0x8480_0000 + number),
-        encryption: EncryptionKey::AesCbc256(Key::new([octet; 32])),
-        integrity: IntegrityKey::HmacSha256(Key::new([octet; 32])),
+        family: Family::V4,
+        lane: Lane::Unicast,
+        algorithm: Algorithm::Cbc {
+            encryption: EncryptionKey::AesCbc256(Key::new([octet; 32])),
+            integrity: IntegrityKey::HmacSha256(Key::new([octet; 32])),
+        },
+        replay: Replay::Off,
         hard_lifetime: None,
     }
 }
 
 pub fn plane(member: &str, gate: Gate) -> Plane {
-    let local = if member == "gm1" { Ipv4Addr::new(192, 0, 2, 1) } else { Ipv4Addr::new(198, 51, 100, 1) };
+    let local = if member == "gm1" { IpAddr::from([192, 0, 2, 1]) } else { IpAddr::from([198, 51, 100, 1]) };
     Plane {
         interface: "wan".into(),
         local,
@@ -224,6 +251,8 @@ pub fn plane(member: &str, gate: Gate) -> Plane {
         servers: Vec::new(),
         rekey_group: None,
         clear: Vec::new(),
+        mss: None,
+        path_mtu: PathMtu::default(),
         gate,
     }
 }
@@ -232,5 +261,5 @@ pub fn plane(member: &str, gate: Gate) -> Plane {
 pub fn protect(member: &str, numbers: &[u32]) -> Desired {
     let inbound: Vec<_> = numbers.iter().map(|number| sa(*number)).collect();
     let outbound = inbound.last().cloned();
-    Desired { planes: vec![plane(member, Gate::Protect { acl: acl(), inbound, outbound })] }
+    Desired { planes: vec![plane(member, protecting(acl(), inbound, outbound))] }
 }

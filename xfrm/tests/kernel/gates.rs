@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use xfrm::{Desired, Gate, Kernel, Selector, Slot};
 
-use crate::bench::{acl, in_clear, plane, prefix, protect, sa, wait_until, Lab};
+use crate::bench::{acl, everything, in_clear, plane, prefix, protect, protecting, sa, wait_until, Lab};
 
 #[test]
 fn a_closed_gate_passes_only_gdoi_and_the_local_deny_list() {
@@ -71,8 +71,7 @@ fn speaks_gdoi(lab: &Lab, server: &str) -> bool {
 #[test]
 fn gdoi_is_never_encrypted_even_where_an_entry_names_everything() {
     let Some(lab) = Lab::build() else { return };
-    let everything = vec![Selector::between(prefix([0, 0, 0, 0], 0), prefix([0, 0, 0, 0], 0))];
-    let gate = Gate::Protect { acl: everything, inbound: vec![sa(1)], outbound: Some(sa(1)) };
+    let gate = protecting(everything(), vec![sa(1)], Some(sa(1)));
     let mut desired = plane("gm1", gate);
     desired.servers = vec!["192.0.2.2:848".parse().unwrap()];
     lab.apply("gm1", &Desired { planes: vec![desired] });
@@ -104,8 +103,7 @@ fn hears_rekeys(lab: &Lab, group: &str) -> bool {
 #[test]
 fn rekey_messages_to_a_multicast_group_come_in_and_igmp_goes_out() {
     let Some(lab) = Lab::build() else { return };
-    let everything = vec![Selector::between(prefix([0, 0, 0, 0], 0), prefix([0, 0, 0, 0], 0))];
-    let protect = Gate::Protect { acl: everything, inbound: vec![sa(1)], outbound: Some(sa(1)) };
+    let protect = protecting(everything(), vec![sa(1)], Some(sa(1)));
     for gate in [Gate::Closed, protect] {
         let mut desired = plane("gm1", gate);
         desired.servers = vec!["192.0.2.2:848".parse().unwrap()];
@@ -155,7 +153,7 @@ fn without_a_sending_state_protected_traffic_is_blocked_and_the_rest_passes() {
     let Some(lab) = Lab::build() else { return };
     lab.protect(&[1]);
     assert!(lab.reaches("h1", "10.2.2.10"));
-    let stopped = plane("gm1", Gate::Protect { acl: acl(), inbound: Vec::new(), outbound: None });
+    let stopped = plane("gm1", protecting(acl(), Vec::new(), None));
     lab.apply("gm1", &Desired { planes: vec![stopped] });
     let capture = lab.capture();
     assert!(!lab.reaches("h1", "10.2.2.10"));
@@ -200,8 +198,7 @@ fn a_state_that_expires_blocks_and_comes_back_with_the_next_apply() {
     let Some(lab) = Lab::build() else { return };
     let mut desired = protect("gm1", &[1]);
     let short = xfrm::Sa { hard_lifetime: Some(Duration::from_secs(1)), ..sa(1) };
-    desired.planes[0].gate =
-        Gate::Protect { acl: acl(), inbound: vec![short.clone()], outbound: Some(short) };
+    desired.planes[0].gate = protecting(acl(), vec![short.clone()], Some(short));
     lab.apply("gm1", &desired);
     lab.apply("gm2", &protect("gm2", &[1]));
     wait_until("the states expire", || lab.run("gm1", "ip xfrm state").is_empty());

@@ -4,7 +4,9 @@
 // Outside of test functions, too, a bench panics.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod agent;
 mod bench;
 mod gates;
 mod repair;
+mod senders;
 mod traffic;

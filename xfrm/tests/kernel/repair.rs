@@ -2,7 +2,7 @@
 
 use xfrm::{Desired, Gate, Problem};
 
-use crate::bench::{plane, protect, sa, Lab};
+use crate::bench::{acl, plane, protect, protecting, sa, Lab};
 
 #[test]
 fn the_second_time_does_nothing() {
@@ -79,8 +79,7 @@ fn a_key_that_changed_under_the_same_spi_is_replaced() {
     lab.protect(&[1]);
     for member in ["gm1", "gm2"] {
         let one = xfrm::Sa { spi: sa(1).spi, ..sa(2) };
-        let gate =
-            Gate::Protect { acl: crate::bench::acl(), inbound: vec![one.clone()], outbound: Some(one) };
+        let gate = protecting(acl(), vec![one.clone()], Some(one));
         let report = lab.apply(member, &Desired { planes: vec![plane(member, gate)] });
         assert_eq!(report.changes.len(), 4, "{:?}", report.changes);
     }

@@ -3,9 +3,9 @@
 use std::net::UdpSocket;
 use std::time::Duration;
 
-use xfrm::{Direction, Selector};
+use xfrm::{Direction, Ports, Selector};
 
-use crate::bench::{in_clear, plane, prefix, protect, sa, wait_until, Lab};
+use crate::bench::{acl, in_clear, plane, prefix, protect, protecting, sa, wait_until, Lab};
 
 #[test]
 fn hosts_reach_each_other_under_their_own_addresses() {
@@ -184,8 +184,9 @@ fn a_local_deny_entry_stays_in_clear_and_the_rest_does_not() {
     let Some(lab) = Lab::build() else { return };
     let any = prefix([0, 0, 0, 0], 0);
     let icmp = Selector { protocol: Some(1), ..Selector::between(any, any) };
-    let there = Selector { destination_port: Some(5202), ..Selector::between(any, any) };
-    let back = Selector { source_port: Some(5202), protocol: Some(6), ..Selector::between(any, any) };
+    let there = Selector { destination_ports: Some(Ports::only(5202)), ..Selector::between(any, any) };
+    let back =
+        Selector { source_ports: Some(Ports::only(5202)), protocol: Some(6), ..Selector::between(any, any) };
     for member in ["gm1", "gm2"] {
         let mut desired = protect(member, &[1]);
         desired.planes[0].clear = vec![icmp, there, back];
@@ -208,7 +209,7 @@ fn a_local_deny_entry_stays_in_clear_and_the_rest_does_not() {
 
 #[test]
 fn every_algorithm_works() {
-    use xfrm::{EncryptionKey, Gate, IntegrityKey, Key};
+    use xfrm::{Algorithm, EncryptionKey, IntegrityKey, Key};
     let Some(lab) = Lab::build() else { return };
     let variants = [
         (EncryptionKey::AesCbc128(Key::new([3; 16])), IntegrityKey::HmacSha256(Key::new([4; 32]))),
@@ -216,13 +217,9 @@ fn every_algorithm_works() {
         (EncryptionKey::AesCbc256(Key::new([3; 32])), IntegrityKey::HmacSha512(Key::new([4; 64]))),
     ];
     for (number, (encryption, integrity)) in variants.into_iter().enumerate() {
-        let one = xfrm::Sa { encryption, integrity, ..sa(20 + number as u32) };
+        let one = xfrm::Sa { algorithm: Algorithm::Cbc { encryption, integrity }, ..sa(20 + number as u32) };
         for member in ["gm1", "gm2"] {
-            let gate = Gate::Protect {
-                acl: crate::bench::acl(),
-                inbound: vec![one.clone()],
-                outbound: Some(one.clone()),
-            };
+            let gate = protecting(acl(), vec![one.clone()], Some(one.clone()));
             lab.apply(member, &xfrm::Desired { planes: vec![plane(member, gate)] });
         }
         lab.run("h1", "ping -n -c 1 -W 1 10.2.2.10");

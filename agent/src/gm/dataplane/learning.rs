@@ -28,9 +28,11 @@ impl DataPlane {
 
 /// The states that send, by what is desired.
 pub fn senders(wanted: &Desired) -> Vec<Sender> {
-    let sender = |plane: &xfrm::Plane| match &plane.gate {
-        Gate::Protect { outbound: Some(sa), .. } => Some(Sender { spi: sa.spi.0, slot: plane.slot }),
-        _ => None,
+    let of_plane = |plane: &xfrm::Plane| match &plane.gate {
+        Gate::Protect(protection) => {
+            protection.outbound.iter().map(|sa| Sender { spi: sa.spi.0, slot: plane.slot }).collect()
+        }
+        _ => Vec::new(),
     };
-    wanted.planes.iter().filter_map(sender).collect()
+    wanted.planes.iter().flat_map(of_plane).collect()
 }

@@ -2,7 +2,9 @@ use super::*;
 use crate::config::{MemberFile, Settings, Source};
 use gdoi::crypto::Secret;
 use gdoi::policy::{Acl, TekKeys};
+use std::net::IpAddr;
 use std::path::Path;
+use xfrm::Protection as Protected;
 
 const LOCAL: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
 
@@ -48,25 +50,38 @@ fn a_view_becomes_one_plane_for_each_interface() {
     assert_eq!(planes.iter().map(|plane| plane.interface.as_str()).collect::<Vec<_>>(), ["wan0", "wan1"]);
     assert_eq!(planes.iter().map(|plane| plane.slot.number()).collect::<Vec<_>>(), [0, 1]);
     let plane = &planes[0];
-    assert_eq!(plane.local, LOCAL);
+    assert_eq!(plane.local, IpAddr::from(LOCAL));
     assert_eq!(plane.servers, ["192.0.2.10:848".parse().unwrap(), "192.0.2.11:1848".parse().unwrap()]);
-    assert_eq!((plane.clear[0].protocol, plane.clear[0].destination_port), (Some(6), Some(179)));
-    assert_eq!(plane.clear[0].source, Prefix::ANY);
+    assert_eq!(
+        (plane.clear[0].protocol, plane.clear[0].destination_ports),
+        (Some(6), Some(Ports::only(179)))
+    );
+    assert_eq!(plane.clear[0].source, Prefix::any(Family::V4));
     assert_eq!(plane.rekey_group, "239.1.1.1:848".parse().ok());
 }
 
 #[test]
 fn keys_selectors_and_lives_arrive_as_they_are() {
     let planes = planes(&groups(""), registered(), Phase::Running);
-    let Gate::Protect { acl, inbound, outbound } = &planes[0].gate else { panic!("{:?}", planes[0].gate) };
-    assert_eq!(acl[0].source, Prefix::new([10, 0, 0, 0].into(), 8).unwrap());
-    assert_eq!(acl[0].destination, Prefix::host([10, 1, 1, 1].into()));
-    assert_eq!((acl[0].protocol, acl[0].source_port, acl[0].destination_port), (Some(17), None, Some(53)));
+    let Gate::Protect(Protected { acl, inbound, outbound, .. }) = &planes[0].gate else {
+        panic!("{:?}", planes[0].gate)
+    };
+    let selector = acl[0].selector;
+    assert_eq!(acl[0].action, Action::Permit);
+    assert_eq!(selector.source, Prefix::new([10, 0, 0, 0].into(), 8).unwrap());
+    assert_eq!(selector.destination, Prefix::host([10, 1, 1, 1].into()));
+    assert_eq!((selector.protocol, selector.source_ports), (Some(17), None));
     assert_eq!(inbound.iter().map(|sa| sa.spi.0).collect::<Vec<_>>(), [1000, 2000]);
-    assert!(matches!(&inbound[0].encryption, EncryptionKey::AesCbc256(key) if key.octets() == [1; 32]));
-    assert!(matches!(&inbound[1].encryption, EncryptionKey::AesCbc128(key) if key.octets() == [1; 16]));
-    assert!(matches!(&inbound[1].integrity, IntegrityKey::HmacSha512(key) if key.octets() == [2; 64]));
-    assert_eq!(outbound.as_ref().map(|sa| sa.spi.0), Some(1000));
+    assert_eq!(selector.destination_ports, Some(Ports::only(53)));
+    let (Algorithm::Cbc { encryption: first, .. }, Algorithm::Cbc { encryption, integrity }) =
+        (&inbound[0].algorithm, &inbound[1].algorithm)
+    else {
+        panic!("{inbound:?}")
+    };
+    assert!(matches!(first, EncryptionKey::AesCbc256(key) if key.octets() == [1; 32]));
+    assert!(matches!(encryption, EncryptionKey::AesCbc128(key) if key.octets() == [1; 16]));
+    assert!(matches!(integrity, IntegrityKey::HmacSha512(key) if key.octets() == [2; 64]));
+    assert_eq!(outbound.iter().map(|sa| sa.spi.0).collect::<Vec<_>>(), [1000]);
     assert_eq!(inbound[0].hard_lifetime, Some(Duration::from_secs(12)));
 }
 
@@ -89,15 +104,19 @@ fn without_keys_the_traffic_is_blocked_in_either_mode() {
     for extra in ["", "    fail-close: false\n"] {
         let view = View { inbound: Vec::new(), outbound: None, ..registered() };
         let planes = planes(&groups(extra), view, Phase::Running);
-        assert!(matches!(&planes[0].gate, Gate::Protect { acl, outbound: None, .. } if acl.len() == 1));
+        assert!(
+            matches!(&planes[0].gate, Gate::Protect(Protected { acl, outbound, .. }) if acl.len() == 1 && outbound.is_empty())
+        );
     }
 }
 
 #[test]
 fn a_stop_blocks_what_was_protected_or_opens() {
     let closed = planes(&groups(""), registered(), Phase::Stopping);
-    let Gate::Protect { acl, inbound, outbound } = &closed[0].gate else { panic!("{:?}", closed[0].gate) };
-    assert_eq!((acl.len(), inbound.len(), outbound), (1, 0, &None));
+    let Gate::Protect(Protected { acl, inbound, outbound, .. }) = &closed[0].gate else {
+        panic!("{:?}", closed[0].gate)
+    };
+    assert_eq!((acl.len(), inbound.len(), outbound.len()), (1, 0, 0));
     assert_eq!(planes(&groups(""), View::default(), Phase::Stopping)[0].gate, Gate::Closed);
     assert_eq!(planes(&groups("    fail-close: false\n"), registered(), Phase::Stopping), []);
 }

@@ -3,14 +3,7 @@
 //! Anybody can send one. It is believed only as far as its reader's bounds go, and only if it quotes an SPI that this
 //! router sends with, which somebody on the path can read and nobody else guesses.
 
-/// The version of IP.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Family {
-    /// IPv4.
-    V4,
-    /// IPv6.
-    V6,
-}
+use xfrm::Family;
 
 /// What a router of the core says of a packet that it could not send on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

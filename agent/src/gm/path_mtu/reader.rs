@@ -97,10 +97,10 @@ fn wanted_v6() -> [SockFilter; 4] {
 #[cfg(test)]
 mod tests {
     use super::super::packet::tests::{icmp, icmpv6};
-    use super::super::packet::Family;
     use super::*;
     use std::net::SocketAddr;
     use std::time::Duration;
+    use xfrm::Family;
 
     fn send(message: &[u8]) {
         let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::ICMPV4)).unwrap();

@@ -7,7 +7,7 @@ use crate::gm::desired::Guarded;
 use crate::gm::membership::Memberships;
 use crate::report::{DataplaneReport, GroupLabel, PlaneEntry, Protection, StateEntry, StateSummary, Traffic};
 use gdoi::endpoint::Instant;
-use xfrm::{Counters, Direction, PlaneCounters, Slot, StateCounters};
+use xfrm::{Counters, Direction, Family, PlaneCounters, Slot, StateCounters};
 
 /// The answer to `show gm dataplane`.
 ///
@@ -36,8 +36,8 @@ fn planes(group: &Guarded, protection: Protection, counters: &Counters) -> Vec<P
             group: GroupLabel::from(&group.settings.group),
             interface,
             protection,
-            inbound_anchor: slot.inbound_anchor().to_string(),
-            outbound_anchor: slot.outbound_anchor().to_string(),
+            inbound_anchor: slot.inbound_anchor(Family::V4).to_string(),
+            outbound_anchor: slot.outbound_anchor(Family::V4).to_string(),
             traffic: counters.planes.iter().find(|plane| plane.slot == slot).map(traffic),
             inbound: summary(&states, Direction::Inbound),
             outbound: summary(&states, Direction::Outbound),
@@ -57,6 +57,8 @@ fn traffic(plane: &PlaneCounters) -> Traffic {
         blocked_in_packets: plane.blocked_in.packets,
         bypassed_packets: plane.bypassed.packets,
         unrestored_packets: plane.unrestored.packets,
+        oversize_packets: plane.oversize.packets,
+        unknown_sender_packets: plane.unknown_sender.packets,
     }
 }
 
@@ -92,6 +94,7 @@ mod tests {
     fn states_of_one_direction_are_summed_up() {
         let state = |direction, packets, integrity_failures| StateCounters {
             slot: Slot::new(0).unwrap(),
+            family: Family::V4,
             direction,
             spi: Spi(7),
             count: Count { packets, bytes: packets * 100 },

@@ -4,10 +4,10 @@ use crate::gm::dataplane::DataPlane;
 use crate::gm::desired::Guarded;
 use crate::gm::membership::Memberships;
 use crate::gm::overhead::Overhead;
-use crate::gm::path_mtu::{Family, PathMtus};
+use crate::gm::path_mtu::PathMtus;
 use crate::report::Lengths;
 use gdoi::endpoint::Instant;
-use xfrm::Interface;
+use xfrm::{Family, Interface};
 
 /// Of each group, in the configuration's order; nothing of an interface that is not there.
 pub fn of_all(memberships: &Memberships, dataplane: &mut DataPlane, now: Instant) -> Vec<Vec<Lengths>> {

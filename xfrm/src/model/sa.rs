@@ -1,0 +1,104 @@
+//! Security associations.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::{Algorithm, Family};
+
+/// A security parameter index (RFC 4303 section 2.1), host byte order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Spi(pub u32);
+
+/// The SPIs of all senders under one key: those that differ from `base` in the low `bits` only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SpiBlock {
+    base: Spi,
+    bits: u8,
+}
+
+/// A security association: ESP tunnel mode under the packet's own addresses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sa {
+    /// Its name on the wire.
+    pub spi: Spi,
+    /// Which packets it carries; a shared key for both families is two SAs.
+    pub family: Family,
+    /// Which traffic it sends; what is received needs no lane and has `Unicast`.
+    pub lane: Lane,
+    /// Ciphers and keys.
+    pub algorithm: Algorithm,
+    /// Sequence numbers; the same at all members or nothing is understood.
+    pub replay: Replay,
+    /// The kernel forgets the state this long after it was installed (whole seconds). A backstop for a dead agent:
+    /// it is set when the state is added and not compared afterwards.
+    pub hard_lifetime: Option<Duration>,
+}
+
+/// Which traffic an outbound SA sends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Lane {
+    /// All that the plane's interface carries.
+    #[default]
+    Unicast,
+    /// Forwarded IPv6 multicast, which the kernel encrypts only behind an XFRM interface. Its `if_id` is the plane's
+    /// reqid.
+    Multicast,
+}
+
+/// Protection from replay, and with it extended sequence numbers (RFC 4303 section 2.2.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replay {
+    /// Neither: several senders share the SA.
+    Off,
+    /// Both.
+    Window {
+        /// Packets that may arrive late, 1 to 4096.
+        size: u16,
+        /// The high 32 bits of the sequence number that a state begins with, for one that is added when its sender is
+        /// under way already. Not compared afterwards: the kernel counts on.
+        high: u32,
+    },
+}
+
+impl SpiBlock {
+    /// The block of `2^bits` SPIs from `base`; none when `base` has one of these bits set or when there are over 31.
+    pub fn new(base: Spi, bits: u8) -> Option<Self> {
+        let free = 1u32.checked_shl(bits.into())? - 1;
+        (base.0 & free == 0).then_some(Self { base, bits })
+    }
+
+    /// Its lowest SPI.
+    pub fn base(self) -> Spi {
+        self.base
+    }
+
+    /// The bits that all its SPIs share.
+    pub fn mask(self) -> u32 {
+        u32::MAX << self.bits
+    }
+
+    /// Whether the SPI is one of them.
+    pub fn contains(self, spi: Spi) -> bool {
+        spi.0 & self.mask() == self.base.0
+    }
+}
+
+impl fmt::Display for Spi {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#010x}", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_holds_its_spis_and_no_others() {
+        let block = SpiBlock::new(Spi(0x8490_0000), 20).unwrap();
+        assert!([0x8490_0000, 0x849f_ffff].iter().all(|spi| block.contains(Spi(*spi))));
+        assert!([0x848f_ffff, 0x84a0_0000].iter().all(|spi| !block.contains(Spi(*spi))));
+        assert_eq!(SpiBlock::new(Spi(0x8490_0001), 20), None);
+        assert_eq!(SpiBlock::new(Spi(0), 32), None);
+    }
+}

@@ -1,0 +1,107 @@
+//! The sets of known senders, one for each plane: they change with every sender that is heard, so their elements are no
+//! part of the table's text, and reading and writing them takes netlink and not a process.
+
+use std::collections::BTreeSet;
+use std::io;
+
+use netlink_packet_core::NLM_F_CREATE;
+
+use crate::model::{Slot, Spi};
+use crate::netfilter::{attributes, batch, kind, nested, Attributes, Message};
+use crate::socket::Socket;
+
+const NFTABLES: u8 = 10;
+const NEW_ELEMENTS: u8 = 12;
+const GET_ELEMENTS: u8 = 13;
+const DELETE_ELEMENTS: u8 = 14;
+const INET: u8 = 1;
+/// NFTA_SET_ELEM_LIST_TABLE, _SET and _ELEMENTS.
+const TABLE: u16 = 1;
+const SET: u16 = 2;
+const ELEMENTS: u16 = 3;
+/// NFTA_LIST_ELEM, NFTA_SET_ELEM_KEY and NFTA_DATA_VALUE.
+const ELEMENT: u16 = 1;
+const KEY: u16 = 1;
+const VALUE: u16 = 1;
+/// An element takes 16 octets, an attribute that holds them all at most 65,535.
+const MOST_ELEMENTS: usize = 2000;
+
+/// The name of a plane's set.
+pub fn name(slot: Slot) -> String {
+    format!("known_{}", slot.number())
+}
+
+/// The SPIs in a plane's set; without the set none.
+pub fn held(socket: &mut Socket, slot: Slot) -> io::Result<BTreeSet<Spi>> {
+    let request = Message::new(kind(NFTABLES, GET_ELEMENTS), INET, 0, &place(slot));
+    let lists = socket.dump(&request, |(_, payload)| Ok(Some(read(payload)?)));
+    match lists {
+        Ok(lists) => Ok(lists.into_iter().flatten().collect()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(BTreeSet::new()),
+        Err(error) => Err(error),
+    }
+}
+
+pub fn add(socket: &mut Socket, slot: Slot, spis: &[Spi]) -> io::Result<()> {
+    change(socket, NEW_ELEMENTS, slot, spis)
+}
+
+pub fn remove(socket: &mut Socket, slot: Slot, spis: &[Spi]) -> io::Result<()> {
+    change(socket, DELETE_ELEMENTS, slot, spis)
+}
+
+fn change(socket: &mut Socket, number: u8, slot: Slot, spis: &[Spi]) -> io::Result<()> {
+    for part in spis.chunks(MOST_ELEMENTS) {
+        let elements =
+            part.iter().fold(Attributes::default(), |all, spi| all.with_nested(ELEMENT, &element(*spi)));
+        let message =
+            Message::new(kind(NFTABLES, number), INET, 0, &place(slot).with_nested(ELEMENTS, &elements));
+        socket.change_within(NLM_F_CREATE, &batch(NFTABLES), &message)?;
+    }
+    Ok(())
+}
+
+fn place(slot: Slot) -> Attributes {
+    Attributes::default().with_text(TABLE, "gdoi").with_text(SET, &name(slot))
+}
+
+fn element(spi: Spi) -> Attributes {
+    let value = Attributes::default().with(VALUE, &spi.0.to_be_bytes());
+    Attributes::default().with_nested(KEY, &value)
+}
+
+fn read(payload: &[u8]) -> io::Result<Vec<Spi>> {
+    let lists = attributes(payload)?.into_iter().filter(|(kind, _)| *kind == ELEMENTS);
+    let elements = lists.flat_map(|(_, list)| nested(list));
+    Ok(elements.filter_map(|(_, element)| read_element(element)).collect())
+}
+
+fn read_element(element: &[u8]) -> Option<Spi> {
+    let (_, key) = nested(element).into_iter().find(|(kind, _)| *kind == KEY)?;
+    let (_, value) = nested(key).into_iter().find(|(kind, _)| *kind == VALUE)?;
+    Some(Spi(u32::from_be_bytes(*value.first_chunk()?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use netlink_packet_core::NetlinkSerializable;
+
+    #[test]
+    fn elements_are_read_as_they_are_written_however_damaged() {
+        let spis = [Spi(0x8490_0001), Spi(0x8490_0002)];
+        let elements =
+            spis.iter().fold(Attributes::default(), |all, spi| all.with_nested(ELEMENT, &element(*spi)));
+        let slot = Slot::new(3).unwrap();
+        let message = Message::new(0, INET, 0, &place(slot).with_nested(ELEMENTS, &elements));
+        let mut payload = vec![0; message.buffer_len()];
+        message.serialize(&mut payload);
+        assert_eq!(read(&payload).unwrap(), spis);
+        for end in 0..payload.len() {
+            let _ = read(&payload[..end]);
+            payload[end] ^= 0xff;
+            let _ = read(&payload);
+            payload[end] ^= 0xff;
+        }
+    }
+}

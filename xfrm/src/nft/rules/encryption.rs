@@ -1,0 +1,187 @@
+//! Rules around encryption: what puts the addresses of a packet aside, what brings them back, and what depends on its
+//! length.
+
+use super::{name, GateRules, PlaneRules, ProtectRules, Stash};
+use crate::model::{Family, Spi};
+use crate::nft::matching::family_of;
+
+/// ESP of one family whose inner header lies behind an IV of one length.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restored {
+    pub family: Family,
+    pub iv_octets: u32,
+    /// In order and apart from each other.
+    pub spis: Vec<SpiRange>,
+}
+
+/// SPIs from the first to the last, both included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SpiRange(pub Spi, pub Spi);
+
+/// SPI and sequence number (RFC 4303 section 2).
+const ESP_HEADER: u32 = 8;
+
+impl Restored {
+    /// Bit of the inner header, counted from the ESP header on.
+    fn inner(&self) -> u32 {
+        8 * (ESP_HEADER + self.iv_octets)
+    }
+
+    fn matches(&self) -> String {
+        let Self { family, spis, .. } = self;
+        let version = match family {
+            Family::V4 => 4,
+            Family::V6 => 6,
+        };
+        let spis: Vec<_> = spis.iter().map(|SpiRange(first, last)| format!("{first}-{last}")).collect();
+        format!("meta l4proto esp esp spi {{ {} }} @th,{},4 {version}", spis.join(", "), self.inner())
+    }
+
+    /// Only a multicast destination: 224.0.0.0/4 or ff00::/8.
+    fn is_multicast(&self) -> String {
+        match self.family {
+            Family::V4 => format!("@th,{},4 0xe", self.inner() + 128),
+            Family::V6 => format!("@th,{},8 0xff", self.inner() + 192),
+        }
+    }
+
+    /// Copies the inner addresses over the outer ones.
+    fn copies(&self) -> String {
+        let name = name(self.family);
+        let (source, bits) = match self.family {
+            Family::V4 => (self.inner() + 96, 32),
+            Family::V6 => (self.inner() + 64, 128),
+        };
+        format!("{name} saddr set @th,{source},{bits} {name} daddr set @th,{},{bits}", source + bits)
+    }
+}
+
+impl PlaneRules {
+    pub(super) fn protect(&self) -> Option<&ProtectRules> {
+        match &self.gate {
+            GateRules::Closed => None,
+            GateRules::Protect(protect) => Some(protect),
+        }
+    }
+
+    pub(super) fn to_restore(&self, chain: &str) -> Vec<String> {
+        let jump = |family: Family| {
+            format!(
+                "{} daddr {} jump {chain}_{}",
+                name(family),
+                self.slot.outbound_anchor(family),
+                self.slot.number()
+            )
+        };
+        self.protect().map_or(Vec::new(), |_| Family::ALL.map(jump).into())
+    }
+
+    pub(super) fn keep(&self) -> Vec<String> {
+        let Some(_) = self.protect() else { return Vec::new() };
+        let keep = |family: Family| {
+            let name = name(family);
+            format!("{} {} snat {name} to {name} saddr", self.sent_protected(), family_of(family))
+        };
+        Family::ALL.map(keep).into()
+    }
+
+    /// Packets that will be encrypted.
+    fn sent_protected(&self) -> String {
+        format!("oifname \"{}\" ipsec out reqid {}", self.interface, self.slot.reqid())
+    }
+
+    /// Priority and mark are all that a packet carries through encryption, so they carry its two addresses. The maps map
+    /// each value to itself and exist because nft does not set an address from a mark. Both are zero again after
+    /// `restore`.
+    pub(super) fn put_aside(&self) -> Vec<String> {
+        let Some(protect) = self.protect() else { return Vec::new() };
+        let condition = match protect.stash {
+            Stash::Oversize(octets) => {
+                format!("ip frag-off & 0x4000 == 0 meta length > {octets} {} ", self.counter("oversize"))
+            }
+            Stash::Everything => String::new(),
+        };
+        let packets = format!("{} meta nfproto ipv4 {condition}", self.sent_protected());
+        vec![
+            format!(
+                "{packets}meta priority set @nh,96,32 meta mark set @nh,128,32 \
+                 update @stash_source {{ meta priority : ip saddr }} \
+                 update @stash_destination {{ meta mark : ip daddr }}"
+            ),
+            format!(
+                "{} ip daddr 224.0.0.0/4 meta mark != 0 update @stash_multicast {{ meta mark }}",
+                self.sent_protected()
+            ),
+        ]
+    }
+
+    /// The stash is asked first; cipher text (no inner header of the right version) is not copied.
+    pub(super) fn restore(&self) -> Vec<String> {
+        let Some(protect) = self.protect() else { return Vec::new() };
+        let copied = protect.restored.iter().map(|one| format!("{} {}", one.matches(), one.copies()));
+        let rules = std::iter::once(stashed("meta mark != 0")).chain(copied);
+        let mut rules: Vec<_> = rules.map(|rule| self.restored(&rule)).collect();
+        rules.push(self.drop("unrestored"));
+        rules
+    }
+
+    pub(super) fn restore_multicast(&self) -> Vec<String> {
+        let Some(protect) = self.protect() else { return Vec::new() };
+        let copied = protect
+            .restored
+            .iter()
+            .map(|one| format!("{} {} {}", one.matches(), one.is_multicast(), one.copies()));
+        let rules = std::iter::once(stashed("meta mark @stash_multicast")).chain(copied);
+        rules.map(|rule| self.restored(&rule)).collect()
+    }
+
+    fn restored(&self, rule: &str) -> String {
+        format!("{rule} notrack {}", self.accept("encrypted"))
+    }
+
+    /// Lowers the segment size that the two ends of a connection announce; nft never raises it.
+    pub(super) fn clamp_out(&self) -> Vec<String> {
+        self.clamp(&self.sent_protected())
+    }
+
+    pub(super) fn clamp_in(&self) -> Vec<String> {
+        self.clamp(&format!("iifname \"{}\" ipsec in reqid {}", self.interface, self.slot.reqid()))
+    }
+
+    fn clamp(&self, packets: &str) -> Vec<String> {
+        let octets = self.protect().and_then(|protect| protect.mss);
+        let rule = |octets| format!("{packets} tcp flags syn / syn,rst tcp option maxseg size set {octets}");
+        octets.map(rule).into_iter().collect()
+    }
+
+    /// A router of the core cannot carry ESP of ours and says so to the host, which has sent no ESP. It is handed to this
+    /// router, for the agent to read with a raw socket. The quoted header lies behind 8 octets of ICMP.
+    pub(super) fn too_big(&self) -> Vec<String> {
+        let Some(protect) = self.protect() else { return Vec::new() };
+        let rule = |family: Family| {
+            let spis = protect.sent.iter().filter(|(of, _)| *of == family).map(|(_, spi)| spi.to_string());
+            let spis: Vec<_> = spis.collect();
+            let quoted = match family {
+                Family::V4 => "icmp type destination-unreachable icmp code 4 @th,136,8 50 @th,224,32",
+                Family::V6 => "icmpv6 type packet-too-big @th,112,8 50 @th,384,32",
+            };
+            (!spis.is_empty()).then(|| {
+                format!(
+                    "iifname \"{}\" {quoted} {{ {} }} {} daddr set {} notrack accept",
+                    self.interface,
+                    spis.join(", "),
+                    name(family),
+                    self.slot.inbound_anchor(family)
+                )
+            })
+        };
+        Family::ALL.into_iter().filter_map(rule).collect()
+    }
+}
+
+fn stashed(condition: &str) -> String {
+    format!(
+        "meta nfproto ipv4 meta l4proto esp {condition} ip saddr set meta priority map @stash_source \
+         ip daddr set meta mark map @stash_destination meta mark set 0 meta priority set 0"
+    )
+}

@@ -1,0 +1,147 @@
+//! What passes a plane and what it holds back.
+
+use super::{GateRules, PlaneRules, ANCHORS, LINK_IPV4, LINK_IPV6};
+use crate::model::{Action, Family, Mode};
+use crate::nft::list::List;
+use crate::nft::matching::{conditions, icmp_errors, View};
+
+impl PlaneRules {
+    pub(super) fn jump(&self, interface: &str, chain: &str) -> String {
+        format!("{interface} \"{}\" {}", self.interface, self.jump_to(chain))
+    }
+
+    fn jump_to(&self, chain: &str) -> String {
+        format!("jump {chain}_{}", self.slot.number())
+    }
+
+    pub(super) fn counter(&self, name: &str) -> String {
+        format!("counter name \"{name}_{}\"", self.slot.number())
+    }
+
+    pub(super) fn drop(&self, name: &str) -> String {
+        format!("{} drop", self.counter(name))
+    }
+
+    pub(super) fn accept(&self, name: &str) -> String {
+        format!("{} accept", self.counter(name))
+    }
+
+    /// What was encrypted passes as untracked ESP; nothing shows an anchor address to the network.
+    pub(super) fn pass_out(&self) -> Vec<String> {
+        let mut rules = Vec::new();
+        if self.protect().is_some() {
+            rules.push("meta l4proto esp ct state untracked accept".into());
+            for (name, anchors) in ANCHORS {
+                rules.push(format!("{name} saddr {anchors} {}", self.drop("unrestored")));
+                rules.push(format!("{name} daddr {anchors} {}", self.drop("unrestored")));
+            }
+            rules.push("rt ipsec exists accept".into());
+        }
+        rules.extend(self.link());
+        rules.extend(self.pass(&self.gdoi_out, &self.gdoi_in));
+        let bypassed = self.accept("bypassed");
+        let clear = self.clear.groups().iter();
+        rules.extend(
+            clear.map(|group| {
+                format!("ct direction original {} {bypassed}", conditions(View::Original, group))
+            }),
+        );
+        rules
+    }
+
+    /// The leak guard.
+    pub(super) fn hold_out(&self) -> Vec<String> {
+        match &self.gate {
+            GateRules::Closed => vec![self.drop("blocked_out")],
+            GateRules::Protect(_) if !self.holds_out() => Vec::new(),
+            GateRules::Protect(_) => {
+                let original = format!("ct direction original {}", self.jump_to("out_original"));
+                [vec![self.jump_to("out_packet"), original], self.jumps_quoted("out_quoted")].concat()
+            }
+        }
+    }
+
+    pub(super) fn pass_in(&self) -> Vec<String> {
+        let mut rules = Vec::new();
+        if self.protect().is_some() {
+            let [v4, v6] = Family::ALL.map(|family| self.slot.inbound_anchor(family));
+            rules.push(format!("ip daddr {v4} meta l4proto {{ esp, icmp }} accept"));
+            rules.push(format!("ip6 daddr {v6} meta l4proto {{ esp, ipv6-icmp }} accept"));
+            rules.push(format!("ipsec in reqid {} {}", self.slot.reqid(), self.accept("decrypted")));
+        }
+        rules.extend(self.link());
+        rules.extend(self.pass(&self.gdoi_in, &self.gdoi_out));
+        rules
+    }
+
+    pub(super) fn hold_in(&self) -> Vec<String> {
+        match &self.gate {
+            GateRules::Closed => vec![self.drop("blocked_in")],
+            GateRules::Protect(_) if !self.holds_in() => Vec::new(),
+            GateRules::Protect(_) => {
+                [vec![self.jump_to("in_packet")], self.jumps_quoted("in_quoted")].concat()
+            }
+        }
+    }
+
+    /// Clear packets that the list permits, seen so, are held back on the way out.
+    pub(super) fn held_out(&self, view: View) -> Vec<String> {
+        if self.holds_out() {
+            self.held(view, "blocked_out")
+        } else {
+            Vec::new()
+        }
+    }
+
+    pub(super) fn held_in(&self, view: View) -> Vec<String> {
+        if self.holds_in() {
+            self.held(view, "blocked_in")
+        } else {
+            Vec::new()
+        }
+    }
+
+    fn holds_out(&self) -> bool {
+        self.protect().is_some_and(|protect| protect.mode != Mode::ReceiveOnly)
+    }
+
+    fn holds_in(&self) -> bool {
+        self.protect().is_some_and(|protect| protect.mode == Mode::Strict)
+    }
+
+    /// The first entry that matches decides. Denied packets go on to the lists of other planes.
+    fn held(&self, view: View, counter: &str) -> Vec<String> {
+        let Some(protect) = self.protect() else { return Vec::new() };
+        let verdict = |action| match action {
+            Action::Permit => self.drop(counter),
+            Action::Deny => "return".into(),
+        };
+        let groups = protect.acl.groups().iter();
+        groups.map(|group| format!("{} {}", conditions(view, group), verdict(group.action))).collect()
+    }
+
+    /// Clear ICMP errors that quote a packet which the list permits: they would show a piece of it, or are forged,
+    /// because nobody outside has seen it.
+    fn jumps_quoted(&self, chain: &str) -> Vec<String> {
+        Family::ALL.map(|family| format!("{} {}", icmp_errors(family), self.jump_to(chain))).into()
+    }
+
+    /// Without which the link does not work. Before registration a closed gate passes no IGMP but that of rekey messages.
+    fn link(&self) -> Vec<String> {
+        let v4 = self.protect().map(|_| LINK_IPV4);
+        v4.into_iter().chain(LINK_IPV6).map(str::to_owned).collect()
+    }
+
+    /// GDOI and the local deny entries, and ICMP errors about them. An error goes against its packet, so it quotes GDOI
+    /// of the other direction.
+    fn pass(&self, gdoi: &List, gdoi_back: &List) -> Vec<String> {
+        let accept = self.accept("bypassed");
+        let packets = gdoi.groups().iter().chain(self.clear.groups());
+        let errors = gdoi_back.groups().iter().chain(self.clear.groups());
+        let packets = packets.map(|group| format!("{} {accept}", conditions(View::Packet, group)));
+        let errors = errors.map(|group| {
+            format!("{} {} {accept}", icmp_errors(group.shape.family), conditions(View::Quoted, group))
+        });
+        packets.chain(errors).collect()
+    }
+}

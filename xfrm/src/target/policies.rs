@@ -1,0 +1,201 @@
+//! XFRM policies: what is encrypted, what stays in clear, and what is accepted when it was encrypted.
+
+use std::collections::btree_map::Entry;
+
+use super::aligned::aligned;
+use super::gdoi::gdoi;
+use super::{multicast, Target};
+use crate::model::{Ace, Action, Family, Lane, Mode, Plane, Ports, Prefix, Protection, Selector, Slot};
+use crate::object::{Direction, Hook, Policy, PolicyKey, Rank, Verdict};
+use crate::plan::Offload;
+use crate::Error;
+
+/// XFRM_MAX_DEPTH: the kernel takes no more templates in one policy.
+const MOST_TEMPLATES: usize = 6;
+/// A kernel with more policies is slow to fill and to look through.
+const MOST_POLICIES: usize = 65_536;
+const IGMP: u8 = 2;
+const IPIP: u8 = 4;
+const ICMPV6: u8 = 58;
+/// Types of ICMPv6 without which a link does not work: multicast listener and neighbour discovery, less redirects.
+const LINK_TYPES: [(u16, u16); 2] = [(130, 136), (143, 143)];
+
+/// A plane on its way out.
+pub struct Outward<'a> {
+    pub plane: &'a Plane,
+    pub protection: &'a Protection,
+    /// Index of the interface.
+    pub interface: u32,
+    /// How many entries other planes have before it.
+    pub first: u32,
+}
+
+impl Target {
+    /// A group that only receives encrypts nothing, so nothing needs to be kept from it.
+    pub fn add_outward(&mut self, outward: &Outward<'_>, offload: Offload) -> Result<(), Error> {
+        if outward.protection.mode == Mode::ReceiveOnly {
+            return Ok(());
+        }
+        for (rank, verdict, selector) in outward.entries(offload) {
+            for selector in aligned(&selector)? {
+                let key = PolicyKey {
+                    hook: Hook::Out,
+                    interface: Some(outward.interface),
+                    xfrm_interface: None,
+                    selector,
+                };
+                self.add(Policy { key, rank, verdict: verdict.clone() });
+            }
+        }
+        self.add_multicast(outward)
+    }
+
+    /// What is forwarded to the XFRM interface.
+    fn add_multicast(&mut self, outward: &Outward<'_>) -> Result<(), Error> {
+        let Some(sa) = multicast(outward.protection) else { return Ok(()) };
+        for (rank, ace) in outward.ranked().filter(|(_, ace)| ace.action == Action::Permit) {
+            let destination = ace.selector.destination.intersection(Prefix::multicast(Family::V6));
+            let Some(destination) = destination else { continue };
+            for selector in aligned(&Selector { destination, ..ace.selector })? {
+                let xfrm_interface = Some(outward.plane.slot);
+                let key = PolicyKey { hook: Hook::Out, interface: None, xfrm_interface, selector };
+                self.add(Policy { key, rank, verdict: Verdict::Encrypt(outward.plane.slot, sa.spi) });
+            }
+        }
+        Ok(())
+    }
+
+    /// The kernel holds one policy by each name; the first one decides anyway.
+    fn add(&mut self, policy: Policy) {
+        self.policies.entry(policy.key).or_insert(policy);
+    }
+
+    /// What a state decrypted is accepted when an entry permits it; an entry that denies it was not there yet, or not
+    /// any more, where it was sent.
+    pub fn accept_decrypted(&mut self, protection: &Protection, slot: Slot) -> Result<(), Error> {
+        for ace in protection.acl.iter().filter(|ace| ace.action == Action::Permit) {
+            for selector in aligned(&ace.selector)? {
+                for hook in [Hook::In, Hook::Forward] {
+                    self.accept(PolicyKey { hook, interface: None, xfrm_interface: None, selector }, slot);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// These policies cannot be limited to an interface, so planes with the same entry share one.
+    fn accept(&mut self, key: PolicyKey, slot: Slot) {
+        match self.policies.entry(key) {
+            Entry::Vacant(vacant) => {
+                vacant.insert(Policy { key, rank: Rank::Acl(0), verdict: Verdict::Decrypted(vec![slot]) });
+            }
+            Entry::Occupied(mut occupied) => match &mut occupied.get_mut().verdict {
+                Verdict::Decrypted(slots) if !slots.contains(&slot) => slots.push(slot),
+                _ => {}
+            },
+        }
+    }
+
+    pub fn check_policies(&self) -> Result<(), Error> {
+        if self.policies.len() > MOST_POLICIES {
+            return Err(Error::Unusable(format!(
+                "the access lists would take {} policies in the kernel, more than {MOST_POLICIES}: use fewer entries \
+                 with ranges of ports",
+                self.policies.len()
+            )));
+        }
+        match self.policies.values().find(|policy| is_too_wide(policy)) {
+            Some(policy) => Err(Error::Unusable(format!(
+                "more than {MOST_TEMPLATES} planes share the entry {}",
+                policy.key.selector
+            ))),
+            None => Ok(()),
+        }
+    }
+}
+
+fn is_too_wide(policy: &Policy) -> bool {
+    matches!(&policy.verdict, Verdict::Decrypted(slots) if slots.len() > MOST_TEMPLATES)
+}
+
+impl Outward<'_> {
+    /// Everything in the order in which it decides.
+    fn entries(&self, offload: Offload) -> Vec<(Rank, Verdict, Selector)> {
+        let mut entries = Vec::new();
+        let gdoi = link(self.protection).into_iter().chain(gdoi(self.plane, Direction::Outbound));
+        entries.extend(gdoi.map(|selector| (Rank::Gdoi, Verdict::Pass, selector)));
+        for selector in &self.plane.clear {
+            entries.push((Rank::Clear, Verdict::Pass, *selector));
+            entries.extend(denied_multicast(selector).map(|selector| (Rank::Clear, Verdict::Pass, selector)));
+        }
+        for (rank, Ace { action, selector }) in self.ranked() {
+            let verdict = match action {
+                Action::Permit => self.verdict(selector.family(), offload),
+                Action::Deny => Verdict::Pass,
+            };
+            let forwarded = match action {
+                Action::Permit => permitted_multicast(&selector),
+                Action::Deny => denied_multicast(&selector),
+            };
+            entries.push((rank, verdict.clone(), selector));
+            entries.extend(forwarded.map(|selector| (rank, verdict, selector)));
+        }
+        entries
+    }
+
+    /// The entries that decide anything: `deny` only does where a later entry permits.
+    fn ranked(&self) -> impl Iterator<Item = (Rank, Ace)> + use<'_> {
+        let acl = &self.protection.acl;
+        let numbered = acl.iter().enumerate().filter(|(number, ace)| {
+            ace.action == Action::Permit || acl[*number..].iter().any(|later| is_exception(ace, later))
+        });
+        numbered.map(|(number, ace)| (Rank::Acl(self.first + number as u32), *ace))
+    }
+
+    /// Without esp6_offload the addresses of IPv6 packets cannot be restored.
+    fn verdict(&self, family: Family, offload: Offload) -> Verdict {
+        let is_meant = |sa: &&crate::model::Sa| sa.family == family && sa.lane == Lane::Unicast;
+        // IPv4 has the stash.
+        let possible = family == Family::V4 || offload.restores(family);
+        match self.protection.outbound.iter().find(is_meant).filter(|_| possible) {
+            Some(sa) => Verdict::Encrypt(self.plane.slot, sa.spi),
+            None => Verdict::Block,
+        }
+    }
+}
+
+fn is_exception(deny: &Ace, later: &Ace) -> bool {
+    later.action == Action::Permit
+        && later.selector.source.overlaps(deny.selector.source)
+        && later.selector.destination.overlaps(deny.selector.destination)
+}
+
+/// What the links of a plane need in clear; nftables sees to it that none of it is forwarded.
+fn link(protection: &Protection) -> Vec<Selector> {
+    let families = super::families(protection);
+    let v4 = Selector {
+        protocol: Some(IGMP),
+        ..Selector::between(Prefix::any(Family::V4), Prefix::multicast(Family::V4))
+    };
+    let any = Selector::between(Prefix::any(Family::V6), Prefix::any(Family::V6));
+    // In a policy the type of ICMP is the source port.
+    let v6 = LINK_TYPES.map(|(first, last)| Selector {
+        protocol: Some(ICMPV6),
+        source_ports: Ports::new(first, last),
+        ..any
+    });
+    std::iter::once(v4).chain(v6).filter(|selector| families.contains(&selector.family())).collect()
+}
+
+/// Forwarded IPv4 multicast as the kernel looks it up: from the router's own address, as IP in IP.
+fn permitted_multicast(selector: &Selector) -> Option<Selector> {
+    let destination = selector.destination.intersection(Prefix::multicast(Family::V4))?;
+    Some(Selector { protocol: Some(IPIP), ..Selector::between(Prefix::any(Family::V4), destination) })
+}
+
+/// An exception for some sources or protocols cannot be made; nftables holds back nothing that is encrypted.
+fn denied_multicast(selector: &Selector) -> Option<Selector> {
+    let any = Prefix::any(Family::V4);
+    let whole = *selector == Selector::between(any, selector.destination);
+    permitted_multicast(selector).filter(|_| whole)
+}

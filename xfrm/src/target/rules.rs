@@ -1,0 +1,81 @@
+//! What nftables must know.
+
+use super::gdoi::gdoi;
+use super::{mtu, SMALL_MTU};
+use crate::model::{Family, Gate, Plane, Protection, Sa, SpiBlock};
+use crate::nft::{GateRules, List, PlaneRules, ProtectRules, Receivable, Restored, SpiRange, Stash};
+use crate::object::{Direction, Link};
+use crate::plan::Offload;
+
+/// Octets of the IV of all ciphers that have blocks of SPIs.
+const BLOCK_IV: u32 = 8;
+
+pub fn plane_rules(plane: &Plane, link: Option<&Link>, offload: Offload) -> Option<PlaneRules> {
+    let gate = match &plane.gate {
+        Gate::Open => return None,
+        Gate::Closed => GateRules::Closed,
+        Gate::Protect(protection) => GateRules::Protect(ProtectRules {
+            acl: List::new(&protection.acl),
+            mode: protection.mode,
+            receivable: receivable(protection),
+            restored: restored(protection, offload),
+            stash: stash(plane, protection, link, offload),
+            sent: protection.outbound.iter().map(|sa| (sa.family, sa.spi)).collect(),
+            mss: plane.mss,
+        }),
+    };
+    Some(PlaneRules {
+        slot: plane.slot,
+        interface: plane.interface.clone(),
+        gdoi_out: List::clear(&gdoi(plane, Direction::Outbound)),
+        gdoi_in: List::clear(&gdoi(plane, Direction::Inbound)),
+        clear: List::clear(&plane.clear),
+        gate,
+    })
+}
+
+fn receivable(protection: &Protection) -> Receivable {
+    let shared = protection.inbound.iter().filter(|sa| !protection.is_of_block(sa));
+    Receivable { shared: shared.map(|sa| (sa.family, sa.spi)).collect(), blocks: protection.blocks.clone() }
+}
+
+/// By SPI, because nothing else tells the length of the IV. What can be received counts, too: it is what was sent with
+/// before the last change, and may be under way to `restore` still.
+fn restored(protection: &Protection, offload: Offload) -> Vec<Restored> {
+    let mut all = Vec::new();
+    for family in Family::ALL.into_iter().filter(|family| offload.restores(*family)) {
+        for iv_octets in [8, 16] {
+            let spis = ranges(protection, family, iv_octets);
+            all.extend((!spis.is_empty()).then_some(Restored { family, iv_octets, spis }));
+        }
+    }
+    all
+}
+
+fn ranges(protection: &Protection, family: Family, iv_octets: u32) -> Vec<SpiRange> {
+    let blocks = if iv_octets == BLOCK_IV { &protection.blocks[..] } else { &[] };
+    let sas = protection.inbound.iter().chain(&protection.outbound);
+    let sas = sas.filter(|sa| sa.family == family && sa.algorithm.iv_octets() == iv_octets);
+    let single = sas.map(|sa| sa.spi).filter(|spi| !blocks.iter().any(|block| block.contains(*spi)));
+    let mut ranges: Vec<_> =
+        single.map(|spi| SpiRange(spi, spi)).chain(blocks.iter().map(|block| range(*block))).collect();
+    ranges.sort_unstable();
+    ranges.dedup();
+    ranges
+}
+
+fn range(block: SpiBlock) -> SpiRange {
+    SpiRange(block.base(), crate::model::Spi(block.base().0 | !block.mask()))
+}
+
+/// The kernel's own threshold (`xfrm_state_mtu`): what fits the MTU goes to esp4_offload, what does not is encrypted
+/// earlier. With several SAs the lowest threshold: stashing a packet that did not need it does no harm.
+fn stash(plane: &Plane, protection: &Protection, link: Option<&Link>, offload: Offload) -> Stash {
+    if !offload.restores(Family::V4) {
+        return Stash::Everything;
+    }
+    let mtu = link.map_or(SMALL_MTU, |link| mtu(link, plane.path_mtu, Family::V4));
+    let sas = protection.inbound.iter().chain(&protection.outbound).filter(|sa| sa.family == Family::V4);
+    let longest = sas.map(|sa: &Sa| sa.algorithm.longest_inside(sa.family, mtu));
+    Stash::Oversize(longest.min().unwrap_or(mtu))
+}
