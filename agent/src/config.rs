@@ -17,7 +17,10 @@ mod server_address;
 mod source;
 
 pub use key_server::{KeyServerFile, KeyServerSettings, StateSettings, KEY_SERVER_SOCKET};
-pub use member::{FailMode, GroupSettings, MemberFile, MemberSettings, MssClamp, Reception, MEMBER_SOCKET, SIDS_PER_INTERFACE};
+pub use member::{
+    FailMode, GroupSettings, MemberFile, MemberSettings, MssClamp, Reception, MEMBER_SOCKET,
+    SIDS_PER_INTERFACE,
+};
 pub use names::InterfaceName;
 pub use rekey::MulticastRoute;
 pub use source::{ConfigError, Source};

@@ -28,11 +28,11 @@ use crate::report::ReloadReport;
 use crate::socket::Listening;
 use clap::Parser;
 use dataplane::DataPlane;
-use gdoi::crypto::Secret;
-use gdoi::endpoint::Instant;
-use gdoi::{MemberEvent, View};
-use membership::{GroupIndex, Memberships};
 use ears::{Ears, Heard};
+use gdoi::crypto::Secret;
+use gdoi::endpoint::{Endpoint, Instant};
+use gdoi::{MemberCommand, MemberEvent, View};
+use membership::{GroupIndex, Memberships};
 use speaker::{Change, Speaker};
 use std::net::{SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
@@ -108,6 +108,13 @@ impl GroupMember {
         self.ears.judge(packet, |packet| dataplane.meet(packet, &views, now, journal));
     }
 
+    /// These groups register for new sender IDs.
+    fn renew(&mut self, names: &[String], now: Instant) {
+        for index in names.iter().filter_map(|name| self.memberships.find(name)).collect::<Vec<_>>() {
+            self.memberships.handle_command((index, MemberCommand::Register), now);
+        }
+    }
+
     /// A flood is read bit by bit, so that it does not hold up anything else.
     fn hear_of_path_mtu(&mut self, now: Instant) {
         if let Some(said) = self.ears.too_big() {
@@ -175,6 +182,9 @@ impl Service for GroupMember {
         // The kernel lets GDOI pass from a new address before it is spoken from there.
         let speaks = self.follow_address(now);
         self.dataplane.refresh(&self.memberships.views(now), now, &mut self.journal);
+        let losers = self.dataplane.take_losers();
+        let speaks = speaks || !losers.is_empty();
+        self.renew(&losers, now);
         Some(if speaks { now } else { self.dataplane.next_check() })
     }
 

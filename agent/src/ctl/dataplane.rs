@@ -21,10 +21,8 @@ fn rest(report: &DataplaneReport) -> String {
 }
 
 fn plane(plane: &PlaneEntry) -> String {
-    let mut lines = vec![
-        ("Protection", protection(plane.protection).to_owned()),
-        ("Anchors", anchors(plane)),
-    ];
+    let mut lines =
+        vec![("Protection", protection(plane.protection).to_owned()), ("Anchors", anchors(plane))];
     if let Some(seen) = plane.traffic {
         lines.extend(traffic(seen));
     }
@@ -43,8 +41,11 @@ fn traffic(seen: Traffic) -> Vec<(&'static str, String)> {
         ("Blocked out", packets(seen.blocked_out_packets)),
         ("Blocked in", packets(seen.blocked_in_packets)),
         ("Passed in clear", packets(seen.bypassed_packets)),
-        ("Unknown sender", packets(seen.unknown_sender_packets)),
-        ("Oversize", packets(seen.oversize_packets)),
+        ("Oversize", format!("{}, encrypted in pieces", packets(seen.oversize_packets))),
+        (
+            "Unknown sender",
+            format!("{}, each put to the daemon or dropped", packets(seen.unknown_sender_packets)),
+        ),
     ];
     if seen.unrestored_packets > 0 {
         lines.push(("Not restored", format!("{} packets dropped, a defect", seen.unrestored_packets)));
@@ -109,7 +110,7 @@ mod tests {
                 "inbound_anchor": "192.0.0.84", "outbound_anchor": "192.0.0.85",
                 "traffic": {"encrypted_packets": 10, "encrypted_octets": 1000, "decrypted_packets": 9,
                     "decrypted_octets": 900, "blocked_out_packets": 1, "blocked_in_packets": 2, "bypassed_packets": 4,
-                    "unrestored_packets": 0},
+                    "unrestored_packets": 0, "oversize_packets": 2, "unknown_sender_packets": 6},
                 "inbound": summary(2, 9), "outbound": summary(1, 10),
                 "states": [{"direction": "inbound", "spi": "0x00000007", "packets": 9, "octets": 900,
                     "integrity_failures": 3}]}]}))
@@ -129,6 +130,8 @@ Group corp (100) on wan0
   Blocked out       1 packets
   Blocked in        2 packets
   Passed in clear   4 packets
+  Oversize          2 packets, encrypted in pieces
+  Unknown sender    6 packets, each put to the daemon or dropped
   Integrity failed  3 packets
   States inbound    2, 9 packets, 900 octets
   States outbound   1, 10 packets, 1000 octets

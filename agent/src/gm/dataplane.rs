@@ -4,6 +4,7 @@ mod admission;
 mod adoption;
 mod change;
 mod learning;
+mod spent;
 
 pub use admission::Word;
 
@@ -20,6 +21,7 @@ use crate::report::Detachment;
 use adoption::{abandoned, is_protected, waits_for_adopted};
 use gdoi::endpoint::Instant;
 use gdoi::View;
+use spent::Spent;
 use std::net::Ipv4Addr;
 use xfrm::{Counters, Desired, Direction, Interface, Kernel, Report, StateCounters, Subject};
 
@@ -40,6 +42,8 @@ pub struct DataPlane {
     senders: Senders,
     /// Whether there were too many of them, which is told once.
     crowded: bool,
+    /// Those that must not come back.
+    spent: Spent,
     /// Interfaces that an earlier run protected and nobody wants protected any more.
     abandoned: Vec<String>,
 }
@@ -68,6 +72,7 @@ impl DataPlane {
             sending: Vec::new(),
             senders: Senders::default(),
             crowded: false,
+            spent: Spent::default(),
             abandoned,
         })
     }
@@ -110,6 +115,8 @@ impl DataPlane {
     pub fn detach(&mut self, name: &str, detachment: Detachment) -> bool {
         let Some(group) = self.group(name).filter(|group| group.detached.is_none()) else { return false };
         (group.detached, group.adopted) = (Some(detachment), false);
+        let slots = group.slots.clone();
+        self.spent.retire(self.sending.iter().filter(|sender| slots.contains(&sender.slot)));
         self.due.wanted(Cause::Detach);
         true
     }
@@ -217,6 +224,14 @@ impl DataPlane {
         self.kernel.interfaces()
     }
 
+    /// The groups that have lost a sending state that must not be made again, since this was asked last: they need new
+    /// sender IDs.
+    pub fn take_losers(&mut self) -> Vec<String> {
+        let slots = self.spent.take_news();
+        let loser = |group: &&Guarded| group.slots.iter().any(|slot| slots.contains(slot));
+        self.groups.iter().filter(loser).map(|group| group.settings.group.name.clone()).collect()
+    }
+
     /// What the core carries.
     pub fn path_mtus(&self) -> &PathMtus {
         &self.path_mtus
@@ -227,11 +242,11 @@ impl DataPlane {
     }
 
     fn apply(&mut self, wanted: Result<Desired, String>, cause: Cause, now: Instant, journal: &mut Journal) {
-        if let Ok(wanted) = &wanted {
-            self.sending = learning::sending(wanted);
-        }
-        let result =
-            wanted.and_then(|wanted| self.kernel.apply(&wanted).map_err(|error| advice::explain(&error)));
+        let result = wanted.and_then(|mut wanted| {
+            self.spent.withhold(&mut wanted);
+            self.sending = learning::sending(&wanted);
+            self.kernel.apply(&wanted).map_err(|error| advice::explain(&error))
+        });
         match result {
             Ok(report) => self.succeeded(report, cause, now, journal),
             Err(reason) => self.failed(reason, now, journal),
@@ -244,6 +259,9 @@ impl DataPlane {
             if cause == Cause::Repair {
                 self.repairs.count(now);
             }
+        }
+        if self.spent.lose(&report.spent) {
+            journal.record(change::lost(&report.spent), now);
         }
         let problems: Vec<_> = report.problems.into_iter().chain(self.repairs.problem(now)).collect();
         let news = problems.iter().filter(|problem| !self.problems.contains(problem));

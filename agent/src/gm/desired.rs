@@ -12,7 +12,7 @@ use gdoi::endpoint::Instant;
 use gdoi::policy::SendMode;
 use gdoi::View;
 use std::net::{Ipv4Addr, SocketAddr};
-use xfrm::{Desired, Family, Gate, Interface, Mode, PathMtu, Plane, Sa, Slot};
+use xfrm::{Desired, Gate, Interface, Mode, Plane, Sa, Slot};
 
 pub use associations::{newcomer, Place};
 use selectors::{ace, families, selector};
@@ -99,7 +99,7 @@ pub fn desired(
         for (number, (slot, interface)) in group.places().enumerate() {
             let place = Place { interface: number, slot };
             let Some(gate) = gate(group, view, place, (around.senders, phase), now)? else { continue };
-            let path_mtu = path_mtu(around.path_mtus, slot, now);
+            let path_mtu = around.path_mtus.of_plane(slot, now);
             planes.push(Plane {
                 interface: interface.to_string(),
                 local: around.local.into(),
@@ -120,11 +120,6 @@ pub fn desired(
 pub fn sending(view: &View, place: Place, now: Instant) -> Vec<Sa> {
     let acl: Result<Vec<_>, _> = view.acl.entries().iter().map(ace).collect();
     acl.and_then(|acl| associations::outbound(view, place, &families(&acl), now)).unwrap_or_default()
-}
-
-fn path_mtu(known: &PathMtus, slot: Slot, now: Instant) -> PathMtu {
-    let of = |family| known.of(slot, family, now);
-    PathMtu { v4: of(Family::V4), v6: of(Family::V6) }
 }
 
 fn link_mtu(links: &[Interface], name: &InterfaceName) -> Option<u32> {

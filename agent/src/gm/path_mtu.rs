@@ -8,13 +8,13 @@ pub use reader::PathMtuReader;
 
 use gdoi::endpoint::Instant;
 use std::time::Duration;
-use xfrm::{Family, Slot};
+use xfrm::{Family, PathMtu, Slot};
 
 /// How long a path MTU is believed before a longer packet is tried again (RFC 1191 section 6.3).
 const AGE: Duration = Duration::from_secs(600);
 
-/// What every path carries, in octets, or what is bearable: a router that says less is not believed, because it would
-/// cut the traffic into crumbs.
+/// What every path carries, in octets, or what is bearable: a router that says less is not believed, because it would cut
+/// the traffic into crumbs.
 const fn least(family: Family) -> u32 {
     match family {
         Family::V4 => 576,
@@ -66,6 +66,11 @@ impl PathMtus {
         known.find(|known| (known.slot, known.family) == (slot, family)).map(|known| known.mtu)
     }
 
+    /// That of both families.
+    pub fn of_plane(&self, slot: Slot, now: Instant) -> PathMtu {
+        PathMtu { v4: self.of(slot, Family::V4, now), v6: self.of(slot, Family::V6, now) }
+    }
+
     /// Forgets what is too old; answers whether there was any.
     pub fn forget(&mut self, now: Instant) -> bool {
         let before = self.known.len();
@@ -107,6 +112,7 @@ mod tests {
         assert!(!mtus.learn(slot(0), v4(1450), 1500, NOW) && !mtus.learn(slot(0), v4(1400), 1500, NOW));
         assert!(mtus.learn(slot(0), v4(1300), 1500, NOW));
         assert_eq!(mtus.of(slot(0), Family::V4, NOW), Some(1300));
+        assert_eq!(mtus.of_plane(slot(0), NOW), PathMtu { v4: Some(1300), v6: None });
         assert_eq!((mtus.of(slot(1), Family::V4, NOW), mtus.of(slot(0), Family::V6, NOW)), (None, None));
     }
 

@@ -37,7 +37,8 @@ pub struct TooMany;
 impl Senders {
     /// Whether the plane has keys that came or went since it was looked after.
     pub fn lag(&self, slot: Slot, view: &View) -> bool {
-        let known: BTreeSet<Spi> = self.heard.keys().filter(|(of, ..)| *of == slot).map(|(.., base)| *base).collect();
+        let known: BTreeSet<Spi> =
+            self.heard.keys().filter(|(of, ..)| *of == slot).map(|(.., base)| *base).collect();
         known != per_sender(view).map(|sa| sa.spi).collect()
     }
 
@@ -49,7 +50,9 @@ impl Senders {
         let is_key = |base: Spi| keys.iter().any(|sa| sa.spi == base);
         self.heard.retain(|(of, _, base), _| *of != slot || is_key(*base));
         for family in Family::ALL {
-            let here = |state: &&Receiving| (state.slot, state.family) == (slot, family) && is_key(state.spi.block());
+            let here = |state: &&Receiving| {
+                (state.slot, state.family) == (slot, family) && is_key(state.spi.block())
+            };
             let here: Vec<_> = held.iter().filter(here).collect();
             for sa in &keys {
                 self.heard.entry((slot, family, sa.spi)).or_insert_with(|| carried(sa, &here));
@@ -143,13 +146,18 @@ mod tests {
         let mut senders = Senders::default();
         let held = [receiving(0, 0x0010_0005, 0), receiving(0, 0x0030_0007, 3)];
         senders.follow(slot(0), &view(&[0x0010_0000]), &held);
-        assert_eq!(spis(&senders, 0x0010_0000), [0x0010_0005], "and no SPI of a key that is no key of the group");
+        assert_eq!(
+            spis(&senders, 0x0010_0000),
+            [0x0010_0005],
+            "and no SPI of a key that is no key of the group"
+        );
     }
 
     #[test]
     fn one_member_cannot_fill_the_kernel() {
         let (mut senders, base) = (Senders::default(), Spi(0x0010_0000));
-        let sender = |sid| SenderSa { spi: base.of_sender(Sid(sid)).unwrap(), ..key(base.0).sender(Sid(0)).unwrap() };
+        let sender =
+            |sid| SenderSa { spi: base.of_sender(Sid(sid)).unwrap(), ..key(base.0).sender(Sid(0)).unwrap() };
         for sid in 0..MOST as u32 {
             senders.admit(slot(0), Family::V6, base, sender(sid)).unwrap();
         }

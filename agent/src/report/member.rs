@@ -231,12 +231,14 @@ pub struct Traffic {
     pub blocked_in_packets: u64,
     /// Passed in clear as GDOI or by the local list.
     pub bypassed_packets: u64,
-    /// Sent encrypted and then in fragments, because they were too long.
-    pub oversize_packets: u64,
-    /// Received from senders that were not known at that moment: judged by the daemon, or dropped.
-    pub unknown_sender_packets: u64,
     /// Encrypted but dropped, because their own header could not be restored.
     pub unrestored_packets: u64,
+    /// Sent encrypted in pieces, because they were too long for one.
+    #[serde(default)]
+    pub oversize_packets: u64,
+    /// Received from senders that were not known at that moment.
+    #[serde(default)]
+    pub unknown_sender_packets: u64,
 }
 
 /// States of one direction together.

@@ -22,9 +22,7 @@ use crate::bench::{Flight, Link, World};
 use crate::hostile_coop::siege::Siege;
 use gdoi::crypto::{DhGroup, Hash, Secret};
 use gdoi::phase1::{Initiator, InitiatorStep, Responder, ResponderStep};
-use gdoi::policy::{
-    Acl, Doi, Family, GroupId, Identity, Prefix, Proposal, Seed, SendMode, SidGeneration,
-};
+use gdoi::policy::{Acl, Doi, Family, GroupId, Identity, Prefix, Proposal, Seed, SendMode, SidGeneration};
 use gdoi::wire::{
     emit_acl, emit_chain, AclDigest, Cookie, Delete, ExchangeType, Flags, Gap, GroupSa, Header, IdField,
     Identification, Kd, KeyPacket, Notify, NotifyType, PayloadType, Phase1Sa, SaKek, SaTek, SenderFields,

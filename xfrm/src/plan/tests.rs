@@ -420,9 +420,8 @@ fn ipv6_without_its_offload_is_blocked_and_named() {
         let encrypts = ops.iter().any(
             |op| matches!(op, Op::AddPolicy(_, policy) if matches!(policy.verdict, Verdict::Encrypt(..))),
         );
-        let blocks = ops
-            .iter()
-            .any(|op| matches!(op, Op::AddPolicy(_, policy) if policy.verdict == Verdict::Block));
+        let blocks =
+            ops.iter().any(|op| matches!(op, Op::AddPolicy(_, policy) if policy.verdict == Verdict::Block));
         (encrypts, blocks, problems)
     };
     assert_eq!(verdicts(&empty_kernel()), (true, false, vec![]));

@@ -3,7 +3,7 @@
 use crate::events::{Event, Severity};
 use crate::gm::due::Cause;
 use crate::gm::path_mtu::TooBig;
-use xfrm::Family;
+use xfrm::{Family, Slot, Spi};
 
 /// These changes were made because of that.
 pub fn event(changes: &[String], cause: Cause) -> Event {
@@ -55,6 +55,17 @@ pub fn abandoned(interface: &str) -> Event {
     Event::new(Severity::Critical, "GM_UNPROTECTED", message)
 }
 
+/// Somebody removed sending states whose sequence numbers nobody knows any more.
+pub fn lost(spent: &[(Slot, Spi)]) -> Event {
+    let spis: Vec<_> = spent.iter().map(|(_, spi)| spi.to_string()).collect();
+    let message = format!(
+        "Sending states were removed or changed by somebody: {}. Their sequence numbers must not come again, so what they \
+         would send is blocked until the member has registered for new sender IDs",
+        spis.join(", ")
+    );
+    Event::new(Severity::Error, "GM_SENDER_LOST", message)
+}
+
 /// A router said so.
 pub fn path_mtu(interface: &str, said: TooBig) -> Event {
     let version = match said.family {
@@ -92,6 +103,8 @@ mod tests {
 
     #[test]
     fn what_ends_protection_is_critical() {
+        let lost = lost(&[(Slot::new(0).unwrap(), Spi(7))]);
+        assert!(lost.severity == Severity::Error && lost.message.contains("0x00000007"), "{lost:?}");
         assert_eq!(abandoned("wan1").severity, Severity::Critical);
         let said = TooBig { family: Family::V4, spi: 7, mtu: 1400 };
         assert!(path_mtu("wan0", said).message.contains("wan0 carries IPv4 packets of 1400 octets"));

@@ -75,7 +75,8 @@ pub fn outbound(view: &View, place: Place, families: &[Family], now: Instant) ->
         return Ok(lanes.map(|lane| state(sa, sa.spi, lane, algorithm.clone(), now)).collect());
     }
     let mine = view.sids.iter().skip(place.interface * usize::from(SIDS_PER_INTERFACE)).zip(LANES);
-    let mine = mine.filter_map(|(sid, lane)| Some((sid, lane.filter(|(family, _)| families.contains(family))?)));
+    let mine =
+        mine.filter_map(|(sid, lane)| Some((sid, lane.filter(|(family, _)| families.contains(family))?)));
     mine.filter_map(|(sid, lane)| Some(sender_state(sa, &sa.sender(*sid)?, lane, now))).collect()
 }
 

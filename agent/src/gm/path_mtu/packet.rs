@@ -101,7 +101,8 @@ pub mod tests {
         packet
     }
 
-    fn v6(spi: u32, mtu: u32) -> Vec<u8> {
+    /// The same of IPv6, without a checksum.
+    pub fn icmpv6(spi: u32, mtu: u32) -> Vec<u8> {
         let mut message = vec![PACKET_TOO_BIG, 0, 0x12, 0x34];
         message.extend(mtu.to_be_bytes());
         message.extend([0x60, 0, 0, 0, 5, 0, ESP, 63]);
@@ -115,7 +116,7 @@ pub mod tests {
     fn both_versions_are_read() {
         let read = TooBig { family: Family::V4, spi: 0x1234_5678, mtu: 1400 };
         assert_eq!(read_v4(&v4(0x1234_5678, 1400)), Some(read));
-        assert_eq!(read_v6(&v6(0x1234_5678, 1400)), Some(TooBig { family: Family::V6, ..read }));
+        assert_eq!(read_v6(&icmpv6(0x1234_5678, 1400)), Some(TooBig { family: Family::V6, ..read }));
     }
 
     #[test]
@@ -129,7 +130,7 @@ pub mod tests {
 
     #[test]
     fn every_cut_is_refused_or_harmless() {
-        let (v4, v6) = (v4(7, 1400), v6(7, 1400));
+        let (v4, v6) = (v4(7, 1400), icmpv6(7, 1400));
         assert!((0..v4.len()).all(|length| read_v4(&v4[..length]).is_none()));
         // The sequence number behind the SPI is not needed.
         assert!((0..v6.len() - 4).all(|length| read_v6(&v6[..length]).is_none()));
@@ -172,7 +173,7 @@ pub mod tests {
         // A later fragment has no ESP header.
         refused_v4(|packet| packet[35] = 1);
         for (place, octet) in [(0, 3), (1, 1), (8, 0x45), (14, 0), (14, 44)] {
-            let mut message = v6(7, 1400);
+            let mut message = icmpv6(7, 1400);
             message[place] = octet;
             assert_eq!(read_v6(&message), None, "octet {place}");
         }

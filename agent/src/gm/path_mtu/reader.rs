@@ -96,16 +96,23 @@ fn wanted_v6() -> [SockFilter; 4] {
 
 #[cfg(test)]
 mod tests {
-    use super::super::packet::tests::icmp;
-    use super::super::packet::Family;
+    use super::super::packet::tests::{icmp, icmpv6};
     use super::*;
     use std::net::SocketAddr;
     use std::time::Duration;
+    use xfrm::Family;
 
     fn send(message: &[u8]) {
         let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::ICMPV4)).unwrap();
         let to: SocketAddr = "127.0.0.1:0".parse().unwrap();
         socket.send_to(message, &to.into()).unwrap();
+    }
+
+    /// The kernel puts the checksum in.
+    fn send_v6(message: &[u8]) -> io::Result<usize> {
+        let socket = Socket::new(Domain::IPV6, Type::RAW, Some(Protocol::ICMPV6))?;
+        let to: SocketAddr = "[::1]:0".parse().unwrap();
+        socket.send_to(message, &to.into())
     }
 
     /// Needs the right to raw sockets, which an ordinary user has not.
@@ -124,7 +131,12 @@ mod tests {
             assert!(tokio::time::timeout(soon, reader.ready()).await.is_err(), "another code wakes");
             send(&icmp(0x1234_5678, 1400));
             tokio::time::timeout(soon * 10, reader.ready()).await.unwrap();
-            assert_eq!(reader.next(), Some(TooBig { family: Family::V4, spi: 0x1234_5678, mtu: 1400 }));
+            let said = TooBig { family: Family::V4, spi: 0x1234_5678, mtu: 1400 };
+            assert_eq!(reader.next(), Some(said));
+            if send_v6(&icmpv6(0x1234_5678, 1400)).is_ok() {
+                tokio::time::timeout(soon * 10, reader.ready()).await.unwrap();
+                assert_eq!(reader.next(), Some(TooBig { family: Family::V6, ..said }));
+            }
             assert_eq!(reader.next(), None);
             assert!(tokio::time::timeout(soon, reader.ready()).await.is_err(), "nothing is left");
         });

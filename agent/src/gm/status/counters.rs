@@ -109,6 +109,9 @@ mod tests {
             state(Direction::Inbound, 2, 2),
         ];
         let inbound = summary(&states.iter().collect::<Vec<_>>(), Direction::Inbound);
-        assert_eq!(inbound, StateSummary { states: 2, packets: 3, octets: 300, integrity_failures: 3, replayed: 10 });
+        assert_eq!(
+            inbound,
+            StateSummary { states: 2, packets: 3, octets: 300, integrity_failures: 3, replayed: 10 }
+        );
     }
 }

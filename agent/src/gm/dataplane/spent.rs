@@ -1,0 +1,117 @@
+//! Sending states that must not be made a second time: under a key of one sender (AES-GCM, ChaCha20-Poly1305) sequence
+//! numbers, and with them nonces, would begin anew. What they would send is blocked until the member has new sender IDs.
+
+use crate::gm::path_mtu::Sender;
+use std::collections::HashSet;
+use xfrm::{Algorithm, Desired, Gate, Slot, Spi};
+
+/// What was used before.
+#[derive(Debug, Default)]
+pub struct Spent {
+    /// By states that were removed here, when a group was detached.
+    retired: HashSet<(Slot, Spi)>,
+    /// By states that somebody else removed.
+    lost: HashSet<(Slot, Spi)>,
+    /// Planes whose members do not know it yet.
+    news: Vec<Slot>,
+}
+
+impl Spent {
+    /// These states are removed now.
+    pub fn retire<'a>(&mut self, senders: impl IntoIterator<Item = &'a Sender>) {
+        self.retired.extend(senders.into_iter().map(|sender| (sender.slot, Spi(sender.spi))));
+    }
+
+    /// Takes out of what is desired what was removed before.
+    pub fn withhold(&self, desired: &mut Desired) {
+        for plane in &mut desired.planes {
+            if let Gate::Protect(protection) = &mut plane.gate {
+                protection.outbound.retain(|sa| {
+                    !matches!(sa.algorithm, Algorithm::Aead(_))
+                        || !self.retired.contains(&(plane.slot, sa.spi))
+                });
+            }
+        }
+    }
+
+    /// The kernel has lost these; answers whether that is news.
+    pub fn lose(&mut self, spent: &[(Slot, Spi)]) -> bool {
+        let news = spent.iter().filter(|one| self.lost.insert(**one)).map(|(slot, _)| *slot);
+        let before = self.news.len();
+        self.news.extend(news.collect::<Vec<_>>());
+        self.news.len() > before
+    }
+
+    /// The planes that have lost something since this was asked last.
+    pub fn take_news(&mut self) -> Vec<Slot> {
+        std::mem::take(&mut self.news)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use xfrm::{
+        AeadKey, EncryptionKey, Family, IntegrityKey, Key, Lane, PathMtu, Plane, Protection, Replay, Sa,
+    };
+
+    fn slot() -> Slot {
+        Slot::new(0).unwrap()
+    }
+
+    fn desired() -> Desired {
+        let sa = |spi, algorithm| Sa {
+            spi: Spi(spi),
+            family: Family::V4,
+            lane: Lane::Unicast,
+            algorithm,
+            replay: Replay::Off,
+            hard_lifetime: None,
+        };
+        let lone = Algorithm::Aead(AeadKey::AesGcm128(Key::new([1; 20])));
+        let shared = Algorithm::Cbc {
+            encryption: EncryptionKey::AesCbc128(Key::new([1; 16])),
+            integrity: IntegrityKey::HmacSha256(Key::new([2; 32])),
+        };
+        let protection = Protection {
+            outbound: vec![sa(7, lone.clone()), sa(8, lone), sa(9, shared)],
+            ..Default::default()
+        };
+        Desired {
+            planes: vec![Plane {
+                interface: "wan0".into(),
+                local: [198, 51, 100, 1].into(),
+                slot: slot(),
+                servers: Vec::new(),
+                rekey_group: None,
+                clear: Vec::new(),
+                mss: None,
+                path_mtu: PathMtu::default(),
+                gate: Gate::Protect(protection),
+            }],
+        }
+    }
+
+    fn sending(desired: &Desired) -> Vec<u32> {
+        let Gate::Protect(protection) = &desired.planes[0].gate else { panic!("it protects") };
+        protection.outbound.iter().map(|sa| sa.spi.0).collect()
+    }
+
+    #[test]
+    fn a_key_of_one_sender_does_not_come_back_and_shared_ones_do() {
+        let (mut spent, mut desired) = (Spent::default(), desired());
+        spent.withhold(&mut desired);
+        assert_eq!(sending(&desired), [7, 8, 9]);
+        spent.retire(&[7, 9].map(|spi| Sender { spi, slot: slot() }));
+        spent.withhold(&mut desired);
+        assert_eq!(sending(&desired), [8, 9]);
+    }
+
+    #[test]
+    fn a_loss_is_told_once() {
+        let mut spent = Spent::default();
+        let lost = [(slot(), Spi(7))];
+        assert!(spent.lose(&lost) && !spent.lose(&lost));
+        assert_eq!((spent.take_news(), spent.take_news()), (vec![slot()], Vec::new()));
+    }
+}
