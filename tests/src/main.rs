@@ -4,14 +4,18 @@
 //! in a kernel with ESP, with network namespaces of its own; `scripts/lab` makes such a place.
 
 mod capture;
+mod cell;
 mod cooperating;
 mod corp;
 mod daemon;
+mod dice;
 mod eventually;
+mod fault;
 mod host;
 mod machine;
 mod outcome;
 mod packet;
+mod pcap;
 mod rekeying;
 mod runner;
 mod scenarios;

@@ -8,6 +8,7 @@ mod deaf;
 mod demo;
 mod fail_close;
 mod kernel;
+mod leak_proof;
 mod reach;
 mod refusals;
 mod rekey;
@@ -124,6 +125,11 @@ pub const ALL: &[Scenario] = &[
         "rekey-killed-member",
         "kill -9 of a member in a rekey: nothing is clear, and it is a member again; losses are printed",
         restart::member,
+    ),
+    empty(
+        "leak-proof",
+        "random faults under streams: nothing is ever clear, and traffic comes back by itself",
+        leak_proof::random_faults,
     ),
     empty("ks-rekey", "`ks rekey` under streams: all members change keys, nothing is lost", commands::rekey),
     empty(

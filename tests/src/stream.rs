@@ -1,20 +1,26 @@
 //! Numbered datagrams between all protected hosts: what is lost, doubled or overtaken on the way is counted.
 
+use crate::cell::Cell;
 use crate::eventually::eventually_true;
 use crate::machine;
 use crate::outcome::{ensure, failed, Outcome};
 use crate::site::{Site, HOSTS};
 use crate::tally::{Tallies, Tally};
 use crate::watch::Watch;
-use nix::sys::socket::{setsockopt, sockopt::RcvBufForce};
+use nix::net::if_::if_nametoindex;
+use nix::sys::socket::{setsockopt, sockopt, sockopt::RcvBufForce};
 use std::io::ErrorKind;
-use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+/// What every datagram begins with, so that it is known wherever it can be read.
+pub const MAGIC: [u8; 8] = *b"GDOI-lab";
 const PORT: u16 = 7000;
+/// Routers on the way, and then some.
+const HOPS: u8 = 16;
 /// Datagrams per second and pair.
 const RATE: u32 = 200;
 /// The same on an emulated processor.
@@ -56,6 +62,14 @@ impl Mark {
     }
 }
 
+/// A host's end of its streams.
+#[derive(Debug)]
+struct Line {
+    cell: Cell,
+    number: usize,
+    socket: UdpSocket,
+}
+
 /// What one host has received of another.
 #[derive(Debug)]
 struct Seen {
@@ -70,15 +84,19 @@ struct Seen {
 impl Streams {
     /// Starts a stream from each protected host to each other one, $LAB_RATE datagrams per second or what the machine can do.
     pub fn start(site: &Site) -> Outcome<Self> {
-        let ends = Arc::new(Ends::default());
-        let sockets = HOSTS.into_iter().map(|(name, address)| open(site, name, address));
-        let sockets = sockets.collect::<Outcome<Vec<_>>>()?;
-        let mut streams = Streams { ends, senders: Vec::new(), receivers: Vec::new() };
-        for (socket, (_, address)) in sockets.into_iter().zip(HOSTS) {
-            let (twin, ends) = (socket.try_clone()?, streams.ends.clone());
-            streams.receivers.push(thread::spawn(move || receive(&twin, address, &ends)));
+        Self::of(site, Cell::BASIC)
+    }
+
+    /// The same with the addresses of a cell of the matrix.
+    pub fn of(site: &Site, cell: Cell) -> Outcome<Self> {
+        let open = |number| Line::open(site, cell, number).map(Arc::new);
+        let lines = (0..HOSTS.len()).map(open).collect::<Outcome<Vec<_>>>()?;
+        let mut streams = Streams { ends: Arc::default(), senders: Vec::new(), receivers: Vec::new() };
+        for line in lines {
+            let (receiver, ends) = (line.clone(), streams.ends.clone());
+            streams.receivers.push(thread::spawn(move || receiver.receive(&ends)));
             let ends = streams.ends.clone();
-            streams.senders.push(thread::spawn(move || send(&socket, address, &ends)));
+            streams.senders.push(thread::spawn(move || line.send(&ends)));
         }
         Ok(streams)
     }
@@ -137,13 +155,6 @@ pub fn rate() -> u32 {
     chosen.unwrap_or_else(|| if machine::emulated() { EMULATED_RATE } else { RATE })
 }
 
-fn open(site: &Site, name: &str, address: Ipv4Addr) -> Outcome<UdpSocket> {
-    let socket = site.host(name)?.inside(|| Ok(UdpSocket::bind((address, PORT))?))?;
-    setsockopt(&socket, RcvBufForce, &BUFFER)?;
-    socket.set_read_timeout(Some(PATIENCE))?;
-    Ok(socket)
-}
-
 fn index(host: Ipv4Addr) -> usize {
     HOSTS.iter().position(|(_, address)| *address == host).unwrap_or_default()
 }
@@ -152,41 +163,94 @@ fn others(address: Ipv4Addr) -> impl Iterator<Item = Ipv4Addr> {
     HOSTS.into_iter().map(|(_, other)| other).filter(move |other| *other != address)
 }
 
-/// Sends the same numbers to both others; how many.
-fn send(socket: &UdpSocket, address: Ipv4Addr, ends: &Ends) -> Outcome<u64> {
-    let (begin, rate) = (Instant::now(), u64::from(rate()));
-    let mut number: u64 = 0;
-    while !ends.sending.load(Ordering::Relaxed) {
-        for other in others(address) {
-            while let Err(error) = socket.send_to(&number.to_be_bytes(), (other, PORT)) {
-                ensure!(error.kind() == ErrorKind::Interrupted, "a host cannot send: {error}");
-            }
-        }
-        number += 1;
-        ends.sent[index(address)].store(number, Ordering::Relaxed);
-        let due = begin + Duration::from_micros(number * 1_000_000 / rate);
-        thread::sleep(due.saturating_duration_since(Instant::now()));
+impl Line {
+    fn open(site: &Site, cell: Cell, number: usize) -> Outcome<Self> {
+        let (name, address) = (HOSTS[number].0, cell.host(number));
+        let socket = site.host(name)?.inside(|| match cell.group() {
+            None => Ok(UdpSocket::bind((address, PORT))?),
+            Some(group) => Ok(join(group, address)?),
+        })?;
+        setsockopt(&socket, RcvBufForce, &BUFFER)?;
+        socket.set_read_timeout(Some(PATIENCE))?;
+        Ok(Line { cell, number, socket })
     }
-    Ok(number)
-}
 
-fn receive(socket: &UdpSocket, address: Ipv4Addr, ends: &Ends) -> Outcome<Vec<Seen>> {
-    let mut seen: Vec<_> = others(address).map(|other| Seen::nothing(other, address)).collect();
-    let mut octets = [0; 8];
-    while !ends.receiving.load(Ordering::Relaxed) {
-        match socket.recv_from(&mut octets) {
-            Ok((8, from)) => {
-                let number = u64::from_be_bytes(octets);
-                if let Some(seen) = seen.iter_mut().find(|seen| from.ip() == IpAddr::V4(seen.from)) {
-                    ends.note(seen, number);
+    fn name(&self) -> Ipv4Addr {
+        HOSTS[self.number].1
+    }
+
+    fn destinations(&self) -> Vec<IpAddr> {
+        let others = (0..HOSTS.len()).filter(|other| *other != self.number);
+        self.cell.group().map_or_else(|| others.map(|other| self.cell.host(other)).collect(), |group| vec![group])
+    }
+
+    /// Sends the same numbers to all others; how many.
+    fn send(&self, ends: &Ends) -> Outcome<u64> {
+        let (begin, rate) = (Instant::now(), u64::from(rate()));
+        let destinations = self.destinations();
+        let mut number: u64 = 0;
+        while !ends.sending.load(Ordering::Relaxed) {
+            let datagram = [MAGIC, number.to_be_bytes()].concat();
+            for destination in &destinations {
+                while let Err(error) = self.socket.send_to(&datagram, (*destination, PORT)) {
+                    ensure!(error.kind() == ErrorKind::Interrupted, "a host cannot send: {error}");
                 }
             }
-            Ok(_) => return failed("a datagram of another length arrived"),
-            Err(error) if passing(&error) => {}
-            Err(error) => return Err(error.into()),
+            number += 1;
+            ends.sent[self.number].store(number, Ordering::Relaxed);
+            let due = begin + Duration::from_micros(number * 1_000_000 / rate);
+            thread::sleep(due.saturating_duration_since(Instant::now()));
         }
+        Ok(number)
     }
-    Ok(seen)
+
+    fn receive(&self, ends: &Ends) -> Outcome<Vec<Seen>> {
+        let mut seen: Vec<_> =
+            others(self.name()).map(|other| Seen::nothing(other, self.name())).collect();
+        let mut octets = [0; 17];
+        while !ends.receiving.load(Ordering::Relaxed) {
+            match self.socket.recv_from(&mut octets) {
+                Ok((length, from)) => {
+                    let Some(number) = number(&octets[..length]) else {
+                        return failed("a strange datagram arrived");
+                    };
+                    let sender = (0..HOSTS.len()).find(|host| self.cell.host(*host) == from.ip());
+                    let sender = sender.map(|host| HOSTS[host].1);
+                    if let Some(seen) = seen.iter_mut().find(|seen| Some(seen.from) == sender) {
+                        ends.note(seen, number);
+                    }
+                }
+                Err(error) if passing(&error) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(seen)
+    }
+}
+
+fn number(datagram: &[u8]) -> Option<u64> {
+    Some(u64::from_be_bytes(datagram.strip_prefix(&MAGIC)?.try_into().ok()?))
+}
+
+/// A socket in a group, on the interface that has this address.
+fn join(group: IpAddr, address: IpAddr) -> Outcome<UdpSocket> {
+    match (group, address) {
+        (IpAddr::V4(group), IpAddr::V4(address)) => {
+            let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, PORT))?;
+            socket.join_multicast_v4(&group, &address)?;
+            socket.set_multicast_loop_v4(false)?;
+            setsockopt(&socket, sockopt::IpMulticastTtl, &HOPS)?;
+            Ok(socket)
+        }
+        (IpAddr::V6(group), _) => {
+            let socket = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, PORT))?;
+            socket.join_multicast_v6(&group, if_nametoindex("eth0")?)?;
+            socket.set_multicast_loop_v6(false)?;
+            setsockopt(&socket, sockopt::Ipv6MulticastHops, &i32::from(HOPS))?;
+            Ok(socket)
+        }
+        _ => failed(format!("{group} and {address} are of two families")),
+    }
 }
 
 impl Ends {

@@ -1,6 +1,6 @@
 //! Traffic that the group does not protect.
 
-use crate::corp::{Corp, Crossed};
+use crate::corp::{flow, Corp, Crossed};
 use crate::outcome::{ensure, Outcome};
 use crate::packet::protocol;
 use crate::site::{Site, H4, HOSTS, OUTSIDE};
@@ -15,7 +15,7 @@ pub fn outside(site: &Site, corp: &mut Corp) -> Outcome {
     ensure!(crossed.esp.is_empty(), "the core sees ESP of {:?}", crossed.esp_flows());
     let pings = crossed.other.iter().filter(|packet| packet.protocol == protocol::ICMP);
     let flows: BTreeSet<_> = pings.map(|packet| (packet.source, packet.destination)).collect();
-    ensure!(flows == BTreeSet::from([(h1, OUTSIDE), (OUTSIDE, h1)]), "the core sees ICMP of {flows:?}");
+    ensure!(flows == BTreeSet::from([flow(h1, OUTSIDE), flow(OUTSIDE, h1)]), "the core sees ICMP of {flows:?}");
     Ok(())
 }
 

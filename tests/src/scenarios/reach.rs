@@ -1,6 +1,6 @@
 //! Protected traffic: who reaches whom, and what the core sees of it.
 
-use crate::corp::{self, pairs as all_pairs, ping_all, Corp, Crossed, States};
+use crate::corp::{self, flow, pairs as all_pairs, ping_all, Corp, Crossed, States};
 use crate::eventually::eventually_true;
 use crate::host::{command, Host};
 use crate::outcome::{ensure, Outcome};
@@ -23,7 +23,7 @@ pub fn pairs(site: &Site, corp: &mut Corp) -> Outcome {
     let crossed = Crossed::sort(corp.core.fresh()?);
     crossed.none_clear()?;
     ensure!(reached == 6, "{reached} of 6 pairs answer");
-    let wanted: BTreeSet<_> = all_pairs().map(|(_, source, destination)| (source, destination)).collect();
+    let wanted: BTreeSet<_> = all_pairs().map(|(_, source, destination)| flow(source, destination)).collect();
     ensure!(crossed.esp_flows() == wanted, "the core sees ESP of {:?}", crossed.esp_flows());
     let spis: BTreeSet<_> = crossed.esp.iter().filter_map(|packet| packet.spi()).collect();
     ensure!(spis.len() == 1, "one group, one SPI, but the core sees {spis:x?}");
@@ -65,7 +65,7 @@ pub fn router_traffic(site: &Site, corp: &mut Corp) -> Outcome {
     ensure!(answers == 3, "the member answered {answers} of 3 requests");
     let crossed = Crossed::sort(corp.core.fresh()?);
     crossed.none_clear()?;
-    let wanted = BTreeSet::from([(GM1_LAN, h2), (h2, GM1_LAN)]);
+    let wanted = BTreeSet::from([flow(GM1_LAN, h2), flow(h2, GM1_LAN)]);
     ensure!(crossed.esp_flows() == wanted, "the core sees ESP of {:?}", crossed.esp_flows());
     Ok(())
 }

@@ -4,7 +4,7 @@ use crate::corp::{Corp, Crossed};
 use crate::host::Host;
 use crate::outcome::{ensure, failed, Outcome, Stop};
 use crate::site::{Site, HOSTS};
-use std::net::{Ipv4Addr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::time::Duration;
 
 const PORT: u16 = 7000;
@@ -32,8 +32,8 @@ pub fn big_datagrams(site: &Site, corp: &mut Corp) -> Outcome {
     Ok(())
 }
 
-fn between_hosts((source, destination): (Ipv4Addr, Ipv4Addr)) -> bool {
-    let is_host = |address| HOSTS.iter().any(|(_, host)| *host == address);
+fn between_hosts((source, destination): (IpAddr, IpAddr)) -> bool {
+    let is_host = |address: IpAddr| HOSTS.iter().any(|(_, host)| *host == address);
     is_host(source) && is_host(destination)
 }
 
