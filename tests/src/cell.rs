@@ -22,6 +22,10 @@ pub enum Transform {
     AesCbc256,
 }
 
+/// All of them.
+pub const TRANSFORMS: [Transform; 4] =
+    [Transform::AesGcm256, Transform::AesGcm128, Transform::ChaCha20Poly1305, Transform::AesCbc256];
+
 /// Which protocol the protected hosts speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {

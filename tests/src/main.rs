@@ -1,8 +1,10 @@
 //! The lab: hosts in network namespaces, real daemons, a real kernel, and what must be seen there.
 //!
-//! `lab [NAME...]` runs scenarios, `lab --list` names them, `lab --demo` tells the whole story once. It must be root
+//! `lab [NAME...]` runs scenarios, `lab --list` names them, `lab --demo` tells the whole story once, `lab --bench TRANSFORM`
+//! measures. It must be root
 //! in a kernel with ESP, with network namespaces of its own; `scripts/lab` makes such a place.
 
+mod bench;
 mod capture;
 mod cell;
 mod cooperating;
@@ -12,6 +14,7 @@ mod dice;
 mod eventually;
 mod fault;
 mod host;
+mod iperf;
 mod machine;
 mod outcome;
 mod packet;
@@ -26,11 +29,11 @@ mod topology;
 mod watch;
 
 use runner::Runner;
-use scenarios::{Scenario, ALL};
+use scenarios::{Scenario, ALL, PENDING};
 use site::Site;
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: lab [NAME...] | lab --list | lab --demo";
+const USAGE: &str = "usage: lab [NAME...] | lab --list | lab --demo | lab --bench TRANSFORM";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -38,6 +41,7 @@ fn main() -> ExitCode {
     let done = match words.as_slice() {
         ["--list"] => list(),
         ["--demo"] => demo(),
+        ["--bench", transform] => bench(transform),
         names if names.iter().any(|name| name.starts_with('-')) => Err(USAGE.to_owned()),
         names => chosen(names).and_then(|scenarios| run(&scenarios)),
     };
@@ -61,13 +65,18 @@ fn demo() -> Result<bool, String> {
     shown.map(|()| true)
 }
 
+fn bench(transform: &str) -> Result<bool, String> {
+    let done = bench::cell(transform).and_then(bench::run);
+    done.map(|()| true).map_err(|stop| stop.to_string())
+}
+
 /// The named scenarios, or all.
 fn chosen(names: &[&str]) -> Result<Vec<&'static Scenario>, String> {
     if names.is_empty() {
         return Ok(ALL.iter().collect());
     }
     let find = |name: &&str| {
-        ALL.iter().find(|scenario| scenario.name == *name).ok_or(format!("there is no scenario {name}"))
+        ALL.iter().chain(PENDING).find(|scenario| scenario.name == *name).ok_or(format!("there is no scenario {name}"))
     };
     names.iter().map(find).collect()
 }

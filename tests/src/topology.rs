@@ -9,6 +9,9 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::thread;
 
+/// The MTU of all links.
+pub const MTU: u16 = 1500;
+
 /// One end of a link: host, interface, addresses with prefix length between blanks.
 pub type End = (&'static str, &'static str, &'static str);
 
@@ -91,7 +94,7 @@ fn wiring(plan: &Plan, names: &[&str]) -> String {
 fn configure(plan: &Plan, host: &Host) -> Outcome {
     let mut lines = String::from("link set lo up\n");
     for (_, interface, addresses) in plan.links.iter().flatten().filter(|end| end.0 == host.name()) {
-        let _ = writeln!(lines, "link set {interface} up");
+        let _ = writeln!(lines, "link set {interface} up mtu {MTU}");
         addresses.split(' ').for_each(|address| lines.push_str(&add(address, interface)));
     }
     for (_, route) in plan.routes.iter().filter(|(name, _)| *name == host.name()) {
