@@ -97,11 +97,6 @@ impl Transform {
             Transform::AesGcm128 | Transform::AesGcm256 | Transform::ChaCha20Poly1305 => 8,
         }
     }
-
-    /// Whether each sender has a key of its own, and with it a sequence that receivers check.
-    pub fn is_per_sender(self) -> bool {
-        self != Transform::AesCbc256
-    }
 }
 
 impl fmt::Display for Transform {

@@ -16,9 +16,11 @@ mod fault;
 mod host;
 mod iperf;
 mod machine;
+mod multicast;
 mod outcome;
 mod packet;
 mod pcap;
+mod reinjection;
 mod rekeying;
 mod runner;
 mod scenarios;
@@ -26,10 +28,11 @@ mod site;
 mod stream;
 mod tally;
 mod topology;
+mod vectors;
 mod watch;
 
 use runner::Runner;
-use scenarios::{Scenario, ALL, PENDING};
+use scenarios::{Scenario, ALL, MATRIX, PENDING};
 use site::Site;
 use std::process::ExitCode;
 
@@ -56,7 +59,7 @@ fn main() -> ExitCode {
 }
 
 fn list() -> Result<bool, String> {
-    ALL.iter().for_each(|scenario| println!("{:22} {}", scenario.name, scenario.about));
+    ALL.iter().chain(MATRIX).for_each(|scenario| println!("{:22} {}", scenario.name, scenario.about));
     Ok(true)
 }
 
@@ -76,7 +79,7 @@ fn chosen(names: &[&str]) -> Result<Vec<&'static Scenario>, String> {
         return Ok(ALL.iter().collect());
     }
     let find = |name: &&str| {
-        ALL.iter().chain(PENDING).find(|scenario| scenario.name == *name).ok_or(format!("there is no scenario {name}"))
+        ALL.iter().chain(MATRIX).chain(PENDING).find(|scenario| scenario.name == *name).ok_or(format!("there is no scenario {name}"))
     };
     names.iter().map(find).collect()
 }

@@ -12,14 +12,10 @@ const FRAGMENT_HEADER: usize = 8;
 pub mod protocol {
     /// RFC 792.
     pub const ICMP: u8 = 1;
-    /// RFC 9293.
-    pub const TCP: u8 = 6;
     /// RFC 768.
     pub const UDP: u8 = 17;
     /// RFC 4303.
     pub const ESP: u8 = 50;
-    /// RFC 4443.
-    pub const ICMPV6: u8 = 58;
 }
 
 /// An IP packet that came in on or went out of an interface of the capturing host.
@@ -41,8 +37,10 @@ pub struct Packet {
     pub length: u16,
     /// Whether it is a piece of a larger packet.
     pub fragment: bool,
-    /// What follows the header as far as it was captured; empty for all fragments but the first.
-    pub payload: Vec<u8>,
+    /// All of it as far as it was captured.
+    pub octets: Vec<u8>,
+    /// Where what follows the header begins; behind the end for all fragments but the first.
+    pub body: usize,
 }
 
 impl Packet {
@@ -60,7 +58,8 @@ impl Packet {
             traffic_class: *octets.get(1)?,
             length: u16_at(octets, 2)?,
             fragment: fragmentation & MORE_OR_OFFSET != 0,
-            payload: octets.get(header_length..).filter(|_| first).unwrap_or_default().to_vec(),
+            octets: octets.to_vec(),
+            body: if first { header_length } else { octets.len() },
         })
     }
 
@@ -70,7 +69,7 @@ impl Packet {
         let next = *octets.get(6)?;
         let fragment = next == FRAGMENT;
         let first = !fragment || u16_at(rest, 2)? & 0xfff8 == 0;
-        let payload = if fragment { rest.get(FRAGMENT_HEADER..) } else { Some(rest) };
+        let header_length = IPV6_HEADER + if fragment { FRAGMENT_HEADER } else { 0 };
         Some(Packet {
             time: 0,
             outgoing: false,
@@ -80,34 +79,40 @@ impl Packet {
             traffic_class: (u16_at(octets, 0)? >> 4) as u8,
             length: u16_at(octets, 4)?.saturating_add(IPV6_HEADER as u16),
             fragment,
-            payload: payload.filter(|_| first).unwrap_or_default().to_vec(),
+            octets: octets.to_vec(),
+            body: if first { header_length } else { octets.len() },
         })
+    }
+
+    /// What follows the header as far as it was captured; empty for all fragments but the first.
+    pub fn payload(&self) -> &[u8] {
+        self.octets.get(self.body..).unwrap_or_default()
     }
 
     /// The SPI of an ESP packet.
     pub fn spi(&self) -> Option<u32> {
-        (self.protocol == protocol::ESP).then(|| u32_at(&self.payload, 0)).flatten()
+        (self.protocol == protocol::ESP).then(|| u32_at(self.payload(), 0)).flatten()
     }
 
     /// The first octets behind sequence number of an ESP packet: the initialisation vector, if it has so many.
     pub fn initialisation_vector(&self, octets: usize) -> Option<&[u8]> {
-        (self.protocol == protocol::ESP).then(|| self.payload.get(8..8 + octets)).flatten()
+        (self.protocol == protocol::ESP).then(|| self.payload().get(8..8 + octets)).flatten()
     }
 
     /// Source and destination port of a UDP packet.
     pub fn udp_ports(&self) -> Option<(u16, u16)> {
-        let ports = || Some((u16_at(&self.payload, 0)?, u16_at(&self.payload, 2)?));
+        let ports = || Some((u16_at(self.payload(), 0)?, u16_at(self.payload(), 2)?));
         (self.protocol == protocol::UDP).then(ports).flatten()
     }
 
     /// What a UDP packet carries.
     pub fn udp_payload(&self) -> Option<&[u8]> {
-        (self.protocol == protocol::UDP).then(|| self.payload.get(8..)).flatten()
+        (self.protocol == protocol::UDP).then(|| self.payload().get(8..)).flatten()
     }
 
     /// Whether these octets can be read in it, as far as it was captured.
     pub fn shows(&self, octets: &[u8]) -> bool {
-        self.payload.windows(octets.len()).any(|window| window == octets)
+        self.payload().windows(octets.len()).any(|window| window == octets)
     }
 }
 
@@ -169,7 +174,7 @@ mod tests {
         let first = Packet::of_ipv6(&ipv6(FRAGMENT, &first)).unwrap();
         assert!(first.fragment && first.udp_ports() == Some((7, 8)) && first.udp_payload() == Some(&[42]));
         let later = Packet::of_ipv6(&ipv6(FRAGMENT, &[17, 0, 0, 9, 0, 0, 0, 1, 0, 7, 0, 8])).unwrap();
-        assert!(later.fragment && later.payload.is_empty());
+        assert!(later.fragment && later.payload().is_empty());
     }
 
     #[test]

@@ -65,7 +65,7 @@ impl Rekeyed {
         let start_member = |host| site.member(host, corp::member(&[KS1]));
         let mut members = MEMBERS.into_iter().map(start_member).collect::<Outcome<Vec<_>>>()?;
         members.iter_mut().try_for_each(registered)?;
-        Ok(Rekeyed { watch, key_server, members, streams: Streams::of(site, cell)? })
+        Ok(Rekeyed { watch, key_server, members, streams: Streams::warmed(site, cell)? })
     }
 
     /// What each member says of its group.

@@ -10,15 +10,21 @@ mod fail_close;
 mod kernel;
 mod leak_proof;
 mod marks;
+mod matrix;
 mod narrow;
 mod nat;
 mod reach;
 mod refusals;
 mod rekey;
+mod replay;
 mod restart;
 mod sizes;
 mod strongswan;
 
+use crate::cell::Cast::{Multicast, Unicast};
+use crate::cell::Family::{V4, V6};
+use crate::cell::Transform::{AesCbc256, AesGcm128, AesGcm256, ChaCha20Poly1305};
+use crate::cell::{Cast, Cell, Family, Transform};
 use crate::corp::Corp;
 use crate::outcome::Outcome;
 use crate::site::Site;
@@ -43,6 +49,8 @@ pub enum Run {
     Registered(fn(&Site, &mut Corp) -> Outcome),
     /// A site without daemons, and nothing in any kernel.
     Empty(fn(&Site) -> Outcome),
+    /// The same, for a cell of the matrix.
+    Cell(fn(&Site, Cell) -> Outcome, Cell),
 }
 
 /// All of them.
@@ -52,6 +60,7 @@ pub const ALL: &[Scenario] = &[
         "by hand, without our daemons: this kernel can do it, and the lab sees it",
         kernel::by_hand,
     ),
+    empty("streams", "without daemons: streams of each kind arrive, the lab can do it", clear::streams),
     registered(
         "pairs",
         "all six directed pairs of hosts answer, and the core sees their ESP only",
@@ -202,8 +211,34 @@ pub const ALL: &[Scenario] = &[
     ),
 ];
 
+/// Every kind of group through changes of its keys. Run by name: `lab` without names runs only those that are also in [`ALL`].
+pub const MATRIX: &[Scenario] = &[
+    matrix("matrix-aes-256-gcm-ipv4-unicast", AesGcm256, V4, Unicast),
+    matrix("matrix-aes-256-gcm-ipv4-multicast", AesGcm256, V4, Multicast),
+    matrix("matrix-aes-256-gcm-ipv6-unicast", AesGcm256, V6, Unicast),
+    matrix("matrix-aes-256-gcm-ipv6-multicast", AesGcm256, V6, Multicast),
+    matrix("matrix-aes-128-gcm-ipv4-unicast", AesGcm128, V4, Unicast),
+    matrix("matrix-aes-128-gcm-ipv4-multicast", AesGcm128, V4, Multicast),
+    matrix("matrix-aes-128-gcm-ipv6-unicast", AesGcm128, V6, Unicast),
+    matrix("matrix-aes-128-gcm-ipv6-multicast", AesGcm128, V6, Multicast),
+    matrix("matrix-chacha20-poly1305-ipv4-unicast", ChaCha20Poly1305, V4, Unicast),
+    matrix("matrix-chacha20-poly1305-ipv4-multicast", ChaCha20Poly1305, V4, Multicast),
+    matrix("matrix-chacha20-poly1305-ipv6-unicast", ChaCha20Poly1305, V6, Unicast),
+    matrix("matrix-chacha20-poly1305-ipv6-multicast", ChaCha20Poly1305, V6, Multicast),
+    matrix("matrix-aes-256-cbc-ipv4-unicast", AesCbc256, V4, Unicast),
+    matrix("matrix-aes-256-cbc-ipv4-multicast", AesCbc256, V4, Multicast),
+    matrix("matrix-aes-256-cbc-ipv6-unicast", AesCbc256, V6, Unicast),
+    matrix("matrix-aes-256-cbc-ipv6-multicast", AesCbc256, V6, Multicast),
+];
+
 /// What is to be so and is not yet; run by name only.
 pub const PENDING: &[Scenario] = &[
+    of_cell(
+        "replay",
+        "a packet that comes 1,000 times more is delivered once",
+        replay::refused,
+        Cell { transform: AesGcm256, ..Cell::BASIC },
+    ),
     registered("narrow-tcp", "a core link of MTU 1400: TCP recovers", narrow::tcp),
     registered(
         "narrow-requests",
@@ -223,6 +258,20 @@ const fn registered(
     run: fn(&Site, &mut Corp) -> Outcome,
 ) -> Scenario {
     Scenario { name, about, run: Run::Registered(run) }
+}
+
+const fn matrix(name: &'static str, transform: Transform, family: Family, cast: Cast) -> Scenario {
+    let about = "keys change under streams: nothing is lost or clear, no vector comes twice";
+    of_cell(name, about, matrix::rekeyed, Cell { transform, family, cast })
+}
+
+const fn of_cell(
+    name: &'static str,
+    about: &'static str,
+    run: fn(&Site, Cell) -> Outcome,
+    cell: Cell,
+) -> Scenario {
+    Scenario { name, about, run: Run::Cell(run, cell) }
 }
 
 const fn empty(name: &'static str, about: &'static str, run: fn(&Site) -> Outcome) -> Scenario {

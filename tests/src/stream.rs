@@ -28,6 +28,7 @@ const EMULATED_RATE: u32 = 50;
 /// Octets that a receiver may be late by; several seconds.
 const BUFFER: usize = 8 << 20;
 const PATIENCE: Duration = Duration::from_millis(200);
+const WARMING: Duration = Duration::from_secs(60);
 /// What has not arrived so long after the senders' end is lost.
 const LAST_WAIT: Duration = Duration::from_secs(2);
 
@@ -99,6 +100,16 @@ impl Streams {
             streams.senders.push(thread::spawn(move || line.send(&ends)));
         }
         Ok(streams)
+    }
+
+    /// The same after all hosts have heard each other: what neighbour discovery and multicast routing lose at first is not
+    /// the group's loss.
+    pub fn warmed(site: &Site, cell: Cell) -> Outcome<Self> {
+        let first = Self::of(site, cell)?;
+        let mark = first.mark();
+        eventually_true("every host hears every other one", WARMING, || Ok(first.all_heard_since(&mark)))?;
+        first.stop()?;
+        Self::of(site, cell)
     }
 
     /// The present.

@@ -16,6 +16,7 @@ pub fn random_faults(site: &Site) -> Outcome {
     let (mut dice, faults) = (Dice::of_this_run(), repetitions("LAB_FAULTS", 12));
     let mut members = Rekeyed::start(site, Transport::Unicast)?;
     let mut longest = Duration::ZERO;
+    let mut anchors = 0;
     for number in 1..=faults {
         let fault = Fault::draw(&mut dice);
         let tell = |reason: Stop| Stop::Failed(format!("fault {number}, {fault:?}: {reason}"));
@@ -24,11 +25,15 @@ pub fn random_faults(site: &Site) -> Outcome {
             0 if number < faults => Duration::ZERO,
             _ => recovered(&members).map_err(tell)?,
         };
-        println!("   {number}: {fault:?}, traffic of all pairs after {:.1} s", took.as_secs_f32());
+        let shown = std::mem::replace(&mut anchors, members.watch.anchors()?);
+        println!(
+            "   {number}: {fault:?}, traffic of all pairs after {:.1} s, {} to or from an anchor",
+            took.as_secs_f32(),
+            anchors - shown
+        );
         longest = longest.max(took);
         members.watch.none_clear().map_err(tell)?;
     }
-    let anchors = members.watch.anchors()?;
     let tallies = members.finish_lossy()?;
     println!("   {faults} faults, all pairs again after {:.1} s at most; 0 clear, {anchors} to or from an anchor", longest.as_secs_f32());
     println!("   {tallies}");
