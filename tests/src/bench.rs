@@ -21,8 +21,14 @@ pub fn run(cell: Cell) -> Outcome {
     let rounds = repetitions("LAB_ROUNDS", 3).max(1);
     let site = Site::build()?;
     let planes: Vec<_> = PLANES.into_iter().filter(|plane| plane.is_possible(&site)).collect();
-    let mut measured: Vec<(Plane, Vec<Rates>)> = planes.into_iter().map(|plane| (plane, Vec::new())).collect();
-    println!("{}, kernel {}: medians of {rounds} alternating rounds of {} s", cell.transform, kernel()?, seconds.as_secs());
+    let mut measured: Vec<(Plane, Vec<Rates>)> =
+        planes.into_iter().map(|plane| (plane, Vec::new())).collect();
+    println!(
+        "{}, kernel {}: medians of {rounds} alternating rounds of {} s",
+        cell.transform,
+        kernel()?,
+        seconds.as_secs()
+    );
     for _ in 0..rounds {
         for (plane, rates) in &mut measured {
             rates.push(measure(&site, *plane, cell, seconds)?);

@@ -52,7 +52,8 @@ impl Capture {
         tcpdump.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&messages)?);
         let tcpdump = host.spawn(tcpdump)?;
         let reader = Reader::default();
-        let capture = Capture { host, tcpdump, file, messages, markers: 0, reader, offset: 0, held: Vec::new() };
+        let capture =
+            Capture { host, tcpdump, file, messages, markers: 0, reader, offset: 0, held: Vec::new() };
         capture.said("listening on")?;
         Ok(capture)
     }

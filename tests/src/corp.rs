@@ -95,6 +95,15 @@ pub fn protection(member: &Daemon, wanted: &str) -> Outcome {
     })
 }
 
+/// Waits until gdoictl tells this of a member's data plane.
+pub fn has_problem(member: &Daemon, words: &str) -> Outcome {
+    let what = format!("{} tells: {words}", member.host().name());
+    eventually_true(&what, REGISTRATION, || {
+        let report = member.show("gm")?;
+        Ok(format!("{}{}", report["dataplane_problems"], report["dataplane_error"]).contains(words))
+    })
+}
+
 /// All pairs of protected hosts, both directions.
 pub fn pairs() -> impl Iterator<Item = (&'static str, Ipv4Addr, Ipv4Addr)> {
     HOSTS.into_iter().flat_map(|(name, source)| {

@@ -1,5 +1,6 @@
 //! What can go wrong with a group: daemons, the kernel's tables, links.
 
+use crate::corp::has_problem;
 use crate::daemon::Daemon;
 use crate::dice::Dice;
 use crate::eventually::eventually_true;
@@ -123,7 +124,8 @@ impl Fault {
             Fault::KeysExpired => {
                 key_server.kill()?;
                 eventually_true("no member has a key any more", LIFE * 3, || {
-                    let is_blocked = |member: &Daemon| Ok(rekeying::group(member)?["protection"] == "blocked");
+                    let is_blocked =
+                        |member: &Daemon| Ok(rekeying::group(member)?["protection"] == "blocked");
                     Ok(members.iter().map(is_blocked).collect::<Outcome<Vec<_>>>()?.iter().all(|one| *one))
                 })?;
             }
@@ -218,15 +220,6 @@ fn damaged(site: &Site, member: &Daemon, damage: Damage, dice: &mut Dice) -> Out
     eventually_true(&what, SOON, || Ok(changes(member)? > before))
 }
 
-/// Waits until gdoictl tells this of a member's data plane.
-fn has_problem(member: &Daemon, words: &str) -> Outcome {
-    let what = format!("{} tells: {words}", member.host().name());
-    eventually_true(&what, SOON, || {
-        let report = member.show("gm")?;
-        Ok(format!("{}{}", report["dataplane_problems"], report["dataplane_error"]).contains(words))
-    })
-}
-
 /// Another entry of the local list, which changes nothing for protected hosts.
 fn reload(member: &Daemon, number: usize) -> Outcome {
     let entry = format!("deny icmp any host 203.0.113.{}", number + 1);
@@ -253,10 +246,12 @@ mod tests {
 
     #[test]
     fn deletes_what_is_listed() {
-        let state = ["src", "0.0.0.0", "dst", "192.0.0.84", "proto", "esp", "spi", "0x01(1)", "reqid", "84800"];
+        let state =
+            ["src", "0.0.0.0", "dst", "192.0.0.84", "proto", "esp", "spi", "0x01(1)", "reqid", "84800"];
         let wanted = "ip xfrm state delete src 0.0.0.0 dst 192.0.0.84 proto esp spi 0x01";
         assert_eq!(state_deletion(&state).as_deref(), Some(wanted));
-        let policy = ["src", "10.0.0.0/8", "dst", "10.0.0.0/8", "dir", "out", "action", "allow", "index", "77"];
+        let policy =
+            ["src", "10.0.0.0/8", "dst", "10.0.0.0/8", "dir", "out", "action", "allow", "index", "77"];
         assert_eq!(policy_deletion(&policy).as_deref(), Some("ip xfrm policy delete index 77 dir out"));
         assert_eq!(policy_deletion(&policy[..4]), None);
     }

@@ -23,7 +23,9 @@ impl Server {
         let mut server = command("iperf3 --server --forceflush");
         server.stdin(Stdio::null()).stdout(File::create(&log)?).stderr(Stdio::null());
         let server = Server(host.spawn(server)?);
-        eventually_true("iperf3 listens", START, || Ok(fs::read_to_string(&log)?.contains("Server listening")))?;
+        eventually_true("iperf3 listens", START, || {
+            Ok(fs::read_to_string(&log)?.contains("Server listening"))
+        })?;
         Ok(server)
     }
 }

@@ -79,7 +79,11 @@ fn chosen(names: &[&str]) -> Result<Vec<&'static Scenario>, String> {
         return Ok(ALL.iter().collect());
     }
     let find = |name: &&str| {
-        ALL.iter().chain(MATRIX).chain(PENDING).find(|scenario| scenario.name == *name).ok_or(format!("there is no scenario {name}"))
+        ALL.iter()
+            .chain(MATRIX)
+            .chain(PENDING)
+            .find(|scenario| scenario.name == *name)
+            .ok_or(format!("there is no scenario {name}"))
     };
     names.iter().map(find).collect()
 }

@@ -1,6 +1,6 @@
 //! Multicast routing for the protected hosts' groups, as an operator has it: smcroute on every router.
 
-use crate::cell::Cell;
+use crate::cell::{Cell, Family};
 use crate::eventually::eventually_true;
 use crate::host::{command, Host};
 use crate::outcome::{Outcome, Stop};
@@ -13,21 +13,28 @@ use std::time::Duration;
 
 const START: Duration = Duration::from_secs(30);
 
+/// The interface that members encrypt multicast behind.
+pub fn protected_way(cell: Cell) -> &'static str {
+    match cell.family {
+        Family::V4 => "wan",
+        Family::V6 => "gdoi0",
+    }
+}
+
 /// The routers' daemons, which end when dropped.
 #[derive(Debug, Default)]
 pub struct Routing(Vec<Child>);
 
 impl Routing {
-    /// Leads the cell's group everywhere, if it has one. From members to the core the interface is the one that they
-    /// send it through.
-    pub fn start(site: &Site, cell: Cell) -> Outcome<Self> {
+    /// Leads the cell's group everywhere, if it has one; out of members through this interface.
+    pub fn start(site: &Site, cell: Cell, outward: &str) -> Outcome<Self> {
         let Some(group) = cell.group() else { return Ok(Routing::default()) };
         if Command::new("smcrouted").arg("-v").output().is_err() {
             return Err(Stop::Skipped("smcroute is not installed".into()));
         }
         let mut routing = Routing::default();
         for member in MEMBERS {
-            let lines = leads(group, &[("lan", &["wan"]), ("wan", &["lan"])]);
+            let lines = leads(group, &[("lan", &[outward]), ("wan", &["lan"])]);
             routing.0.push(start(site, site.host(member)?.as_ref(), &lines, group)?);
         }
         let [one, two, three] = MEMBERS;

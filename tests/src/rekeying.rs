@@ -4,6 +4,7 @@ use crate::cell::Cell;
 use crate::corp::{self, registered, REGISTRATION};
 use crate::daemon::Daemon;
 use crate::eventually::eventually_true;
+use crate::multicast::{protected_way, Routing};
 use crate::outcome::{ensure, Outcome};
 use crate::site::{Site, KS1, MEMBERS};
 use crate::stream::Streams;
@@ -40,6 +41,8 @@ pub struct Rekeyed {
     pub key_server: Daemon,
     /// On gm1, gm2 and gm3.
     pub members: Vec<Daemon>,
+    /// Of what the hosts send to groups.
+    pub routing: Routing,
     /// Between all pairs of hosts.
     pub streams: Streams,
 }
@@ -65,7 +68,8 @@ impl Rekeyed {
         let start_member = |host| site.member(host, corp::member(&[KS1]));
         let mut members = MEMBERS.into_iter().map(start_member).collect::<Outcome<Vec<_>>>()?;
         members.iter_mut().try_for_each(registered)?;
-        Ok(Rekeyed { watch, key_server, members, streams: Streams::warmed(site, cell)? })
+        let routing = Routing::start(site, cell, protected_way(cell))?;
+        Ok(Rekeyed { watch, key_server, members, routing, streams: Streams::warmed(site, cell)? })
     }
 
     /// What each member says of its group.
@@ -95,7 +99,9 @@ impl Rekeyed {
 
     /// Ends the streams; nothing was clear, whatever was lost.
     pub fn finish_lossy(self) -> Outcome<Tallies> {
-        self.streams.end(self.watch)
+        let tallies = self.streams.end(self.watch);
+        drop(self.routing); // not before the streams have ended
+        tallies
     }
 }
 

@@ -9,6 +9,7 @@ mod demo;
 mod fail_close;
 mod kernel;
 mod leak_proof;
+mod links;
 mod marks;
 mod matrix;
 mod narrow;
@@ -119,6 +120,8 @@ pub const ALL: &[Scenario] = &[
         "without fail-close traffic is clear before registration and never after",
         fail_close::open,
     ),
+    empty("vlan", "a VLAN that is made after the daemon's start is protected", links::vlan),
+    empty("gre", "so is a GRE tunnel", links::gre),
     empty("wrong-key", "a wrong pre-shared key", refusals::wrong_key),
     empty("unknown-group", "a group that the server does not have", refusals::unknown_group),
     empty("unauthorized-address", "an address that the group does not admit", refusals::unauthorized_address),
@@ -231,7 +234,7 @@ pub const MATRIX: &[Scenario] = &[
     matrix("matrix-aes-256-cbc-ipv6-multicast", AesCbc256, V6, Multicast),
 ];
 
-/// What is to be so and is not yet; run by name only.
+/// What is to be so and is not yet, each for a reason that is known; run by name only.
 pub const PENDING: &[Scenario] = &[
     of_cell(
         "replay",

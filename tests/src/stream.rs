@@ -192,7 +192,9 @@ impl Line {
 
     fn destinations(&self) -> Vec<IpAddr> {
         let others = (0..HOSTS.len()).filter(|other| *other != self.number);
-        self.cell.group().map_or_else(|| others.map(|other| self.cell.host(other)).collect(), |group| vec![group])
+        self.cell
+            .group()
+            .map_or_else(|| others.map(|other| self.cell.host(other)).collect(), |group| vec![group])
     }
 
     /// Sends the same numbers to all others; how many.
@@ -216,8 +218,7 @@ impl Line {
     }
 
     fn receive(&self, ends: &Ends) -> Outcome<Vec<Seen>> {
-        let mut seen: Vec<_> =
-            others(self.name()).map(|other| Seen::nothing(other, self.name())).collect();
+        let mut seen: Vec<_> = others(self.name()).map(|other| Seen::nothing(other, self.name())).collect();
         let mut octets = [0; 17];
         while !ends.receiving.load(Ordering::Relaxed) {
             match self.socket.recv_from(&mut octets) {

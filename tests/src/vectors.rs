@@ -67,7 +67,9 @@ mod tests {
     #[test]
     fn a_vector_that_comes_twice_is_seen() {
         let mut seen = HashSet::new();
-        assert!([(1, 1), (1, 2), (2, 1)].iter().all(|(spi, one)| note(&mut seen, &packet(*spi, *one), 8).is_ok()));
+        assert!([(1, 1), (1, 2), (2, 1)]
+            .iter()
+            .all(|(spi, one)| note(&mut seen, &packet(*spi, *one), 8).is_ok()));
         let sent_on = Packet { outgoing: true, ..packet(1, 1) };
         assert!(note(&mut seen, &sent_on, 8).is_ok());
         assert!(note(&mut seen, &packet(1, 1), 8).is_err());

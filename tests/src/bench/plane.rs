@@ -66,7 +66,9 @@ impl Plane {
     pub fn set_up(self, site: &Site, transform: Transform) -> Outcome {
         match self {
             Plane::Clear | Plane::Ours(_) => Ok(()),
-            Plane::Tunnel => (0..2).try_for_each(|end| tunnel(site.host(ROUTERS[end])?.as_ref(), end, transform)),
+            Plane::Tunnel => {
+                (0..2).try_for_each(|end| tunnel(site.host(ROUTERS[end])?.as_ref(), end, transform))
+            }
             Plane::WireGuard => wireguard(site),
         }
     }
@@ -83,7 +85,8 @@ impl Plane {
 fn tunnel(router: &Host, end: usize, transform: Transform) -> Outcome {
     let (own, other) = (WAN[end], WAN[1 - end]);
     let (lan, remote) = (LANS[end], LANS[1 - end]);
-    let state = |number: usize| format!("proto esp spi {} mode tunnel {}", 0x1000 + number, algorithms(transform));
+    let state =
+        |number: usize| format!("proto esp spi {} mode tunnel {}", 0x1000 + number, algorithms(transform));
     let template = |from, to| format!("tmpl src {from} dst {to} proto esp mode tunnel");
     let inward = template(other, own);
     let lines = format!(

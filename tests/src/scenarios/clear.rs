@@ -22,17 +22,18 @@ pub fn outside(site: &Site, corp: &mut Corp) -> Outcome {
     ensure!(crossed.esp.is_empty(), "the core sees ESP of {:?}", crossed.esp_flows());
     let pings = crossed.other.iter().filter(|packet| packet.protocol == protocol::ICMP);
     let flows: BTreeSet<_> = pings.map(|packet| (packet.source, packet.destination)).collect();
-    ensure!(flows == BTreeSet::from([flow(h1, OUTSIDE), flow(OUTSIDE, h1)]), "the core sees ICMP of {flows:?}");
+    ensure!(
+        flows == BTreeSet::from([flow(h1, OUTSIDE), flow(OUTSIDE, h1)]),
+        "the core sees ICMP of {flows:?}"
+    );
     Ok(())
 }
 
 /// Without any daemon every kind of stream arrives whole: the lab itself works.
 pub fn streams(site: &Site) -> Outcome {
-    for (family, cast) in
-        [(V4, Unicast), (V4, Multicast), (V6, Unicast), (V6, Multicast)]
-    {
+    for (family, cast) in [(V4, Unicast), (V4, Multicast), (V6, Unicast), (V6, Multicast)] {
         let cell = Cell { family, cast, ..Cell::BASIC };
-        let _routing = Routing::start(site, cell)?;
+        let _routing = Routing::start(site, cell, "wan")?;
         let streams = Streams::warmed(site, cell)?;
         let mark = streams.mark();
         eventually_true("every host hears every other one", SOON, || Ok(streams.all_heard_since(&mark)))?;

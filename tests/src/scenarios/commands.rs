@@ -8,8 +8,8 @@ use crate::outcome::{ensure, Outcome};
 use crate::rekeying::{self, group, keys, Rekeyed, Transport, SOON};
 use crate::site::{Site, HOSTS, WAN};
 use serde_json::{json, Value};
-use std::net::IpAddr;
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// How long replaced keys live on: members must have registered again by then.

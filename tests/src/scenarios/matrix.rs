@@ -2,7 +2,6 @@
 
 use crate::cell::Cell;
 use crate::eventually::eventually_true;
-use crate::multicast::Routing;
 use crate::outcome::{ensure, Outcome};
 use crate::rekeying::{key_server_of, repetitions, Rekeyed, Transport, LIFE};
 use crate::site::Site;
@@ -13,7 +12,6 @@ use std::time::Duration;
 pub fn rekeyed(site: &Site, cell: Cell) -> Outcome {
     let times = repetitions("LAB_ROLLOVERS", 2);
     let mut vectors = Vectors::watch(site, cell.transform)?;
-    let _routing = Routing::start(site, cell)?;
     let config = key_server_of(site, Transport::Unicast, cell)?;
     let group = Rekeyed::of(site, Transport::Unicast, config, cell)?;
     let limit = LIFE * (times as u32 + 1) + Duration::from_secs(60);

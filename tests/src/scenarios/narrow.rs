@@ -27,7 +27,11 @@ pub fn requests(site: &Site, corp: &mut Corp) -> Outcome {
             let answer = h1.run(&format!("ping -n -M do -c 1 -W 1 -s {WIDE} {h2}"))?;
             let said = answer.stdout + &answer.stderr;
             let mtu = said.split("mtu").nth(1).and_then(|rest| {
-                rest.trim_matches(|sign: char| !sign.is_ascii_digit()).split(|sign: char| !sign.is_ascii_digit()).next()?.parse::<u16>().ok()
+                rest.trim_matches(|sign: char| !sign.is_ascii_digit())
+                    .split(|sign: char| !sign.is_ascii_digit())
+                    .next()?
+                    .parse::<u16>()
+                    .ok()
             });
             Ok(mtu.is_some_and(|mtu| mtu < MTU))
         })?;

@@ -13,7 +13,8 @@ use std::net::Ipv4Addr;
 const FOREIGN: Ipv4Addr = Ipv4Addr::new(172, 20, 1, 10);
 /// What the member makes of it.
 const TRANSLATED: Ipv4Addr = Ipv4Addr::new(10, 1, 1, 77);
-const NAT: &str = "add table ip operator\nadd chain ip operator nat { type nat hook postrouting priority srcnat; }\n";
+const NAT: &str =
+    "add table ip operator\nadd chain ip operator nat { type nat hook postrouting priority srcnat; }\n";
 
 /// What is translated into the group's prefix is encrypted, and answers come back.
 pub fn into_the_group(site: &Site, corp: &mut Corp) -> Outcome {

@@ -4,8 +4,8 @@ use crate::cell::Cell;
 use crate::corp::{self, registered};
 use crate::eventually::eventually_true;
 use crate::outcome::{ensure, Outcome};
-use crate::rekeying::SOON;
 use crate::reinjection::{recorded, send_again};
+use crate::rekeying::SOON;
 use crate::site::{Site, KS1, MEMBERS};
 use crate::stream::Streams;
 
@@ -27,7 +27,8 @@ pub fn refused(site: &Site, cell: Cell) -> Outcome {
     let packet = recorded(site, cell)?;
     let before = refusals(site)?;
     send_again(site, &packet, TIMES)?;
-    let counted = eventually_true("gm2 refuses every repetition", SOON, || Ok(refusals(site)? >= before + TIMES));
+    let counted =
+        eventually_true("gm2 refuses every repetition", SOON, || Ok(refusals(site)? >= before + TIMES));
     let tallies = streams.stop()?;
     println!("   {TIMES} repetitions of one packet: {tallies}");
     tallies.all_arrived()?;

@@ -101,10 +101,7 @@ fn exact_mtu(h1: &Host, corp: &mut Corp, data: u16) -> Outcome {
         "packets of the announced MTU {mtu} were fragmented"
     );
     let longest = crossed.esp.iter().map(|packet| packet.length).max().unwrap_or(0);
-    ensure!(
-        longest <= MTU && longest > MTU - BLOCK,
-        "the MTU {mtu} makes ESP packets of {longest} octets"
-    );
+    ensure!(longest <= MTU && longest > MTU - BLOCK, "the MTU {mtu} makes ESP packets of {longest} octets");
     Ok(())
 }
 
