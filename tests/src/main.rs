@@ -59,7 +59,7 @@ fn main() -> ExitCode {
 }
 
 fn list() -> Result<bool, String> {
-    ALL.iter().chain(MATRIX).for_each(|scenario| println!("{:22} {}", scenario.name, scenario.about));
+    ALL.iter().chain(MATRIX).for_each(|scenario| println!("{:40} {}", scenario.name, scenario.about));
     Ok(true)
 }
 

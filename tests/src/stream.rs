@@ -1,33 +1,27 @@
 //! Numbered datagrams between all protected hosts: what is lost, doubled or overtaken on the way is counted.
 
+mod line;
+
 use crate::cell::Cell;
 use crate::eventually::eventually_true;
 use crate::machine;
-use crate::outcome::{ensure, failed, Outcome};
+use crate::outcome::{failed, Outcome};
 use crate::site::{Site, HOSTS};
 use crate::tally::{Tallies, Tally};
 use crate::watch::Watch;
-use nix::net::if_::if_nametoindex;
-use nix::sys::socket::{setsockopt, sockopt, sockopt::RcvBufForce};
-use std::io::ErrorKind;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
+use line::Line;
+use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// What every datagram begins with, so that it is known wherever it can be read.
 pub const MAGIC: [u8; 8] = *b"GDOI-lab";
-const PORT: u16 = 7000;
-/// Routers on the way, and then some.
-const HOPS: u8 = 16;
 /// Datagrams per second and pair.
 const RATE: u32 = 200;
 /// The same on an emulated processor.
 const EMULATED_RATE: u32 = 50;
-/// Octets that a receiver may be late by; several seconds.
-const BUFFER: usize = 8 << 20;
-const PATIENCE: Duration = Duration::from_millis(200);
 const WARMING: Duration = Duration::from_secs(60);
 /// What has not arrived so long after the senders' end is lost.
 const LAST_WAIT: Duration = Duration::from_secs(2);
@@ -61,14 +55,6 @@ impl Mark {
     pub fn of(&self, host: Ipv4Addr) -> u64 {
         self.0[index(host)]
     }
-}
-
-/// A host's end of its streams.
-#[derive(Debug)]
-struct Line {
-    cell: Cell,
-    number: usize,
-    socket: UdpSocket,
 }
 
 /// What one host has received of another.
@@ -174,97 +160,6 @@ fn others(address: Ipv4Addr) -> impl Iterator<Item = Ipv4Addr> {
     HOSTS.into_iter().map(|(_, other)| other).filter(move |other| *other != address)
 }
 
-impl Line {
-    fn open(site: &Site, cell: Cell, number: usize) -> Outcome<Self> {
-        let (name, address) = (HOSTS[number].0, cell.host(number));
-        let socket = site.host(name)?.inside(|| match cell.group() {
-            None => Ok(UdpSocket::bind((address, PORT))?),
-            Some(group) => Ok(join(group, address)?),
-        })?;
-        setsockopt(&socket, RcvBufForce, &BUFFER)?;
-        socket.set_read_timeout(Some(PATIENCE))?;
-        Ok(Line { cell, number, socket })
-    }
-
-    fn name(&self) -> Ipv4Addr {
-        HOSTS[self.number].1
-    }
-
-    fn destinations(&self) -> Vec<IpAddr> {
-        let others = (0..HOSTS.len()).filter(|other| *other != self.number);
-        self.cell
-            .group()
-            .map_or_else(|| others.map(|other| self.cell.host(other)).collect(), |group| vec![group])
-    }
-
-    /// Sends the same numbers to all others; how many.
-    fn send(&self, ends: &Ends) -> Outcome<u64> {
-        let (begin, rate) = (Instant::now(), u64::from(rate()));
-        let destinations = self.destinations();
-        let mut number: u64 = 0;
-        while !ends.sending.load(Ordering::Relaxed) {
-            let datagram = [MAGIC, number.to_be_bytes()].concat();
-            for destination in &destinations {
-                while let Err(error) = self.socket.send_to(&datagram, (*destination, PORT)) {
-                    ensure!(error.kind() == ErrorKind::Interrupted, "a host cannot send: {error}");
-                }
-            }
-            number += 1;
-            ends.sent[self.number].store(number, Ordering::Relaxed);
-            let due = begin + Duration::from_micros(number * 1_000_000 / rate);
-            thread::sleep(due.saturating_duration_since(Instant::now()));
-        }
-        Ok(number)
-    }
-
-    fn receive(&self, ends: &Ends) -> Outcome<Vec<Seen>> {
-        let mut seen: Vec<_> = others(self.name()).map(|other| Seen::nothing(other, self.name())).collect();
-        let mut octets = [0; 17];
-        while !ends.receiving.load(Ordering::Relaxed) {
-            match self.socket.recv_from(&mut octets) {
-                Ok((length, from)) => {
-                    let Some(number) = number(&octets[..length]) else {
-                        return failed("a strange datagram arrived");
-                    };
-                    let sender = (0..HOSTS.len()).find(|host| self.cell.host(*host) == from.ip());
-                    let sender = sender.map(|host| HOSTS[host].1);
-                    if let Some(seen) = seen.iter_mut().find(|seen| Some(seen.from) == sender) {
-                        ends.note(seen, number);
-                    }
-                }
-                Err(error) if passing(&error) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(seen)
-    }
-}
-
-fn number(datagram: &[u8]) -> Option<u64> {
-    Some(u64::from_be_bytes(datagram.strip_prefix(&MAGIC)?.try_into().ok()?))
-}
-
-/// A socket in a group, on the interface that has this address.
-fn join(group: IpAddr, address: IpAddr) -> Outcome<UdpSocket> {
-    match (group, address) {
-        (IpAddr::V4(group), IpAddr::V4(address)) => {
-            let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, PORT))?;
-            socket.join_multicast_v4(&group, &address)?;
-            socket.set_multicast_loop_v4(false)?;
-            setsockopt(&socket, sockopt::IpMulticastTtl, &HOPS)?;
-            Ok(socket)
-        }
-        (IpAddr::V6(group), _) => {
-            let socket = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, PORT))?;
-            socket.join_multicast_v6(&group, if_nametoindex("eth0")?)?;
-            socket.set_multicast_loop_v6(false)?;
-            setsockopt(&socket, sockopt::Ipv6MulticastHops, &i32::from(HOPS))?;
-            Ok(socket)
-        }
-        _ => failed(format!("{group} and {address} are of two families")),
-    }
-}
-
 impl Ends {
     fn note(&self, seen: &mut Seen, number: u64) {
         self.heard[index(seen.to)][index(seen.from)].store(number + 1, Ordering::Relaxed);
@@ -272,11 +167,6 @@ impl Ends {
             self.arrived.fetch_add(1, Ordering::Relaxed);
         }
     }
-}
-
-/// Nothing has arrived within the patience, or a user-mode kernel has lost it.
-fn passing(error: &std::io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
 }
 
 fn joined<T>(thread: JoinHandle<Outcome<T>>) -> Outcome<T> {
