@@ -3,10 +3,12 @@
 use crate::eventually::eventually;
 use crate::host::{command, Host};
 use crate::outcome::{ensure, Outcome, Stop};
-use crate::packet::{self, Packet};
+use crate::packet::Packet;
+use crate::pcap::Reader;
 use nix::sys::signal::{kill, Signal};
 use nix::unistd::Pid;
 use std::fs::{self, File};
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::net::{Ipv4Addr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
@@ -27,7 +29,11 @@ pub struct Capture {
     file: PathBuf,
     messages: PathBuf,
     markers: u32,
-    taken: usize,
+    reader: Reader,
+    /// How much of the file the reader has.
+    offset: u64,
+    /// Read, but not yet asked for.
+    held: Vec<Packet>,
 }
 
 impl Capture {
@@ -36,19 +42,18 @@ impl Capture {
         Self::start_filtered(host, folder, name, "")
     }
 
-    /// The same without ESP, which keeps the captures of long streams small.
-    pub fn start_without_esp(host: Arc<Host>, folder: &Path, name: &str) -> Outcome<Self> {
-        Self::start_filtered(host, folder, name, "not esp")
-    }
-
-    fn start_filtered(host: Arc<Host>, folder: &Path, name: &str, filter: &str) -> Outcome<Self> {
+    /// The same of what a filter of tcpdump names, which keeps the captures of long streams small. The filter must let the
+    /// capture's own markers pass: UDP of 127.0.0.1.
+    pub fn start_filtered(host: Arc<Host>, folder: &Path, name: &str, filter: &str) -> Outcome<Self> {
         let file = folder.join(format!("{name}.pcap"));
         let messages = folder.join(format!("{name}.tcpdump.log"));
         let mut tcpdump = command("tcpdump -n -i any -y LINUX_SLL2 --immediate-mode -U -Z root -B 16384");
         tcpdump.args(["-s", &SNAPSHOT.to_string(), "-w"]).arg(&file).args(filter.split_whitespace());
         tcpdump.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&messages)?);
         let tcpdump = host.spawn(tcpdump)?;
-        let capture = Capture { host, tcpdump, file, messages, markers: 0, taken: 0 };
+        let reader = Reader::default();
+        let capture =
+            Capture { host, tcpdump, file, messages, markers: 0, reader, offset: 0, held: Vec::new() };
         capture.said("listening on")?;
         Ok(capture)
     }
@@ -57,20 +62,29 @@ impl Capture {
     pub fn fresh(&mut self) -> Outcome<Vec<Packet>> {
         self.markers += 1;
         let marker = format!("marker {}", self.markers);
-        let (host, file, taken) = (&self.host, &self.file, self.taken);
-        let mut packets = eventually("the capture holds its marker", LIMIT, || {
+        let end = eventually("the capture holds its marker", LIMIT, || {
             // Sent each time: one is enough, and a busy machine can lose the first.
-            host.inside(|| {
-                Ok(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?.send_to(marker.as_bytes(), MARKER)?)
-            })?;
-            let packets = packet::read(&fs::read(file)?).map_err(Stop::Failed)?;
-            let end =
-                packets.iter().skip(taken).position(|packet| packet.udp_payload() == Some(marker.as_bytes()));
-            Ok(end.map(|end| packets[taken..taken + end].to_vec()))
+            self.mark(&marker)?;
+            self.read()?;
+            Ok(self.held.iter().position(|packet| packet.udp_payload() == Some(marker.as_bytes())))
         })?;
-        self.taken += packets.len();
+        let mut packets: Vec<_> = self.held.drain(..end).collect();
         packets.retain(|packet| !packet.destination.is_loopback());
         Ok(packets)
+    }
+
+    fn mark(&self, marker: &str) -> Outcome {
+        let mark = || Ok(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?.send_to(marker.as_bytes(), MARKER)?);
+        self.host.inside(mark).map(drop)
+    }
+
+    /// Takes over what tcpdump has written since the last time.
+    fn read(&mut self) -> Outcome {
+        let (mut file, mut octets) = (File::open(&self.file)?, Vec::new());
+        file.seek(SeekFrom::Start(self.offset))?;
+        self.offset += file.read_to_end(&mut octets)? as u64;
+        self.held.extend(self.reader.packets(&octets).map_err(Stop::Failed)?);
+        Ok(())
     }
 
     /// Ends the capture. Fails if the kernel had to leave packets out: then it proves nothing.

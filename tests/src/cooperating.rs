@@ -12,7 +12,7 @@ use crate::tally::Tallies;
 use crate::watch::{exchange, Watch};
 use serde_json::{json, Value};
 use std::fs;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -101,7 +101,9 @@ impl Cooperating {
     pub fn all_send_with(&self, spi: u32) -> Outcome {
         eventually_true(&format!("all hosts send with {spi:#010x}"), SOON, || {
             let keys = self.watch.keys()?;
-            Ok(HOSTS.iter().all(|(_, host)| keys.get(host).is_some_and(|keys| keys.contains_key(&spi))))
+            Ok(HOSTS
+                .iter()
+                .all(|(_, host)| keys.get(&IpAddr::from(*host)).is_some_and(|keys| keys.contains_key(&spi))))
         })
     }
 

@@ -1,15 +1,17 @@
 //! The group of the lab: 10.0.0.0/8 among all members, and its configuration files.
 
 use crate::capture::Capture;
+use crate::cell::{protected, protected_group, Cell};
 use crate::daemon::Daemon;
 use crate::eventually::eventually_true;
 use crate::host::Host;
 use crate::outcome::{ensure, failed, Outcome};
 use crate::packet::{protocol, Packet};
-use crate::site::{protected, Site, HOSTS, KS1, MEMBERS};
+use crate::site::{Site, HOSTS, KS1, MEMBERS};
+use crate::stream;
 use serde_json::{json, Value};
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::thread;
 use std::time::Duration;
 
@@ -31,6 +33,11 @@ pub fn member(servers: &[Ipv4Addr]) -> Value {
 
 /// ks.yaml of a key server.
 pub fn key_server(address: Ipv4Addr) -> Value {
+    key_server_of(address, Cell::BASIC)
+}
+
+/// The same for another cell of the matrix.
+pub fn key_server_of(address: Ipv4Addr, cell: Cell) -> Value {
     json!({
         "address": address,
         "pre-shared-keys": [{ "address": "198.51.100.0/24", "key": KEY }],
@@ -39,9 +46,9 @@ pub fn key_server(address: Ipv4Addr) -> Value {
             "identity-number": 100,
             "server-local": {
                 "sa-ipsec": {
-                    "transform": "aes-256-cbc/hmac-sha-256",
+                    "transform": cell.transform.to_string(),
                     "lifetime": 3600,
-                    "match-address": ["permit ip 10.0.0.0/8 10.0.0.0/8"],
+                    "match-address": cell.access_list(),
                 },
             },
         }],
@@ -88,12 +95,26 @@ pub fn protection(member: &Daemon, wanted: &str) -> Outcome {
     })
 }
 
+/// Waits until gdoictl tells this of a member's data plane.
+pub fn has_problem(member: &Daemon, words: &str) -> Outcome {
+    let what = format!("{} tells: {words}", member.host().name());
+    eventually_true(&what, REGISTRATION, || {
+        let report = member.show("gm")?;
+        Ok(format!("{}{}", report["dataplane_problems"], report["dataplane_error"]).contains(words))
+    })
+}
+
 /// All pairs of protected hosts, both directions.
 pub fn pairs() -> impl Iterator<Item = (&'static str, Ipv4Addr, Ipv4Addr)> {
     HOSTS.into_iter().flat_map(|(name, source)| {
         let others = HOSTS.into_iter().filter(move |(_, other)| *other != source);
         others.map(move |(_, destination)| (name, source, destination))
     })
+}
+
+/// A source and a destination as [`Crossed::esp_flows`] has them.
+pub fn flow(source: impl Into<IpAddr>, destination: impl Into<IpAddr>) -> (IpAddr, IpAddr) {
+    (source.into(), destination.into())
 }
 
 /// How many of the six pairs got answers, all asked at once.
@@ -113,7 +134,8 @@ pub fn ping_all(site: &Site) -> Outcome<usize> {
 pub struct Crossed {
     /// ESP packets.
     pub esp: Vec<Packet>,
-    /// Packets of protected hosts to protected hosts that are not ESP: there must be none, ever.
+    /// Packets of protected hosts to protected hosts that are not ESP, and others that show a piece of one: there must be
+    /// none, ever.
     pub clear: Vec<Packet>,
     /// All others.
     pub other: Vec<Packet>,
@@ -126,7 +148,7 @@ impl Crossed {
         for packet in packets.into_iter().filter(|packet| !packet.outgoing) {
             let kind = match packet {
                 _ if packet.protocol == protocol::ESP => &mut crossed.esp,
-                _ if protected(packet.source) && protected(packet.destination) => &mut crossed.clear,
+                _ if is_clear(&packet) => &mut crossed.clear,
                 _ => &mut crossed.other,
             };
             kind.push(packet);
@@ -143,9 +165,14 @@ impl Crossed {
     }
 
     /// The source and destination addresses of the ESP packets.
-    pub fn esp_flows(&self) -> BTreeSet<(Ipv4Addr, Ipv4Addr)> {
+    pub fn esp_flows(&self) -> BTreeSet<(IpAddr, IpAddr)> {
         self.esp.iter().map(|packet| (packet.source, packet.destination)).collect()
     }
+}
+
+fn is_clear(packet: &Packet) -> bool {
+    let (to, quoted) = (packet.destination, packet.shows(&stream::MAGIC));
+    quoted || protected(packet.source) && (protected(to) || protected_group(to))
 }
 
 /// What the kernel of a member holds for ESP.

@@ -1,17 +1,26 @@
 //! The lab: hosts in network namespaces, real daemons, a real kernel, and what must be seen there.
 //!
-//! `lab [NAME...]` runs scenarios, `lab --list` names them, `lab --demo` tells the whole story once. It must be root
+//! `lab [NAME...]` runs scenarios, `lab --list` names them, `lab --demo` tells the whole story once, `lab --bench TRANSFORM`
+//! measures. It must be root
 //! in a kernel with ESP, with network namespaces of its own; `scripts/lab` makes such a place.
 
+mod bench;
 mod capture;
+mod cell;
 mod cooperating;
 mod corp;
 mod daemon;
+mod dice;
 mod eventually;
+mod fault;
 mod host;
+mod iperf;
 mod machine;
+mod multicast;
 mod outcome;
 mod packet;
+mod pcap;
+mod reinjection;
 mod rekeying;
 mod runner;
 mod scenarios;
@@ -19,14 +28,15 @@ mod site;
 mod stream;
 mod tally;
 mod topology;
+mod vectors;
 mod watch;
 
 use runner::Runner;
-use scenarios::{Scenario, ALL};
+use scenarios::{Scenario, ALL, MATRIX, PENDING};
 use site::Site;
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: lab [NAME...] | lab --list | lab --demo";
+const USAGE: &str = "usage: lab [NAME...] | lab --list | lab --demo | lab --bench TRANSFORM";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -34,6 +44,7 @@ fn main() -> ExitCode {
     let done = match words.as_slice() {
         ["--list"] => list(),
         ["--demo"] => demo(),
+        ["--bench", transform] => bench(transform),
         names if names.iter().any(|name| name.starts_with('-')) => Err(USAGE.to_owned()),
         names => chosen(names).and_then(|scenarios| run(&scenarios)),
     };
@@ -48,7 +59,7 @@ fn main() -> ExitCode {
 }
 
 fn list() -> Result<bool, String> {
-    ALL.iter().for_each(|scenario| println!("{:22} {}", scenario.name, scenario.about));
+    ALL.iter().chain(MATRIX).for_each(|scenario| println!("{:40} {}", scenario.name, scenario.about));
     Ok(true)
 }
 
@@ -57,13 +68,22 @@ fn demo() -> Result<bool, String> {
     shown.map(|()| true)
 }
 
+fn bench(transform: &str) -> Result<bool, String> {
+    let done = bench::cell(transform).and_then(bench::run);
+    done.map(|()| true).map_err(|stop| stop.to_string())
+}
+
 /// The named scenarios, or all.
 fn chosen(names: &[&str]) -> Result<Vec<&'static Scenario>, String> {
     if names.is_empty() {
         return Ok(ALL.iter().collect());
     }
     let find = |name: &&str| {
-        ALL.iter().find(|scenario| scenario.name == *name).ok_or(format!("there is no scenario {name}"))
+        ALL.iter()
+            .chain(MATRIX)
+            .chain(PENDING)
+            .find(|scenario| scenario.name == *name)
+            .ok_or(format!("there is no scenario {name}"))
     };
     names.iter().map(find).collect()
 }

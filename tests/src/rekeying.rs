@@ -1,8 +1,10 @@
 //! A group that is rekeyed, with short lives: its daemons, and how keys came to its members.
 
+use crate::cell::Cell;
 use crate::corp::{self, registered, REGISTRATION};
 use crate::daemon::Daemon;
 use crate::eventually::eventually_true;
+use crate::multicast::{protected_way, Routing};
 use crate::outcome::{ensure, Outcome};
 use crate::site::{Site, KS1, MEMBERS};
 use crate::stream::Streams;
@@ -39,6 +41,8 @@ pub struct Rekeyed {
     pub key_server: Daemon,
     /// On gm1, gm2 and gm3.
     pub members: Vec<Daemon>,
+    /// Of what the hosts send to groups.
+    pub routing: Routing,
     /// Between all pairs of hosts.
     pub streams: Streams,
 }
@@ -51,6 +55,11 @@ impl Rekeyed {
 
     /// The same with another configuration of the key server.
     pub fn with(site: &Site, transport: Transport, config: Value) -> Outcome<Self> {
+        Self::of(site, transport, config, Cell::BASIC)
+    }
+
+    /// The same with the streams of a cell of the matrix.
+    pub fn of(site: &Site, transport: Transport, config: Value, cell: Cell) -> Outcome<Self> {
         let watch = Watch::start(site)?;
         if transport == Transport::Multicast {
             copy_multicast(site)?;
@@ -59,7 +68,8 @@ impl Rekeyed {
         let start_member = |host| site.member(host, corp::member(&[KS1]));
         let mut members = MEMBERS.into_iter().map(start_member).collect::<Outcome<Vec<_>>>()?;
         members.iter_mut().try_for_each(registered)?;
-        Ok(Rekeyed { watch, key_server, members, streams: Streams::start(site)? })
+        let routing = Routing::start(site, cell, protected_way(cell))?;
+        Ok(Rekeyed { watch, key_server, members, routing, streams: Streams::warmed(site, cell)? })
     }
 
     /// What each member says of its group.
@@ -89,7 +99,9 @@ impl Rekeyed {
 
     /// Ends the streams; nothing was clear, whatever was lost.
     pub fn finish_lossy(self) -> Outcome<Tallies> {
-        self.streams.end(self.watch)
+        let tallies = self.streams.end(self.watch);
+        drop(self.routing); // not before the streams have ended
+        tallies
     }
 }
 
@@ -131,6 +143,11 @@ pub fn repetitions(variable: &str, usual: usize) -> usize {
 
 /// ks.yaml of the key server, with a signing key and stored state.
 pub fn key_server(site: &Site, transport: Transport) -> Outcome<Value> {
+    key_server_of(site, transport, Cell::BASIC)
+}
+
+/// The same for a cell of the matrix.
+pub fn key_server_of(site: &Site, transport: Transport, cell: Cell) -> Outcome<Value> {
     let folder = site.places.out.join(site.places.next_name("state"));
     fs::create_dir_all(&folder)?;
     let folder = fs::canonicalize(folder)?;
@@ -138,7 +155,7 @@ pub fn key_server(site: &Site, transport: Transport) -> Outcome<Value> {
     let gdoictl = site.places.programs.join("gdoictl");
     site.host("ks1")?.must(&format!("{} ks key generate {}", gdoictl.display(), signing.display()))?;
     fs::write(&sealing, "0123456789abcdef".repeat(4))?;
-    let mut config = corp::key_server(KS1);
+    let mut config = corp::key_server_of(KS1, cell);
     config["lab-timers"] = json!(true);
     config["state-directory"] = json!(folder.join("state"));
     config["state-key-file"] = json!(sealing);

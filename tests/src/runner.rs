@@ -72,6 +72,10 @@ impl Runner {
                 self.clear()?;
                 run(&self.site)
             }
+            Run::Cell(run, cell) => {
+                self.clear()?;
+                run(&self.site, cell)
+            }
         }
     }
 

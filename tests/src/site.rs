@@ -1,4 +1,4 @@
-//! The standard site: three members with a LAN each, three key servers, a plain IPv4 core, a host outside.
+//! The standard site: three members with a LAN each, three key servers, a plain core, a host outside.
 //!
 //! ```text
 //!  h1 10.1.1.10 --- lan  gm1  wan 198.51.100.1 ---+            +--- ks1 192.0.2.10
@@ -6,13 +6,16 @@
 //!  h2 10.2.2.10 --- lan  gm2  wan 198.51.100.5 ---+--- core ---+--- ks3 192.0.2.18
 //!  h3 10.3.3.10 --- lan  gm3  wan 198.51.100.9 ---+            +--- outside 203.0.113.10
 //! ```
+//!
+//! IPv6: fd0a:1:1::10 to fd0a:3:3::10 behind 2001:db8:100:1::1 to 2001:db8:100:3::1, outside 2001:db8:113::10; the key servers
+//! have none.
 
 use crate::daemon::{Daemon, Places, Role};
 use crate::host::Host;
 use crate::outcome::Outcome;
 use crate::topology::{self, Network, Plan};
 use serde_json::Value;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 /// The key servers' addresses.
@@ -32,6 +35,12 @@ pub const HOSTS: [(&str, Ipv4Addr); 3] = [
     ("h2", Ipv4Addr::new(10, 2, 2, 10)),
     ("h3", Ipv4Addr::new(10, 3, 3, 10)),
 ];
+/// Their other addresses.
+pub const HOSTS_IPV6: [Ipv6Addr; 3] = [
+    Ipv6Addr::new(0xfd0a, 1, 1, 0, 0, 0, 0, 0x10),
+    Ipv6Addr::new(0xfd0a, 2, 2, 0, 0, 0, 0, 0x10),
+    Ipv6Addr::new(0xfd0a, 3, 3, 0, 0, 0, 0, 0x10),
+];
 /// A host on the second LAN of gm1.
 pub const H4: Ipv4Addr = Ipv4Addr::new(10, 1, 2, 10);
 /// The address of gm1 on its first LAN.
@@ -44,39 +53,57 @@ const PLAN: Plan = Plan {
         [("ks1", "eth0", "192.0.2.10/30"), ("core", "ks1", "192.0.2.9/30")],
         [("ks2", "eth0", "192.0.2.14/30"), ("core", "ks2", "192.0.2.13/30")],
         [("ks3", "eth0", "192.0.2.18/30"), ("core", "ks3", "192.0.2.17/30")],
-        [("gm1", "wan", "198.51.100.1/30"), ("core", "gm1", "198.51.100.2/30")],
-        [("gm2", "wan", "198.51.100.5/30"), ("core", "gm2", "198.51.100.6/30")],
-        [("gm3", "wan", "198.51.100.9/30"), ("core", "gm3", "198.51.100.10/30")],
-        [("outside", "eth0", "203.0.113.10/24"), ("core", "outside", "203.0.113.1/24")],
-        [("h1", "eth0", "10.1.1.10/24"), ("gm1", "lan", "10.1.1.1/24")],
-        [("h4", "eth0", "10.1.2.10/24"), ("gm1", "lan2", "10.1.2.1/24")],
-        [("h2", "eth0", "10.2.2.10/24"), ("gm2", "lan", "10.2.2.1/24")],
-        [("h3", "eth0", "10.3.3.10/24"), ("gm3", "lan", "10.3.3.1/24")],
+        [
+            ("gm1", "wan", "198.51.100.1/30 2001:db8:100:1::1/64"),
+            ("core", "gm1", "198.51.100.2/30 2001:db8:100:1::2/64"),
+        ],
+        [
+            ("gm2", "wan", "198.51.100.5/30 2001:db8:100:2::1/64"),
+            ("core", "gm2", "198.51.100.6/30 2001:db8:100:2::2/64"),
+        ],
+        [
+            ("gm3", "wan", "198.51.100.9/30 2001:db8:100:3::1/64"),
+            ("core", "gm3", "198.51.100.10/30 2001:db8:100:3::2/64"),
+        ],
+        [
+            ("outside", "eth0", "203.0.113.10/24 2001:db8:113::10/64"),
+            ("core", "outside", "203.0.113.1/24 2001:db8:113::1/64"),
+        ],
+        [("h1", "eth0", "10.1.1.10/24 fd0a:1:1::10/64"), ("gm1", "lan", "10.1.1.1/24 fd0a:1:1::1/64")],
+        [("h4", "eth0", "10.1.2.10/24 fd0a:1:2::10/64"), ("gm1", "lan2", "10.1.2.1/24 fd0a:1:2::1/64")],
+        [("h2", "eth0", "10.2.2.10/24 fd0a:2:2::10/64"), ("gm2", "lan", "10.2.2.1/24 fd0a:2:2::1/64")],
+        [("h3", "eth0", "10.3.3.10/24 fd0a:3:3::10/64"), ("gm3", "lan", "10.3.3.1/24 fd0a:3:3::1/64")],
     ],
     routes: &[
         ("ks1", "default via 192.0.2.9"),
         ("ks2", "default via 192.0.2.13"),
         ("ks3", "default via 192.0.2.17"),
         ("gm1", "default via 198.51.100.2"),
+        ("gm1", "default via 2001:db8:100:1::2"),
         ("gm2", "default via 198.51.100.6"),
+        ("gm2", "default via 2001:db8:100:2::2"),
         ("gm3", "default via 198.51.100.10"),
+        ("gm3", "default via 2001:db8:100:3::2"),
         ("outside", "default via 203.0.113.1"),
+        ("outside", "default via 2001:db8:113::1"),
         ("h1", "default via 10.1.1.1"),
+        ("h1", "default via fd0a:1:1::1"),
         ("h4", "default via 10.1.2.1"),
+        ("h4", "default via fd0a:1:2::1"),
         ("h2", "default via 10.2.2.1"),
+        ("h2", "default via fd0a:2:2::1"),
         ("h3", "default via 10.3.3.1"),
+        ("h3", "default via fd0a:3:3::1"),
         ("core", "10.1.1.0/24 via 198.51.100.1"),
+        ("core", "fd0a:1::/32 via 2001:db8:100:1::1"),
         ("core", "10.1.2.0/24 via 198.51.100.1"),
         ("core", "10.2.2.0/24 via 198.51.100.5"),
+        ("core", "fd0a:2::/32 via 2001:db8:100:2::1"),
         ("core", "10.3.3.0/24 via 198.51.100.9"),
+        ("core", "fd0a:3::/32 via 2001:db8:100:3::1"),
     ],
     routers: &["core", "gm1", "gm2", "gm3"],
 };
-
-/// Whether an address is in the prefix that the group protects, 10.0.0.0/8.
-pub fn protected(address: Ipv4Addr) -> bool {
-    address.octets()[0] == 10
-}
 
 /// The hosts and links, and where daemons come from.
 #[derive(Debug)]
@@ -95,6 +122,11 @@ impl Site {
     /// A host by its name.
     pub fn host(&self, name: &str) -> Outcome<Arc<Host>> {
         self.network.host(name)
+    }
+
+    /// Brings a host's interfaces, addresses and routes back, as its operator would.
+    pub fn restore(&self, host: &str) -> Outcome {
+        self.network.restore(host)
     }
 
     /// Starts a member daemon.

@@ -1,27 +1,28 @@
 //! Numbered datagrams between all protected hosts: what is lost, doubled or overtaken on the way is counted.
 
+mod line;
+
+use crate::cell::Cell;
 use crate::eventually::eventually_true;
 use crate::machine;
-use crate::outcome::{ensure, failed, Outcome};
+use crate::outcome::{failed, Outcome};
 use crate::site::{Site, HOSTS};
 use crate::tally::{Tallies, Tally};
 use crate::watch::Watch;
-use nix::sys::socket::{setsockopt, sockopt::RcvBufForce};
-use std::io::ErrorKind;
-use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+use line::Line;
+use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-const PORT: u16 = 7000;
+/// What every datagram begins with, so that it is known wherever it can be read.
+pub const MAGIC: [u8; 8] = *b"GDOI-lab";
 /// Datagrams per second and pair.
 const RATE: u32 = 200;
 /// The same on an emulated processor.
 const EMULATED_RATE: u32 = 50;
-/// Octets that a receiver may be late by; several seconds.
-const BUFFER: usize = 8 << 20;
-const PATIENCE: Duration = Duration::from_millis(200);
+const WARMING: Duration = Duration::from_secs(60);
 /// What has not arrived so long after the senders' end is lost.
 const LAST_WAIT: Duration = Duration::from_secs(2);
 
@@ -70,17 +71,31 @@ struct Seen {
 impl Streams {
     /// Starts a stream from each protected host to each other one, $LAB_RATE datagrams per second or what the machine can do.
     pub fn start(site: &Site) -> Outcome<Self> {
-        let ends = Arc::new(Ends::default());
-        let sockets = HOSTS.into_iter().map(|(name, address)| open(site, name, address));
-        let sockets = sockets.collect::<Outcome<Vec<_>>>()?;
-        let mut streams = Streams { ends, senders: Vec::new(), receivers: Vec::new() };
-        for (socket, (_, address)) in sockets.into_iter().zip(HOSTS) {
-            let (twin, ends) = (socket.try_clone()?, streams.ends.clone());
-            streams.receivers.push(thread::spawn(move || receive(&twin, address, &ends)));
+        Self::of(site, Cell::BASIC)
+    }
+
+    /// The same with the addresses of a cell of the matrix.
+    pub fn of(site: &Site, cell: Cell) -> Outcome<Self> {
+        let open = |number| Line::open(site, cell, number).map(Arc::new);
+        let lines = (0..HOSTS.len()).map(open).collect::<Outcome<Vec<_>>>()?;
+        let mut streams = Streams { ends: Arc::default(), senders: Vec::new(), receivers: Vec::new() };
+        for line in lines {
+            let (receiver, ends) = (line.clone(), streams.ends.clone());
+            streams.receivers.push(thread::spawn(move || receiver.receive(&ends)));
             let ends = streams.ends.clone();
-            streams.senders.push(thread::spawn(move || send(&socket, address, &ends)));
+            streams.senders.push(thread::spawn(move || line.send(&ends)));
         }
         Ok(streams)
+    }
+
+    /// The same after all hosts have heard each other: what neighbour discovery and multicast routing lose at first is not
+    /// the group's loss.
+    pub fn warmed(site: &Site, cell: Cell) -> Outcome<Self> {
+        let first = Self::of(site, cell)?;
+        let mark = first.mark();
+        eventually_true("every host hears every other one", WARMING, || Ok(first.all_heard_since(&mark)))?;
+        first.stop()?;
+        Self::of(site, cell)
     }
 
     /// The present.
@@ -137,56 +152,12 @@ pub fn rate() -> u32 {
     chosen.unwrap_or_else(|| if machine::emulated() { EMULATED_RATE } else { RATE })
 }
 
-fn open(site: &Site, name: &str, address: Ipv4Addr) -> Outcome<UdpSocket> {
-    let socket = site.host(name)?.inside(|| Ok(UdpSocket::bind((address, PORT))?))?;
-    setsockopt(&socket, RcvBufForce, &BUFFER)?;
-    socket.set_read_timeout(Some(PATIENCE))?;
-    Ok(socket)
-}
-
 fn index(host: Ipv4Addr) -> usize {
     HOSTS.iter().position(|(_, address)| *address == host).unwrap_or_default()
 }
 
 fn others(address: Ipv4Addr) -> impl Iterator<Item = Ipv4Addr> {
     HOSTS.into_iter().map(|(_, other)| other).filter(move |other| *other != address)
-}
-
-/// Sends the same numbers to both others; how many.
-fn send(socket: &UdpSocket, address: Ipv4Addr, ends: &Ends) -> Outcome<u64> {
-    let (begin, rate) = (Instant::now(), u64::from(rate()));
-    let mut number: u64 = 0;
-    while !ends.sending.load(Ordering::Relaxed) {
-        for other in others(address) {
-            while let Err(error) = socket.send_to(&number.to_be_bytes(), (other, PORT)) {
-                ensure!(error.kind() == ErrorKind::Interrupted, "a host cannot send: {error}");
-            }
-        }
-        number += 1;
-        ends.sent[index(address)].store(number, Ordering::Relaxed);
-        let due = begin + Duration::from_micros(number * 1_000_000 / rate);
-        thread::sleep(due.saturating_duration_since(Instant::now()));
-    }
-    Ok(number)
-}
-
-fn receive(socket: &UdpSocket, address: Ipv4Addr, ends: &Ends) -> Outcome<Vec<Seen>> {
-    let mut seen: Vec<_> = others(address).map(|other| Seen::nothing(other, address)).collect();
-    let mut octets = [0; 8];
-    while !ends.receiving.load(Ordering::Relaxed) {
-        match socket.recv_from(&mut octets) {
-            Ok((8, from)) => {
-                let number = u64::from_be_bytes(octets);
-                if let Some(seen) = seen.iter_mut().find(|seen| from.ip() == IpAddr::V4(seen.from)) {
-                    ends.note(seen, number);
-                }
-            }
-            Ok(_) => return failed("a datagram of another length arrived"),
-            Err(error) if passing(&error) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(seen)
 }
 
 impl Ends {
@@ -196,11 +167,6 @@ impl Ends {
             self.arrived.fetch_add(1, Ordering::Relaxed);
         }
     }
-}
-
-/// Nothing has arrived within the patience, or a user-mode kernel has lost it.
-fn passing(error: &std::io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
 }
 
 fn joined<T>(thread: JoinHandle<Outcome<T>>) -> Outcome<T> {

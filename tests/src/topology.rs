@@ -9,7 +9,10 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::thread;
 
-/// One end of a link: host, interface, address with prefix length.
+/// The MTU of all links.
+pub const MTU: u16 = 1500;
+
+/// One end of a link: host, interface, addresses with prefix length between blanks.
 pub type End = (&'static str, &'static str, &'static str);
 
 /// What a network is made of.
@@ -26,6 +29,7 @@ pub struct Plan {
 /// A network that exists until it is dropped.
 #[derive(Debug)]
 pub struct Network {
+    plan: Plan,
     hosts: BTreeMap<&'static str, Arc<Host>>,
 }
 
@@ -38,7 +42,7 @@ impl Network {
         batch(&wiring(plan, &names))?;
         let opened =
             names.iter().map(|&name| Ok((name, Arc::new(Host::open(name)?)))).collect::<Outcome<_>>();
-        let network = Network { hosts: opened? };
+        let network = Network { plan: *plan, hosts: opened? };
         network.for_each(|host| configure(plan, host))?;
         Ok(network)
     }
@@ -46,6 +50,11 @@ impl Network {
     /// A host by its name.
     pub fn host(&self, name: &str) -> Outcome<Arc<Host>> {
         self.hosts.get(name).cloned().ok_or_else(|| Stop::Failed(format!("there is no host {name}")))
+    }
+
+    /// Brings a host's interfaces, addresses and routes back, whatever was done to them.
+    pub fn restore(&self, name: &str) -> Outcome {
+        configure(&self.plan, self.host(name)?.as_ref())
     }
 
     /// Does the same on every host, all at once.
@@ -84,16 +93,24 @@ fn wiring(plan: &Plan, names: &[&str]) -> String {
 
 fn configure(plan: &Plan, host: &Host) -> Outcome {
     let mut lines = String::from("link set lo up\n");
-    for (_, interface, address) in plan.links.iter().flatten().filter(|end| end.0 == host.name()) {
-        let _ = writeln!(lines, "addr add {address} dev {interface}\nlink set {interface} up");
+    for (_, interface, addresses) in plan.links.iter().flatten().filter(|end| end.0 == host.name()) {
+        let _ = writeln!(lines, "link set {interface} up mtu {MTU}");
+        addresses.split(' ').for_each(|address| lines.push_str(&add(address, interface)));
     }
     for (_, route) in plan.routes.iter().filter(|(name, _)| *name == host.name()) {
-        let _ = writeln!(lines, "route add {route}");
+        let _ = writeln!(lines, "route replace {route}");
     }
     if plan.routers.contains(&host.name()) {
         host.set("net/ipv4/ip_forward", "1")?;
+        host.set("net/ipv6/conf/all/forwarding", "1")?;
     }
     host.inside(|| batch(&lines))
+}
+
+/// Nobody else can have it, so an IPv6 address is there at once.
+fn add(address: &str, interface: &str) -> String {
+    let at_once = if address.contains(':') { " nodad" } else { "" };
+    format!("addr replace {address} dev {interface}{at_once}\n")
 }
 
 /// Many commands of `ip` in one process.

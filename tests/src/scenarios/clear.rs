@@ -1,9 +1,16 @@
 //! Traffic that the group does not protect.
 
-use crate::corp::{Corp, Crossed};
+use crate::cell::Cast::{Multicast, Unicast};
+use crate::cell::Cell;
+use crate::cell::Family::{V4, V6};
+use crate::corp::{flow, Corp, Crossed};
+use crate::eventually::eventually_true;
+use crate::multicast::Routing;
 use crate::outcome::{ensure, Outcome};
 use crate::packet::protocol;
+use crate::rekeying::SOON;
 use crate::site::{Site, H4, HOSTS, OUTSIDE};
+use crate::stream::Streams;
 use std::collections::BTreeSet;
 
 pub fn outside(site: &Site, corp: &mut Corp) -> Outcome {
@@ -15,7 +22,25 @@ pub fn outside(site: &Site, corp: &mut Corp) -> Outcome {
     ensure!(crossed.esp.is_empty(), "the core sees ESP of {:?}", crossed.esp_flows());
     let pings = crossed.other.iter().filter(|packet| packet.protocol == protocol::ICMP);
     let flows: BTreeSet<_> = pings.map(|packet| (packet.source, packet.destination)).collect();
-    ensure!(flows == BTreeSet::from([(h1, OUTSIDE), (OUTSIDE, h1)]), "the core sees ICMP of {flows:?}");
+    ensure!(
+        flows == BTreeSet::from([flow(h1, OUTSIDE), flow(OUTSIDE, h1)]),
+        "the core sees ICMP of {flows:?}"
+    );
+    Ok(())
+}
+
+/// Without any daemon every kind of stream arrives whole: the lab itself works.
+pub fn streams(site: &Site) -> Outcome {
+    for (family, cast) in [(V4, Unicast), (V4, Multicast), (V6, Unicast), (V6, Multicast)] {
+        let cell = Cell { family, cast, ..Cell::BASIC };
+        let _routing = Routing::start(site, cell, "wan")?;
+        let streams = Streams::warmed(site, cell)?;
+        let mark = streams.mark();
+        eventually_true("every host hears every other one", SOON, || Ok(streams.all_heard_since(&mark)))?;
+        let tallies = streams.stop()?;
+        println!("   {family:?} {cast:?}: {tallies}");
+        tallies.all_arrived()?;
+    }
     Ok(())
 }
 

@@ -9,6 +9,7 @@ use crate::rekeying::{self, group, keys, Rekeyed, Transport, SOON};
 use crate::site::{Site, HOSTS, WAN};
 use serde_json::{json, Value};
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// How long replaced keys live on: members must have registered again by then.
@@ -142,7 +143,7 @@ fn is_out(rekeyed: &mut Rekeyed, limit: Duration) -> Outcome {
         Ok(group(member)?["registration"] == "expired" && nothing_installed(member.host()).is_ok())
     })?;
     member.says(&["GM_REGS_FAILED", "AUTHENTICATION-FAILED"], SOON)?;
-    let used = rekeyed.watch.keys()?.get(&HOSTS[2].1).map_or(0, |keys| keys.len());
+    let used = rekeyed.watch.keys()?.get(&IpAddr::from(HOSTS[2].1)).map_or(0, |keys| keys.len());
     ensure!(used == 1, "the removed member's host has sent with {used} keys");
     let removed = &rekeyed.key_server.show("ks members")?["groups"][0]["removed"];
     ensure!(*removed == json!([WAN[2]]), "the key server has removed {removed}");

@@ -1,7 +1,7 @@
 //! The demonstration: the whole path in one narrative.
 
 use crate::capture::Capture;
-use crate::corp::{self, pairs, ping_all, protection, registered, Crossed};
+use crate::corp::{self, flow, pairs, ping_all, protection, registered, Crossed};
 use crate::daemon::Daemon;
 use crate::outcome::{ensure, Outcome};
 use crate::packet::Packet;
@@ -96,7 +96,7 @@ fn verdict(reached: usize, crossed: &Crossed) -> Outcome {
     let flows = crossed.esp_flows();
     ensure!(reached == 6 && clear == 0, "it is not as it must be");
     ensure!(
-        pairs().all(|(_, source, destination)| flows.contains(&(source, destination))),
+        pairs().all(|(_, source, destination)| flows.contains(&flow(source, destination))),
         "not all pairs sent ESP"
     );
     Ok(())

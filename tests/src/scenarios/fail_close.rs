@@ -2,6 +2,7 @@
 
 use crate::capture::Capture;
 use crate::corp::{self, key_server, protection, registered, Crossed};
+use crate::host::command;
 use crate::outcome::{ensure, Outcome};
 use crate::site::{Site, HOSTS, KS1, OUTSIDE};
 use serde_json::json;
@@ -49,6 +50,18 @@ fn open_after(site: &Site, core: &mut Capture) -> Outcome {
     ensure!(protected == 3, "{protected} of 3 protected requests were answered after registration");
     ensure!(outside == 3, "{outside} of 3 requests to the host outside were answered after registration");
     crossed.none_clear()
+}
+
+/// Neither does it become clear for a moment when somebody flushes all of nftables.
+pub fn flushed(site: &Site) -> Outcome {
+    let mut core = core_capture(site)?;
+    let member = site.member("gm1", corp::member(&[KS1]))?;
+    protection(&member, "closed")?;
+    let ping = site.host("h1")?.spawn(command(&format!("ping -n -q -i 0.1 -w 12 {}", HOSTS[1].1)));
+    site.host("gm1")?.must("nft flush ruleset")?;
+    ping?.wait()?;
+    Crossed::sort(core.fresh()?).none_clear()?;
+    core.close()
 }
 
 pub fn open(site: &Site) -> Outcome {

@@ -1,7 +1,7 @@
 //! The data plane by hand, with one key on two members. When this fails, the kernel or the lab is at fault, not a daemon.
 
 use crate::capture::Capture;
-use crate::corp::{states, Crossed, States};
+use crate::corp::{flow, states, Crossed, States};
 use crate::host::Host;
 use crate::outcome::{ensure, failed, Outcome};
 use crate::site::{Site, HOSTS, MEMBERS, WAN};
@@ -26,8 +26,8 @@ pub fn by_hand(site: &Site) -> Outcome {
     let crossed = Crossed::sort(core.fresh()?);
     crossed.none_clear()?;
     ensure!(answers == 3, "{answers} of 3 requests were answered");
-    let flow = (HOSTS[0].1, HOSTS[1].1);
-    let wanted = BTreeSet::from([flow, (flow.1, flow.0)]);
+    let (one, two) = (HOSTS[0].1, HOSTS[1].1);
+    let wanted = BTreeSet::from([flow(one, two), flow(two, one)]);
     ensure!(crossed.esp_flows() == wanted, "the core sees ESP of {:?}", crossed.esp_flows());
     ensure!(crossed.esp.iter().all(|packet| packet.spi() == Some(SPI)), "the SPI is not {SPI:#x}");
     let found = states(site.host("gm1")?.as_ref())?;

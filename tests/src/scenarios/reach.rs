@@ -1,17 +1,11 @@
 //! Protected traffic: who reaches whom, and what the core sees of it.
 
-use crate::corp::{self, pairs as all_pairs, ping_all, Corp, Crossed, States};
-use crate::eventually::eventually_true;
-use crate::host::{command, Host};
+use crate::corp::{self, flow, pairs as all_pairs, ping_all, Corp, Crossed, States};
+use crate::iperf::{report, Server};
 use crate::outcome::{ensure, Outcome};
 use crate::site::{Site, GM1_LAN, HOSTS, KS1, MEMBERS, WAN};
 use serde_json::Value;
 use std::collections::BTreeSet;
-use std::fs::{self, File};
-use std::net::Ipv4Addr;
-use std::path::Path;
-use std::process::{Child, Stdio};
-use std::time::Duration;
 
 const BULK_OCTETS: u64 = 2 << 20;
 /// What iperf3's sender may still have in its buffers when it says that all is sent; several times its window.
@@ -23,7 +17,7 @@ pub fn pairs(site: &Site, corp: &mut Corp) -> Outcome {
     let crossed = Crossed::sort(corp.core.fresh()?);
     crossed.none_clear()?;
     ensure!(reached == 6, "{reached} of 6 pairs answer");
-    let wanted: BTreeSet<_> = all_pairs().map(|(_, source, destination)| (source, destination)).collect();
+    let wanted: BTreeSet<_> = all_pairs().map(|(_, source, destination)| flow(source, destination)).collect();
     ensure!(crossed.esp_flows() == wanted, "the core sees ESP of {:?}", crossed.esp_flows());
     let spis: BTreeSet<_> = crossed.esp.iter().filter_map(|packet| packet.spi()).collect();
     ensure!(spis.len() == 1, "one group, one SPI, but the core sees {spis:x?}");
@@ -65,40 +59,32 @@ pub fn router_traffic(site: &Site, corp: &mut Corp) -> Outcome {
     ensure!(answers == 3, "the member answered {answers} of 3 requests");
     let crossed = Crossed::sort(corp.core.fresh()?);
     crossed.none_clear()?;
-    let wanted = BTreeSet::from([(GM1_LAN, h2), (h2, GM1_LAN)]);
+    let wanted = BTreeSet::from([flow(GM1_LAN, h2), flow(h2, GM1_LAN)]);
     ensure!(crossed.esp_flows() == wanted, "the core sees ESP of {:?}", crossed.esp_flows());
     Ok(())
 }
 
 pub fn bulk(site: &Site, corp: &mut Corp) -> Outcome {
-    let (h1, h2) = (site.host("h1")?, site.host("h2")?);
-    let log = site.places.out.join("iperf3.log");
     corp.core.fresh()?;
-    let mut server = iperf_server(&h2, &log)?;
-    let result = transfer(&h1, HOSTS[1].1, "").and_then(|()| transfer(&h1, HOSTS[1].1, "--reverse"));
-    server.kill()?;
-    server.wait()?;
-    result?;
+    transfer(site, "").and_then(|()| transfer(site, "--reverse"))?;
     Crossed::sort(corp.core.fresh()?).none_clear()
 }
 
-fn iperf_server(host: &Host, log: &Path) -> Outcome<Child> {
-    let mut server = command("iperf3 --server --forceflush");
-    server.stdin(Stdio::null()).stdout(File::create(log)?).stderr(Stdio::null());
-    let server = host.spawn(server)?;
-    eventually_true("iperf3 listens", Duration::from_secs(30), || {
-        Ok(fs::read_to_string(log)?.contains("Server listening"))
-    })?;
-    Ok(server)
+pub fn segment_sizes(site: &Site, corp: &mut Corp) -> Outcome {
+    corp.core.fresh()?;
+    ["1460", "1400", "536"].into_iter().try_for_each(|size| transfer(site, &format!("--set-mss {size}")))?;
+    Crossed::sort(corp.core.fresh()?).none_clear()
 }
 
-fn transfer(client: &Host, server: Ipv4Addr, direction: &str) -> Outcome {
-    let line = format!("iperf3 --client {server} --bytes {BULK_OCTETS} --window 64K --json {direction}");
-    let report: Value = serde_json::from_str(&client.must(&line)?)?;
+/// Some megabytes from h1 to h2, or back, with these options of iperf3.
+pub fn transfer(site: &Site, options: &str) -> Outcome {
+    let _server = Server::start(site, site.host("h2")?.as_ref())?;
+    let options = format!("--bytes {BULK_OCTETS} --window 64K {options}");
+    let report = report(site.host("h1")?.as_ref(), HOSTS[1].1, &options)?;
     let received = report["end"]["sum_received"]["bytes"].as_u64().unwrap_or(0);
     ensure!(
         received >= BULK_OCTETS - UNDER_WAY,
-        "iperf3 {direction}: {received} of {BULK_OCTETS} octets arrived"
+        "iperf3 {options}: {received} of {BULK_OCTETS} octets arrived"
     );
     Ok(())
 }

@@ -4,15 +4,17 @@ use crate::corp::{Corp, Crossed};
 use crate::host::Host;
 use crate::outcome::{ensure, failed, Outcome, Stop};
 use crate::site::{Site, HOSTS};
-use std::net::{Ipv4Addr, UdpSocket};
+use crate::topology::MTU;
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::time::Duration;
 
 const PORT: u16 = 7000;
-const LINK_MTU: u16 = 1500;
 /// IPv4 and ICMP header before the data of an echo request.
 const ECHO_HEADERS: u16 = 28;
 /// ESP with a block cipher fills up to a multiple of 16 octets.
 const BLOCK: u16 = 16;
+/// Fits a LAN of larger frames.
+const JUMBO: usize = 3000;
 /// One packet that just does not fit, and one of several fragments.
 const SIZES: [usize; 2] = [1460, 5000];
 
@@ -20,10 +22,8 @@ pub fn big_datagrams(site: &Site, corp: &mut Corp) -> Outcome {
     corp.core.fresh()?;
     for (from, to) in [(0, 1), (1, 0)] {
         let (sender, receiver) = (site.host(HOSTS[from].0)?, site.host(HOSTS[to].0)?);
-        sender.set("net/ipv4/ip_no_pmtu_disc", "1")?;
-        let arrived = SIZES.into_iter().try_for_each(|size| datagram(&sender, &receiver, HOSTS[to].1, size));
-        sender.set("net/ipv4/ip_no_pmtu_disc", "0")?;
-        arrived?;
+        let one = |size| datagram(&sender, &receiver, HOSTS[to].1, size);
+        without_df(&sender, || SIZES.into_iter().try_for_each(one))?;
     }
     let crossed = Crossed::sort(corp.core.fresh()?);
     crossed.none_clear()?;
@@ -32,8 +32,8 @@ pub fn big_datagrams(site: &Site, corp: &mut Corp) -> Outcome {
     Ok(())
 }
 
-fn between_hosts((source, destination): (Ipv4Addr, Ipv4Addr)) -> bool {
-    let is_host = |address| HOSTS.iter().any(|(_, host)| *host == address);
+fn between_hosts((source, destination): (IpAddr, IpAddr)) -> bool {
+    let is_host = |address: IpAddr| HOSTS.iter().any(|(_, host)| *host == address);
     is_host(source) && is_host(destination)
 }
 
@@ -51,12 +51,44 @@ fn datagram(sender: &Host, receiver: &Host, destination: Ipv4Addr, size: usize) 
     Ok(())
 }
 
-pub fn path_mtu(site: &Site, corp: &mut Corp) -> Outcome {
-    let (h1, (_, h2)) = (site.host("h1")?, HOSTS[1]);
-    h1.must("ip route flush cache")?; // forgets what earlier scenarios taught it
-    let mtu = announced_mtu(&h1, h2)?;
+/// Larger frames on the LANs than to the core: what may be fragmented arrives, what may not is answered with an MTU that
+/// fits exactly.
+pub fn jumbo(site: &Site, corp: &mut Corp) -> Outcome {
+    let links = [("h1", "eth0"), ("gm1", "lan"), ("h2", "eth0"), ("gm2", "lan")];
+    for (host, interface) in links {
+        site.host(host)?.must(&format!("ip link set {interface} mtu 9000"))?;
+    }
+    let done = oversized(site, corp);
+    links.into_iter().try_for_each(|(host, _)| site.restore(host))?;
+    done
+}
+
+fn oversized(site: &Site, corp: &mut Corp) -> Outcome {
+    let (h1, h2) = (site.host("h1")?, site.host("h2")?);
     corp.core.fresh()?;
-    let largest = echo(&h1, h2, mtu - ECHO_HEADERS)?;
+    without_df(&h1, || datagram(&h1, &h2, HOSTS[1].1, JUMBO))?;
+    Crossed::sort(corp.core.fresh()?).none_clear()?;
+    exact_mtu(&h1, corp, JUMBO as u16)
+}
+
+fn without_df(sender: &Host, work: impl FnOnce() -> Outcome) -> Outcome {
+    sender.set("net/ipv4/ip_no_pmtu_disc", "1")?;
+    let done = work();
+    sender.set("net/ipv4/ip_no_pmtu_disc", "0")?;
+    done
+}
+
+pub fn path_mtu(site: &Site, corp: &mut Corp) -> Outcome {
+    exact_mtu(site.host("h1")?.as_ref(), corp, MTU - ECHO_HEADERS)
+}
+
+/// A request with so many octets of data gets an MTU, a request of that MTU fits the link exactly.
+fn exact_mtu(h1: &Host, corp: &mut Corp, data: u16) -> Outcome {
+    let (_, h2) = HOSTS[1];
+    h1.must("ip route flush cache")?; // forgets what earlier scenarios taught it
+    let mtu = announced_mtu(h1, h2, data)?;
+    corp.core.fresh()?;
+    let largest = echo(h1, h2, mtu - ECHO_HEADERS)?;
     let crossed = Crossed::sort(corp.core.fresh()?);
     h1.must("ip route flush cache")?;
     ensure!(
@@ -69,16 +101,13 @@ pub fn path_mtu(site: &Site, corp: &mut Corp) -> Outcome {
         "packets of the announced MTU {mtu} were fragmented"
     );
     let longest = crossed.esp.iter().map(|packet| packet.length).max().unwrap_or(0);
-    ensure!(
-        longest <= LINK_MTU && longest > LINK_MTU - BLOCK,
-        "the MTU {mtu} makes ESP packets of {longest} octets"
-    );
+    ensure!(longest <= MTU && longest > MTU - BLOCK, "the MTU {mtu} makes ESP packets of {longest} octets");
     Ok(())
 }
 
-/// What the router says to the host about a packet of the full link MTU.
-fn announced_mtu(host: &Host, destination: Ipv4Addr) -> Outcome<u16> {
-    let text = echo(host, destination, LINK_MTU - ECHO_HEADERS)?;
+/// What the router says to the host about a request with so many octets of data.
+fn announced_mtu(host: &Host, destination: Ipv4Addr, data: u16) -> Outcome<u16> {
+    let text = echo(host, destination, data)?;
     let number = text.split("mtu = ").nth(1).and_then(|rest| rest.split(')').next());
     let mtu = number.and_then(|number| number.parse().ok());
     mtu.ok_or_else(|| Stop::Failed(format!("no ICMP with an MTU came back: {text}")))
