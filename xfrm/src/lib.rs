@@ -39,8 +39,15 @@
 //! * A daemon that removes routes of unknown origin (systemd-networkd with `ManageForeignRoutes=yes`) or another
 //!   service that flushes all of nftables stops protected traffic, in safety, until the next `apply`.
 //!
-//! # Not here
-//! IPv6, multicast data, counter-mode ciphers, path MTU reports of the core.
+//! # Senders with keys of their own
+//! A counter-mode key has one sender, and a group may have thousands. So inbound states exist only for those that were
+//! heard. Their SPIs are the elements of a set in the plane's table; ESP from other SPIs of the plane's [`SpiBlock`]s
+//! waits in the [`Queue`] until the agent, which has the group's key, says whether it is authentic. If it is,
+//! [`Kernel::admit`] adds the state and lets the sender into the set, and the packet goes on: nothing is lost. The agent
+//! desires the SA from then on. Without an agent known senders go on and others are dropped.
+//!
+//! A sending state that somebody removed is not added again, because it would count from 1: [`Report::spent`] names it
+//! and the member needs new sender identifiers.
 
 mod counters;
 mod error;

@@ -54,10 +54,22 @@ pub enum Replay {
     Window {
         /// Packets that may arrive late, 1 to 4096.
         size: u16,
-        /// The high 32 bits of the sequence number that a state begins with, for one that is added when its sender is
-        /// under way already. Not compared afterwards: the kernel counts on.
+        /// The high 32 bits of the sequence number that a state begins with: `under_way` for one that is added when its
+        /// sender has sent already, otherwise 0. Not compared afterwards: the kernel counts on.
         high: u32,
     },
+}
+
+impl Replay {
+    /// For the state of a sender that was first heard with this sequence number, all 64 bits of it.
+    ///
+    /// A new state's window ends at 0 of `high`. The last numbers before that belong to the `high` before it, so a packet
+    /// with one of them needs the next.
+    pub fn under_way(size: u16, sequence: u64) -> Self {
+        let (high, low) = ((sequence >> 32) as u32, sequence as u32);
+        let is_before = low > u32::MAX - u32::from(size.saturating_sub(1));
+        Self::Window { size, high: high.saturating_add(is_before.into()) }
+    }
 }
 
 impl SpiBlock {
@@ -92,6 +104,15 @@ impl fmt::Display for Spi {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_state_begins_where_its_first_packet_is_understood() {
+        let high = |sequence| match Replay::under_way(1024, sequence) {
+            Replay::Window { high, .. } => high,
+            Replay::Off => panic!("no window"),
+        };
+        assert_eq!([high(1), high(0x3_0000_0001), high(0x3_ffff_fc00), high(0x3_ffff_fc01)], [0, 3, 3, 4]);
+    }
 
     #[test]
     fn a_block_holds_its_spis_and_no_others() {

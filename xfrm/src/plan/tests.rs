@@ -315,6 +315,37 @@ fn who_is_known_can_be_received() {
 }
 
 #[test]
+fn a_sending_state_that_is_gone_is_withheld_and_its_traffic_blocked() {
+    let mut dice = Dice(3);
+    let mut sending = |octet| Sa {
+        spi: Spi(BLOCK + 1),
+        family: Family::V4,
+        algorithm: Algorithm::Aead(AeadKey::AesGcm256(Key::new([octet; 36]))),
+        ..sa(&mut dice)
+    };
+    let (used, other) = (sending(1), sending(2));
+    let wish = |outbound: &Sa| {
+        let outbound = vec![outbound.clone()];
+        let gate = Gate::Protect(Protection { acl: permit(selectors()), outbound, ..Default::default() });
+        let plane = Plane { gate, ..plane(0, "wan0") };
+        Desired { planes: vec![plane] }
+    };
+    let mut kernel = empty_kernel();
+    kernel.apply(&wish(&used));
+    kernel.used.insert(kernel.states[0].id, used.algorithm.clone());
+    assert_eq!(kernel.apply(&wish(&used)), vec![]);
+    kernel.states.clear();
+    assert_eq!(plan(&kernel, &wish(&used)).unwrap().spent, [(Slot::new(0).unwrap(), used.spi)]);
+    kernel.apply(&wish(&used));
+    assert_eq!(kernel.states, []);
+    let encrypts =
+        |held: &HeldPolicy| matches!(&held.content, Some(Policy { verdict: Verdict::Encrypt(..), .. }));
+    assert!(!kernel.policies.iter().any(encrypts));
+    kernel.apply(&wish(&other));
+    assert!(kernel.states.len() == 1 && kernel.policies.iter().any(encrypts));
+}
+
+#[test]
 fn reception_comes_first_and_goes_last() {
     let added = |op: &Op| matches!(op, Op::AddState(state) if state.id.direction == Direction::Inbound);
     let removed = |op: &Op| matches!(op, Op::RemoveState(id) if id.direction == Direction::Inbound);
@@ -331,9 +362,8 @@ fn reception_comes_first_and_goes_last() {
     });
 }
 
-#[test]
-fn contradictions_are_refused() {
-    let plane = |slot, interface: &str| Plane {
+fn plane(slot: u8, interface: &str) -> Plane {
+    Plane {
         interface: interface.into(),
         local: IpAddr::from([127, 0, 0, 1]),
         slot: Slot::new(slot).unwrap(),
@@ -343,7 +373,11 @@ fn contradictions_are_refused() {
         mss: None,
         path_mtu: PathMtu::default(),
         gate: Gate::Protect(Protection { acl: permit(selectors()), ..Default::default() }),
-    };
+    }
+}
+
+#[test]
+fn contradictions_are_refused() {
     let refused = |planes| plan(&empty_kernel(), &Desired { planes }).unwrap_err().to_string();
     assert_eq!(refused(vec![plane(1, "wan0"), plane(1, "wan1")]), "two planes use slot 1");
     for name in ["", "wan\"; drop", "eth*", "a name that is too long", "wan 0"] {

@@ -300,6 +300,19 @@ fn a_sending_state_that_somebody_removed_is_not_used_again() {
 }
 
 #[test]
+fn preflight_misses_nothing_even_beside_a_running_agent() {
+    let Some(lab) = Lab::build() else { return };
+    let about_transforms = || {
+        let lines: Vec<_> = lab.within("gm1", xfrm::preflight).iter().map(ToString::to_string).collect();
+        lines.into_iter().filter(|line| line.contains("transform")).collect::<Vec<_>>()
+    };
+    assert_eq!(about_transforms(), Vec::<String>::new());
+    let agent = Agent::start("gm1", Vec::new());
+    assert_eq!(about_transforms(), Vec::<String>::new());
+    agent.stop();
+}
+
+#[test]
 fn another_window_is_a_change_and_a_moving_one_is_not() {
     let Some(lab) = Lab::build() else { return };
     acquaint(&lab, &[1], gcm);
