@@ -18,9 +18,9 @@ const DEEDS: [&str; 5] = [
 ];
 const REPAIRED: &str = "GM_POLICIES_REPAIRED";
 
-/// What a repair may take: the daemon looks at most once a second, and the look itself takes a while.
+/// What a repair may take on a busy machine: the daemon looks at most once a second, and the look itself takes a while.
 fn at_once() -> Duration {
-    limit(Duration::from_secs(2), Duration::from_secs(8))
+    limit(Duration::from_secs(4), Duration::from_secs(8))
 }
 
 pub fn repaired(site: &Site, corp: &mut Corp) -> Outcome {
