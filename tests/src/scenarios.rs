@@ -71,7 +71,7 @@ pub const ALL: &[Scenario] = &[
         "all six directed pairs of hosts answer, and the core sees their ESP only",
         reach::pairs,
     ),
-    registered("states", "each member holds one outbound and one inbound state", reach::states),
+    registered("states", "each member holds one state that sends and one for each other that it has heard", reach::states),
     registered("show", "gdoictl shows the registration, the policy and the members", reach::show),
     registered(
         "router-traffic",
