@@ -2,9 +2,11 @@
 
 mod acknowledge;
 mod clock;
+mod command;
 mod config;
 mod coop;
 mod cooperation;
+mod dismissal;
 mod distribution;
 mod exchange;
 mod foreign;
@@ -13,6 +15,7 @@ mod keys;
 mod members;
 mod record;
 mod rekey;
+mod rekey_message;
 mod reload;
 mod report;
 mod sender_ids;
@@ -23,16 +26,16 @@ mod state;
 mod terms;
 
 pub use config::{Authorization, GroupConfig, RekeyConfig};
+pub use dismissal::Removal;
 pub use distribution::{Retransmit, Transport};
-pub use rekey::{RekeyKind, Removal};
+pub use rekey::RekeyKind;
 pub use reload::{Change, Effect};
 
 use crate::coop::{Author, CoopPeer, LinkSettings, Links};
 use crate::crypto::{Random, Secret};
 use crate::endpoint::{Endpoint, Instant, Output, Transmit};
-use crate::error::{Error, Malformed, Misbehaved};
+use crate::error::Error;
 use crate::event::{CoopEvent, KeyServerEvent};
-use crate::phase1::Cookies;
 use crate::policy::{GroupId, Identity, Ipv4Prefix, Proposal};
 use crate::rejections::{Rejections, Report};
 use crate::status::{GroupStatus, KeyServerStatus};
@@ -235,55 +238,6 @@ impl KeyServer {
             Some(due) if due <= now => self.store(),
             _ => {}
         }
-    }
-
-    fn acknowledgement(&mut self, from: SocketAddr, header: &Header, body: &[u8], now: Instant) {
-        let spi = Cookies::of(header).octets();
-        let Some(index) = self.groups.iter().position(|group| group.has_kek(spi)) else {
-            let reason = Misbehaved::UnknownExchange.into();
-            return self.complain(KeyServerEvent::Rejected { from, reason }, now);
-        };
-        let time = self.groups[index].clock.time(now);
-        if let Err(reason) = self.groups[index].acknowledge(from, spi, (header, body), time) {
-            let group = self.groups[index].name();
-            self.complain(KeyServerEvent::AckRefused { group, from, reason }, now);
-        }
-    }
-
-    /// A datagram that is no message; one that begins as an acknowledgement of a group's is counted there, too.
-    fn malformed(&mut self, from: SocketAddr, datagram: &[u8], reason: Malformed, now: Instant) {
-        if ExchangeType::claimed_by(datagram) == Some(ExchangeType::GROUPKEY_PUSH_ACK) {
-            let named = datagram.first_chunk().copied();
-            let groups = self.groups.iter_mut().filter(|group| named.is_some_and(|spi| group.has_kek(spi)));
-            groups.for_each(Group::count_malformed);
-        }
-        self.complain(KeyServerEvent::Rejected { from, reason: reason.into() }, now);
-    }
-
-    fn carry_out(&mut self, command: KeyServerCommand, now: Instant) -> Result<(), Error> {
-        let (KeyServerCommand::Rekey(id, _)
-        | KeyServerCommand::Remove(id, ..)
-        | KeyServerCommand::Readmit(id, _)
-        | KeyServerCommand::Resign(id)) = command;
-        let Some(index) = self.groups.iter().position(|group| group.name().id == id) else { return Ok(()) };
-        self.acquaint(index);
-        let group = &mut self.groups[index];
-        let time = group.clock.time(now);
-        let leads = group.leads();
-        match command {
-            KeyServerCommand::Resign(_) => drop(group.resign(now)),
-            // Only one server of a group makes keys.
-            _ if !leads => {}
-            KeyServerCommand::Rekey(_, kind) => {
-                group.mark_changed();
-                group.rekey(kind, self.random.as_mut(), time)?;
-            }
-            KeyServerCommand::Remove(_, member, removal) => {
-                group.remove(member, removal, self.random.as_mut(), time)?
-            }
-            KeyServerCommand::Readmit(_, member) => group.readmit(member),
-        }
-        self.refresh_groups(now)
     }
 
     fn report(&mut self, event: KeyServerEvent) {
