@@ -34,8 +34,9 @@ pub use reload::{Change, Effect};
 use crate::coop::{Author, CoopPeer, LinkSettings, Links};
 use crate::crypto::{Random, Secret};
 use crate::endpoint::{Endpoint, Instant, Output, Transmit};
-use crate::error::Error;
+use crate::error::{Error, Malformed, Misbehaved};
 use crate::event::{CoopEvent, KeyServerEvent};
+use crate::phase1::Cookies;
 use crate::policy::{GroupId, Identity, Ipv4Prefix, Proposal};
 use crate::rejections::{Rejections, Report};
 use crate::status::{GroupStatus, KeyServerStatus};
@@ -238,6 +239,29 @@ impl KeyServer {
             Some(due) if due <= now => self.store(),
             _ => {}
         }
+    }
+
+    fn acknowledgement(&mut self, from: SocketAddr, header: &Header, body: &[u8], now: Instant) {
+        let spi = Cookies::of(header).octets();
+        let Some(index) = self.groups.iter().position(|group| group.has_kek(spi)) else {
+            let reason = Misbehaved::UnknownExchange.into();
+            return self.complain(KeyServerEvent::Rejected { from, reason }, now);
+        };
+        let time = self.groups[index].clock.time(now);
+        if let Err(reason) = self.groups[index].acknowledge(from, spi, (header, body), time) {
+            let group = self.groups[index].name();
+            self.complain(KeyServerEvent::AckRefused { group, from, reason }, now);
+        }
+    }
+
+    /// A datagram that is no message; one that begins as an acknowledgement of a group's is counted there, too.
+    fn malformed(&mut self, from: SocketAddr, datagram: &[u8], reason: Malformed, now: Instant) {
+        if ExchangeType::claimed_by(datagram) == Some(ExchangeType::GROUPKEY_PUSH_ACK) {
+            let named = datagram.first_chunk().copied();
+            let groups = self.groups.iter_mut().filter(|group| named.is_some_and(|spi| group.has_kek(spi)));
+            groups.for_each(Group::count_malformed);
+        }
+        self.complain(KeyServerEvent::Rejected { from, reason: reason.into() }, now);
     }
 
     fn report(&mut self, event: KeyServerEvent) {

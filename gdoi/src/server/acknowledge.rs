@@ -1,13 +1,10 @@
 //! Acknowledgements of rekey messages (RFC 8263).
 
 use super::group::Group;
-use super::KeyServer;
 use crate::endpoint::Instant;
-use crate::error::{Error, Malformed, Misbehaved, Unauthenticated};
-use crate::event::KeyServerEvent;
-use crate::phase1::Cookies;
+use crate::error::{Error, Misbehaved, Unauthenticated};
 use crate::push::Acknowledgement;
-use crate::wire::{ExchangeType, Header};
+use crate::wire::Header;
 use std::net::{IpAddr, SocketAddr};
 
 impl Group {
@@ -65,30 +62,5 @@ impl Group {
             true => Ok(()),
             false => Err(unexpected.into()),
         }
-    }
-}
-
-impl KeyServer {
-    pub(super) fn acknowledgement(&mut self, from: SocketAddr, header: &Header, body: &[u8], now: Instant) {
-        let spi = Cookies::of(header).octets();
-        let Some(index) = self.groups.iter().position(|group| group.has_kek(spi)) else {
-            let reason = Misbehaved::UnknownExchange.into();
-            return self.complain(KeyServerEvent::Rejected { from, reason }, now);
-        };
-        let time = self.groups[index].clock.time(now);
-        if let Err(reason) = self.groups[index].acknowledge(from, spi, (header, body), time) {
-            let group = self.groups[index].name();
-            self.complain(KeyServerEvent::AckRefused { group, from, reason }, now);
-        }
-    }
-
-    /// A datagram that is no message; one that begins as an acknowledgement of a group's is counted there, too.
-    pub(super) fn malformed(&mut self, from: SocketAddr, datagram: &[u8], reason: Malformed, now: Instant) {
-        if ExchangeType::claimed_by(datagram) == Some(ExchangeType::GROUPKEY_PUSH_ACK) {
-            let named = datagram.first_chunk().copied();
-            let groups = self.groups.iter_mut().filter(|group| named.is_some_and(|spi| group.has_kek(spi)));
-            groups.for_each(Group::count_malformed);
-        }
-        self.complain(KeyServerEvent::Rejected { from, reason: reason.into() }, now);
     }
 }
