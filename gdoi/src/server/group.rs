@@ -4,11 +4,12 @@
 use super::clock::GroupClock;
 use super::config::{GroupConfig, RekeyConfig};
 use super::coop::Coop;
+use super::dismissal::Removal;
 use super::distribution::Distribution;
 use super::keys::{Keys, Life, Succession};
 use super::members::Members;
 use super::record::MAX_REVOKED;
-use super::rekey::{RekeyKind, Removal};
+use super::rekey::RekeyKind;
 use super::state::GroupState;
 use crate::coop::{Author, Lineage, Sids};
 use crate::crypto::Random;
@@ -18,7 +19,6 @@ use crate::event::{GroupName, KeyServerEvent};
 use crate::phase1::IsakmpSa;
 use crate::policy::{Identity, Spi, Transform};
 use crate::status::AckCounters;
-
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
