@@ -16,7 +16,7 @@ pub use inbound::Receivable;
 pub use list::List;
 pub use program::{check, counters, held, remove, write};
 use rules::{Chain, PLANE_CHAINS};
-pub use rules::{GateRules, PlaneRules, ProtectRules, Restored, SpiRange, Stash, COUNTERS};
+pub use rules::{GateRules, PlaneRules, ProtectRules, Restored, Stash, COUNTERS};
 
 /// The table that we want.
 #[derive(Clone, Debug, PartialEq, Eq)]
