@@ -69,9 +69,14 @@ pub struct Corp {
 impl Corp {
     /// Starts the daemons and waits until all members are registered.
     pub fn start(site: &Site) -> Outcome<Self> {
+        Self::start_with(site, key_server(KS1))
+    }
+
+    /// The same with another ks.yaml.
+    pub fn start_with(site: &Site, config: Value) -> Outcome<Self> {
         let name = site.places.next_name("core");
         let core = Capture::start(site.host("core")?, &site.places.out, &name)?;
-        let key_server = site.key_server("ks1", key_server(KS1))?;
+        let key_server = site.key_server("ks1", config)?;
         let start_member = |host| site.member(host, member(&[KS1]));
         let members = MEMBERS.into_iter().map(start_member).collect::<Outcome<_>>()?;
         let mut corp = Corp { core, key_server, members };

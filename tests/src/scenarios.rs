@@ -96,6 +96,12 @@ pub const ALL: &[Scenario] = &[
         "LANs of larger frames: what may be fragmented arrives, what may not is answered with the right MTU",
         sizes::jumbo,
     ),
+    registered("narrow-tcp", "a core link of MTU 1400: TCP recovers", narrow::tcp),
+    registered(
+        "narrow-requests",
+        "a core link of MTU 1400: the sender of oversized packets is told an MTU that fits",
+        narrow::requests,
+    ),
     registered("segment-sizes", "TCP with segments above and below what fits", reach::segment_sizes),
     registered("dscp", "the class outside is the class inside, on fragments, too", marks::dscp),
     registered(
@@ -117,6 +123,12 @@ pub const ALL: &[Scenario] = &[
     registered("detach", "a detached member sends in clear, and only then; register or restart protects", detach::detach),
     registered("interface-down-up", "an interface that goes down, is renamed and comes back", by_hand::down_up),
     registered("repaired-by-hand", "what others delete is back at once, and who does it again and again is told of", by_hand::repaired),
+    of_cell(
+        "narrow-everything",
+        "the same, both families, where every packet is to be encrypted",
+        narrow::everything,
+        Cell { transform: AesGcm256, ..Cell::BASIC },
+    ),
     empty("interfaces", "VLAN and GRE interfaces that come and go, and one that is configured no more", interfaces::come_and_go),
     empty("address-change", "another WAN address: the member registers from it, nothing is clear", address::change),
     empty("late-address", "without an address a member waits, closed, and registers when it comes", address::late),
@@ -251,12 +263,6 @@ pub const PENDING: &[Scenario] = &[
         "a packet that comes 1,000 times more is delivered once",
         replay::refused,
         Cell { transform: AesGcm256, ..Cell::BASIC },
-    ),
-    registered("narrow-tcp", "a core link of MTU 1400: TCP recovers", narrow::tcp),
-    registered(
-        "narrow-requests",
-        "a core link of MTU 1400: the sender of oversized packets is told an MTU that fits",
-        narrow::requests,
     ),
     empty(
         "flushed-closed",

@@ -34,8 +34,9 @@ impl Rates {
 pub fn rates(site: &Site, seconds: Duration) -> Outcome<Rates> {
     let (client, time) = (site.host("h1")?, seconds.as_secs());
     let _server = Server::start(site, site.host("h2")?.as_ref())?;
-    let tcp = report(&client, HOSTS[1].1, &format!("--time {time}"))?;
-    let udp = report(&client, HOSTS[1].1, &format!("--time {time} --udp --bitrate 0 --length {SMALL}"))?;
+    let tcp = report(&client, HOSTS[1].1.into(), &format!("--time {time}"))?;
+    let udp =
+        report(&client, HOSTS[1].1.into(), &format!("--time {time} --udp --bitrate 0 --length {SMALL}"))?;
     let rates = Rates { megabits: megabits(&tcp), packets: packets(&udp) };
     ensure!(rates.megabits > 0.0 && rates.packets > 0.0, "iperf3 got nothing through: {tcp} {udp}");
     Ok(rates)

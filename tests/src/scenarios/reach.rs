@@ -6,6 +6,7 @@ use crate::outcome::{ensure, Outcome};
 use crate::site::{Site, GM1_LAN, HOSTS, KS1, MEMBERS, WAN};
 use serde_json::Value;
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 const BULK_OCTETS: u64 = 2 << 20;
 /// What iperf3's sender may still have in its buffers when it says that all is sent; several times its window.
@@ -81,9 +82,14 @@ pub fn segment_sizes(site: &Site, corp: &mut Corp) -> Outcome {
 
 /// Some megabytes from h1 to h2, or back, with these options of iperf3.
 pub fn transfer(site: &Site, options: &str) -> Outcome {
+    transfer_to(site, HOSTS[1].1.into(), options)
+}
+
+/// The same to an address of h2.
+pub fn transfer_to(site: &Site, destination: IpAddr, options: &str) -> Outcome {
     let _server = Server::start(site, site.host("h2")?.as_ref())?;
     let options = format!("--bytes {BULK_OCTETS} --window 64K {options}");
-    let report = report(site.host("h1")?.as_ref(), HOSTS[1].1, &options)?;
+    let report = report(site.host("h1")?.as_ref(), destination, &options)?;
     let received = report["end"]["sum_received"]["bytes"].as_u64().unwrap_or(0);
     ensure!(
         received >= BULK_OCTETS - UNDER_WAY,
