@@ -258,6 +258,11 @@ impl Installed {
         protecting.filter(|plane| plane.policies > 0 || table.passing.contains(plane.slot)).collect()
     }
 
+    /// Whether something is left of a plane that protected.
+    pub fn has_protected(&self, slot: Slot) -> bool {
+        self.routes.iter().any(|route| route.slot == slot && route.direction == Direction::Outbound)
+    }
+
     /// Whether the kernel holds nothing of ours.
     pub fn is_empty(&self) -> bool {
         self.states.is_empty()

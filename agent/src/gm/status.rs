@@ -4,7 +4,7 @@ mod counters;
 mod lengths;
 
 use super::dataplane::DataPlane;
-use super::desired::{protection, Guarded};
+use super::desired::Guarded;
 use super::membership::Memberships;
 use super::speaker::Speaker;
 use crate::clock::Timestamp;
@@ -46,7 +46,7 @@ fn protections(memberships: &Memberships, dataplane: &DataPlane, now: Instant) -
         .groups()
         .iter()
         .zip(memberships.views(now))
-        .map(|(group, view)| protection(group, &view))
+        .map(|(group, view)| dataplane.protection(group, &view))
         .collect()
 }
 

@@ -46,7 +46,8 @@ impl Tables {
         self.seen = None;
         program::write(table, held)?;
         let now = self.now()?;
-        let written = HeldTable { digest: Some(table.digest()), slots: table.slots() };
+        let (slots, passing) = (table.slots(), table.passing());
+        let written = HeldTable { digest: Some(table.digest()), slots, passing };
         self.seen = now.is_after(before, WRITE).then_some((now, Some(written)));
         Ok(())
     }
