@@ -60,7 +60,6 @@ pub enum Run {
 }
 
 /// Each sender has its own key.
-const PER_SENDER: Cell = Cell { transform: AesGcm256, ..Cell::BASIC };
 
 /// All of them.
 pub const ALL: &[Scenario] = &[
@@ -138,13 +137,13 @@ pub const ALL: &[Scenario] = &[
         "sender-lost",
         "somebody deletes what a member sends with: it is blocked and gets new sender IDs by itself",
         senders::lost,
-        PER_SENDER,
+        Cell::BASIC,
     ),
     of_cell(
         "sender-detached",
         "a member that was detached or killed comes back with new sender IDs",
         senders::detached,
-        PER_SENDER,
+        Cell::BASIC,
     ),
     empty(
         "adopted-damaged",
@@ -280,30 +279,6 @@ pub const MATRIX: &[Scenario] = &[
     matrix("matrix-aes-256-cbc-ipv4-multicast", AesCbc256, V4, Multicast),
     matrix("matrix-aes-256-cbc-ipv6-unicast", AesCbc256, V6, Unicast),
     matrix("matrix-aes-256-cbc-ipv6-multicast", AesCbc256, V6, Multicast),
-];
-
-/// What is to be so and is not yet, each for a reason that is known; run by name only.
-pub const PENDING: &[Scenario] = &[
-<<<<<<< HEAD
-    of_cell(
-        "replay",
-        "a packet that comes 1,000 times more is delivered once",
-        replay::refused,
-        Cell { transform: AesGcm256, ..Cell::BASIC },
-    ),
-    empty(
-        "flushed-closed",
-        "nftables flushed before the registration: nothing is clear",
-        fail_close::flushed,
-=======
-    of_cell("replay", "a packet that comes 1,000 times more is delivered once", replay::refused, PER_SENDER),
-    registered("narrow-tcp", "a core link of MTU 1400: TCP recovers", narrow::tcp),
-    registered(
-        "narrow-requests",
-        "a core link of MTU 1400: the sender of oversized packets is told an MTU that fits",
-        narrow::requests,
->>>>>>> i5-leaks
-    ),
 ];
 
 const fn registered(

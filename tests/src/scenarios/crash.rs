@@ -1,10 +1,6 @@
 //! Members that end, in one way or another, while traffic flows.
 
-<<<<<<< HEAD
-use crate::corp::{registered, states, Corp, Crossed};
-=======
-use crate::corp::{protection, registered, states, Corp, Crossed, States};
->>>>>>> i5-leaks
+use crate::corp::{protection, registered, states, Corp, Crossed};
 use crate::eventually::eventually_true;
 use crate::host::{answers, command};
 use crate::outcome::{ensure, Outcome};
