@@ -9,6 +9,7 @@ mod crash;
 mod deaf;
 mod demo;
 mod detach;
+mod exposed;
 mod fail_close;
 mod interfaces;
 mod kernel;
@@ -121,6 +122,16 @@ pub const ALL: &[Scenario] = &[
     registered("detach", "a detached member sends in clear, and only then; register or restart protects", detach::detach),
     registered("interface-down-up", "an interface that goes down, is renamed and comes back", by_hand::down_up),
     registered("repaired-by-hand", "what others delete is back at once, and who does it again and again is told of", by_hand::repaired),
+    registered(
+        "exposed-both-layers",
+        "policies and table taken away at once: how long it is clear until the member has put them back",
+        exposed::both_layers,
+    ),
+    registered(
+        "exposed-masquerade",
+        "our table deleted beside an operator's masquerade: how long new flows are clear",
+        exposed::masqueraded,
+    ),
     empty("interfaces", "VLAN and GRE interfaces that come and go, and one that is configured no more", interfaces::come_and_go),
     of_cell(
         "sender-lost",
