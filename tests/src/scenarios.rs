@@ -9,6 +9,7 @@ mod crash;
 mod deaf;
 mod demo;
 mod detach;
+mod exposed;
 mod fail_close;
 mod interfaces;
 mod kernel;
@@ -131,6 +132,16 @@ pub const ALL: &[Scenario] = &[
         "the same, both families, where every packet is to be encrypted",
         narrow::everything,
         Cell { transform: AesGcm256, ..Cell::BASIC },
+    ),
+    registered(
+        "exposed-both-layers",
+        "policies and table taken away at once: how long it is clear until the member has put them back",
+        exposed::both_layers,
+    ),
+    registered(
+        "exposed-masquerade",
+        "our table deleted beside an operator's masquerade: how long new flows are clear",
+        exposed::masqueraded,
     ),
     empty("interfaces", "VLAN and GRE interfaces that come and go, and one that is configured no more", interfaces::come_and_go),
     of_cell(
