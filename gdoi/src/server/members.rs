@@ -7,7 +7,7 @@ use crate::error::{Error, Unacceptable};
 use crate::phase1::IsakmpSa;
 use crate::status::MemberRecord;
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 const MAX_MEMBERS: usize = 16_384;
 
@@ -74,7 +74,7 @@ impl Members {
         &mut self,
         from: SocketAddr,
         sa: &IsakmpSa,
-        owner: Option<Ipv4Addr>,
+        owner: Option<IpAddr>,
         now: Instant,
     ) {
         let known = self.records.get(&from.ip()).map(|listed| &listed.record);
