@@ -355,10 +355,7 @@ impl Endpoint for KeyServer {
         self.store_members(now);
         if let Err(reason) = self.cooperate(now).and_then(|()| self.refresh_groups(now)) {
             // Without randomness there is no new key; the old one serves on, and the next timeout tries again.
-            self.complain(
-                KeyServerEvent::Rejected { from: self.config.address, reason },
-                now,
-            );
+            self.complain(KeyServerEvent::Rejected { from: self.config.address, reason }, now);
         }
     }
 

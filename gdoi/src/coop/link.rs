@@ -144,13 +144,7 @@ impl Links {
     }
 
     /// A phase 1 that the peer began is done: from now on the SA is the link's.
-    pub(crate) fn established(
-        &mut self,
-        peer: IpAddr,
-        sa: IsakmpSa,
-        random: &mut dyn Random,
-        now: Instant,
-    ) {
+    pub(crate) fn established(&mut self, peer: IpAddr, sa: IsakmpSa, random: &mut dyn Random, now: Instant) {
         let Links { settings, links, output } = self;
         let Some(link) = links.get_mut(&peer) else { return };
         link.establish(sa, Side::Responder, &mut context(settings, output, random, now));

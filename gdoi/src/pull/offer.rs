@@ -8,8 +8,8 @@ use super::policy::{
 use crate::crypto::sign::{PublicKey, SignatureAlgorithm};
 use crate::error::{Error, Malformed, Misbehaved, Unacceptable};
 use crate::policy::{
-    Aead, Cipher, Integrity, Ports, Prefix, Selector, SendMode, SenderTerms, SidGeneration, Side, Spi, TekKeys,
-    Transform, MAX_REPLAY_WINDOW, SID_BITS,
+    Aead, Cipher, Integrity, Ports, Prefix, Selector, SendMode, SenderTerms, SidGeneration, Side, Spi,
+    TekKeys, Transform, MAX_REPLAY_WINDOW, SID_BITS,
 };
 use crate::wire::{Gap, GroupSa, IdField, Kd, KeyPacket, PayloadType, SaKek, SaTek};
 use std::net::SocketAddr;

@@ -8,8 +8,8 @@ use crate::error::{Error, Misbehaved, Unauthenticated};
 use crate::policy::Identity;
 use crate::pull::{AckType, Kek};
 use crate::wire::{
-    emit_chain, Chain, Cookie, ExchangeType, Flags, Header, Identification, Padding, PayloadType,
-    Payloads, Reader,
+    emit_chain, Chain, Cookie, ExchangeType, Flags, Header, Identification, Padding, PayloadType, Payloads,
+    Reader,
 };
 use std::net::IpAddr;
 

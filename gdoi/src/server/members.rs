@@ -70,13 +70,7 @@ impl Members {
     }
 
     /// A member has proved to be alive.
-    pub(super) fn register(
-        &mut self,
-        from: SocketAddr,
-        sa: &IsakmpSa,
-        owner: Option<IpAddr>,
-        now: Instant,
-    ) {
+    pub(super) fn register(&mut self, from: SocketAddr, sa: &IsakmpSa, owner: Option<IpAddr>, now: Instant) {
         let known = self.records.get(&from.ip()).map(|listed| &listed.record);
         let record = MemberRecord {
             address: from.ip(),

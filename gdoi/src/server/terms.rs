@@ -45,9 +45,10 @@ impl Group {
     /// The KEK as all members get it in a PUSH: a unicast one cannot name the address of each.
     pub(super) fn kek_of(&self, rekey: &RekeyTerms, kek: &GroupKek, now: Instant) -> Kek {
         let (destination, ack) = match rekey.transport {
-            Transport::Unicast => {
-                (SocketAddr::new(Prefix::any(Family::of(self.source.ip())).address(), self.source.port()), Some(AckType::KekSha256))
-            }
+            Transport::Unicast => (
+                SocketAddr::new(Prefix::any(Family::of(self.source.ip())).address(), self.source.port()),
+                Some(AckType::KekSha256),
+            ),
             Transport::Multicast(group) => (group, None),
         };
         Kek {

@@ -67,9 +67,8 @@ impl Group {
     /// The servers that are heard and do not have the keys yet.
     fn lacking(&self, now: Instant) -> Vec<IpAddr> {
         let Some(coop) = &self.coop else { return Vec::new() };
-        let lacks = |peer: &IpAddr| {
-            coop.peers.get(peer).is_some_and(|peer| !peer.keys.covers(&self.state.versions))
-        };
+        let lacks =
+            |peer: &IpAddr| coop.peers.get(peer).is_some_and(|peer| !peer.keys.covers(&self.state.versions));
         coop.election.alive(now).filter(lacks).collect()
     }
 
