@@ -18,7 +18,6 @@ use crate::event::{GroupName, KeyServerEvent};
 use crate::phase1::IsakmpSa;
 use crate::policy::{Identity, Spi, Transform};
 use crate::status::AckCounters;
-
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 

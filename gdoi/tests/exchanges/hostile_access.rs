@@ -32,6 +32,7 @@ fn sat() -> SaTek {
         key_bits: 256,
         preservation: 4,
         direction: 3,
+        senders: None,
     }
 }
 

@@ -15,6 +15,7 @@ mod hostile_senders;
 mod intruder;
 mod malicious;
 mod month;
+mod own_keys_and_lists;
 mod refused;
 mod register;
 mod rekey;

@@ -123,7 +123,7 @@ fn is_same(one: &GroupState, other: &GroupState) -> bool {
     (one.lineage, &one.versions, &one.revoked) == (other.lineage, &other.versions, &other.revoked)
         && (one.rekeys, one.last_rekey, one.under_way) == (other.rekeys, other.last_rekey, other.under_way)
         && one.keys == other.keys
-        && (&one.terms, one.told) == (&other.terms, other.told)
+        && (&one.terms, one.told, one.sid_generation) == (&other.terms, other.told, other.sid_generation)
 }
 
 #[test]

@@ -94,13 +94,14 @@ impl<'a> Octets<'a> {
         if self.number(1) == 1 {
             self.terms();
         }
+        if self.number(1) == 1 {
+            self.take(16);
+        }
     }
 
     fn terms(&mut self) {
-        for _ in 0..self.number(2) {
-            self.counted();
-        }
-        self.take(8 + 8);
+        self.counted();
+        self.take(1 + 8 + 8);
         if self.number(1) == 1 {
             self.take(1 + 4 + 2 + 2 + 2);
             self.counted();
