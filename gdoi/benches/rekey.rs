@@ -15,7 +15,7 @@ use gdoi::policy::Identity;
 use gdoi::wire::Identification;
 use gdoi::{Endpoint, Instant, KeyServer, KeyServerCommand, KeyServerConfig, Output, RekeyKind};
 use std::collections::{BTreeSet, HashSet};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 const MEMBERS: u16 = 10_000;
@@ -31,11 +31,8 @@ fn config() -> KeyServerConfig {
     config
 }
 
-fn address(member: u16) -> Ipv4Addr {
-    match member_address(member).ip() {
-        IpAddr::V4(address) => address,
-        IpAddr::V6(_) => unreachable!(),
-    }
+fn address(member: u16) -> IpAddr {
+    member_address(member).ip()
 }
 
 /// What a key server without members stored, with members: the list is the last thing in it.

@@ -292,8 +292,8 @@ mod tests {
             parse(&changed).unwrap_err()
         };
         assert_eq!(refused(0, 4), Malformed::Value("COOP payload"));
-        assert_eq!(refused(1, 1), Malformed::Value("COOP payload"));
-        assert_eq!(refused(1, 3), Malformed::Value("COOP payload"));
+        assert_eq!(refused(1, 2), Malformed::Value("COOP payload"));
+        assert_eq!(refused(1, 4), Malformed::Value("COOP payload"));
         assert_eq!(refused(2, 1), Malformed::Reserved("COOP payload"));
         assert_eq!(refused(32, 0), Malformed::Value("COOP payload"));
         assert_eq!(refused(32, 6), Malformed::Value("COOP payload"));

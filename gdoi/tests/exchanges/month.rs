@@ -10,7 +10,7 @@ use crate::bench::{Archive, Link, World};
 use gdoi::policy::Spi;
 use gdoi::{Instant, KeyServerEvent, Transport};
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 const MEMBERS: u16 = 100;
@@ -22,7 +22,8 @@ const GRACE: Duration = Duration::from_millis(2_000 + 200 + 400);
 /// on such a line that may take some hours.
 const PULL: Duration = Duration::from_secs(15);
 const ACQUAINTANCE: Duration = Duration::from_secs(8 * 3600);
-const MULTICAST: Transport = Transport::Multicast(SocketAddrV4::new(Ipv4Addr::new(239, 1, 1, 1), 848));
+const MULTICAST: Transport =
+    Transport::Multicast(SocketAddr::new(IpAddr::V4(Ipv4Addr::new(239, 1, 1, 1)), 848));
 
 /// What one member holds.
 #[derive(Clone, Debug, Default)]

@@ -10,11 +10,11 @@ use gdoi::{
     KeyServer, KeyServerCommand, KeyServerConfig, MemberEvent, RegistrationState, RekeyKind, Removal,
     Retransmit, Transport, View,
 };
-use std::net::SocketAddrV4;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 const MULTICAST: Transport =
-    Transport::Multicast(SocketAddrV4::new(std::net::Ipv4Addr::new(239, 1, 1, 1), 848));
+    Transport::Multicast(SocketAddr::new(IpAddr::V4(Ipv4Addr::new(239, 1, 1, 1)), 848));
 
 fn seconds(number: u64) -> Duration {
     Duration::from_secs(number)

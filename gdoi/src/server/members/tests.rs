@@ -1,11 +1,12 @@
 use super::*;
 use crate::policy::Identity;
+use std::net::Ipv4Addr;
 
 const OURS: Author = Author([1; 8]);
 const THEIRS: Author = Author([2; 8]);
 
-fn ip(number: u32) -> Ipv4Addr {
-    Ipv4Addr::from(0x0a00_0000 + number)
+fn ip(number: u32) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::from(0x0a00_0000 + number))
 }
 
 fn member(number: u32, registrations: u64) -> MemberRecord {

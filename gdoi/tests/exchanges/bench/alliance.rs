@@ -36,7 +36,7 @@ pub fn allied_config(number: u8, count: u8, life: Duration) -> KeyServerConfig {
     });
     config.groups[0].redundancy = Some(Redundancy {
         priority: number * 10,
-        peers: others.map(|other| *server_address(other).ip()).collect(),
+        peers: others.map(|other| server_address(other).ip()).collect(),
         preemption: Preemption::After(Duration::from_secs(10)),
         interval: Duration::from_secs(1),
         dead_after: 3,

@@ -28,7 +28,7 @@ fn talk(member: &mut Node<Member>, datagram: &[u8]) -> Vec<u8> {
 }
 
 fn server_id() -> Vec<u8> {
-    Identification::phase1(&Identity::Address(*server_address(1).ip())).emit()
+    Identification::phase1(&Identity::Address(server_address(1).ip())).emit()
 }
 
 /// A member that was told this identity of the server's.

@@ -7,7 +7,7 @@ use crate::bench::traitor::{sight, Traitor, VENDOR_IDS};
 use crate::bench::World;
 use gdoi::coop::{CoopRefusals, Role};
 use gdoi::{CoopEvent, Error, KeyServerEvent, KeyServerStatus, Misbehaved};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 /// A memory that only the traitor speaks of.
@@ -96,7 +96,7 @@ impl Siege {
     fn counted(&self) -> (CoopRefusals, u64) {
         let status = self.status();
         let coop = status.groups[0].coop.as_ref().unwrap();
-        let ours = coop.peers.iter().find(|peer| peer.address == *self.traitor.address.ip());
+        let ours = coop.peers.iter().find(|peer| peer.address == self.traitor.address.ip());
         (ours.map_or(CoopRefusals::default(), |peer| peer.refused), status.rejected)
     }
 
@@ -130,7 +130,7 @@ impl Siege {
         let outcome = self.withstand_body(body);
         self.world.run_for(seconds(2));
         let reason = reason.into();
-        let name = outcome.named(self.traitor.address.ip(), &reason);
+        let name = outcome.named(&self.traitor.address.ip(), &reason);
         let expected = match reason {
             Error::Misbehaved(Misbehaved::TooNew(_)) => {
                 ("GDOI_ANN_TIMESTAMP_LARGE", CoopRefusals { too_new: 1, ..CoopRefusals::default() })
@@ -175,13 +175,13 @@ impl Siege {
         self.world.run_for(seconds(20));
         assert_eq!(primaries(&self.world, 2), [PRIMARY]);
         let status = coop(&self.world, SECONDARY);
-        let said = status.peers.iter().find(|peer| peer.address == *server_address(PRIMARY).ip());
+        let said = status.peers.iter().find(|peer| peer.address == server_address(PRIMARY).ip());
         assert!(said.unwrap().said.unwrap().in_step && status.role == Role::Secondary);
     }
 }
 
 impl Outcome {
-    pub fn named(&self, by: &Ipv4Addr, reason: &Error) -> &'static str {
+    pub fn named(&self, by: &IpAddr, reason: &Error) -> &'static str {
         let [KeyServerEvent::Coop { event: CoopEvent::Refused { peer, reason: said }, .. }] =
             &self.events[..]
         else {

@@ -70,7 +70,7 @@ fn reflected_messages_are_refused() {
         assert_eq!(*last(world.server(speaker)), Event::Rejected(Misbehaved::Reflected.into()));
         world.route = Box::new(|_, _| None);
         world.run(seconds(4));
-        let own = SocketAddr::V4(address(speaker));
+        let own = address(speaker);
         let question = world.sent.iter().rfind(|flight| flight.from == own).unwrap().payload.clone();
         let before = world.sent.len();
         inject(&mut world, peer, speaker, &question);
@@ -224,7 +224,7 @@ fn strangers_are_refused() {
 fn main_mode_belongs_to_the_side_that_began_it() {
     let mut world = linked(DAY);
     let (header, ..) = Header::parse(&world.sent[0].payload).unwrap();
-    let (began, asked) = match world.sent[0].from == SocketAddr::V4(address(1)) {
+    let (began, asked) = match world.sent[0].from == address(1) {
         true => (1, 2),
         false => (2, 1),
     };
