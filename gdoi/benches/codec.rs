@@ -73,7 +73,7 @@ fn own() -> GroupSa {
 
 /// To others: seven TEKs, 110 entries.
 fn foreign() -> GroupSa {
-    let source = |number: u32| Prefix::host(IpAddr::V4(Ipv4Addr::from(0x0a00_0000 + number % 110)).into());
+    let source = |number: u32| Prefix::host(IpAddr::V4(Ipv4Addr::from(0x0a00_0000 + number % 110)));
     let teks = (0..770).map(|number| sat(&source(number))).collect();
     GroupSa { kek: Some(sak()), gap: Some(gap()), acl: None, teks }
 }

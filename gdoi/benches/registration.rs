@@ -53,7 +53,7 @@ fn member(proposal: Proposal) -> Member {
     let config = MemberConfig {
         sender_ids: 0,
         group: group(),
-        servers: vec![ServerEntry { address: KEY_SERVER.into(), psk: psk() }],
+        servers: vec![ServerEntry { address: KEY_SERVER, psk: psk() }],
         identity: Identity::Address(MEMBER.ip()),
         proposal,
         doi: Doi::Gdoi,
@@ -76,7 +76,7 @@ fn pass<F: Endpoint, T: Endpoint>(from: &mut F, address: SocketAddr, to: &mut T)
 
 fn register(server: &mut KeyServer, mut member: Member) {
     member.handle_timeout(Instant::default());
-    while pass(&mut member, MEMBER.into(), server) | pass(server, KEY_SERVER.into(), &mut member) {}
+    while pass(&mut member, MEMBER, server) | pass(server, KEY_SERVER, &mut member) {}
     assert!(member.view(Instant::default()).registered);
 }
 

@@ -25,7 +25,7 @@ fn seconds(number: u64) -> Duration {
 }
 
 pub fn key_server() -> SocketAddr {
-    server_address(1).into()
+    server_address(1)
 }
 
 pub fn list(entries: &[&str]) -> Acl {

@@ -116,7 +116,7 @@ struct Case {
 }
 
 fn key_server() -> SocketAddr {
-    server_address(1).into()
+    server_address(1)
 }
 
 impl Case {

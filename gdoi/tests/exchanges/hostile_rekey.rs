@@ -18,7 +18,7 @@ fn seconds(number: u64) -> Duration {
 }
 
 fn key_server() -> SocketAddr {
-    server_address(1).into()
+    server_address(1)
 }
 
 fn signer() -> SigningKey {

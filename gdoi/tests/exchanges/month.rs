@@ -59,7 +59,7 @@ fn count(of: &mut BTreeMap<Spi, usize>, spi: Spi, change: isize) {
 
 impl Watch {
     fn follow(&mut self, world: &mut World, life: Duration) {
-        for (at, event) in &world.server_events(server_address(1).into())[self.events..] {
+        for (at, event) in &world.server_events(server_address(1))[self.events..] {
             self.events += 1;
             if let KeyServerEvent::NewTek { spi, .. } = event {
                 assert!(self.ends.insert(*spi, *at + life).is_none(), "{spi} was used before");
@@ -116,7 +116,7 @@ fn start(transport: Transport, life: Duration) -> World {
     rekey.transport = transport;
     config.groups[0].tek_lifetime = life;
     config.groups[0].rekey = Some(rekey);
-    world.add_server(server_address(1).into(), server(config, 1, world.now));
+    world.add_server(server_address(1), server(config, 1, world.now));
     let mut random = Seeded::new(2);
     for number in 1..=MEMBERS {
         world.add_member(member_address(number), member(member_config(number), random.draw()));

@@ -225,7 +225,7 @@ fn main_mode_responder() {
 /// The datagrams of one registration by their sender, as the fuzz targets' endpoints send and expect them.
 fn registration(from: std::net::SocketAddr) -> Vec<Vec<u8>> {
     let mut world = World::new(1, Link::CALM);
-    world.add_server(server_address(1).into(), server(server_config(1), 1, world.now));
+    world.add_server(server_address(1), server(server_config(1), 1, world.now));
     world.add_member(member_address(1), member(member_config(1), 1001));
     world.run_for(Duration::from_secs(5));
     world.sent.into_iter().filter(|flight| flight.from == from).map(|flight| flight.payload).collect()
@@ -233,8 +233,7 @@ fn registration(from: std::net::SocketAddr) -> Vec<Vec<u8>> {
 
 #[test]
 fn endpoints() {
-    for (target, from) in
-        [("key_server_datagram", member_address(1)), ("member_datagram", server_address(1).into())]
+    for (target, from) in [("key_server_datagram", member_address(1)), ("member_datagram", server_address(1))]
     {
         let datagrams = registration(from);
         check(target, "whole", &sequence::sequence(datagrams.iter().map(Vec::as_slice)));
@@ -242,8 +241,8 @@ fn endpoints() {
     let now = Instant::from_millis(1_000_000);
     let mut replayed = Node::new(member(member_config(1), 1001), now);
     replayed.timeout(now);
-    for datagram in registration(server_address(1).into()) {
-        replayed.datagram(server_address(1).into(), &datagram, now);
+    for datagram in registration(server_address(1)) {
+        replayed.datagram(server_address(1), &datagram, now);
     }
     assert!(replayed.endpoint.view(now).registered, "the seed leads all the way");
 }
@@ -288,7 +287,7 @@ fn inside(payloads: &[(PayloadType, Vec<u8>)]) -> Vec<u8> {
 
 #[test]
 fn rekeys() {
-    let (mut world, key_server) = (rekey::registered(), server_address(1).into());
+    let (mut world, key_server) = (rekey::registered(), server_address(1));
     let kek = Stored::read(&world.stored(key_server).unwrap()).keks[0].clone();
     let group = crate::bench::fleet::group().id;
     let commands = [

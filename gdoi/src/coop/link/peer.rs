@@ -108,7 +108,7 @@ impl Link {
     }
 
     pub(super) fn to_peer(&self, payload: Vec<u8>) -> Transmit {
-        Transmit { to: self.entry.address.into(), payload }
+        Transmit { to: self.entry.address, payload }
     }
 
     pub(super) fn handle_timeout(&mut self, context: &mut Context<'_>) {
@@ -168,8 +168,7 @@ impl Link {
         };
         match Initiator::start_with_dpd(settings, context.random) {
             Ok(begun) => {
-                let negotiation =
-                    Negotiation::new(self.entry.address.into(), begun, Pace::Steady, context.now);
+                let negotiation = Negotiation::new(self.entry.address, begun, Pace::Steady, context.now);
                 context.output.push_back(LinkOutput::Transmit(negotiation.first()));
                 self.initiation = Initiation::Underway(Box::new(negotiation));
             }

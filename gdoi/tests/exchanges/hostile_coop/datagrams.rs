@@ -19,7 +19,7 @@ use gdoi::{CoopEvent, Error, KeyServerEvent, Malformed, Misbehaved, Unacceptable
 use std::net::SocketAddr;
 
 fn stranger() -> SocketAddr {
-    server_address(99).into()
+    server_address(99)
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn a_peer_of_another_group_has_no_say_in_this_one() {
 #[test]
 fn replayed_reflected_and_changed_datagrams_are_dropped() {
     for mut siege in Siege::both() {
-        let from = SocketAddr::from(siege.traitor.address);
+        let from = siege.traitor.address;
         let honest = siege.honest();
         let older = siege.traitor.seal(&honest);
         siege.taken(&honest);
@@ -155,7 +155,7 @@ fn replayed_reflected_and_changed_datagrams_are_dropped() {
 #[test]
 fn datagrams_cut_short_or_changed_anywhere_are_dropped() {
     let mut siege = Siege::of(SECONDARY);
-    let from = SocketAddr::from(siege.traitor.address);
+    let from = siege.traitor.address;
     let honest = siege.honest();
     let sound = siege.traitor.seal(&honest);
     let changed = (0..sound.len()).map(|at| patched(&sound, at, &[sound[at] ^ 1]));
@@ -174,7 +174,7 @@ fn datagrams_cut_short_or_changed_anywhere_are_dropped() {
 #[test]
 fn messages_without_or_with_more_than_a_body_are_dropped() {
     let mut siege = Siege::of(PRIMARY);
-    let from = SocketAddr::from(siege.traitor.address);
+    let from = siege.traitor.address;
     let payload = [&50u64.to_be_bytes()[..], &siege.honest()].concat();
     let coop = (PayloadType::COOP, &payload[..]);
     type Payloads<'a> = Vec<(PayloadType, &'a [u8])>;

@@ -181,7 +181,7 @@ fn the_most_that_an_announcement_can_claim_harms_nobody() {
             let body = patched(&body, at::ROLE, &[4, 255, 1]);
             let body = patched(&body, at::REIGN, &mapped(siege.traitor.address.ip()));
             let datagram = siege.traitor.seal(&patched(&body, field, &far.to_be_bytes()));
-            siege.world.hand(siege.traitor.address.into(), address(SECONDARY), &datagram);
+            siege.world.hand(siege.traitor.address, address(SECONDARY), &datagram);
             siege.world.run_for(Duration::from_secs(1));
         }
         siege.world.run_for(Duration::from_secs(10));

@@ -55,7 +55,7 @@ impl Siege {
 
     /// What the traitor was told, the last message of this kind.
     fn told(&self, kind: u8) -> Vec<u8> {
-        let to = SocketAddr::from(self.traitor.address);
+        let to = self.traitor.address;
         let mut flights = self.world.sent.iter().filter(|flight| flight.to == to).rev();
         let told = flights
             .find_map(|flight| self.traitor.open(&flight.payload).filter(|body| body[at::KIND] == kind));
@@ -122,7 +122,7 @@ impl Siege {
 
     pub fn withstand_body(&mut self, body: &[u8]) -> Outcome {
         let datagram = self.traitor.seal(body);
-        self.withstand(self.traitor.address.into(), &datagram)
+        self.withstand(self.traitor.address, &datagram)
     }
 
     /// A message of the traitor's is refused for this reason, under this name.
@@ -147,7 +147,7 @@ impl Siege {
     pub fn taken(&mut self, body: &[u8]) {
         let before = self.counted();
         let datagram = self.traitor.seal(body);
-        self.world.hand(self.traitor.address.into(), address(self.target), &datagram);
+        self.world.hand(self.traitor.address, address(self.target), &datagram);
         assert_eq!(self.counted(), before, "{:?}", self.world.server_events(address(self.target)).last());
     }
 
@@ -196,7 +196,7 @@ impl Outcome {
 pub fn betray(world: &mut World, target: u8, vendor_ids: &[&[u8]]) -> Traitor {
     let own = server_address(TRAITOR);
     Traitor::meet_as(own, vendor_ids, |datagram| {
-        let sent = world.hand(own.into(), address(target), datagram);
-        sent.into_iter().find(|flight| flight.to == own.into()).unwrap().payload
+        let sent = world.hand(own, address(target), datagram);
+        sent.into_iter().find(|flight| flight.to == own).unwrap().payload
     })
 }

@@ -12,7 +12,7 @@ fn caught(world: &mut World, body: &[u8]) -> Vec<u8> {
 }
 
 fn inject(world: &mut World, from: u8, to: u8, payload: &[u8]) {
-    world.inject(address(from).into(), address(to).into(), payload);
+    world.inject(address(from), address(to), payload);
 }
 
 fn last(server: &Server) -> &Event {
@@ -230,11 +230,11 @@ fn main_mode_belongs_to_the_side_that_began_it() {
     };
     let cookies = world.server(1).channels(2)[0].sa.cookies;
     let header = Header { responder: cookies.responder, ..header };
-    assert!(world.server(began).links.owns(address(asked).into(), &header));
-    assert!(!world.server(asked).links.owns(address(began).into(), &header));
+    assert!(world.server(began).links.owns(address(asked), &header));
+    assert!(!world.server(asked).links.owns(address(began), &header));
     let protected = Header { exchange: ExchangeType::INFORMATIONAL, ..header };
-    assert!(world.server(asked).links.owns(address(began).into(), &protected));
-    assert!(!world.server(asked).links.owns(address(3).into(), &protected));
+    assert!(world.server(asked).links.owns(address(began), &protected));
+    assert!(!world.server(asked).links.owns(address(3), &protected));
     // The last message once more says nothing new.
     let main_mode: Vec<_> =
         world.sent.iter().filter(|flight| is(flight, ExchangeType::IDENTITY_PROTECTION)).cloned().collect();

@@ -175,7 +175,7 @@ fn nothing_is_taken_under_an_sa_whose_life_is_over() {
     let message = world.sent.last().unwrap().payload.clone();
     world.flights.clear();
     world.now = world.server(2).channels(1)[0].ends;
-    world.inject(address(1).into(), address(2).into(), &message);
+    world.inject(address(1), address(2), &message);
     let refused = Event::Rejected(crate::error::Misbehaved::UnknownExchange.into());
     assert_eq!(world.server(2).log.last().unwrap().1, refused);
 }

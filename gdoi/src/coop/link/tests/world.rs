@@ -246,7 +246,7 @@ impl World {
             if server.links.next_timeout().is_some_and(|due| due <= now) {
                 server.links.handle_timeout(&mut server.random, now);
                 let (from, transmits) = (server.address, server.flush(now));
-                self.send(from.into(), transmits);
+                self.send(from, transmits);
             }
         }
     }
@@ -265,7 +265,7 @@ impl World {
         let server = self.server(from);
         let said = server.links.send(address(to).ip(), body, &mut server.random);
         let (from, transmits) = (server.address, server.flush(now));
-        self.send(from.into(), transmits);
+        self.send(from, transmits);
         said
     }
 
@@ -275,7 +275,7 @@ impl World {
         let server = self.server(last);
         act(&mut server.links, &mut server.random, now);
         let (from, transmits) = (server.address, server.flush(now));
-        self.send(from.into(), transmits);
+        self.send(from, transmits);
     }
 }
 
