@@ -71,7 +71,7 @@ pub const ALL: &[Scenario] = &[
         "all six directed pairs of hosts answer, and the core sees their ESP only",
         reach::pairs,
     ),
-    registered("states", "each member holds one outbound and one inbound state", reach::states),
+    registered("states", "each member holds one state that sends and one for each other that it has heard", reach::states),
     registered("show", "gdoictl shows the registration, the policy and the members", reach::show),
     registered(
         "router-traffic",
@@ -116,7 +116,7 @@ pub const ALL: &[Scenario] = &[
     ),
     registered("detach", "a detached member sends in clear, and only then; register or restart protects", detach::detach),
     registered("interface-down-up", "an interface that goes down, is renamed and comes back", by_hand::down_up),
-    registered("repaired-by-hand", "what others delete is back within a second", by_hand::repaired),
+    registered("repaired-by-hand", "what others delete is back at once, and who does it again and again is told of", by_hand::repaired),
     empty("interfaces", "VLAN and GRE interfaces that come and go, and one that is configured no more", interfaces::come_and_go),
     empty("address-change", "another WAN address: the member registers from it, nothing is clear", address::change),
     empty("late-address", "without an address a member waits, closed, and registers when it comes", address::late),

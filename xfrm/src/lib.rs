@@ -9,8 +9,8 @@
 //! killed agent left behind; whoever wants to keep that simply does not apply anything until the new keys are there.
 //!
 //! # How a packet travels
-//! Every plane has a [`Slot`] and with it two addresses that exist only inside this router, VI and VO (192.0.0.84 and
-//! up), and a reqid (84800 and up).
+//! Every plane has a [`Slot`] and with it two addresses of each family that exist only inside this router, VI and VO
+//! (192.0.0.84 and up, 100::848:0 and up), and a reqid (84800 and up).
 //! * **Out.** An XFRM policy per entry of the access list, limited to the interface, encrypts towards VO with a
 //!   tunnel-mode state that is named by its SPI. In the output hook nftables copies the inner addresses over the outer
 //!   ones, which works because ESP is framed there but encrypted later, by esp4_offload. Packets that may be fragmented
@@ -20,14 +20,19 @@
 //! * **Never in clear.** After everything else nftables drops what leaves or enters the interface in clear although an
 //!   entry names it: by its addresses, by those before NAT, and by those that an ICMP error quotes. Policies without a
 //!   sending state block. Both stay when the agent dies.
-//! * An entry is judged source to destination in both directions, so access lists are symmetric. Local deny entries
-//!   come before the group's. An ICMP error about protected traffic goes through the tunnel (forwarded ones since Linux
+//! * The first entry of a list that matches decides. It is judged source to destination in both directions, so access
+//!   lists are symmetric. Local deny entries come before the group's. nftables has the same lists as few sets of pairs of
+//!   prefixes. An ICMP error about protected traffic goes through the tunnel (forwarded ones since Linux
 //!   6.9, before that they are dropped).
+//! * **Multicast.** Forwarded IPv4 multicast is looked up by the kernel from the router's own address, so its policies
+//!   have any source. Forwarded IPv6 multicast is encrypted only when its multicast route leads to the plane's XFRM
+//!   interface, `gdoi` and the number of the slot; past it the guard drops it.
+//! * **Too big.** What the core says about ESP of ours is handed to this router, for a raw ICMP socket of the agent.
 //!
 //! # What is ours
-//! States to an anchor address; policies with an index in 0x84800000/12; routes to an anchor with protocol 84; table
-//! `inet gdoi`, sealed with a digest so that any change by hand is noticed. Nothing else is ever touched. Where somebody
-//! else's policy has exactly the selector of ours, `apply` fails and names it.
+//! States to an anchor address; policies with an index in 0x84800000/12; routes to an anchor with protocol 84; XFRM
+//! interfaces `gdoiN` with the plane's reqid as `if_id`; table `inet gdoi`, sealed with a digest so that any change by
+//! hand is noticed. Nothing else is ever touched. Where somebody else's policy has exactly the selector of ours, `apply` fails and names it.
 //!
 //! # What the operator must know
 //! * Input filters must accept ESP (protocol 50) on the protected interface.
@@ -35,7 +40,11 @@
 //!   esp4_offload all encrypted packets do.
 //! * The route of an encrypted packet is looked up once more, as if the router itself had sent it: routing rules by
 //!   incoming interface do not apply to it.
-//! * At most 6 planes can share an entry, 42 can exist.
+//! * At most 6 planes can share an entry, 42 can exist. A range of ports takes up to 30 policies, ranges on both sides
+//!   multiply; an entry that would take more than 256 is refused.
+//! * IPv6 needs esp6_offload; without it protected IPv6 is blocked. The router's own IPv6 through a protected interface
+//!   has a hop limit of 63 or 64.
+//! * Deny entries for some sources or protocols do not take forwarded IPv4 multicast out of what is encrypted.
 //! * A daemon that removes routes of unknown origin (systemd-networkd with `ManageForeignRoutes=yes`) or another
 //!   service that flushes all of nftables stops protected traffic, in safety, until the next `apply`.
 //!

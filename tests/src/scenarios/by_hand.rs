@@ -1,6 +1,6 @@
 //! Somebody else at the kernel, and interfaces that come and go.
 
-use crate::corp::{states, Corp, Crossed, States};
+use crate::corp::{states, Corp, Crossed};
 use crate::daemon::Daemon;
 use crate::eventually::eventually_true;
 use crate::machine::limit;
@@ -18,9 +18,9 @@ const DEEDS: [&str; 5] = [
 ];
 const REPAIRED: &str = "GM_POLICIES_REPAIRED";
 
-/// What a repair may take: the daemon looks at most once a second, and the look itself takes a while.
+/// What a repair may take on a busy machine: the daemon looks at most once a second, and the look itself takes a while.
 fn at_once() -> Duration {
-    limit(Duration::from_secs(2), Duration::from_secs(8))
+    limit(Duration::from_secs(4), Duration::from_secs(8))
 }
 
 pub fn repaired(site: &Site, corp: &mut Corp) -> Outcome {
@@ -47,7 +47,7 @@ fn repairs(member: &Daemon, deed: &str) -> Outcome<Duration> {
     })?;
     let took = begun.elapsed();
     let held = states(member.host())?;
-    ensure!(held == States { outbound: 1, inbound: 1 }, "after `{deed}` the kernel has {held:?}");
+    ensure!(held.are_of_one_key(), "after `{deed}` the kernel has {held:?}");
     member.host().must("nft list table inet gdoi")?;
     Ok(took)
 }

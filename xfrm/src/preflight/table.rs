@@ -9,6 +9,9 @@ use crate::object::Direction;
 use crate::queue::Queue;
 use crate::Error;
 
+/// What the kernel answers when another process has the queue: the capability has been looked at before.
+const TAKEN: [i32; 2] = [EPERM, EBUSY];
+const EPERM: i32 = 1;
 const EBUSY: i32 = 16;
 
 /// Asks nft, as a dry run, for a table with every kind of rule; then for one that also asks the agent about senders.
@@ -24,13 +27,19 @@ pub fn problems() -> Vec<Problem> {
 
 /// Another process may have the queue: the agent.
 fn on_demand() -> Option<Problem> {
-    let busy = |error: &Error| matches!(error, Error::Refused(_, io) if io.raw_os_error() == Some(EBUSY));
     let error = refusal(SpiBlock::new(Spi(0x1_0000), 16).into_iter().collect())
-        .or_else(|| Queue::open().err().filter(|error| !busy(error)))?;
+        .or_else(|| Queue::open().err().filter(|error| !is_taken(error)))?;
     Some(Problem::Warning(format!(
         "transforms with a key for each sender cannot be used: the kernel has no packet queue (modules nft_queue and \
          nfnetlink_queue): {error}"
     )))
+}
+
+fn is_taken(error: &Error) -> bool {
+    match error {
+        Error::Refused(_, error) => error.raw_os_error().is_some_and(|number| TAKEN.contains(&number)),
+        _ => false,
+    }
 }
 
 fn refusal(blocks: Vec<SpiBlock>) -> Option<Error> {

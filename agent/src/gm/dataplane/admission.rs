@@ -22,8 +22,8 @@ pub enum Word {
 struct Met<'a> {
     sa: &'a Sa,
     sender: SenderSa,
-    /// The high half of the packet's sequence number.
-    high: u32,
+    /// The packet's sequence number.
+    sequence: u64,
 }
 
 impl DataPlane {
@@ -54,7 +54,7 @@ impl DataPlane {
         now: Instant,
         journal: &mut Journal,
     ) -> Result<(), String> {
-        let state = newcomer(met.sa, &met.sender, packet.family, met.high, now)?;
+        let state = newcomer(met.sa, &met.sender, packet.family, met.sequence, now)?;
         let admitted = self.senders.admit(packet.slot, packet.family, met.sa.spi, met.sender.clone());
         if admitted.is_err() {
             self.tell_of_crowd(now, journal);
@@ -79,5 +79,6 @@ fn identify<'a>(view: &'a View, packet: &Unknown) -> Option<Met<'a>> {
     let sender = sa.sender(sid)?;
     let esn = if sa.replay_window == 0 { Esn::Short } else { Esn::Extended };
     let high = sender.authenticate(&packet.esp, esn)?;
-    Some(Met { sa, sender, high })
+    let low = packet.esp.get(4..8)?.first_chunk().copied().map(u32::from_be_bytes)?;
+    Some(Met { sa, sender, sequence: u64::from(high) << 32 | u64::from(low) })
 }

@@ -80,7 +80,7 @@ pub fn outbound(view: &View, place: Place, families: &[Family], now: Instant) ->
     mine.filter_map(|(sid, lane)| Some(sender_state(sa, &sa.sender(*sid)?, lane, now))).collect()
 }
 
-/// A state for a sender that is heard for the first time, with the high half of its sequence number.
+/// A state for a sender that is heard for the first time, with this sequence number.
 ///
 /// # Errors
 /// A key that the kernel has no form for.
@@ -88,12 +88,12 @@ pub fn newcomer(
     sa: &gdoi::Sa,
     sender: &SenderSa,
     family: Family,
-    high: u32,
+    sequence: u64,
     now: Instant,
 ) -> Result<Sa, String> {
     let mut state = sender_state(sa, sender, (family, Lane::Unicast), now)?;
-    if let Replay::Window { high: first, .. } = &mut state.replay {
-        *first = high;
+    if let Replay::Window { size, .. } = state.replay {
+        state.replay = Replay::under_way(size, sequence);
     }
     Ok(state)
 }

@@ -1,10 +1,14 @@
 use super::*;
 use crate::config::{MemberFile, Settings, Source};
 use gdoi::crypto::Secret;
-use gdoi::policy::{Acl, TekKeys};
+use gdoi::policy::{Acl, GroupId, Seed, Sid, TekKeys, Transform};
 use std::net::IpAddr;
 use std::path::Path;
-use xfrm::Protection as Protected;
+use std::time::Duration;
+use xfrm::{
+    Action, AeadKey, Algorithm, EncryptionKey, Family, IntegrityKey, Lane, Ports, Prefix,
+    Protection as Protected, Replay, Spi, SpiBlock,
+};
 
 const LOCAL: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
 
@@ -24,13 +28,20 @@ fn groups(extra: &str) -> Vec<Guarded> {
     assign_slots(file.settle(&mut source).unwrap().groups.into_iter().map(|(group, _)| group).collect())
 }
 
+/// A key of each kind has octets of its own.
 fn sa(spi: u32, transform: &str) -> gdoi::Sa {
-    let transform: gdoi::policy::Transform = transform.parse().unwrap();
-    let keys = TekKeys {
-        encryption: Secret::new(vec![1; transform.cipher.key_len()]),
-        integrity: Secret::new(vec![2; transform.integrity.key_len()]),
+    let transform: Transform = transform.parse().unwrap();
+    let (keys, replay_window) = match transform {
+        Transform::Shared { cipher, integrity } => {
+            let (encryption, integrity) = (vec![1; cipher.key_len()], vec![2; integrity.key_len()]);
+            (TekKeys::Shared { encryption: Secret::new(encryption), integrity: Secret::new(integrity) }, 0)
+        }
+        Transform::PerSender(_) => {
+            (TekKeys::PerSender(Seed::new(Secret::new(vec![3; Seed::LEN])).unwrap()), 1024)
+        }
     };
-    gdoi::Sa { spi: gdoi::policy::Spi(spi), transform, keys, expires: Instant::from_millis(60_000) }
+    let (spi, expires) = (gdoi::policy::Spi(spi), Instant::from_millis(60_000));
+    gdoi::Sa { spi, transform, keys, expires, replay_window, group: GroupId(100) }
 }
 
 fn registered() -> View {
@@ -43,12 +54,27 @@ fn registered() -> View {
         outbound: sas.first().cloned(),
         inbound: sas,
         rekey_group,
+        sids: Vec::new(),
         mode: SendMode::Both,
     }
 }
 
+fn wanted(groups: &[Guarded], view: View, senders: &Senders, phase: Phase) -> Result<Vec<Plane>, String> {
+    let links = [Interface { name: "wan0".into(), up: true, mtu: 1500 }];
+    let (local, path_mtus) = (LOCAL, &PathMtus::default());
+    let around = Surroundings { local, senders, path_mtus, links: &links };
+    desired(groups, &[view], around, phase, Instant::from_millis(50_000)).map(|desired| desired.planes)
+}
+
 fn planes(groups: &[Guarded], view: View, phase: Phase) -> Vec<Plane> {
-    desired(groups, &[view], LOCAL, phase, Instant::from_millis(50_000)).unwrap().planes
+    wanted(groups, view, &Senders::default(), phase).unwrap()
+}
+
+fn protected(plane: &Plane) -> &Protected {
+    match &plane.gate {
+        Gate::Protect(protection) => protection,
+        gate => panic!("{gate:?}"),
+    }
 }
 
 #[test]
@@ -165,21 +191,87 @@ fn what_operators_see_is_what_holds() {
 fn a_key_of_the_wrong_length_is_an_error() {
     let mut view = registered();
     view.inbound[0].keys = view.inbound[1].keys.clone();
-    let error = desired(&groups(""), &[view], LOCAL, Phase::Running, Instant::default()).unwrap_err();
+    let error = wanted(&groups(""), view, &Senders::default(), Phase::Running).unwrap_err();
     assert_eq!(error, "a key has 16 octets, not 32");
 }
 
 #[test]
-fn what_the_data_plane_has_no_place_for_is_an_error() {
-    let with = |change: &dyn Fn(&mut View)| {
-        let mut view = registered();
-        change(&mut view);
-        desired(&groups(""), &[view], LOCAL, Phase::Running, Instant::default()).unwrap_err()
+fn deny_entries_families_and_ranges_arrive_in_their_order() {
+    let entries = ["deny tcp any any eq 22", "permit ipv6 2001:db8::/32 any", "permit udp any gt 1023 any"];
+    let acl = Acl::new(entries.iter().map(|entry| entry.parse().unwrap()).collect()).unwrap();
+    let planes = planes(&groups(""), View { acl, ..registered() }, Phase::Running);
+    let acl = &protected(&planes[0]).acl;
+    assert_eq!(
+        acl.iter().map(|ace| ace.action).collect::<Vec<_>>(),
+        [Action::Deny, Action::Permit, Action::Permit]
+    );
+    assert_eq!(acl[1].selector.family(), Family::V6);
+    assert_eq!(acl[2].selector.source_ports, Ports::new(1024, 65_535));
+    let families: Vec<_> = protected(&planes[0]).inbound.iter().map(|sa| (sa.spi.0, sa.family)).collect();
+    let both = |spi| [(spi, Family::V4), (spi, Family::V6)];
+    assert_eq!(families, [both(1000), both(2000)].concat(), "one key serves both");
+}
+
+#[test]
+fn a_group_that_is_brought_in_and_a_passive_member_are_less_strict() {
+    let mode = |extra: &str, mode| {
+        let planes = planes(&groups(extra), View { mode, ..registered() }, Phase::Running);
+        protected(&planes[0]).mode
     };
-    for entry in ["deny tcp any any eq 22", "permit ipv6 any any", "permit udp any gt 1023 any"] {
-        let acl = Acl::new(vec![entry.parse().unwrap()]).unwrap();
-        let error = with(&|view| view.acl = acl.clone());
-        assert!(error.contains("has no place for") && error.contains(&entry[7..]), "{error}");
+    assert_eq!(mode("", SendMode::Both), Mode::Strict);
+    assert_eq!(mode("    passive: true\n", SendMode::Both), Mode::AcceptClear);
+    assert_eq!(mode("    passive: true\n", SendMode::ReceiveOnly), Mode::ReceiveOnly);
+}
+
+fn per_sender(sids: u32) -> View {
+    let acl = ["permit ip 10.0.0.0/8 10.0.0.0/8", "permit ipv6 2001:db8::/32 2001:db8::/32"];
+    let sa = sa(0x0010_0000, "aes-256-gcm");
+    View {
+        acl: Acl::new(acl.iter().map(|entry| entry.parse().unwrap()).collect()).unwrap(),
+        outbound: Some(sa.clone()),
+        inbound: vec![sa],
+        sids: (0..sids).map(Sid).collect(),
+        ..registered()
     }
-    assert!(with(&|view| view.mode = SendMode::ReceiveOnly).contains("receive-only"));
+}
+
+#[test]
+fn every_sending_state_has_a_sender_identifier_of_its_own() {
+    let planes = planes(&groups(""), per_sender(8), Phase::Running);
+    let sent = |plane: &Plane| {
+        let lanes = protected(plane).outbound.iter();
+        lanes.map(|sa| (sa.spi.0 & 0xf_ffff, sa.family, sa.lane)).collect::<Vec<_>>()
+    };
+    let lanes = |first: u32| {
+        [
+            (first, Family::V4, Lane::Unicast),
+            (first + 1, Family::V6, Lane::Unicast),
+            (first + 3, Family::V6, Lane::Multicast),
+        ]
+    };
+    assert_eq!((sent(&planes[0]), sent(&planes[1])), (lanes(0).to_vec(), lanes(4).to_vec()));
+    let protection = protected(&planes[0]);
+    assert_eq!(protection.outbound[0].replay, Replay::Window { size: 1024, high: 0 });
+    assert_eq!(protection.blocks, [SpiBlock::new(Spi(0x0010_0000), 20).unwrap()]);
+    assert_eq!(protection.inbound, [], "nobody was heard");
+}
+
+#[test]
+fn without_a_sender_identifier_nothing_is_sent() {
+    let planes = planes(&groups(""), per_sender(4), Phase::Running);
+    assert_eq!((protected(&planes[0]).outbound.len(), protected(&planes[1]).outbound.len()), (3, 0));
+}
+
+#[test]
+fn who_was_heard_is_received_where_it_was_heard() {
+    let (groups, view, mut senders) = (groups(""), per_sender(8), Senders::default());
+    let (base, slot) = (view.inbound[0].spi, groups[0].slots[1]);
+    let sender = view.inbound[0].sender(Sid(77)).unwrap();
+    senders.admit(slot, Family::V6, base, sender.clone()).unwrap();
+    let planes = wanted(&groups, view, &senders, Phase::Running).unwrap();
+    assert_eq!(protected(&planes[0]).inbound, []);
+    let [received] = &protected(&planes[1]).inbound[..] else { panic!("one") };
+    assert_eq!((received.spi.0, received.family), (0x0010_004d, Family::V6));
+    let Algorithm::Aead(AeadKey::AesGcm256(key)) = &received.algorithm else { panic!("{received:?}") };
+    assert_eq!(key.octets(), sender.key.expose());
 }

@@ -51,8 +51,22 @@ mod tests {
     use crate::config::{MemberFile, Settings, Source};
     use crate::gm::desired::assign_slots;
     use crate::gm::path_mtu::TooBig;
-    use gdoi::policy::Transform;
+    use gdoi::crypto::Secret;
+    use gdoi::policy::{Acl, GroupId, Spi, TekKeys};
     use std::path::Path;
+
+    fn shared() -> gdoi::Sa {
+        let keys =
+            TekKeys::Shared { encryption: Secret::new(vec![1; 32]), integrity: Secret::new(vec![2; 32]) };
+        gdoi::Sa {
+            spi: Spi(1000),
+            transform: "aes-256-cbc/hmac-sha-256".parse().unwrap(),
+            keys,
+            expires: Instant::from_millis(60_000),
+            replay_window: 0,
+            group: GroupId(100),
+        }
+    }
 
     #[test]
     fn the_path_counts_where_it_carries_less() {
@@ -65,10 +79,12 @@ mod tests {
         let links = ["wan0", "wan1"].map(|name| Interface { name: name.into(), up: true, mtu: 1500 });
         let (mut mtus, now) = (PathMtus::default(), Instant::from_millis(1_000));
         mtus.learn(group.slots[1], TooBig { family: Family::V4, spi: 7, mtu: 1400 }, 1500, now);
-        let overhead = "aes-256-cbc/hmac-sha-256".parse::<Transform>().unwrap().into();
-        let lengths = of_group(&group, Some(overhead), &links, &mtus, now);
+        let acl = Acl::new(vec!["permit ip any any".parse().unwrap()]).unwrap();
+        let view = View { registered: true, acl, outbound: Some(shared()), ..View::default() };
+        let lengths = of_group(&group, &view, &links, &mtus, now);
         let seen: Vec<_> = lengths.iter().map(|one| (one.path_mtu, one.overhead, one.host_mtu)).collect();
         assert_eq!(seen, [(None, Some(77), Some(1438)), (Some(1400), Some(77), Some(1326))]);
-        assert_eq!(of_group(&group, None, &links, &mtus, now)[0].host_mtu, None);
+        assert!(lengths.iter().all(|one| one.host_mtu_ipv6.is_none()), "the list has no IPv6");
+        assert_eq!(of_group(&group, &View::default(), &links, &mtus, now)[0].host_mtu, None);
     }
 }
