@@ -279,6 +279,16 @@ mod tests {
     }
 
     #[test]
+    fn addresses_of_both_families_are_16_octets() {
+        for text in ["192.0.2.1", "0.0.0.0", "2001:db8::1", "::1"] {
+            let address: IpAddr = text.parse().unwrap();
+            assert_eq!(parse_address(address_octets(Some(address))), Some(address));
+        }
+        assert_eq!(address_octets(Some([192, 0, 2, 1].into()))[10..], [255, 255, 192, 0, 2, 1]);
+        assert_eq!((address_octets(None), parse_address([0; 16])), ([0; 16], None));
+    }
+
+    #[test]
     fn what_nobody_sends_is_refused() {
         let sound = announcement().emit(GroupId(100));
         for length in 0..sound.len() {

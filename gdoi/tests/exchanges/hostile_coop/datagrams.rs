@@ -188,7 +188,7 @@ fn messages_without_or_with_more_than_a_body_are_dropped() {
         let datagram = siege.traitor.seal_payloads(50, &payloads);
         siege.dropped(from, &datagram, reason);
     }
-    let longest = siege.traitor.seal(&vec![0; 50_001]);
+    let longest = siege.traitor.seal(&vec![0; 59_201]);
     siege.dropped(from, &longest, Malformed::Length("COOP payload"));
     siege.over();
 }

@@ -130,7 +130,7 @@ fn the_most_that_a_peer_can_claim_harms_nobody() {
         &|state| state.sequence = u32::MAX,
         &|state| state.versions.iter_mut().for_each(|(_, number)| *number = u64::MAX),
         &|state| state.rekeys = u64::MAX,
-        &|state| (state.delay, state.revoked) = (u64::MAX, 2_048),
+        &|state| (state.delay, state.revoked) = (u64::MAX, 512),
         &|state| state.teks.iter_mut().for_each(|tek| tek.expires = 0),
         &full,
     ];
