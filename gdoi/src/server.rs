@@ -2,9 +2,11 @@
 
 mod acknowledge;
 mod clock;
+mod command;
 mod config;
 mod coop;
 mod cooperation;
+mod dismissal;
 mod distribution;
 mod exchange;
 mod foreign;
@@ -13,6 +15,7 @@ mod keys;
 mod members;
 mod record;
 mod rekey;
+mod rekey_message;
 mod reload;
 mod report;
 mod sender_ids;
@@ -23,8 +26,9 @@ mod state;
 mod terms;
 
 pub use config::{Authorization, GroupConfig, RekeyConfig};
+pub use dismissal::Removal;
 pub use distribution::{Retransmit, Transport};
-pub use rekey::{RekeyKind, Removal};
+pub use rekey::RekeyKind;
 pub use reload::{Change, Effect};
 
 use crate::coop::{Author, CoopPeer, LinkSettings, Links};
@@ -258,32 +262,6 @@ impl KeyServer {
             groups.for_each(Group::count_malformed);
         }
         self.complain(KeyServerEvent::Rejected { from, reason: reason.into() }, now);
-    }
-
-    fn carry_out(&mut self, command: KeyServerCommand, now: Instant) -> Result<(), Error> {
-        let (KeyServerCommand::Rekey(id, _)
-        | KeyServerCommand::Remove(id, ..)
-        | KeyServerCommand::Readmit(id, _)
-        | KeyServerCommand::Resign(id)) = command;
-        let Some(index) = self.groups.iter().position(|group| group.name().id == id) else { return Ok(()) };
-        self.acquaint(index);
-        let group = &mut self.groups[index];
-        let time = group.clock.time(now);
-        let leads = group.leads();
-        match command {
-            KeyServerCommand::Resign(_) => drop(group.resign(now)),
-            // Only one server of a group makes keys.
-            _ if !leads => {}
-            KeyServerCommand::Rekey(_, kind) => {
-                group.mark_changed();
-                group.rekey(kind, self.random.as_mut(), time)?;
-            }
-            KeyServerCommand::Remove(_, member, removal) => {
-                group.remove(member, removal, self.random.as_mut(), time)?
-            }
-            KeyServerCommand::Readmit(_, member) => group.readmit(member),
-        }
-        self.refresh_groups(now)
     }
 
     fn report(&mut self, event: KeyServerEvent) {

@@ -4,11 +4,12 @@
 use super::clock::GroupClock;
 use super::config::{GroupConfig, RekeyConfig};
 use super::coop::Coop;
+use super::dismissal::Removal;
 use super::distribution::Distribution;
 use super::keys::{Keys, Life, Succession};
 use super::members::Members;
 use super::record::MAX_REVOKED;
-use super::rekey::{RekeyKind, Removal};
+use super::rekey::RekeyKind;
 use super::state::GroupState;
 use crate::coop::{Author, Lineage, Sids};
 use crate::crypto::Random;

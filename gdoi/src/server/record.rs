@@ -16,6 +16,12 @@
 //!         registrations(8) ours(1)
 //! ```
 
+mod octets;
+
+pub(super) use octets::{list, optional, Sink};
+
+use octets::{flag, octets, text};
+
 use super::distribution::Transport;
 use super::keys::{GroupKek, GroupTek, Keys, SpentKek, Succession, MAX_ENDED, MAX_KEKS, MAX_SPENT, MAX_TEKS};
 use super::members::{Listed, Presence};
@@ -30,7 +36,6 @@ use crate::status::MemberRecord;
 use crate::wire::{emit_acl, parse_acl, AclDigest, Identification, Reader};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
-use zeroize::Zeroizing;
 
 /// So that a state with the longest ACL is no longer than one message between servers.
 pub(super) const MAX_REVOKED: usize = 512;
@@ -163,85 +168,13 @@ fn address(reader: &mut Reader<'_>) -> Result<IpAddr, Error> {
     Ok(parse_address(reader.array()?).ok_or(VALUE)?)
 }
 
-fn flag(reader: &mut Reader<'_>) -> Result<bool, Error> {
-    match reader.u8()? {
-        0 => Ok(false),
-        1 => Ok(true),
-        _ => Err(VALUE.into()),
-    }
-}
-
-fn octets<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], Error> {
-    let length = usize::from(reader.u16()?);
-    Ok(reader.take(length)?)
-}
-
-fn text<'a>(reader: &mut Reader<'a>) -> Result<&'a str, Error> {
-    Ok(std::str::from_utf8(octets(reader)?).map_err(|_| VALUE)?)
-}
-
-pub(super) fn optional<T>(
-    reader: &mut Reader<'_>,
-    parse: impl FnOnce(&mut Reader<'_>) -> Result<T, Error>,
-) -> Result<Option<T>, Error> {
-    flag(reader)?.then(|| parse(reader)).transpose()
-}
-
-/// So many entries, if they are not more than `most`.
-pub(super) fn list<T>(
-    count: u32,
-    most: usize,
-    reader: &mut Reader<'_>,
-    mut entry: impl FnMut(&mut Reader<'_>) -> Result<T, Error>,
-) -> Result<Vec<T>, Error> {
-    match count as usize <= most {
-        true => (0..count).map(|_| entry(reader)).collect(),
-        false => Err(Malformed::TooMany("state records").into()),
-    }
-}
-
-/// Octets in the making; zeroed when dropped.
-pub(super) struct Sink(pub(super) Zeroizing<Vec<u8>>);
-
 impl Sink {
-    pub(super) fn with_capacity(length: usize) -> Self {
-        Sink(Zeroizing::new(Vec::with_capacity(length)))
-    }
-
-    pub(super) fn raw(&mut self, octets: &[u8]) {
-        self.0.extend_from_slice(octets);
-    }
-
-    pub(super) fn u16(&mut self, value: u16) {
-        self.raw(&value.to_be_bytes());
-    }
-
-    pub(super) fn u32(&mut self, value: u32) {
-        self.raw(&value.to_be_bytes());
-    }
-
-    pub(super) fn u64(&mut self, value: u64) {
-        self.raw(&value.to_be_bytes());
-    }
-
     fn instant(&mut self, time: Instant) {
         self.u64(time.as_millis());
     }
 
-    fn octets(&mut self, octets: &[u8]) {
-        self.u16(octets.len() as u16);
-        self.raw(octets);
-    }
-
     pub(super) fn versions(&mut self, versions: &Versions) {
         versions.emit(&mut self.0);
-    }
-
-    pub(super) fn optional<T>(&mut self, value: Option<T>, write: impl FnOnce(&mut Self, T)) {
-        self.raw(&[u8::from(value.is_some())]);
-        if let Some(value) = value {
-            write(self, value);
-        }
     }
 
     pub(super) fn state(&mut self, state: &GroupState) {

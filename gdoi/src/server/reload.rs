@@ -2,8 +2,8 @@
 
 use super::config::{GroupConfig, RekeyConfig};
 use super::coop::Coop;
+use super::dismissal::Removal;
 use super::group::Group;
-use super::rekey::Removal;
 use super::{KeyServer, KeyServerConfig};
 use crate::crypto::Random;
 use crate::endpoint::Instant;
