@@ -11,7 +11,7 @@ use std::time::Duration;
 
 /// 192.0.2.`host`.
 pub fn address(host: u8) -> IpAddr {
-    IpAddr::new(192, 0, 2, host)
+    IpAddr::from([192, 0, 2, host])
 }
 
 /// A key server with these groups.

@@ -110,6 +110,7 @@ fn a_multicast_rekey_reaches_all() {
 fn the_state_of_a_server_survives() {
     let mut world = start(rekeyed_config(Transport::Multicast(GROUP.parse().unwrap())));
     world.run_until(seconds(60), all_registered);
+    world.run_for(seconds(5));
     let stored = world.crash_server(server_address(1));
     let config = rekeyed_config(Transport::Multicast(GROUP.parse().unwrap()));
     start_server(&mut world, config, stored.as_ref(), &mut Seeded::new(7));
