@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 mod access;
+mod ipv6;
 mod redundancy;
 
 const MEMBER: &str = r#"groups:

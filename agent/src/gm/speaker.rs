@@ -217,6 +217,19 @@ mod tests {
     }
 
     #[test]
+    fn the_servers_say_of_which_family_the_address_is() {
+        let text = "groups: [{name: a, identity-number: 1, servers: [2001:db8::10], interfaces: [wan0], pre-shared-key: \"only for tests\"}]\n";
+        let mut source = File::from_text(Path::new("gm.yaml"), text);
+        let file: MemberFile = source.parse().unwrap();
+        let six: IpAddr = "2001:db8::1".parse().unwrap();
+        let mut speaker = Speaker::new(&file.settle(&mut source).unwrap(), &own(&[("wan0", A)])).unwrap();
+        assert_eq!((speaker.address(), speaker.door()), (None, "[::1]:0".parse().unwrap()));
+        assert!(speaker.problem().unwrap().starts_with("wan0 has no IPv6 address yet"));
+        assert_eq!(speaker.look(&own(&[("wan0", A), ("wan0", six)])), Some(Change::Moved(None, six)));
+        assert_eq!(speaker.door(), SocketAddr::new(six, 848));
+    }
+
+    #[test]
     fn a_configured_address_stays() {
         let mut speaker = speaker(", local-address: 198.51.100.33", &own(&[]));
         assert_eq!(speaker.address(), Some(B));
