@@ -37,7 +37,7 @@ use crate::endpoint::{Endpoint, Instant, Output, Transmit};
 use crate::error::{Error, Malformed, Misbehaved};
 use crate::event::{CoopEvent, KeyServerEvent};
 use crate::phase1::Cookies;
-use crate::policy::{GroupId, Identity, Ipv4Prefix, Proposal};
+use crate::policy::{GroupId, Identity, Prefix, Proposal};
 use crate::rejections::{Rejections, Report};
 use crate::status::{GroupStatus, KeyServerStatus};
 use crate::wire::{ExchangeType, Header};
@@ -45,7 +45,7 @@ use group::Group;
 use sessions::Sessions;
 use snapshot::Stored;
 use std::collections::{BTreeMap, VecDeque};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 /// So long the stored member list may lag behind.
@@ -70,7 +70,7 @@ pub struct KeyServerConfig {
     /// Who it says it is; members expect the address that they ask.
     pub identity: Identity,
     /// The address and port from which it answers.
-    pub address: SocketAddrV4,
+    pub address: SocketAddr,
     /// Pre-shared keys; the longest prefix that contains a peer's address gives its key.
     pub psks: Vec<PskEntry>,
     /// The phase 1 proposals that it accepts.
@@ -85,7 +85,7 @@ pub struct KeyServerConfig {
 #[derive(Clone, Debug)]
 pub struct PskEntry {
     /// Which.
-    pub peers: Ipv4Prefix,
+    pub peers: Prefix,
     /// The key.
     pub key: Secret,
 }
@@ -100,7 +100,7 @@ pub struct KeyServer {
     author: Author,
     links: Links,
     /// Why links do not stand, as far as operators were told.
-    link_failures: BTreeMap<Ipv4Addr, Error>,
+    link_failures: BTreeMap<IpAddr, Error>,
     output: VecDeque<Output<KeyServerEvent>>,
     rejections: Rejections,
     /// When the changed member list is stored.
@@ -324,7 +324,7 @@ impl Endpoint for KeyServer {
 
     fn handle_command(&mut self, command: KeyServerCommand, now: Instant) {
         if let Err(reason) = self.carry_out(command, now) {
-            self.report(KeyServerEvent::Rejected { from: SocketAddr::V4(self.config.address), reason });
+            self.report(KeyServerEvent::Rejected { from: self.config.address, reason });
         }
     }
 
@@ -333,10 +333,7 @@ impl Endpoint for KeyServer {
         self.store_members(now);
         if let Err(reason) = self.cooperate(now).and_then(|()| self.refresh_groups(now)) {
             // Without randomness there is no new key; the old one serves on, and the next timeout tries again.
-            self.complain(
-                KeyServerEvent::Rejected { from: SocketAddr::V4(self.config.address), reason },
-                now,
-            );
+            self.complain(KeyServerEvent::Rejected { from: self.config.address, reason }, now);
         }
     }
 

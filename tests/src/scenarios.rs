@@ -4,6 +4,7 @@ mod address;
 mod by_hand;
 mod clear;
 mod commands;
+mod control_ipv6;
 mod coop;
 mod crash;
 mod deaf;
@@ -197,6 +198,11 @@ pub const ALL: &[Scenario] = &[
         rekey::unicast,
     ),
     empty("rekey-multicast", "the same by multicast", rekey::multicast),
+    empty(
+        "control-ipv6",
+        "members register over IPv6 and are rekeyed over it, for hosts of IPv4",
+        control_ipv6::rekeyed,
+    ),
     matrix("matrix-aes-256-cbc-ipv4-unicast", AesCbc256, V4, Unicast),
     matrix("matrix-aes-256-gcm-ipv4-unicast", AesGcm256, V4, Unicast),
     matrix("matrix-aes-256-gcm-ipv6-multicast", AesGcm256, V6, Multicast),

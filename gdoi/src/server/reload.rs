@@ -126,7 +126,7 @@ impl Group {
     }
 
     fn reconfigure(&mut self, config: GroupConfig, now: Instant) {
-        let own = *self.source.ip();
+        let own = self.source.ip();
         let known: Vec<_> = self.peers().collect();
         let added =
             config.redundancy.iter().flat_map(|rules| &rules.peers).filter(|peer| !known.contains(peer));

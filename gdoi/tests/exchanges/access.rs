@@ -14,18 +14,18 @@ use gdoi::{
     Cause, Effect, KeyServer, KeyServerCommand, KeyServerConfig, KeyServerEvent, MemberEvent, RekeyKind,
     Retransmit, Transport,
 };
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 pub const MULTICAST: Transport =
-    Transport::Multicast(std::net::SocketAddrV4::new(std::net::Ipv4Addr::new(239, 1, 1, 1), 848));
+    Transport::Multicast(SocketAddr::new(IpAddr::V4(Ipv4Addr::new(239, 1, 1, 1)), 848));
 
 fn seconds(number: u64) -> Duration {
     Duration::from_secs(number)
 }
 
 pub fn key_server() -> SocketAddr {
-    server_address(1).into()
+    server_address(1)
 }
 
 pub fn list(entries: &[&str]) -> Acl {

@@ -13,6 +13,7 @@ mod hostile_coop;
 mod hostile_rekey;
 mod hostile_senders;
 mod intruder;
+mod ipv6;
 mod malicious;
 mod month;
 mod own_keys_and_lists;
