@@ -68,7 +68,7 @@ fn the_keys_change_over_ipv6_as_well() {
     let first = sending(&router);
     rekey(&scene, &mut router, &["ks", "rekey", "--replace-now"]);
     assert_ne!(sending(&router), first);
-    scene.await_log("KS_REGS_COMPL: [::1]:");
+    scene.await_log("[::1]:");
     let members = &scene.json(&["show", "ks", "members"])["groups"][0]["members"];
     assert_eq!((&members[0]["address"], &members[0]["rekeys_acknowledged"]), (&"::1".into(), &1.into()));
     assert!(scene.text(&["show", "ks", "members"]).contains("::1"));

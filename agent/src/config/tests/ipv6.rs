@@ -66,10 +66,15 @@ fn key_servers_have_keys_and_lists_of_both_families() {
 
 #[test]
 fn what_a_server_sends_to_is_of_its_family() {
-    let peer = |peer: &str| key_server("2001:db8::10", &format!("      redundancy: {{peers: [{peer}]}}\n"));
+    let peer = |peer: &str| {
+        key_server(
+            "2001:db8::10",
+            &format!("      rekey: {{authentication: x}}\n      redundancy: {{peers: [{peer}]}}\n"),
+        )
+    };
     let refused = peer("192.0.2.2").unwrap_err();
     assert!(
-        refused.contains("ks.yaml:11: 192.0.2.2 is of IPv4, this key server's `address` is not"),
+        refused.contains("ks.yaml:12: 192.0.2.2 is of IPv4, this key server's `address` is not"),
         "{refused}"
     );
     let group = |group: &str| {
@@ -90,5 +95,5 @@ fn what_a_server_sends_to_is_of_its_family() {
         let refused = group(address).unwrap_err();
         assert!(refused.starts_with("ks.yaml:11: ") && refused.contains(reason), "{refused}");
     }
-    assert!(group("ff15::848").unwrap_err().contains("/x: "), "only the signing key is missing");
+    assert!(group("ff15::848").unwrap_err().contains("x: cannot be read"), "only the signing key is missing");
 }
