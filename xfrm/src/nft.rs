@@ -1,8 +1,10 @@
 //! Table `inet gdoi`: the only place that knows nftables. It is written as nft's own text because the JSON of nft 1.0.6
 //! cannot express a dynamic map update; the text goes to `nft -f -`, which applies all of it or nothing.
 
+mod generation;
+mod held;
 mod inbound;
-pub mod known;
+mod known;
 mod list;
 mod matching;
 mod program;
@@ -12,11 +14,12 @@ use std::fmt::Write;
 
 use crate::model::Slot;
 
+pub use held::Tables;
 pub use inbound::Receivable;
 pub use list::List;
-pub use program::{check, counters, held, remove, write};
+pub use program::{check, counters, remove};
 use rules::{Chain, PLANE_CHAINS};
-pub use rules::{GateRules, PlaneRules, ProtectRules, Restored, SpiRange, Stash, COUNTERS};
+pub use rules::{GateRules, PlaneRules, ProtectRules, Restored, Stash, COUNTERS};
 
 /// The table that we want.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -28,6 +28,8 @@ pub struct StateId {
     pub direction: Direction,
     /// Which packets it carries.
     pub family: Family,
+    /// Which traffic it sends.
+    pub lane: Lane,
     /// Its SPI.
     pub spi: Spi,
 }
@@ -37,8 +39,6 @@ pub struct StateId {
 pub struct State {
     /// Its name.
     pub id: StateId,
-    /// Which traffic it sends.
-    pub lane: Lane,
     /// Ciphers and keys.
     pub algorithm: Algorithm,
     /// Sequence numbers.
@@ -65,6 +65,8 @@ pub struct Route {
     pub direction: Direction,
     /// The anchor's family.
     pub family: Family,
+    /// Which traffic goes there.
+    pub lane: Lane,
     /// Index of the interface.
     pub interface: u32,
     /// Largest packet, in octets, that the kernel does not try to exceed.
@@ -112,14 +114,14 @@ pub struct Link {
 impl StateId {
     /// The anchor that the state is found by.
     pub fn anchor(self) -> IpAddr {
-        anchor(self.slot, self.direction, self.family)
+        anchor(self.slot, self.direction, self.family, self.lane)
     }
 }
 
 impl Route {
     /// The address that the route leads to.
     pub fn anchor(self) -> IpAddr {
-        anchor(self.slot, self.direction, self.family)
+        anchor(self.slot, self.direction, self.family, self.lane)
     }
 }
 
@@ -130,27 +132,31 @@ impl XfrmInterface {
     }
 }
 
-fn anchor(slot: Slot, direction: Direction, family: Family) -> IpAddr {
+fn anchor(slot: Slot, direction: Direction, family: Family, lane: Lane) -> IpAddr {
     match direction {
         Direction::Inbound => slot.inbound_anchor(family),
-        Direction::Outbound => slot.outbound_anchor(family),
+        Direction::Outbound => slot.outbound_anchor(family, lane),
     }
 }
 
-/// Which plane and direction an address is the anchor of.
-pub fn anchor_of(address: IpAddr) -> Option<(Slot, Direction)> {
+/// Which plane, direction and lane an address is the anchor of.
+pub fn anchor_of(address: IpAddr) -> Option<(Slot, Direction, Lane)> {
     let offset = match address {
         IpAddr::V4(address) => match address.octets() {
             [192, 0, 0, last] => last.checked_sub(84)?,
             _ => return None,
         },
         IpAddr::V6(address) => match address.segments() {
-            [0x100, 0, 0, 0, 0, 0, 0x848, last] => u8::try_from(last).ok()?,
+            [0x100, 0, 0, 0, 0, 0, 0x848, last] => match last.to_be_bytes() {
+                [0, offset] => offset,
+                [1, number] => return Some((Slot::new(number)?, Direction::Outbound, Lane::Multicast)),
+                _ => return None,
+            },
             _ => return None,
         },
     };
     let direction = if offset % 2 == 0 { Direction::Inbound } else { Direction::Outbound };
-    Some((Slot::new(offset / 2)?, direction))
+    Some((Slot::new(offset / 2)?, direction, Lane::Unicast))
 }
 
 impl Slot {
@@ -169,8 +175,7 @@ impl State {
     /// The state of an SA.
     pub fn new(slot: Slot, direction: Direction, sa: &Sa) -> Self {
         Self {
-            id: StateId { slot, direction, family: sa.family, spi: sa.spi },
-            lane: sa.lane,
+            id: StateId { slot, direction, family: sa.family, lane: sa.lane, spi: sa.spi },
             algorithm: sa.algorithm.clone(),
             replay: sa.replay,
             hard_lifetime: sa.hard_lifetime,
@@ -182,7 +187,6 @@ impl State {
     pub fn is_held_as(&self, held: &HeldState) -> bool {
         held.content.as_ref().is_some_and(|content| {
             self.id == content.id
-                && self.lane == content.lane
                 && self.algorithm.is_held_as(&content.algorithm)
                 && self.replay.is_held_as(content.replay)
         })
@@ -253,13 +257,28 @@ mod tests {
     fn every_anchor_is_found_again() {
         for slot in (0..Slot::COUNT).filter_map(Slot::new) {
             for family in Family::ALL {
-                assert_eq!(anchor_of(slot.inbound_anchor(family)), Some((slot, Direction::Inbound)));
-                assert_eq!(anchor_of(slot.outbound_anchor(family)), Some((slot, Direction::Outbound)));
+                for (direction, lane) in [
+                    (Direction::Inbound, Lane::Unicast),
+                    (Direction::Outbound, Lane::Unicast),
+                    (Direction::Outbound, Lane::Multicast),
+                ] {
+                    let known = family == Family::V6 || lane == Lane::Unicast;
+                    let found = anchor_of(anchor(slot, direction, family, lane));
+                    assert_eq!(found, Some((slot, direction, if known { lane } else { Lane::Unicast })));
+                }
             }
             assert_eq!(Slot::from_reqid(slot.reqid()), Some(slot));
         }
-        for foreign in ["192.0.0.83", "192.0.0.168", "192.0.1.84", "10.0.0.84", "100::848:54", "100::1:848:0"]
-        {
+        for foreign in [
+            "192.0.0.83",
+            "192.0.0.168",
+            "192.0.1.84",
+            "10.0.0.84",
+            "100::848:54",
+            "100::848:12a",
+            "100::848:200",
+            "100::1:848:0",
+        ] {
             assert_eq!(anchor_of(foreign.parse().unwrap()), None);
         }
     }

@@ -8,8 +8,8 @@ use std::fmt;
 use crate::model::{Algorithm, Desired, Family, Slot, Spi};
 use crate::nft::{HeldTable, Table};
 use crate::object::{
-    Direction, HeldInterface, HeldPolicy, HeldState, Hook, Link, Policy, PolicyIndex, Rank, Route, State,
-    StateId, Verdict, XfrmInterface,
+    Direction, HeldInterface, HeldPolicy, HeldState, Hook, Link, Policy, PolicyIndex, PolicyKey, Rank, Route,
+    State, StateId, Verdict, XfrmInterface,
 };
 use crate::target::Target;
 use crate::Error;
@@ -198,12 +198,13 @@ fn set_policies(ops: &mut Vec<Op>, installed: &Installed, target: &Target) {
     ops.extend(strange.map(|held| Op::RemovePolicy(held.index, held.if_id)));
     let mut used: BTreeSet<_> = installed.policies.iter().map(|held| held.index).collect();
     let mut wanted: Vec<_> = target.policies.values().collect();
+    let held = held_by_key(installed);
     // Reception first, then what stays in clear, then what is encrypted.
     wanted.sort_by_key(|policy| (policy.key.hook == Hook::Out, policy.rank));
     for policy in wanted {
-        match held_by_key(installed, policy) {
-            Some((_, content)) if content == policy => {}
-            Some((index, _)) => ops.push(Op::UpdatePolicy(index, policy.clone())),
+        match held.get(&policy.key) {
+            Some((_, content)) if *content == policy => {}
+            Some((index, _)) => ops.push(Op::UpdatePolicy(*index, policy.clone())),
             None => {
                 let free = PolicyIndex::all(policy.key.hook).find(|index| used.insert(*index));
                 ops.extend(free.map(|index| Op::AddPolicy(index, policy.clone())));
@@ -212,10 +213,9 @@ fn set_policies(ops: &mut Vec<Op>, installed: &Installed, target: &Target) {
     }
 }
 
-fn held_by_key<'a>(installed: &'a Installed, policy: &Policy) -> Option<(PolicyIndex, &'a Policy)> {
-    let contents =
-        installed.policies.iter().filter_map(|held| held.content.as_ref().map(|one| (held.index, one)));
-    contents.into_iter().find(|(_, content)| content.key == policy.key)
+fn held_by_key(installed: &Installed) -> HashMap<PolicyKey, (PolicyIndex, &Policy)> {
+    let contents = installed.policies.iter().filter_map(|held| Some((held.index, held.content.as_ref()?)));
+    contents.map(|(index, content)| (content.key, (index, content))).collect()
 }
 
 fn remove_policies(ops: &mut Vec<Op>, installed: &Installed, target: &Target) {

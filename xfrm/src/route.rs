@@ -163,11 +163,18 @@ fn read_route(message: &RouteMessage) -> Option<Route> {
         }
     }
     let (anchor, interface) = anchor.zip(interface)?;
-    let (slot, direction) = anchor_of(anchor)?;
+    let (slot, direction, lane) = anchor_of(anchor)?;
     let family = Family::of(anchor);
     let mut header = message.header.clone();
     header.flags = Default::default();
-    (header == header_of(direction, family)).then_some(Route { slot, direction, family, interface, mtu })
+    (header == header_of(direction, family)).then_some(Route {
+        slot,
+        direction,
+        family,
+        lane,
+        interface,
+        mtu,
+    })
 }
 
 fn read_mtu(metrics: &[RouteMetric]) -> Option<u32> {
@@ -180,22 +187,28 @@ fn read_mtu(metrics: &[RouteMetric]) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Slot;
+    use crate::model::{Lane, Slot};
+
+    fn example(direction: Direction) -> Route {
+        let (slot, family, lane) = (Slot::new(5).unwrap(), Family::V4, Lane::Unicast);
+        Route { slot, direction, family, lane, interface: 3, mtu: None }
+    }
 
     #[test]
     fn what_is_written_is_read_again() {
         for direction in [Direction::Inbound, Direction::Outbound] {
             for (family, mtu) in [(Family::V4, None), (Family::V4, Some(1400)), (Family::V6, Some(1280))] {
-                let route = Route { slot: Slot::new(5).unwrap(), direction, family, interface: 3, mtu };
+                let route = Route { family, mtu, ..example(direction) };
                 assert_eq!(read_route(&write_route(route)), Some(route));
             }
         }
+        let route = Route { family: Family::V6, lane: Lane::Multicast, ..example(Direction::Outbound) };
+        assert_eq!(read_route(&write_route(route)), Some(route));
     }
 
     #[test]
     fn routes_of_others_are_left_alone() {
-        let (slot, direction) = (Slot::new(5).unwrap(), Direction::Outbound);
-        let mut message = write_route(Route { slot, direction, family: Family::V4, interface: 3, mtu: None });
+        let mut message = write_route(example(Direction::Outbound));
         message.header.protocol = RouteProtocol::Static;
         assert_eq!(read_route(&message), None);
     }

@@ -95,20 +95,23 @@ impl Target {
         installed: &Installed,
         link: Option<&Link>,
     ) {
-        let slot = plane.slot;
+        let (slot, families) = (plane.slot, families(protection));
         let loopback = installed.links.iter().find(|link| link.name == "lo").filter(|link| link.up);
-        for family in families(protection) {
-            self.routes.extend(loopback.map(|link| Route {
+        let link = link.filter(|link| link.up);
+        for (family, lane) in Lane::OF_FAMILIES.into_iter().filter(|(family, _)| families.contains(family)) {
+            self.routes.extend(loopback.filter(|_| lane == Lane::Unicast).map(|link| Route {
                 slot,
                 direction: Direction::Inbound,
                 family,
+                lane,
                 interface: link.index,
                 mtu: None,
             }));
-            self.routes.extend(link.filter(|link| link.up).map(|link| Route {
+            self.routes.extend(link.map(|link| Route {
                 slot,
                 direction: Direction::Outbound,
                 family,
+                lane,
                 interface: link.index,
                 mtu: plane.path_mtu.of(family),
             }));

@@ -22,14 +22,14 @@ use adoption::{abandoned, adopt, is_damaged, is_whole, waits_for_adopted};
 use gdoi::endpoint::Instant;
 use gdoi::View;
 use spent::Spent;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use xfrm::{Counters, Desired, Direction, Interface, Kernel, Report, StateCounters, Subject};
 
 /// The kernel and what it should hold.
 pub struct DataPlane {
     kernel: Kernel,
     groups: Vec<Guarded>,
-    local: Ipv4Addr,
+    local: IpAddr,
     started: Instant,
     due: Due,
     error: Option<String>,
@@ -53,7 +53,7 @@ impl DataPlane {
     ///
     /// # Errors
     /// The kernel cannot be spoken to.
-    pub fn open(groups: Vec<GroupSettings>, local: Ipv4Addr) -> Result<Self, xfrm::Error> {
+    pub fn open(groups: Vec<GroupSettings>, local: IpAddr) -> Result<Self, xfrm::Error> {
         let mut kernel = Kernel::open()?;
         let installed = kernel.installed()?;
         let mut groups = assign_slots(groups);
@@ -102,7 +102,7 @@ impl DataPlane {
     }
 
     /// GDOI is spoken from another address.
-    pub fn speak_from(&mut self, local: Ipv4Addr) {
+    pub fn speak_from(&mut self, local: IpAddr) {
         self.local = local;
         self.mark_changed();
     }

@@ -11,7 +11,7 @@ use crate::report::{Detachment, Protection};
 use gdoi::endpoint::Instant;
 use gdoi::policy::SendMode;
 use gdoi::View;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::IpAddr;
 use xfrm::{Desired, Gate, Interface, Mode, Plane, Protecting, Sa, Slot};
 
 pub use associations::{newcomer, Place};
@@ -86,7 +86,7 @@ pub fn protection(group: &Guarded, view: &View) -> Protection {
 #[derive(Clone, Copy)]
 pub struct Surroundings<'a> {
     /// The address that GDOI is spoken from.
-    pub local: Ipv4Addr,
+    pub local: IpAddr,
     /// Who was heard.
     pub senders: &'a Senders,
     /// What the core carries.
@@ -114,10 +114,10 @@ pub fn desired(
             let path_mtu = around.path_mtus.of_plane(slot, now);
             planes.push(Plane {
                 interface: interface.to_string(),
-                local: around.local.into(),
+                local: around.local,
                 slot,
-                servers: group.settings.servers.iter().copied().map(SocketAddr::from).collect(),
-                rekey_group: view.rekey_group.map(SocketAddr::from),
+                servers: group.settings.servers.clone(),
+                rekey_group: view.rekey_group,
                 clear: group.settings.clear.iter().map(selector).collect::<Result<_, _>>()?,
                 mss: segment::clamp(group.settings.mss, &gate, link_mtu(around.links, interface), path_mtu),
                 path_mtu,

@@ -14,7 +14,7 @@ use crate::report::{
 };
 use gdoi::endpoint::Instant;
 use gdoi::{MemberStatus, RegistrationState};
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 
 pub use counters::dataplane;
 
@@ -103,7 +103,7 @@ pub fn rekeys(memberships: &Memberships, now: Instant) -> MemberRekeys {
 }
 
 fn member_rekey(status: &MemberStatus, now: Instant) -> MemberRekey {
-    let transport = |group: Option<SocketAddrV4>| {
+    let transport = |group: Option<SocketAddr>| {
         group.map_or(RekeyTransport::Unicast, |group| RekeyTransport::Multicast(group.to_string()))
     };
     MemberRekey {

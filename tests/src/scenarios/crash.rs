@@ -1,6 +1,6 @@
 //! Members that end, in one way or another, while traffic flows.
 
-use crate::corp::{protection, registered, states, Corp, Crossed, States};
+use crate::corp::{protection, registered, states, Corp, Crossed};
 use crate::eventually::eventually_true;
 use crate::host::{answers, command};
 use crate::outcome::{ensure, Outcome};
@@ -33,7 +33,7 @@ pub fn killed_member(site: &Site, corp: &mut Corp) -> Outcome {
 fn settled(site: &Site) -> Outcome {
     let gm1 = site.host("gm1")?;
     eventually_true("one outbound and one inbound state after the restart", SETTLING, || {
-        Ok(states(&gm1)? == States { outbound: 1, inbound: 1 })
+        Ok(states(&gm1)?.are_of_one_key())
     })
 }
 

@@ -13,7 +13,7 @@ use crate::model::{Family, Ports, Prefix, Selector, Slot, Spi};
 use crate::object::{HeldPolicy, Hook, Policy, PolicyIndex, PolicyKey, Rank, Verdict};
 
 pub fn write(index: PolicyIndex, policy: &Policy) -> ModifyMessage {
-    let templates = write_templates(policy.key.selector.family(), &policy.verdict);
+    let templates = write_templates(&policy.key, &policy.verdict);
     let user_policy_info = UserPolicyInfo {
         selector: write_selector(&policy.key),
         priority: policy.rank.priority(),
@@ -61,7 +61,7 @@ fn read_content(index: PolicyIndex, message: &ModifyMessage) -> Option<Policy> {
     let again = write(index, &policy);
     let same = again.user_policy_info.selector == info.selector
         && again.user_policy_info.flags == info.flags
-        && write_templates(policy.key.selector.family(), &policy.verdict) == templates.unwrap_or_default();
+        && write_templates(&policy.key, &policy.verdict) == templates.unwrap_or_default();
     same.then_some(policy)
 }
 
@@ -109,12 +109,13 @@ fn read_key(hook: Hook, if_id: u32, selector: &WireSelector) -> Option<PolicyKey
     Some(PolicyKey { hook, interface, xfrm_interface, selector: selector_read })
 }
 
-fn write_templates(family: Family, verdict: &Verdict) -> Vec<UserTemplate> {
+fn write_templates(key: &PolicyKey, verdict: &Verdict) -> Vec<UserTemplate> {
+    let (family, lane) = (key.selector.family(), key.lane());
     match verdict {
         Verdict::Pass | Verdict::Block => Vec::new(),
         Verdict::Encrypt(slot, spi) => vec![UserTemplate {
             saddr: Address::from_ip(&slot.inbound_anchor(family)),
-            ..template(*slot, slot.outbound_anchor(family), spi.0)
+            ..template(*slot, slot.outbound_anchor(family, lane), spi.0)
         }],
         Verdict::Decrypted(slots) => slots
             .iter()

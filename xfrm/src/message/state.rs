@@ -80,7 +80,7 @@ fn write_replay(state: &State) -> Option<XfrmAttrs> {
 }
 
 fn if_id(state: &State) -> Option<u32> {
-    match state.lane {
+    match state.id.lane {
         Lane::Unicast => None,
         Lane::Multicast => Some(state.id.slot.reqid()),
     }
@@ -95,8 +95,8 @@ pub fn read(mut message: ModifyMessage) -> Option<(HeldState, Usage)> {
 
 fn read_id(info: &UserSaInfo) -> Option<StateId> {
     let family = family_with_number(info.family).filter(|_| info.id.proto == IPPROTO_ESP)?;
-    let (slot, direction) = anchor_of(address(family, &info.id.daddr))?;
-    Some(StateId { slot, direction, family, spi: Spi(info.id.spi) })
+    let (slot, direction, lane) = anchor_of(address(family, &info.id.daddr))?;
+    Some(StateId { slot, direction, family, lane, spi: Spi(info.id.spi) })
 }
 
 fn usage(info: &UserSaInfo) -> Usage {
@@ -113,7 +113,6 @@ fn read_content(id: StateId, message: &ModifyMessage) -> Option<State> {
     let seconds = info.lifetime_cfg.hard_add_expires_seconds;
     let state = State {
         id,
-        lane: read_lane(&message.nlas),
         algorithm: keys::read(&message.nlas)?,
         replay: read_replay(id.direction, &message.nlas)?,
         hard_lifetime: (seconds != 0 && seconds != XFRM_INF).then(|| Duration::from_secs(seconds)),
@@ -125,10 +124,6 @@ fn read_content(id: StateId, message: &ModifyMessage) -> Option<State> {
         && info.replay_window == 0
         && if_id(&state) == read_if_id(&message.nlas);
     usual.then_some(state)
-}
-
-fn read_lane(attributes: &[XfrmAttrs]) -> Lane {
-    read_if_id(attributes).map_or(Lane::Unicast, |_| Lane::Multicast)
 }
 
 fn read_if_id(attributes: &[XfrmAttrs]) -> Option<u32> {
@@ -159,22 +154,22 @@ mod tests {
     use crate::model::{AeadKey, Algorithm, EncryptionKey, IntegrityKey, Key, Slot};
 
     fn example(direction: Direction) -> State {
-        let id =
-            StateId { slot: Slot::new(3).unwrap(), direction, family: Family::V4, spi: Spi(0x8480_0001) };
+        let (slot, spi) = (Slot::new(3).unwrap(), Spi(0x8480_0001));
+        let id = StateId { slot, direction, family: Family::V4, lane: Lane::Unicast, spi };
         let algorithm = Algorithm::Cbc {
             encryption: EncryptionKey::AesCbc256(Key::new([7; 32])),
             integrity: IntegrityKey::HmacSha384(Key::new([9; 48])),
         };
         let hard_lifetime = Some(Duration::from_secs(3600));
-        State { id, lane: Lane::Unicast, algorithm, replay: Replay::Off, hard_lifetime }
+        State { id, algorithm, replay: Replay::Off, hard_lifetime }
     }
 
     /// A state of one sender, with everything that the other example has not.
     fn sender(direction: Direction, key: AeadKey) -> State {
-        let id = StateId { family: Family::V6, ..example(direction).id };
-        let replay = Replay::Window { size: 1000, high: 3 };
         let lane = if direction == Direction::Outbound { Lane::Multicast } else { Lane::Unicast };
-        State { id, lane, algorithm: Algorithm::Aead(key), replay, hard_lifetime: None }
+        let id = StateId { family: Family::V6, lane, ..example(direction).id };
+        let replay = Replay::Window { size: 1000, high: 3 };
+        State { id, algorithm: Algorithm::Aead(key), replay, hard_lifetime: None }
     }
 
     fn examples() -> Vec<State> {

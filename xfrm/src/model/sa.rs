@@ -45,6 +45,12 @@ pub enum Lane {
     Multicast,
 }
 
+impl Lane {
+    /// What there is to send with.
+    pub const OF_FAMILIES: [(Family, Self); 3] =
+        [(Family::V4, Self::Unicast), (Family::V6, Self::Unicast), (Family::V6, Self::Multicast)];
+}
+
 /// Protection from replay, and with it extended sequence numbers (RFC 4303 section 2.2.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Replay {
@@ -77,6 +83,11 @@ impl SpiBlock {
     pub fn new(base: Spi, bits: u8) -> Option<Self> {
         let free = 1u32.checked_shl(bits.into())? - 1;
         (base.0 & free == 0).then_some(Self { base, bits })
+    }
+
+    /// This SPI alone.
+    pub(crate) fn only(spi: Spi) -> Self {
+        Self { base: spi, bits: 0 }
     }
 
     /// Its lowest SPI.

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::Family;
+use super::{Family, Lane};
 
 /// The number of a plane on this router, 0 to 41: it chooses the plane's anchor addresses and its reqid.
 ///
@@ -10,6 +10,9 @@ use super::Family;
 /// anchors in 100::848:0/112, of the discard-only prefix (RFC 6666).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Slot(u8);
+
+/// Where the anchors of IPv6 multicast begin, behind all others of their prefix.
+const MULTICAST: u16 = 0x100;
 
 impl Slot {
     /// How many slots there are.
@@ -33,15 +36,23 @@ impl Slot {
         anchor(family, 2 * self.0)
     }
 
-    /// VO, where packets seem to go while they are encrypted.
-    pub fn outbound_anchor(self, family: Family) -> IpAddr {
-        anchor(family, 2 * self.0 + 1)
+    /// VO, where packets seem to go while they are encrypted. Two lanes of one SPI are two states, and the kernel tells
+    /// these apart by it.
+    pub fn outbound_anchor(self, family: Family, lane: Lane) -> IpAddr {
+        match (family, lane) {
+            (Family::V6, Lane::Multicast) => anchor_ipv6(MULTICAST + u16::from(self.0)),
+            _ => anchor(family, 2 * self.0 + 1),
+        }
     }
 }
 
 fn anchor(family: Family, offset: u8) -> IpAddr {
     match family {
         Family::V4 => Ipv4Addr::new(192, 0, 0, 84 + offset).into(),
-        Family::V6 => Ipv6Addr::new(0x100, 0, 0, 0, 0, 0, 0x848, offset.into()).into(),
+        Family::V6 => anchor_ipv6(offset.into()),
     }
+}
+
+fn anchor_ipv6(offset: u16) -> IpAddr {
+    Ipv6Addr::new(0x100, 0, 0, 0, 0, 0, 0x848, offset).into()
 }

@@ -12,7 +12,7 @@ use super::list::List;
 use super::matching::View;
 use crate::model::{Family, Mode, Slot, Spi};
 
-pub use encryption::{Restored, SpiRange};
+pub use encryption::Restored;
 
 /// What nftables must know of a plane.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::model::{Selector, Slot, Spi};
+use crate::model::{Lane, Selector, Slot, Spi};
 
 /// Where the kernel consults a policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,6 +26,13 @@ pub struct PolicyKey {
     pub xfrm_interface: Option<Slot>,
     /// What it matches. Its ports begin at a multiple of their number, which is a power of two.
     pub selector: Selector,
+}
+
+impl PolicyKey {
+    /// Which states it leads to when it says to encrypt.
+    pub fn lane(&self) -> Lane {
+        self.xfrm_interface.map_or(Lane::Unicast, |_| Lane::Multicast)
+    }
 }
 
 /// An XFRM policy.

@@ -7,6 +7,7 @@ use crate::model::{
     Ace, Action, AeadKey, Algorithm, EncryptionKey, Family, Gate, IntegrityKey, Key, Lane, PathMtu, Plane,
     Ports, Prefix, Protection, Replay, Sa, Selector, SpiBlock,
 };
+use crate::object::PolicyKey;
 
 /// xorshift64: the same cases in every run.
 struct Dice(u64);
@@ -199,7 +200,7 @@ impl Installed {
     fn is_sound(&self) -> bool {
         self.policies.iter().filter_map(|held| held.content.as_ref()).all(|policy| match policy.verdict {
             Verdict::Encrypt(slot, spi) => {
-                self.states.iter().any(|held| held.id == outbound(slot, policy.key.selector.family(), spi))
+                self.states.iter().any(|held| held.id == outbound(slot, policy.key, spi))
             }
             _ => true,
         })
@@ -208,8 +209,9 @@ impl Installed {
 
 type Holdings = (Vec<HeldState>, Vec<Policy>, Vec<Route>, Option<HeldTable>, BTreeMap<Slot, BTreeSet<Spi>>);
 
-fn outbound(slot: Slot, family: Family, spi: Spi) -> StateId {
-    StateId { slot, direction: Direction::Outbound, family, spi }
+fn outbound(slot: Slot, key: PolicyKey, spi: Spi) -> StateId {
+    let (family, lane) = (key.selector.family(), key.lane());
+    StateId { slot, direction: Direction::Outbound, family, lane, spi }
 }
 
 fn remove_one<T>(list: &mut Vec<T>, matches: impl Fn(&T) -> bool) {

@@ -73,11 +73,11 @@ fn sample(encryption: EncryptionKey, integrity: IntegrityKey) -> State {
         slot: Slot::LAST,
         direction: Direction::Inbound,
         family: Family::V4,
+        lane: Lane::Unicast,
         spi: Spi(0xffff_fffe),
     };
     State {
         id,
-        lane: Lane::Unicast,
         algorithm: Algorithm::Cbc { encryption, integrity },
         replay: Replay::Off,
         hard_lifetime: Some(Duration::from_secs(1)),

@@ -1,10 +1,8 @@
 //! The rules that nft and this kernel know.
 
 use super::Problem;
-use crate::model::{Ace, Action, Family, Mode, Ports, Prefix, Selector, Slot, Spi, SpiBlock};
-use crate::nft::{
-    self, GateRules, List, PlaneRules, ProtectRules, Receivable, Restored, SpiRange, Stash, Table,
-};
+use crate::model::{Ace, Action, Family, Lane, Mode, Ports, Prefix, Selector, Slot, Spi, SpiBlock};
+use crate::nft::{self, GateRules, List, PlaneRules, ProtectRules, Receivable, Restored, Stash, Table};
 use crate::object::Direction;
 use crate::queue::Queue;
 use crate::Error;
@@ -45,9 +43,8 @@ fn is_taken(error: &Error) -> bool {
 fn refusal(blocks: Vec<SpiBlock>) -> Option<Error> {
     let acl = Family::ALL.map(entries).concat();
     let selectors: Vec<_> = acl.iter().map(|ace| ace.selector).collect();
-    let restored = |family| {
-        [8, 16].map(|iv_octets| Restored { family, iv_octets, spis: vec![SpiRange(Spi(256), Spi(511))] })
-    };
+    let restored =
+        |family| [8, 16].map(|iv_octets| Restored { family, iv_octets, spis: SpiBlock::only(Spi(256)) });
     let plane = PlaneRules {
         slot: Slot::LAST,
         interface: "lo".into(),
@@ -76,7 +73,7 @@ fn entries(family: Family) -> Vec<Ace> {
     let host = |direction: Direction| {
         let host = Prefix::host(match direction {
             Direction::Inbound => Slot::LAST.inbound_anchor(family),
-            Direction::Outbound => Slot::LAST.outbound_anchor(family),
+            Direction::Outbound => Slot::LAST.outbound_anchor(family, Lane::Unicast),
         });
         Selector::between(host, host)
     };

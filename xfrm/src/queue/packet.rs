@@ -26,7 +26,7 @@ pub fn read(id: PacketId, packet: &[u8]) -> Option<Unknown> {
 }
 
 fn slot_of(destination: IpAddr) -> Option<Slot> {
-    anchor_of(destination).filter(|(_, direction)| *direction == Direction::Inbound).map(|(slot, _)| slot)
+    anchor_of(destination).filter(|(_, direction, _)| *direction == Direction::Inbound).map(|(slot, ..)| slot)
 }
 
 fn read_ipv4(packet: &[u8]) -> Option<(IpAddr, &[u8])> {

@@ -1,9 +1,11 @@
 //! What nftables must know.
 
+use std::collections::BTreeSet;
+
 use super::gdoi::gdoi;
 use super::{mtu, SMALL_MTU};
 use crate::model::{Family, Gate, Plane, Protection, Sa, SpiBlock};
-use crate::nft::{GateRules, List, PlaneRules, ProtectRules, Receivable, Restored, SpiRange, Stash};
+use crate::nft::{GateRules, List, PlaneRules, ProtectRules, Receivable, Restored, Stash};
 use crate::object::{Direction, Link};
 use crate::plan::Offload;
 
@@ -45,27 +47,19 @@ fn restored(protection: &Protection, offload: Offload) -> Vec<Restored> {
     let mut all = Vec::new();
     for family in Family::ALL.into_iter().filter(|family| offload.restores(*family)) {
         for iv_octets in [8, 16] {
-            let spis = ranges(protection, family, iv_octets);
-            all.extend((!spis.is_empty()).then_some(Restored { family, iv_octets, spis }));
+            let blocks = blocks(protection, family, iv_octets).into_iter();
+            all.extend(blocks.map(|spis| Restored { family, iv_octets, spis }));
         }
     }
     all
 }
 
-fn ranges(protection: &Protection, family: Family, iv_octets: u32) -> Vec<SpiRange> {
+fn blocks(protection: &Protection, family: Family, iv_octets: u32) -> BTreeSet<SpiBlock> {
     let blocks = if iv_octets == BLOCK_IV { &protection.blocks[..] } else { &[] };
     let sas = protection.inbound.iter().chain(&protection.outbound);
     let sas = sas.filter(|sa| sa.family == family && sa.algorithm.iv_octets() == iv_octets);
     let single = sas.map(|sa| sa.spi).filter(|spi| !blocks.iter().any(|block| block.contains(*spi)));
-    let mut ranges: Vec<_> =
-        single.map(|spi| SpiRange(spi, spi)).chain(blocks.iter().map(|block| range(*block))).collect();
-    ranges.sort_unstable();
-    ranges.dedup();
-    ranges
-}
-
-fn range(block: SpiBlock) -> SpiRange {
-    SpiRange(block.base(), crate::model::Spi(block.base().0 | !block.mask()))
+    single.map(SpiBlock::only).chain(blocks.iter().copied()).collect()
 }
 
 /// The kernel's own threshold (`xfrm_state_mtu`): what fits the MTU goes to esp4_offload, what does not is encrypted

@@ -13,4 +13,5 @@ mod mtu;
 mod multicast;
 mod repair;
 mod senders;
+mod table;
 mod traffic;

@@ -4,9 +4,9 @@ use std::process::Child;
 
 use nix::sys::signal::{kill, Signal};
 use nix::unistd::Pid;
-use xfrm::Desired;
+use xfrm::{Desired, Family, Gate, Lane, Protection, Sa};
 
-use crate::bench::{dual, in_clear, net, permit, wait_until, Lab};
+use crate::bench::{acl_ipv6, dual, in_clear, net, permit, plane, sa, wait_until, Lab};
 
 /// Static multicast routes in a namespace, until it is dropped.
 struct Routes(Child);
@@ -84,6 +84,36 @@ fn multicast_crosses_encrypted_in_both_families() {
     assert!(echoes("10.1.1.10 > 239.1.1.1: ") >= 3, "{arrival:?}");
     let carried = lab.kernel("gm1", |kernel| kernel.counters().unwrap()).planes[0];
     assert_eq!((carried.unrestored.packets, carried.blocked_out.packets), (0, 0));
+}
+
+/// One key and one SPI for unicast and multicast: two states, that only their anchors tell apart.
+#[test]
+fn ipv6_multicast_crosses_under_the_key_that_unicast_has() {
+    let Some(lab) = Lab::build() else { return };
+    let shared = |lane| Sa { family: Family::V6, lane, ..sa(7) };
+    let protection = Protection {
+        acl: vec![permit(net("2001:db8:a0::/44"), net("ff0e::/16")), acl_ipv6()[0]],
+        inbound: vec![shared(Lane::Unicast)],
+        outbound: vec![shared(Lane::Unicast), shared(Lane::Multicast)],
+        ..Default::default()
+    };
+    for member in ["gm1", "gm2"] {
+        let desired = Desired { planes: vec![plane(member, Gate::Protect(protection.clone()))] };
+        lab.apply(member, &desired);
+        assert_eq!(lab.apply(member, &desired).changes, Vec::<String>::new());
+    }
+    let _onward = onward(&lab);
+    let _routes = Routes::set(&lab, "gm1", &["lan", "gdoi0"], &[&format!("mroute from lan {V6} to gdoi0")]);
+    let wire = lab.capture_at("core", "p1", "-v 'host ff0e::1234'");
+    let arrival = lab.capture_at("h2", "eth0", "-v 'host ff0e::1234'");
+    send(&lab);
+    let (wire, arrival) = (wire.finish(), arrival.finish());
+    assert_eq!((wire.len(), in_clear(&wire).len()), (2, 0), "{wire:?}");
+    assert!(wire[0].contains("2001:db8:a1::10 > ff0e::1234: ESP(spi=0x84800007"), "{wire:?}");
+    assert_eq!(arrival.len(), 2, "{arrival:?}");
+    assert!(lab.reaches("h1", "2001:db8:a2::10"));
+    lab.kernel("gm1", |kernel| kernel.remove_all().unwrap());
+    assert_eq!(lab.run("gm1", "ip xfrm state; ip -6 route show table all | grep 848 || true"), "");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use xfrm::{
     Protection as Protected, Replay, Spi, SpiBlock,
 };
 
-const LOCAL: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
+const LOCAL: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(198, 51, 100, 1));
 
 fn groups(extra: &str) -> Vec<Guarded> {
     let text = format!(

@@ -7,7 +7,7 @@ use crate::gm::desired::Guarded;
 use crate::gm::membership::Memberships;
 use crate::report::{DataplaneReport, GroupLabel, PlaneEntry, Protection, StateEntry, StateSummary, Traffic};
 use gdoi::endpoint::Instant;
-use xfrm::{Counters, Direction, Family, PlaneCounters, Slot, StateCounters};
+use xfrm::{Counters, Direction, Family, Lane, PlaneCounters, Slot, StateCounters};
 
 /// The answer to `show gm dataplane`.
 ///
@@ -37,7 +37,9 @@ fn planes(group: &Guarded, protection: Protection, counters: &Counters) -> Vec<P
             interface,
             protection,
             inbound_anchors: Family::ALL.map(|family| slot.inbound_anchor(family).to_string()).into(),
-            outbound_anchors: Family::ALL.map(|family| slot.outbound_anchor(family).to_string()).into(),
+            outbound_anchors: Lane::OF_FAMILIES
+                .map(|(family, lane)| slot.outbound_anchor(family, lane).to_string())
+                .into(),
             traffic: counters.planes.iter().find(|plane| plane.slot == slot).map(traffic),
             inbound: summary(&states, Direction::Inbound),
             outbound: summary(&states, Direction::Outbound),

@@ -2,21 +2,19 @@
 //! length.
 
 use super::{name, GateRules, PlaneRules, ProtectRules, Stash};
-use crate::model::{Family, Spi};
+use crate::model::{Family, Lane, SpiBlock};
 use crate::nft::matching::family_of;
 
 /// ESP of one family whose inner header lies behind an IV of one length.
+///
+/// One rule for each block and no set of ranges: the kernel fills such a set (rbtree since Linux 7.0, pipapo always) after
+/// the rules that ask it have come into force, so that for some milliseconds of every new table it would match nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Restored {
     pub family: Family,
     pub iv_octets: u32,
-    /// In order and apart from each other.
-    pub spis: Vec<SpiRange>,
+    pub spis: SpiBlock,
 }
-
-/// SPIs from the first to the last, both included.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct SpiRange(pub Spi, pub Spi);
 
 /// SPI and sequence number (RFC 4303 section 2).
 const ESP_HEADER: u32 = 8;
@@ -33,8 +31,12 @@ impl Restored {
             Family::V4 => 4,
             Family::V6 => 6,
         };
-        let spis: Vec<_> = spis.iter().map(|SpiRange(first, last)| format!("{first}-{last}")).collect();
-        format!("meta l4proto esp esp spi {{ {} }} @th,{},4 {version}", spis.join(", "), self.inner())
+        format!(
+            "meta l4proto esp esp spi & {:#010x} == {} @th,{},4 {version}",
+            spis.mask(),
+            spis.base(),
+            self.inner()
+        )
     }
 
     /// Only a multicast destination: 224.0.0.0/4 or ff00::/8.
@@ -65,15 +67,11 @@ impl PlaneRules {
     }
 
     pub(super) fn to_restore(&self, chain: &str) -> Vec<String> {
-        let jump = |family: Family| {
-            format!(
-                "{} daddr {} jump {chain}_{}",
-                name(family),
-                self.slot.outbound_anchor(family),
-                self.slot.number()
-            )
+        let jump = |(family, lane)| {
+            let anchor = self.slot.outbound_anchor(family, lane);
+            format!("{} daddr {anchor} jump {chain}_{}", name(family), self.slot.number())
         };
-        self.protect().map_or(Vec::new(), |_| Family::ALL.map(jump).into())
+        self.protect().map_or(Vec::new(), |_| Lane::OF_FAMILIES.map(jump).into())
     }
 
     /// For IPv6 that the router itself sends, the kernel looks for policies before it knows the interface, and finds none

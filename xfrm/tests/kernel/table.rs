@@ -1,0 +1,46 @@
+//! A table that is written while traffic passes.
+//!
+//! A set of ranges is filled after the rules that ask it have come into force (rbtree since Linux 7.0, pipapo always).
+//! The more there is to tell a listener, the later.
+
+use xfrm::{Ace, Desired, Gate, Plane, Spi, SpiBlock};
+
+use crate::bench::{acl, acl_ipv6, dual, permit, prefix, Lab};
+
+/// Tables in one test.
+const TABLES: u16 = 10;
+
+/// So many entries that the lists are sets.
+fn entries() -> Vec<Ace> {
+    let far = |number| permit(prefix([172, 20, number, 0], 24), prefix([10, 0, 0, 0], 8));
+    acl().into_iter().chain((0..40).map(far)).chain(acl_ipv6()).collect()
+}
+
+#[test]
+fn a_new_table_under_a_flood_loses_nothing() {
+    let Some(lab) = Lab::build() else { return };
+    let wish = |member, mss| {
+        let mut plane = Plane { mss, ..dual(member, entries()) };
+        if let Gate::Protect(protection) = &mut plane.gate {
+            protection.blocks =
+                [0x9000_0000, 0x9010_0000].map(|base| SpiBlock::new(Spi(base), 20).unwrap()).into();
+        }
+        Desired { planes: vec![plane] }
+    };
+    for member in ["gm1", "gm2"] {
+        lab.apply(member, &wish(member, None));
+    }
+    let mut listener = lab.start("gm1", "nft monitor > /dev/null");
+    let floods = ["10.2.2.10", "2001:db8:a2::10"]
+        .map(|address| lab.start("h1", &format!("ping -n -q -i 0.002 -w 5 {address}")));
+    for number in 0..TABLES {
+        lab.apply("gm1", &wish("gm1", Some(1200 + number)));
+    }
+    for flood in floods {
+        let said = flood.wait_with_output().unwrap();
+        let text = String::from_utf8_lossy(&said.stdout).into_owned();
+        assert!(text.contains(" 0% packet loss"), "{text}");
+    }
+    listener.kill().unwrap();
+    listener.wait().unwrap();
+}
