@@ -11,13 +11,13 @@ const INTERVAL: Duration = Duration::from_secs(10);
 /// compared.
 const DEBOUNCE: Duration = Duration::from_millis(100);
 
-/// What comes after such a silence is compared at once: it may be all that kept traffic from being clear.
-const SILENCE: Duration = Duration::from_secs(1);
+/// Whatever others do: at most one comparison in this time, besides [`Due::disturbed`]'s second one. What comes later is
+/// compared at once: it may be all that kept traffic from being clear.
+const SPACING: Duration = Duration::from_secs(1);
 
-/// Whatever others do: at most [`BURST`] comparisons in as many seconds. More than one, so that the second thing that
-/// somebody removes need not wait for a second after the first.
-const BURST: usize = 3;
-const SPAN: Duration = Duration::from_secs(BURST as u64);
+/// A comparison that comes so long after the one before it may be followed by another one soon, so that the second thing
+/// that somebody removes need not wait for the first.
+const CALM: Duration = Duration::from_secs(2);
 
 /// Why the kernel is changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,14 +41,20 @@ pub enum Cause {
 pub struct Due {
     at: Instant,
     cause: Cause,
-    /// When the last ones were, oldest first.
-    last: [Instant; BURST],
+    last: Instant,
+    /// The one before the last.
+    before: Instant,
 }
 
 impl Due {
     /// The first one is due.
     pub fn start() -> Self {
-        Due { at: Instant::default(), cause: Cause::Start, last: [Instant::default(); BURST] }
+        Due {
+            at: Instant::default(),
+            cause: Cause::Start,
+            last: Instant::default(),
+            before: Instant::default(),
+        }
     }
 
     /// When.
@@ -63,13 +69,14 @@ impl Due {
 
     /// Something has changed there, perhaps by what was done here last: at once or soon.
     pub fn disturbed(&mut self, subject: Subject, now: Instant) {
-        let [oldest, .., newest] = self.last;
-        let is_quiet = newest + SILENCE <= now;
+        let is_late = self.last + SPACING <= now;
+        let was_calm = self.before + CALM <= self.last;
         let soon = match subject {
-            Subject::Xfrm | Subject::Tables if is_quiet => now,
-            Subject::Xfrm | Subject::Tables | Subject::Links => now + DEBOUNCE,
+            Subject::Xfrm | Subject::Tables if is_late => now,
+            _ if is_late || was_calm => now + DEBOUNCE,
+            _ => (now + DEBOUNCE).max(self.last + SPACING),
         };
-        self.at = self.at.min(soon.max(oldest + SPAN));
+        self.at = self.at.min(soon);
         if subject == Subject::Links && self.cause == Cause::Repair {
             self.cause = Cause::Links;
         }
@@ -78,9 +85,7 @@ impl Due {
     /// The comparison begins; answers why.
     pub fn begin(&mut self, now: Instant) -> Cause {
         let cause = self.cause;
-        self.last.rotate_left(1);
-        self.last[BURST - 1] = now;
-        (self.at, self.cause) = (now + INTERVAL, Cause::Repair);
+        *self = Due { at: now + INTERVAL, cause: Cause::Repair, last: now, before: self.last };
         cause
     }
 }
@@ -123,12 +128,14 @@ mod tests {
     fn damage_after_a_silence_is_not_put_off_and_neither_is_what_comes_with_it() {
         for subject in [Subject::Xfrm, Subject::Tables] {
             let mut due = Due::start();
-            due.begin(at(50_000));
+            due.begin(at(48_000));
             due.disturbed(subject, at(51_000));
             assert_eq!((due.at(), due.begin(at(51_000))), (at(51_000), Cause::Repair));
             due.disturbed(subject, at(51_010));
             due.disturbed(subject, at(51_020));
-            assert_eq!(due.at(), at(51_110));
+            assert_eq!((due.at(), due.begin(at(51_110))), (at(51_110), Cause::Repair));
+            due.disturbed(subject, at(51_120));
+            assert_eq!(due.at(), at(52_110));
         }
     }
 
