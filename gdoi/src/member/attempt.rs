@@ -197,7 +197,7 @@ impl Pulling {
         match self.pull.step(&self.sa, header, body) {
             Ok(PullStep::Next(next, message)) => self.go_on(next, message, now),
             Ok(PullStep::Downloaded(policy, sender_ids)) => {
-                let download = Download { policy, sender_ids, made: self.made };
+                let download = Download { policy: *policy, sender_ids, made: self.made };
                 Progress::Registered(Box::new(download), goodbye(self.server(), &self.sa, random))
             }
             Err(error) if anybody_could_cause(&error) => Progress::Ignored(error),

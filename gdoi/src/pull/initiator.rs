@@ -18,7 +18,7 @@ pub enum PullInitiator {
     /// The first message is out.
     AwaitSa(AwaitSa),
     /// The third message is out.
-    AwaitKeys(AwaitKeys),
+    AwaitKeys(Box<AwaitKeys>),
 }
 
 /// What a message led to.
@@ -26,7 +26,7 @@ pub enum PullStep {
     /// The next state, and the message to send.
     Next(PullInitiator, Vec<u8>),
     /// Done.
-    Downloaded(GroupPolicy, SenderIds),
+    Downloaded(Box<GroupPolicy>, SenderIds),
 }
 
 /// Waits for the second message.
@@ -100,7 +100,7 @@ impl AwaitSa {
         let sealed = sa.seal(ExchangeType::GROUPKEY_PULL, message_id, &opened.next_iv, payloads, hash)?;
         let (ni, nr) = (self.nonce.clone(), theirs.to_vec());
         let next = AwaitKeys { message_id, iv: sealed.next_iv, ni, nr, offer, sender_ids };
-        Ok(PullStep::Next(PullInitiator::AwaitKeys(next), sealed.message))
+        Ok(PullStep::Next(PullInitiator::AwaitKeys(Box::new(next)), sealed.message))
     }
 }
 
@@ -114,7 +114,7 @@ impl AwaitKeys {
         let mut kd = Kd::parse(payloads.take(PayloadType::KD)?.body)?;
         payloads.finish()?;
         let sids = self.take_sender_ids(&mut kd)?;
-        Ok(PullStep::Downloaded(self.offer.complete(&kd, sequence)?, sids))
+        Ok(PullStep::Downloaded(Box::new(self.offer.complete(&kd, sequence)?), sids))
     }
 
     /// As many as were asked for. Where no TEK needs any, none at all will do: the server may have no use for them.
