@@ -9,7 +9,7 @@ use crate::control::Control;
 use crate::drive::{self, Service, Signals};
 use crate::socket::Socket;
 use reload::Reloader;
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -17,7 +17,7 @@ use std::process::ExitCode;
 #[derive(Clone, Debug)]
 pub struct Doors {
     /// For GDOI.
-    pub udp: SocketAddrV4,
+    pub udp: SocketAddr,
     /// For `gdoictl`.
     pub control: PathBuf,
 }

@@ -11,7 +11,7 @@ use gdoi::crypto::Secret;
 use gdoi::endpoint::{Endpoint, Instant, Output, Transmit};
 use std::future::Future;
 use std::io;
-use std::net::{SocketAddr, SocketAddrV4};
+use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::signal::unix::{signal, Signal, SignalKind};
 
@@ -36,7 +36,7 @@ pub trait Service {
     fn durability(&self) -> Durability;
 
     /// Where the endpoint wants to speak from and be heard.
-    fn door(&self) -> SocketAddrV4;
+    fn door(&self) -> SocketAddr;
 
     /// Ends when something around the endpoint has changed, of which the service has taken note: [`Self::settle`] is due.
     /// May be dropped at any time without loss.

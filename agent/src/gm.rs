@@ -34,7 +34,7 @@ use gdoi::endpoint::{Endpoint, Instant};
 use gdoi::{MemberCommand, MemberEvent, View};
 use membership::{GroupIndex, Memberships};
 use speaker::{Change, Speaker};
-use std::net::{SocketAddr, SocketAddrV4};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use xfrm::Unknown;
@@ -148,7 +148,7 @@ impl Service for GroupMember {
         Durability::Durable
     }
 
-    fn door(&self) -> SocketAddrV4 {
+    fn door(&self) -> SocketAddr {
         self.speaker.door()
     }
 

@@ -23,7 +23,7 @@ use gdoi::endpoint::Instant;
 use gdoi::{KeyServer, KeyServerEvent, RekeyKind, Removal};
 use keeper::{Heritage, Keeper};
 use reload::OwnSettings;
-use std::net::{SocketAddr, SocketAddrV4};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -81,7 +81,7 @@ impl KeyServerDaemon {
         let server = KeyServer::new(settings.server, state, Box::new(SystemRandom), now);
         let server = server.map_err(|error| keeper.refuse(&error))?;
         keeper.introduce(stored.as_ref(), now, &mut journal);
-        if !addresses::of_this_host().is_ok_and(|own| own.has(*doors.udp.ip())) {
+        if !addresses::of_this_host().is_ok_and(|own| own.has(doors.udp.ip())) {
             let message = format!("{} is not an address of this host yet", doors.udp.ip());
             journal.record(Event::new(Severity::Warning, "KS_ADDRESS_MISSING", message), now);
         }
@@ -112,7 +112,7 @@ impl Service for KeyServerDaemon {
         self.keeper.durability()
     }
 
-    fn door(&self) -> SocketAddrV4 {
+    fn door(&self) -> SocketAddr {
         self.own.address
     }
 
@@ -121,7 +121,7 @@ impl Service for KeyServerDaemon {
     }
 
     fn route(&self, to: SocketAddr) -> Option<&MulticastRoute> {
-        self.own.routes.iter().find(|route| SocketAddr::V4(route.group) == to)
+        self.own.routes.iter().find(|route| route.group == to)
     }
 
     fn listening(&self, _: Instant) -> Vec<Listening> {

@@ -5,12 +5,11 @@ mod multicast;
 use crate::config::MulticastRoute;
 use multicast::Ears;
 pub use multicast::Listening;
-use nix::sys::socket::{bind, setsockopt, socket, sockopt, AddressFamily, SockFlag, SockType, SockaddrIn};
+use socket2::{Domain, Protocol, Type};
 use std::collections::HashSet;
 use std::future::poll_fn;
 use std::io;
-use std::net::{SocketAddr, SocketAddrV4, UdpSocket};
-use std::os::fd::AsRawFd;
+use std::net::{SocketAddr, UdpSocket};
 use std::task::Poll;
 use std::time::Duration;
 use tokio::io::ReadBuf;
@@ -28,9 +27,9 @@ pub struct Socket {
     /// The same socket; tokio's own non-blocking send refuses until its reactor has seen the socket writable.
     sending: UdpSocket,
     /// Where it was asked to be.
-    address: SocketAddrV4,
+    address: SocketAddr,
     /// Where it could not go, so that this is told once.
-    refused: Option<SocketAddrV4>,
+    refused: Option<SocketAddr>,
     ears: Ears,
     buffer: Vec<u8>,
     unreachable: HashSet<SocketAddr>,
@@ -41,7 +40,7 @@ impl Socket {
     ///
     /// # Errors
     /// The port is taken, or this process may not use it.
-    pub fn bind(address: SocketAddrV4) -> io::Result<Self> {
+    pub fn bind(address: SocketAddr) -> io::Result<Self> {
         let (receiving, sending) = open(address)?;
         let (ears, buffer) = (Ears::default(), vec![0; MAX_DATAGRAM]);
         Ok(Socket { receiving, sending, address, refused: None, ears, buffer, unreachable: HashSet::new() })
@@ -49,7 +48,7 @@ impl Socket {
 
     /// Moves to `address` unless it is there already. What it had received and nobody read is lost, as the network may
     /// lose it, too. The first failure is the answer, until the address changes; the next call tries it again.
-    pub fn follow(&mut self, address: SocketAddrV4) -> Option<io::Error> {
+    pub fn follow(&mut self, address: SocketAddr) -> Option<io::Error> {
         if address == self.address {
             return None;
         }
@@ -117,17 +116,23 @@ impl Socket {
 }
 
 /// The same socket twice.
-fn open(address: SocketAddrV4) -> io::Result<(tokio::net::UdpSocket, UdpSocket)> {
+fn open(address: SocketAddr) -> io::Result<(tokio::net::UdpSocket, UdpSocket)> {
     let sending = bind_early(address)?;
     Ok((tokio::net::UdpSocket::from_std(sending.try_clone()?)?, sending))
 }
 
-fn bind_early(address: SocketAddrV4) -> io::Result<UdpSocket> {
-    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-    let fd = socket(AddressFamily::Inet, SockType::Datagram, flags, None)?;
-    setsockopt(&fd, sockopt::IpFreebind, &true)?;
-    bind(fd.as_raw_fd(), &SockaddrIn::from(address))?;
-    Ok(fd.into())
+fn bind_early(address: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = socket2::Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_nonblocking(true)?;
+    match address {
+        SocketAddr::V4(_) => socket.set_freebind_v4(true)?,
+        SocketAddr::V6(_) => {
+            socket.set_only_v6(true)?;
+            socket.set_freebind_v6(true)?;
+        }
+    }
+    socket.bind(&address.into())?;
+    Ok(socket.into())
 }
 
 #[cfg(test)]
@@ -150,6 +155,21 @@ mod tests {
             let payload = vec![7; 60_000];
             assert!(sender.send(to, &payload, None).is_none());
             assert_eq!(receiver.receive().await, (from, payload.as_slice()));
+        });
+    }
+
+    #[test]
+    fn ipv6_is_spoken_and_its_groups_are_joined() {
+        with_runtime(async {
+            let bind = || Socket::bind("[::1]:0".parse().unwrap()).unwrap();
+            let (mut sender, mut receiver) = (bind(), bind());
+            let (from, to) = (sender.sending.local_addr().unwrap(), receiver.sending.local_addr().unwrap());
+            assert!(sender.send(to, b"to one", None).is_none());
+            assert_eq!(receiver.receive().await, (from, &b"to one"[..]));
+            let group = "[ff15::77:1]:38849".parse().unwrap();
+            let wanted = Listening { group, interface: "lo".parse().unwrap() };
+            assert_eq!(receiver.listen(&[wanted]), Vec::<String>::new());
+            assert!(Socket::bind("[2001:db8::77]:0".parse().unwrap()).is_ok(), "it may come later");
         });
     }
 
@@ -184,7 +204,7 @@ mod tests {
             assert_eq!(receiver.listen(&[wanted.clone(), wanted.clone()]), Vec::<String>::new());
             let route = MulticastRoute { group, interface: Some(wanted.interface.clone()), ttl: 3 };
             let mut heard = async |receiver: &mut Socket| {
-                assert!(sender.send(group.into(), b"rekey", Some(&route)).is_none());
+                assert!(sender.send(group, b"rekey", Some(&route)).is_none());
                 tokio::time::timeout(Duration::from_millis(200), receiver.receive()).await.is_ok()
             };
             assert!(heard(&mut receiver).await);
@@ -204,7 +224,7 @@ mod tests {
             assert_eq!(problems, ["cannot listen to 239.255.77.2:38848 on nowhere0: No such device"]);
             assert!(socket.listen(&wanted).is_empty());
             let route = MulticastRoute { group, interface: Some(wanted[0].interface.clone()), ttl: 1 };
-            let error = socket.send(group.into(), b"x", Some(&route)).unwrap();
+            let error = socket.send(group, b"x", Some(&route)).unwrap();
             assert_eq!(error.to_string(), "nowhere0 has no IPv4 address");
         });
     }
@@ -213,7 +233,7 @@ mod tests {
     fn a_socket_moves_and_says_once_where_it_cannot_go() {
         with_runtime(async {
             let (mut socket, taken) = (local(), local());
-            let taken = SocketAddrV4::new([127, 0, 0, 1].into(), taken.sending.local_addr().unwrap().port());
+            let taken = taken.sending.local_addr().unwrap();
             assert!(socket.follow(taken).is_some() && socket.follow(taken).is_none());
             let before = socket.sending.local_addr().unwrap();
             assert!(socket.follow("127.0.0.2:0".parse().unwrap()).is_none());

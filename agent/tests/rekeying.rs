@@ -11,7 +11,10 @@ const STATE: &str = "state-directory: state\nstate-key-file: state.key\n";
 
 /// A key server that rekeys and stores its state.
 fn rekeying(name: &str) -> Scene {
-    let mut scene = Scene::new(name);
+    prepared(Scene::new(name))
+}
+
+fn prepared(mut scene: Scene) -> Scene {
     let key = scene.path("rekey.pem");
     scene.text(&["ks", "key", "generate", key.to_str().unwrap()]);
     fs::write(scene.path("state.key"), "0123456789abcdef".repeat(4) + "\n").unwrap();
@@ -56,6 +59,19 @@ fn an_operator_changes_the_keys() {
     assert_eq!((&rekeys["acks"]["received"], &rekeys["waiting_for"]), (&2.into(), &0.into()));
     let other = scene.ctl(&["ks", "rekey", "--group", "nobody"]);
     assert!(!other.status.success(), "{other:?}");
+}
+
+#[test]
+fn the_keys_change_over_ipv6_as_well() {
+    let scene = prepared(Scene::at("ipv6", "::1"));
+    let mut router = Router::register(scene.server);
+    let first = sending(&router);
+    rekey(&scene, &mut router, &["ks", "rekey", "--replace-now"]);
+    assert_ne!(sending(&router), first);
+    scene.await_log("[::1]:");
+    let members = &scene.json(&["show", "ks", "members"])["groups"][0]["members"];
+    assert_eq!((&members[0]["address"], &members[0]["rekeys_acknowledged"]), (&"::1".into(), &1.into()));
+    assert!(scene.text(&["show", "ks", "members"]).contains("::1"));
 }
 
 #[test]

@@ -9,10 +9,10 @@ use gdoi::wire::{
     PayloadType, SaKek, SaTek,
 };
 use std::hint::black_box;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 fn sak() -> SaKek {
-    let address = |last| IdField::address(Ipv4Addr::new(192, 0, 2, last), 848);
+    let address = |last| IdField::address(IpAddr::V4(Ipv4Addr::new(192, 0, 2, last)), 848);
     SaKek {
         protocol: 17,
         source: address(10),
@@ -73,7 +73,7 @@ fn own() -> GroupSa {
 
 /// To others: seven TEKs, 110 entries.
 fn foreign() -> GroupSa {
-    let source = |number: u32| Prefix::host(Ipv4Addr::from(0x0a00_0000 + number % 110).into());
+    let source = |number: u32| Prefix::host(IpAddr::V4(Ipv4Addr::from(0x0a00_0000 + number % 110)));
     let teks = (0..770).map(|number| sat(&source(number))).collect();
     GroupSa { kek: Some(sak()), gap: Some(gap()), acl: None, teks }
 }

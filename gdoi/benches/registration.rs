@@ -8,11 +8,11 @@ use gdoi::{
     Authorization, Endpoint, GroupConfig, GroupName, Instant, KeyServer, KeyServerConfig, Member,
     MemberConfig, Output, PskEntry, ServerEntry,
 };
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-const KEY_SERVER: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 1), 848);
-const MEMBER: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(198, 51, 100, 1), 848);
+const KEY_SERVER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 848);
+const MEMBER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(198, 51, 100, 1)), 848);
 
 fn group() -> GroupName {
     GroupName { name: "bench".into(), id: GroupId(100) }
@@ -39,7 +39,7 @@ fn key_server(proposal: Proposal) -> KeyServer {
         redundancy: None,
     };
     let config = KeyServerConfig {
-        identity: Identity::Address(*KEY_SERVER.ip()),
+        identity: Identity::Address(KEY_SERVER.ip()),
         address: KEY_SERVER,
         psks: vec![PskEntry { peers: "0.0.0.0/0".parse().expect("a prefix"), key: psk() }],
         proposals: vec![proposal],
@@ -53,8 +53,8 @@ fn member(proposal: Proposal) -> Member {
     let config = MemberConfig {
         sender_ids: 0,
         group: group(),
-        servers: vec![ServerEntry { address: KEY_SERVER.into(), psk: psk() }],
-        identity: Identity::Address(*MEMBER.ip()),
+        servers: vec![ServerEntry { address: KEY_SERVER, psk: psk() }],
+        identity: Identity::Address(MEMBER.ip()),
         proposal,
         doi: Doi::Gdoi,
     };
@@ -76,7 +76,7 @@ fn pass<F: Endpoint, T: Endpoint>(from: &mut F, address: SocketAddr, to: &mut T)
 
 fn register(server: &mut KeyServer, mut member: Member) {
     member.handle_timeout(Instant::default());
-    while pass(&mut member, MEMBER.into(), server) | pass(server, KEY_SERVER.into(), &mut member) {}
+    while pass(&mut member, MEMBER, server) | pass(server, KEY_SERVER, &mut member) {}
     assert!(member.view(Instant::default()).registered);
 }
 

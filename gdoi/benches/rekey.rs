@@ -15,7 +15,7 @@ use gdoi::policy::Identity;
 use gdoi::wire::Identification;
 use gdoi::{Endpoint, Instant, KeyServer, KeyServerCommand, KeyServerConfig, Output, RekeyKind};
 use std::collections::{BTreeSet, HashSet};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 const MEMBERS: u16 = 10_000;
@@ -31,11 +31,8 @@ fn config() -> KeyServerConfig {
     config
 }
 
-fn address(member: u16) -> Ipv4Addr {
-    match member_address(member).ip() {
-        IpAddr::V4(address) => address,
-        IpAddr::V6(_) => unreachable!(),
-    }
+fn address(member: u16) -> IpAddr {
+    member_address(member).ip()
 }
 
 /// What a key server without members stored, with members: the list is the last thing in it.
@@ -48,13 +45,20 @@ fn state() -> Secret {
     Secret::new(state)
 }
 
+fn mapped(address: IpAddr) -> [u8; 16] {
+    match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
+        IpAddr::V6(address) => address.octets(),
+    }
+}
+
 /// A member that registered once, runs this implementation, and never acknowledged anything.
 fn record(number: u16) -> Vec<u8> {
     let identity = Identification::phase1(&Identity::Address(address(number))).emit();
     let time = START.as_millis().to_be_bytes();
-    let no_owner = [0; 4];
+    let no_owner = [0; 16];
     let version = [&[7; 8][..], &u64::from(number).to_be_bytes(), &[0]].concat();
-    let head = [&address(number).octets()[..], &848u16.to_be_bytes(), &no_owner, &version].concat();
+    let head = [&mapped(address(number))[..], &848u16.to_be_bytes(), &no_owner, &version].concat();
     let counted = [&(identity.len() as u16).to_be_bytes()[..], &identity].concat();
     [&head[..], &counted, &time, &time, &1u64.to_be_bytes(), &[1], &[0; 8], &[0; 4], &[0]].concat()
 }

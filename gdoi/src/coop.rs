@@ -17,14 +17,16 @@ mod version;
 
 pub(crate) use election::{Claim, Election, Step, Turn, Work};
 pub(crate) use link::{LinkOutput, LinkSettings, LinkState, Links};
-pub(crate) use message::{head, split, Announcement, Commitment, Kind, Lineage, Slice};
+pub(crate) use message::{
+    address_octets, head, parse_address, split, Announcement, Commitment, Kind, Lineage, Slice,
+};
 pub(crate) use sids::Sids;
 pub(crate) use version::{Author, Versions};
 
 use crate::crypto::Secret;
 use crate::endpoint::Instant;
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 /// Most servers of one group, itself included.
@@ -37,7 +39,7 @@ pub(crate) const TOLERANCE: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CoopPeer {
     /// Where it is; it must prove this address as its identity.
-    pub address: SocketAddrV4,
+    pub address: SocketAddr,
     /// The pre-shared key with it, and with nobody else.
     pub psk: Secret,
 }
@@ -48,7 +50,7 @@ pub struct Redundancy {
     /// The highest is elected; the highest address among equals.
     pub priority: u8,
     /// The other servers, 1 to 7; the same set on all of them.
-    pub peers: Vec<Ipv4Addr>,
+    pub peers: Vec<IpAddr>,
     /// Whether it takes the role from a primary of lower priority when it comes back.
     pub preemption: Preemption,
     /// How often it announces itself: 1 to 20 s.
@@ -113,7 +115,7 @@ pub struct CoopStatus {
     /// What it is.
     pub role: Role,
     /// Who is primary, as far as it knows.
-    pub primary: Option<Ipv4Addr>,
+    pub primary: Option<IpAddr>,
     /// The number of the primary's reign; grows with every change.
     pub epoch: u64,
     /// The server's memory with which the group began, 8 octets; None before it did.
@@ -140,7 +142,7 @@ pub struct CoopStatus {
 #[derive(Clone, Debug)]
 pub struct CoopPeerStatus {
     /// Its address.
-    pub address: Ipv4Addr,
+    pub address: IpAddr,
     /// Whether an ISAKMP SA with it stands.
     pub linked: bool,
     /// Whether it is heard.

@@ -18,7 +18,7 @@ use crate::wire::Deletion;
 use group_clock::GroupClock;
 use held_acl::HeldAcl;
 use identifiers::Identifiers;
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// More TEKs are never held at once: the one that ends first goes.
@@ -266,7 +266,7 @@ impl Keyring {
     }
 
     /// The multicast group of the KEK.
-    pub(crate) fn rekey_group(&self, now: Instant) -> Option<SocketAddrV4> {
+    pub(crate) fn rekey_group(&self, now: Instant) -> Option<SocketAddr> {
         let (kek, _) = self.kek(now)?;
         kek.destination.ip().is_multicast().then_some(kek.destination)
     }

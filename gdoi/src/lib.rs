@@ -24,12 +24,13 @@
 //!   pseudotime; scheduled, forced, replace-now, reminder, removal of members; state that survives a crash.
 //! * Cooperating key servers: links with dead peer detection (RFC 3706), election, hand-over, shared keys and members,
 //!   new keys committed before members get them, merging after a split network.
+//! * All of this over IPv4 or IPv6, whatever the group protects.
 //! * Sender identifiers for members that ask for them (RFC 6407 section 3.5), from a range of each server.
 //! * Retransmission, ordered server list with fail-over and back-off, re-registration before keys end.
 //!
 //! # Not implemented
-//! Certificates, servers and members with IPv6 addresses, AH, LKH, counter modes with one key for all senders, Aggressive
-//! Mode (refused on purpose), DES, 3DES, MD5, SHA-1 and DH groups below 14 (never negotiated).
+//! Certificates, AH, LKH, counter modes with one key for all senders, Aggressive Mode (refused on purpose), DES, 3DES, MD5,
+//! SHA-1 and DH groups below 14 (never negotiated).
 //!
 //! # Where the RFCs leave a choice
 //! * A notify in clear is a hint for operators: it never ends an exchange, it only explains the silence.

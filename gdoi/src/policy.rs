@@ -12,7 +12,7 @@ mod transform;
 pub use acl::{Ace, Acl, Action, MAX_ACES};
 pub use phase1::{Doi, Identity, Proposal};
 pub use ports::Ports;
-pub use prefix::{Family, Ipv4Prefix, Prefix};
+pub use prefix::{Family, Prefix};
 pub use selector::{Selector, Side};
 pub use sender::{Seed, SenderTerms, Sid, SidGeneration, MAX_REPLAY_WINDOW, MAX_SIDS, SID_BITS};
 pub use transform::{Aead, Cipher, Integrity, TekKeys, Transform};

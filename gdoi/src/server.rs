@@ -2,9 +2,11 @@
 
 mod acknowledge;
 mod clock;
+mod command;
 mod config;
 mod coop;
 mod cooperation;
+mod dismissal;
 mod distribution;
 mod exchange;
 mod foreign;
@@ -13,6 +15,7 @@ mod keys;
 mod members;
 mod record;
 mod rekey;
+mod rekey_message;
 mod reload;
 mod report;
 mod sender_ids;
@@ -23,8 +26,9 @@ mod state;
 mod terms;
 
 pub use config::{Authorization, GroupConfig, RekeyConfig};
+pub use dismissal::Removal;
 pub use distribution::{Retransmit, Transport};
-pub use rekey::{RekeyKind, Removal};
+pub use rekey::RekeyKind;
 pub use reload::{Change, Effect};
 
 use crate::coop::{Author, CoopPeer, LinkSettings, Links};
@@ -33,7 +37,7 @@ use crate::endpoint::{Endpoint, Instant, Output, Transmit};
 use crate::error::{Error, Malformed, Misbehaved};
 use crate::event::{CoopEvent, KeyServerEvent};
 use crate::phase1::Cookies;
-use crate::policy::{GroupId, Identity, Ipv4Prefix, Proposal};
+use crate::policy::{GroupId, Identity, Prefix, Proposal};
 use crate::rejections::{Rejections, Report};
 use crate::status::{GroupStatus, KeyServerStatus};
 use crate::wire::{ExchangeType, Header};
@@ -41,7 +45,7 @@ use group::Group;
 use sessions::Sessions;
 use snapshot::Stored;
 use std::collections::{BTreeMap, VecDeque};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 /// So long the stored member list may lag behind.
@@ -66,7 +70,7 @@ pub struct KeyServerConfig {
     /// Who it says it is; members expect the address that they ask.
     pub identity: Identity,
     /// The address and port from which it answers.
-    pub address: SocketAddrV4,
+    pub address: SocketAddr,
     /// Pre-shared keys; the longest prefix that contains a peer's address gives its key.
     pub psks: Vec<PskEntry>,
     /// The phase 1 proposals that it accepts.
@@ -81,7 +85,7 @@ pub struct KeyServerConfig {
 #[derive(Clone, Debug)]
 pub struct PskEntry {
     /// Which.
-    pub peers: Ipv4Prefix,
+    pub peers: Prefix,
     /// The key.
     pub key: Secret,
 }
@@ -96,7 +100,7 @@ pub struct KeyServer {
     author: Author,
     links: Links,
     /// Why links do not stand, as far as operators were told.
-    link_failures: BTreeMap<Ipv4Addr, Error>,
+    link_failures: BTreeMap<IpAddr, Error>,
     output: VecDeque<Output<KeyServerEvent>>,
     rejections: Rejections,
     /// When the changed member list is stored.
@@ -260,32 +264,6 @@ impl KeyServer {
         self.complain(KeyServerEvent::Rejected { from, reason: reason.into() }, now);
     }
 
-    fn carry_out(&mut self, command: KeyServerCommand, now: Instant) -> Result<(), Error> {
-        let (KeyServerCommand::Rekey(id, _)
-        | KeyServerCommand::Remove(id, ..)
-        | KeyServerCommand::Readmit(id, _)
-        | KeyServerCommand::Resign(id)) = command;
-        let Some(index) = self.groups.iter().position(|group| group.name().id == id) else { return Ok(()) };
-        self.acquaint(index);
-        let group = &mut self.groups[index];
-        let time = group.clock.time(now);
-        let leads = group.leads();
-        match command {
-            KeyServerCommand::Resign(_) => drop(group.resign(now)),
-            // Only one server of a group makes keys.
-            _ if !leads => {}
-            KeyServerCommand::Rekey(_, kind) => {
-                group.mark_changed();
-                group.rekey(kind, self.random.as_mut(), time)?;
-            }
-            KeyServerCommand::Remove(_, member, removal) => {
-                group.remove(member, removal, self.random.as_mut(), time)?
-            }
-            KeyServerCommand::Readmit(_, member) => group.readmit(member),
-        }
-        self.refresh_groups(now)
-    }
-
     fn report(&mut self, event: KeyServerEvent) {
         self.output.push_back(Output::Event(event));
     }
@@ -346,7 +324,7 @@ impl Endpoint for KeyServer {
 
     fn handle_command(&mut self, command: KeyServerCommand, now: Instant) {
         if let Err(reason) = self.carry_out(command, now) {
-            self.report(KeyServerEvent::Rejected { from: SocketAddr::V4(self.config.address), reason });
+            self.report(KeyServerEvent::Rejected { from: self.config.address, reason });
         }
     }
 
@@ -355,10 +333,7 @@ impl Endpoint for KeyServer {
         self.store_members(now);
         if let Err(reason) = self.cooperate(now).and_then(|()| self.refresh_groups(now)) {
             // Without randomness there is no new key; the old one serves on, and the next timeout tries again.
-            self.complain(
-                KeyServerEvent::Rejected { from: SocketAddr::V4(self.config.address), reason },
-                now,
-            );
+            self.complain(KeyServerEvent::Rejected { from: self.config.address, reason }, now);
         }
     }
 

@@ -8,7 +8,7 @@ use crate::policy::{Acl, Identity, SendMode, Sid, SidGeneration, Spi, Transform}
 use crate::pull::Kek;
 use crate::server::{Authorization, Retransmit, Transport};
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 /// A member and its group.
@@ -55,7 +55,7 @@ pub struct MemberStatus {
     /// When the last rekey message came, and its sequence number.
     pub last_rekey: Option<(Instant, u32)>,
     /// The multicast group to which rekey messages are sent.
-    pub rekey_group: Option<SocketAddrV4>,
+    pub rekey_group: Option<SocketAddr>,
 }
 
 /// What became of the rekey messages that a member got.
@@ -288,7 +288,7 @@ pub struct MemberRecord {
     /// The identity that it proved.
     pub identity: Identity,
     /// The key server that it registered with; None where there are no others.
-    pub owner: Option<Ipv4Addr>,
+    pub owner: Option<IpAddr>,
     /// When it came first.
     pub first_registered: Instant,
     /// When it came last.

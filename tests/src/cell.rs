@@ -57,7 +57,7 @@ pub struct Cell {
 
 impl Cell {
     /// What all scenarios show that are not about the differences.
-    pub const BASIC: Cell = Cell { transform: Transform::AesCbc256, family: Family::V4, cast: Cast::Unicast };
+    pub const BASIC: Cell = Cell { transform: Transform::AesGcm256, family: Family::V4, cast: Cast::Unicast };
 
     /// The key server's access list.
     pub fn access_list(self) -> Vec<&'static str> {

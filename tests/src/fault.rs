@@ -18,6 +18,8 @@ use std::time::Duration;
 pub enum Damage {
     /// One XFRM state is deleted.
     OneState,
+    /// What the member sends with.
+    SendingStates,
     /// One XFRM policy is deleted.
     OnePolicy,
     /// All of them.
@@ -61,8 +63,9 @@ pub enum Fault {
     BadReload(usize),
 }
 
-const DAMAGES: [Damage; 8] = [
+const DAMAGES: [Damage; 9] = [
     Damage::OneState,
+    Damage::SendingStates,
     Damage::OnePolicy,
     Damage::AllStates,
     Damage::AllPolicies,
@@ -155,6 +158,7 @@ impl Damage {
     fn happen(self, host: &Host, dice: &mut Dice) -> Outcome<bool> {
         let lines = match self {
             Damage::OneState => one(host, "ip -o xfrm state", dice, state_deletion)?,
+            Damage::SendingStates => all(host, "ip -o xfrm state", sending_state_deletion)?,
             Damage::OnePolicy => one(host, "ip -o -s xfrm policy", dice, policy_deletion)?,
             Damage::NoAnchor => one(host, "ip route list table all proto 84", dice, route_deletion)?,
             Damage::AllStates => vec!["ip xfrm state flush".into()],
@@ -171,23 +175,30 @@ impl Damage {
     }
 }
 
+/// How a thing is deleted, by the words of its line in a list.
+type Deletion = fn(&[&str]) -> Option<String>;
+
 /// The command that deletes one of the things that another one lists a line each.
-fn one(
-    host: &Host,
-    listing: &str,
-    dice: &mut Dice,
-    deletion: fn(&[&str]) -> Option<String>,
-) -> Outcome<Vec<String>> {
+fn one(host: &Host, listing: &str, dice: &mut Dice, deletion: Deletion) -> Outcome<Vec<String>> {
+    Ok(dice.pick(&all(host, listing, deletion)?).cloned().into_iter().collect())
+}
+
+/// The commands that delete all of them.
+fn all(host: &Host, listing: &str, deletion: Deletion) -> Outcome<Vec<String>> {
     let text = host.must(listing)?;
     let lines = text.lines().map(|line| line.split([' ', '\t', '\\']).filter(|word| !word.is_empty()));
-    let deletions: Vec<_> = lines.filter_map(|words| deletion(&words.collect::<Vec<_>>())).collect();
-    Ok(dice.pick(&deletions).cloned().into_iter().collect())
+    Ok(lines.filter_map(|words| deletion(&words.collect::<Vec<_>>())).collect())
 }
 
 fn state_deletion(words: &[&str]) -> Option<String> {
     let (source, destination) = (after(words, "src")?, after(words, "dst")?);
     let spi = after(words, "spi")?.split('(').next()?;
     Some(format!("ip xfrm state delete src {source} dst {destination} proto esp spi {spi}"))
+}
+
+/// States that receive have no source.
+fn sending_state_deletion(words: &[&str]) -> Option<String> {
+    state_deletion(words).filter(|_| !matches!(after(words, "src"), Some("0.0.0.0" | "::")))
 }
 
 fn policy_deletion(words: &[&str]) -> Option<String> {
@@ -250,6 +261,9 @@ mod tests {
             ["src", "0.0.0.0", "dst", "192.0.0.84", "proto", "esp", "spi", "0x01(1)", "reqid", "84800"];
         let wanted = "ip xfrm state delete src 0.0.0.0 dst 192.0.0.84 proto esp spi 0x01";
         assert_eq!(state_deletion(&state).as_deref(), Some(wanted));
+        assert_eq!(sending_state_deletion(&state), None);
+        let sending = [&["src", "192.0.2.1"], &state[2..]].concat();
+        assert!(sending_state_deletion(&sending).is_some_and(|line| line.contains("src 192.0.2.1 dst")));
         let policy =
             ["src", "10.0.0.0/8", "dst", "10.0.0.0/8", "dir", "out", "action", "allow", "index", "77"];
         assert_eq!(policy_deletion(&policy).as_deref(), Some("ip xfrm policy delete index 77 dir out"));

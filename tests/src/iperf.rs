@@ -6,7 +6,7 @@ use crate::outcome::Outcome;
 use crate::site::Site;
 use serde_json::Value;
 use std::fs::{self, File};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
@@ -38,6 +38,6 @@ impl Drop for Server {
 }
 
 /// What a client with these options says at its end.
-pub fn report(client: &Host, server: Ipv4Addr, options: &str) -> Outcome<Value> {
+pub fn report(client: &Host, server: IpAddr, options: &str) -> Outcome<Value> {
     Ok(serde_json::from_str(&client.must(&format!("iperf3 --client {server} --json {options}"))?)?)
 }

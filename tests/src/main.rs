@@ -32,7 +32,7 @@ mod vectors;
 mod watch;
 
 use runner::Runner;
-use scenarios::{Scenario, ALL, MATRIX, PENDING};
+use scenarios::{Scenario, ALL, MATRIX};
 use site::Site;
 use std::process::ExitCode;
 
@@ -81,7 +81,6 @@ fn chosen(names: &[&str]) -> Result<Vec<&'static Scenario>, String> {
     let find = |name: &&str| {
         ALL.iter()
             .chain(MATRIX)
-            .chain(PENDING)
             .find(|scenario| scenario.name == *name)
             .ok_or(format!("there is no scenario {name}"))
     };

@@ -4,11 +4,13 @@ mod address;
 mod by_hand;
 mod clear;
 mod commands;
+mod control_ipv6;
 mod coop;
 mod crash;
 mod deaf;
 mod demo;
 mod detach;
+mod exposed;
 mod fail_close;
 mod interfaces;
 mod kernel;
@@ -23,6 +25,7 @@ mod refusals;
 mod rekey;
 mod replay;
 mod restart;
+mod senders;
 mod sizes;
 mod strongswan;
 
@@ -58,6 +61,8 @@ pub enum Run {
     Cell(fn(&Site, Cell) -> Outcome, Cell),
 }
 
+/// Each sender has its own key.
+
 /// All of them.
 pub const ALL: &[Scenario] = &[
     empty(
@@ -71,7 +76,7 @@ pub const ALL: &[Scenario] = &[
         "all six directed pairs of hosts answer, and the core sees their ESP only",
         reach::pairs,
     ),
-    registered("states", "each member holds one outbound and one inbound state", reach::states),
+    registered("states", "each member holds one state that sends and one for each other that it has heard", reach::states),
     registered("show", "gdoictl shows the registration, the policy and the members", reach::show),
     registered(
         "router-traffic",
@@ -96,6 +101,12 @@ pub const ALL: &[Scenario] = &[
         "LANs of larger frames: what may be fragmented arrives, what may not is answered with the right MTU",
         sizes::jumbo,
     ),
+    registered("narrow-tcp", "a core link of MTU 1400: TCP recovers", narrow::tcp),
+    registered(
+        "narrow-requests",
+        "a core link of MTU 1400: the sender of oversized packets is told an MTU that fits",
+        narrow::requests,
+    ),
     registered("segment-sizes", "TCP with segments above and below what fits", reach::segment_sizes),
     registered("dscp", "the class outside is the class inside, on fragments, too", marks::dscp),
     registered(
@@ -117,13 +128,51 @@ pub const ALL: &[Scenario] = &[
     registered("detach", "a detached member sends in clear, and only then; register or restart protects", detach::detach),
     registered("interface-down-up", "an interface that goes down, is renamed and comes back", by_hand::down_up),
     registered("repaired-by-hand", "what others delete is back at once, and who does it again and again is told of", by_hand::repaired),
+    of_cell(
+        "narrow-everything",
+        "the same, both families, where every packet is to be encrypted",
+        narrow::everything,
+        Cell { transform: AesGcm256, ..Cell::BASIC },
+    ),
+    registered(
+        "exposed-both-layers",
+        "policies and table taken away at once: how long it is clear until the member has put them back",
+        exposed::both_layers,
+    ),
+    registered(
+        "exposed-masquerade",
+        "our table deleted beside an operator's masquerade: how long new flows are clear",
+        exposed::masqueraded,
+    ),
     empty("interfaces", "VLAN and GRE interfaces that come and go, and one that is configured no more", interfaces::come_and_go),
+    of_cell(
+        "sender-lost",
+        "somebody deletes what a member sends with: it is blocked and gets new sender IDs by itself",
+        senders::lost,
+        Cell::BASIC,
+    ),
+    of_cell(
+        "sender-detached",
+        "a member that was detached or killed comes back with new sender IDs",
+        senders::detached,
+        Cell::BASIC,
+    ),
+    empty(
+        "adopted-damaged",
+        "what a killed member left protects without a key server, and where it is damaged nothing passes",
+        crash::damaged_adoption,
+    ),
     empty("address-change", "another WAN address: the member registers from it, nothing is clear", address::change),
     empty("late-address", "without an address a member waits, closed, and registers when it comes", address::late),
     empty(
         "fail-close",
         "before registration only GDOI and what the local list names passes",
         fail_close::closed,
+    ),
+    empty(
+        "flushed-closed",
+        "nftables flushed before the registration: nothing is clear",
+        fail_close::flushed,
     ),
     empty(
         "fail-open",
@@ -149,6 +198,11 @@ pub const ALL: &[Scenario] = &[
         rekey::unicast,
     ),
     empty("rekey-multicast", "the same by multicast", rekey::multicast),
+    empty(
+        "control-ipv6",
+        "members register over IPv6 and are rekeyed over it, for hosts of IPv4",
+        control_ipv6::rekeyed,
+    ),
     matrix("matrix-aes-256-cbc-ipv4-unicast", AesCbc256, V4, Unicast),
     matrix("matrix-aes-256-gcm-ipv4-unicast", AesGcm256, V4, Unicast),
     matrix("matrix-aes-256-gcm-ipv6-multicast", AesGcm256, V6, Multicast),
@@ -248,21 +302,6 @@ pub const MATRIX: &[Scenario] = &[
     matrix("matrix-aes-256-cbc-ipv4-multicast", AesCbc256, V4, Multicast),
     matrix("matrix-aes-256-cbc-ipv6-unicast", AesCbc256, V6, Unicast),
     matrix("matrix-aes-256-cbc-ipv6-multicast", AesCbc256, V6, Multicast),
-];
-
-/// What is to be so and is not yet, each for a reason that is known; run by name only.
-pub const PENDING: &[Scenario] = &[
-    registered("narrow-tcp", "a core link of MTU 1400: TCP recovers", narrow::tcp),
-    registered(
-        "narrow-requests",
-        "a core link of MTU 1400: the sender of oversized packets is told an MTU that fits",
-        narrow::requests,
-    ),
-    empty(
-        "flushed-closed",
-        "nftables flushed before the registration: nothing is clear",
-        fail_close::flushed,
-    ),
 ];
 
 const fn registered(

@@ -1,4 +1,4 @@
-//! What a large group costs a member: `senders [SENDERS [PLANES]]` (1,000 and 1), as root in a kernel with ESP
+//! What a large group costs a member: `senders [SENDERS [PLANES [ENTRIES]]]` (1,000, 1 and 1), as root in a kernel with ESP
 //! (`scripts/lab`). It works in a network namespace of its own and leaves nothing behind.
 
 // A bench panics where a test would.
@@ -19,13 +19,14 @@ fn main() {
     let mut numbers = std::env::args().skip(1).filter_map(|word| word.parse().ok());
     let senders: u32 = numbers.next().unwrap_or(1000);
     let planes = numbers.next().map_or(1, |planes| planes as u8);
+    let entries = numbers.next().unwrap_or(1);
     unshare(CloneFlags::CLONE_NEWNET).unwrap();
     shell(&format!(
         "ip link set lo up; ip link add {INTERFACE} type veth peer name core; ip link set {INTERFACE} up"
     ));
-    println!("{senders} senders, {planes} planes, AES-256-GCM, window 1024");
+    println!("{senders} senders, {planes} planes, {entries} entries, AES-256-GCM, window 1024");
     let mut kernel = Kernel::open().unwrap();
-    let want = |keys: &[u32], senders| desired(planes, keys, senders);
+    let want = |keys: &[u32], senders| desired(planes, &access_list(entries), keys, senders);
     let free = free_memory();
     apply(&mut kernel, "install the states of all senders", &want(&[1], senders));
     println!("{:>9.1} MB  kernel memory that they take", free.saturating_sub(free_memory()) as f64 / 1024.0);
@@ -58,7 +59,7 @@ fn tell(time: Duration, what: &str) {
     println!("{:>9.1} ms  {what}", time.as_secs_f64() * 1e3);
 }
 
-fn desired(planes: u8, keys: &[u32], senders: u32) -> Desired {
+fn desired(planes: u8, acl: &[Ace], keys: &[u32], senders: u32) -> Desired {
     let plane = |number| {
         let first = 1000 * u32::from(number);
         Plane {
@@ -70,18 +71,32 @@ fn desired(planes: u8, keys: &[u32], senders: u32) -> Desired {
             clear: Vec::new(),
             mss: None,
             path_mtu: PathMtu::default(),
-            gate: Gate::Protect(protection(keys, first, senders)),
+            gate: Gate::Protect(protection(acl, keys, first, senders)),
         }
     };
     Desired { planes: (0..planes).map(plane).collect() }
 }
 
-/// Sends with the last of the keys.
-fn protection(keys: &[u32], own: u32, senders: u32) -> Protection {
-    let window = Replay::Window { size: 1024, high: 0 };
+/// Pairs of hosts and, last, two prefixes.
+fn access_list(entries: u32) -> Vec<Ace> {
+    let net = |high, number: u32, length| {
+        let [.., third, last] = number.to_be_bytes();
+        Prefix::new([high, 16, third, last].into(), length).unwrap()
+    };
+    let permit = |source, destination| Ace {
+        action: Action::Permit,
+        selector: Selector::between(source, destination),
+    };
     let ten = Prefix::new([10, 0, 0, 0].into(), 8).unwrap();
+    let hosts = (1..entries).map(|number| permit(net(172, number, 32), net(173, number, 32)));
+    hosts.chain([permit(ten, ten)]).collect()
+}
+
+/// Sends with the last of the keys.
+fn protection(acl: &[Ace], keys: &[u32], own: u32, senders: u32) -> Protection {
+    let window = Replay::Window { size: 1024, high: 0 };
     Protection {
-        acl: vec![Ace { action: Action::Permit, selector: Selector::between(ten, ten) }],
+        acl: acl.to_vec(),
         blocks: keys.iter().map(|key| block(*key)).collect(),
         inbound: keys
             .iter()

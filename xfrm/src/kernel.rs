@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 
-use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_ROUTE, NETLINK_XFRM};
+use netlink_sys::protocols::{NETLINK_ROUTE, NETLINK_XFRM};
 
 use crate::counters::{self, Counters, StateCounters};
 use crate::model::{Algorithm, Desired, Sa, Slot, Spi};
-use crate::nft::{known, HeldTable};
+use crate::nft::{HeldTable, Tables};
 use crate::object::{Direction, State, StateId};
 use crate::plan::{plan, Installed, Offload, Op};
 use crate::socket::Socket;
@@ -19,7 +19,7 @@ const ESRCH: i32 = 3;
 pub struct Kernel {
     xfrm: Socket,
     route: Socket,
-    netfilter: Socket,
+    tables: Tables,
     offload: Offload,
     /// One sender's outbound states that were there or were added, while their blocks are desired.
     used: HashMap<StateId, Algorithm>,
@@ -58,8 +58,8 @@ impl Kernel {
         let route = Socket::open(NETLINK_ROUTE).map_err(Error::Socket)?;
         route.filter_dumps();
         let xfrm = Socket::open(NETLINK_XFRM).map_err(Error::Socket)?;
-        let netfilter = Socket::open(NETLINK_NETFILTER).map_err(Error::Socket)?;
-        Ok(Self { xfrm, route, netfilter, offload: preflight::offload(), used: HashMap::new() })
+        let tables = Tables::open().map_err(Error::Socket)?;
+        Ok(Self { xfrm, route, tables, offload: preflight::offload(), used: HashMap::new() })
     }
 
     /// What the kernel holds of ours, and the interfaces it has.
@@ -68,7 +68,7 @@ impl Kernel {
     /// The kernel or nft does not answer, mostly for lack of privilege.
     pub fn installed(&mut self) -> Result<Installed, Error> {
         let states = message::states(&mut self.xfrm).map_err(refused("the list of states"))?;
-        let table = nft::held()?;
+        let table = self.tables.held()?;
         self.used.extend(states.iter().filter_map(|(held, _)| held.content.as_ref()).filter_map(use_of));
         Ok(Installed {
             known: self.known(table.as_ref()).map_err(refused("the lists of known senders"))?,
@@ -94,7 +94,7 @@ impl Kernel {
 
     fn known(&mut self, table: Option<&HeldTable>) -> io::Result<BTreeMap<Slot, BTreeSet<Spi>>> {
         let slots = table.map(|table| table.slots).unwrap_or_default();
-        slots.iter().map(|slot| Ok((slot, known::held(&mut self.netfilter, slot)?))).collect()
+        slots.iter().map(|slot| Ok((slot, self.tables.known(slot)?))).collect()
     }
 
     /// Lets a plane receive from a sender that was heard for the first time, before its packet is let go. The caller
@@ -107,7 +107,7 @@ impl Kernel {
         let refused = |error| Error::Refused(format!("add {}", state.id), error);
         match message::add_state(&mut self.xfrm, &state) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(refused(error)),
-            _ => known::add(&mut self.netfilter, slot, &[sa.spi]).map_err(refused),
+            _ => self.tables.add_known(slot, &[sa.spi]).map_err(refused),
         }
     }
 
@@ -159,10 +159,10 @@ impl Kernel {
 
     fn execute(&mut self, op: &Op, installed: &Installed) -> Result<(), Error> {
         let result = match op {
-            Op::WriteTable(table) => return nft::write(table, installed.table.as_ref()),
+            Op::WriteTable(table) => return self.tables.write(table, installed.table.as_ref()),
             Op::RemoveTable => return nft::remove(),
-            Op::AddKnown(slot, spis) => known::add(&mut self.netfilter, *slot, spis),
-            Op::RemoveKnown(slot, spis) => gone_is_fine(known::remove(&mut self.netfilter, *slot, spis)),
+            Op::AddKnown(slot, spis) => self.tables.add_known(*slot, spis),
+            Op::RemoveKnown(slot, spis) => gone_is_fine(self.tables.remove_known(*slot, spis)),
             Op::AddRoute(route) => route::replace_route(&mut self.route, *route),
             Op::RemoveRoute(route) => gone_is_fine(route::remove_route(&mut self.route, *route)),
             Op::AddState(state) => {

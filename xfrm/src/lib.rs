@@ -19,7 +19,8 @@
 //!   packet is routed as usual.
 //! * **Never in clear.** After everything else nftables drops what leaves or enters the interface in clear although an
 //!   entry names it: by its addresses, by those before NAT, and by those that an ICMP error quotes. Policies without a
-//!   sending state block. Both stay when the agent dies.
+//!   sending state block; those of a closed gate block everything that no list on the interface names. Both stay when the
+//!   agent dies.
 //! * The first entry of a list that matches decides. It is judged source to destination in both directions, so access
 //!   lists are symmetric. Local deny entries come before the group's. nftables has the same lists as few sets of pairs of
 //!   prefixes. An ICMP error about protected traffic goes through the tunnel (forwarded ones since Linux
@@ -45,6 +46,9 @@
 //!   multiply; an entry that would take more than 256 is refused.
 //! * IPv6 needs esp6_offload; without it protected IPv6 is blocked. The router's own IPv6 through a protected interface
 //!   has a hop limit of 63 or 64.
+//! * While nftables' table is gone, policies hold all but forwarded IPv6 multicast, the router's own IPv6, and new flows that
+//!   an operator's NAT gives an address that no entry names.
+//! * A closed gate's local list is asked before and after NAT.
 //! * Deny entries for some sources or protocols do not take forwarded IPv4 multicast out of what is encrypted.
 //! * A daemon that removes routes of unknown origin (systemd-networkd with `ManageForeignRoutes=yes`) or another
 //!   service that flushes all of nftables stops protected traffic, in safety, until the next `apply`.

@@ -1,8 +1,10 @@
 //! Table `inet gdoi`: the only place that knows nftables. It is written as nft's own text because the JSON of nft 1.0.6
 //! cannot express a dynamic map update; the text goes to `nft -f -`, which applies all of it or nothing.
 
+mod generation;
+mod held;
 mod inbound;
-pub mod known;
+mod known;
 mod list;
 mod matching;
 mod program;
@@ -12,9 +14,10 @@ use std::fmt::Write;
 
 use crate::model::Slot;
 
+pub use held::Tables;
 pub use inbound::Receivable;
 pub use list::List;
-pub use program::{check, counters, held, remove, write};
+pub use program::{check, counters, remove};
 use rules::{Chain, PLANE_CHAINS};
 pub use rules::{GateRules, PlaneRules, ProtectRules, Restored, Stash, COUNTERS};
 
@@ -24,6 +27,8 @@ pub struct Table {
     /// Everything between the braces, and the braces.
     text: String,
     slots: Slots,
+    /// Those that keep nothing from leaving.
+    passing: Slots,
 }
 
 /// The table that the kernel holds.
@@ -33,6 +38,8 @@ pub struct HeldTable {
     pub digest: Option<u64>,
     /// The planes it serves.
     pub slots: Slots,
+    /// Those of them that keep nothing from leaving, because their groups only receive.
+    pub passing: Slots,
 }
 
 /// A set of planes, one bit each.
@@ -42,8 +49,9 @@ pub struct Slots(pub u64);
 impl Table {
     /// The table for these planes; none when nothing must be held.
     pub fn new(planes: &[PlaneRules]) -> Option<Self> {
-        let slots = Slots(planes.iter().fold(0, |bits, plane| bits | 1 << plane.slot.number()));
-        (!planes.is_empty()).then(|| Self { text: render(planes), slots })
+        let slots = Slots::of(planes.iter());
+        let passing = Slots::of(planes.iter().filter(|plane| plane.only_receives()));
+        (!planes.is_empty()).then(|| Self { text: render(planes), slots, passing })
     }
 
     /// Tells this text from every other one. Not a cryptographic digest: it is compared with root's own doing.
@@ -56,13 +64,18 @@ impl Table {
         self.slots
     }
 
+    /// Those of them that keep nothing from leaving.
+    pub fn passing(&self) -> Slots {
+        self.passing
+    }
+
     /// One transaction that puts this table in the place of `held`.
     ///
     /// A table that is as we left it is flushed and filled again: its chains stay registered, each packet meets the old
     /// or the new rules of a chain and never none, and its counters go on. A table that somebody changed is replaced.
     pub fn script(&self, held: Option<&HeldTable>) -> String {
         match held {
-            Some(HeldTable { digest: Some(_), slots }) => {
+            Some(HeldTable { digest: Some(_), slots, .. }) => {
                 format!("flush table inet gdoi\n{}{}", forget(slots.without(self.slots)), self.text)
             }
             _ => format!("table inet gdoi\ndelete table inet gdoi\n{}", self.text),
@@ -71,6 +84,10 @@ impl Table {
 }
 
 impl Slots {
+    fn of<'a>(planes: impl Iterator<Item = &'a PlaneRules>) -> Self {
+        Self(planes.fold(0, |bits, plane| bits | 1 << plane.slot.number()))
+    }
+
     fn without(self, other: Self) -> Self {
         Self(self.0 & !other.0)
     }

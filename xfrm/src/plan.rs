@@ -8,8 +8,8 @@ use std::fmt;
 use crate::model::{Algorithm, Desired, Family, Slot, Spi};
 use crate::nft::{HeldTable, Table};
 use crate::object::{
-    Direction, HeldInterface, HeldPolicy, HeldState, Hook, Link, Policy, PolicyIndex, Route, State, StateId,
-    Verdict, XfrmInterface,
+    Direction, HeldInterface, HeldPolicy, HeldState, Hook, Link, Policy, PolicyIndex, PolicyKey, Rank, Route,
+    State, StateId, Verdict, XfrmInterface,
 };
 use crate::target::Target;
 use crate::Error;
@@ -68,6 +68,8 @@ pub struct Protecting {
     pub inbound: Vec<Spi>,
     /// The SPI that is sent with; none while traffic is blocked.
     pub outbound: Option<Spi>,
+    /// How many policies keep back what would leave in clear: none only where the group sends in clear.
+    pub policies: usize,
 }
 
 /// One change.
@@ -196,12 +198,13 @@ fn set_policies(ops: &mut Vec<Op>, installed: &Installed, target: &Target) {
     ops.extend(strange.map(|held| Op::RemovePolicy(held.index, held.if_id)));
     let mut used: BTreeSet<_> = installed.policies.iter().map(|held| held.index).collect();
     let mut wanted: Vec<_> = target.policies.values().collect();
+    let held = held_by_key(installed);
     // Reception first, then what stays in clear, then what is encrypted.
     wanted.sort_by_key(|policy| (policy.key.hook == Hook::Out, policy.rank));
     for policy in wanted {
-        match held_by_key(installed, policy) {
-            Some((_, content)) if content == policy => {}
-            Some((index, _)) => ops.push(Op::UpdatePolicy(index, policy.clone())),
+        match held.get(&policy.key) {
+            Some((_, content)) if *content == policy => {}
+            Some((index, _)) => ops.push(Op::UpdatePolicy(*index, policy.clone())),
             None => {
                 let free = PolicyIndex::all(policy.key.hook).find(|index| used.insert(*index));
                 ops.extend(free.map(|index| Op::AddPolicy(index, policy.clone())));
@@ -210,10 +213,9 @@ fn set_policies(ops: &mut Vec<Op>, installed: &Installed, target: &Target) {
     }
 }
 
-fn held_by_key<'a>(installed: &'a Installed, policy: &Policy) -> Option<(PolicyIndex, &'a Policy)> {
-    let contents =
-        installed.policies.iter().filter_map(|held| held.content.as_ref().map(|one| (held.index, one)));
-    contents.into_iter().find(|(_, content)| content.key == policy.key)
+fn held_by_key(installed: &Installed) -> HashMap<PolicyKey, (PolicyIndex, &Policy)> {
+    let contents = installed.policies.iter().filter_map(|held| Some((held.index, held.content.as_ref()?)));
+    contents.map(|(index, content)| (content.key, (index, content))).collect()
 }
 
 fn remove_policies(ops: &mut Vec<Op>, installed: &Installed, target: &Target) {
@@ -246,13 +248,19 @@ fn remove_routes(ops: &mut Vec<Op>, installed: &Installed, target: &Target) {
 
 impl Installed {
     /// The planes that protect their interface without any help of ours. A table that somebody changed vouches for
-    /// nothing.
+    /// nothing, and neither does one alone: when somebody removes it, policies must hold.
     pub fn protecting(&self) -> Vec<Protecting> {
         let Some(table) = self.table.filter(|table| table.digest.is_some()) else { return Vec::new() };
         let outward = self.routes.iter().filter(|route| route.direction == Direction::Outbound);
         let mut planes = BTreeSet::new();
         let served = outward.filter(|route| table.slots.contains(route.slot) && planes.insert(route.slot));
-        served.filter_map(|route| self.protecting_plane(route)).collect()
+        let protecting = served.filter_map(|route| self.protecting_plane(route));
+        protecting.filter(|plane| plane.policies > 0 || table.passing.contains(plane.slot)).collect()
+    }
+
+    /// Whether something is left of a plane that protected.
+    pub fn has_protected(&self, slot: Slot) -> bool {
+        self.routes.iter().any(|route| route.slot == slot && route.direction == Direction::Outbound)
     }
 
     /// Whether the kernel holds nothing of ours.
@@ -267,17 +275,21 @@ impl Installed {
     fn protecting_plane(&self, route: &Route) -> Option<Protecting> {
         let interface = self.links.iter().find(|link| link.index == route.interface)?.name.clone();
         let verdicts = self.policies.iter().filter_map(|held| held.content.as_ref());
-        let mut outward =
-            verdicts.filter(|one| one.key.interface == Some(route.interface)).map(|one| &one.verdict);
+        let outward: Vec<_> = verdicts
+            .filter(|one| one.key.interface == Some(route.interface) && one.rank != Rank::Closed)
+            .map(|one| &one.verdict)
+            .collect();
         let outbound = self.spis(route.slot, Direction::Outbound);
+        let policies = outward.iter().filter(|verdict| verdict.holds(route.slot)).count();
         Some(Protecting {
             slot: route.slot,
             interface,
             inbound: self.spis(route.slot, Direction::Inbound),
-            outbound: outward.find_map(|verdict| match verdict {
+            outbound: outward.iter().find_map(|verdict| match verdict {
                 Verdict::Encrypt(slot, spi) if *slot == route.slot => outbound.contains(spi).then_some(*spi),
                 _ => None,
             }),
+            policies,
         })
     }
 

@@ -65,6 +65,17 @@ impl Socket {
         Ok(())
     }
 
+    /// Asks a question that the kernel answers with a message or two.
+    pub fn ask(
+        &mut self,
+        message: &impl NetlinkSerializable,
+        mut take: impl FnMut(Answer<'_>) -> io::Result<()>,
+    ) -> io::Result<()> {
+        self.send(NLM_F_ACK, message)?;
+        self.receive(&mut take)?;
+        Ok(())
+    }
+
     /// Sends a change in the brackets that make the kernel do all of it or nothing, and waits for its verdict.
     pub fn change_within<M: NetlinkSerializable>(
         &mut self,

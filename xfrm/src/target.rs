@@ -1,6 +1,7 @@
 //! From what is desired to the objects that the kernel must hold for it.
 
 mod aligned;
+mod closed;
 mod gdoi;
 mod policies;
 mod rules;
@@ -52,15 +53,17 @@ impl Target {
                 target.add_interface(plane, protection, installed, link);
                 target.report_offload(plane, protection, installed.offload);
                 if let Some(link) = link {
-                    let outward = Outward { plane, protection, interface: link.index, first };
+                    let denied = closed::denied(desired, &plane.interface);
+                    let outward = Outward { plane, protection, interface: link.index, first, denied };
                     target.add_outward(&outward, installed.offload)?;
                 }
                 target.accept_decrypted(protection, plane.slot)?;
                 first += protection.acl.len() as u32;
             }
         }
+        target.close(installed, desired)?;
         target.table = Table::new(&rules);
-        target.check_policies()?;
+        target.check_policies(first)?;
         Ok(target)
     }
 

@@ -11,10 +11,10 @@ use super::server_address::UnicastAddress;
 use super::source::{ConfigError, Source};
 use super::{Port, Settings, DEFAULT_PORT};
 use gdoi::crypto::seal::SealKey;
-use gdoi::policy::{Identity, Ipv4Prefix, Proposal};
+use gdoi::policy::{Family, Identity, Prefix, Proposal};
 use gdoi::{KeyServerConfig, PskEntry};
 use serde::{Deserialize, Deserializer};
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 /// Where `gdoictl` finds the key server daemon.
@@ -29,7 +29,7 @@ const STATE_CREDENTIAL: &str = "state-key";
 #[derive(Debug)]
 pub struct KeyServerSettings {
     /// The UDP socket's address.
-    pub address: SocketAddrV4,
+    pub address: SocketAddr,
     /// Where `gdoictl` connects.
     pub control_socket: PathBuf,
     /// Keys, groups and members.
@@ -52,7 +52,7 @@ pub struct StateSettings {
 /// `ks.yaml` as it is written.
 #[derive(Debug)]
 pub struct KeyServerFile {
-    address: SocketAddrV4,
+    address: SocketAddr,
     control_socket: PathBuf,
     keys: Vec<PskRule>,
     proposals: Vec<Proposal>,
@@ -76,12 +76,13 @@ impl Settings for KeyServerFile {
         self.check_lives(source)?;
         self.review_lists(source);
         let state = self.state(source)?;
-        let routes = self.groups.iter().filter_map(GroupFile::route).cloned().collect();
+        let routes: Vec<_> = self.groups.iter().filter_map(GroupFile::route).cloned().collect();
         let others = self.peers();
         let psks = self.keys.into_iter().map(|rule| rule.settle(source)).collect::<Result<Vec<_>, _>>()?;
+        check_families(&routes, self.address, source)?;
         let peers = coop_peers(&others, self.address, &psks, source)?;
         let groups = self.groups.into_iter().map(|group| group.settle(source)).collect::<Result<_, _>>()?;
-        let identity = Identity::Address(*self.address.ip());
+        let identity = Identity::Address(self.address.ip());
         let (address, proposals) = (self.address, self.proposals);
         let server = KeyServerConfig { identity, address, psks, proposals, groups, peers };
         let (address, control_socket) = (self.address, self.control_socket);
@@ -118,7 +119,7 @@ impl KeyServerFile {
     }
 
     /// The key servers that share a group with this one, each once.
-    fn peers(&self) -> Vec<Ipv4Addr> {
+    fn peers(&self) -> Vec<IpAddr> {
         let mut peers = Vec::new();
         for peer in self.groups.iter().flat_map(GroupFile::peers) {
             if !peers.contains(peer) {
@@ -137,6 +138,16 @@ impl KeyServerFile {
         let key = source.read_octets(&file, parse)?;
         Ok(Some(StateSettings { directory: source.beside(&self.state_directory), key }))
     }
+}
+
+/// Rekey messages leave from the one socket.
+fn check_families(routes: &[MulticastRoute], own: SocketAddr, source: &Source) -> Result<(), ConfigError> {
+    let other = routes.iter().map(|route| route.group).find(|group| group.is_ipv4() != own.is_ipv4());
+    other.map_or(Ok(()), |group| {
+        let reason =
+            format!("{} is of {}, this key server's `address` is not", group.ip(), Family::of(group.ip()));
+        Err(source.error_in_list("address", &group.ip().to_string(), reason))
+    })
 }
 
 fn credential() -> Option<PathBuf> {
@@ -177,7 +188,7 @@ impl TryFrom<RawFile> for KeyServerFile {
             Some(list) => list.into_iter().map(|Accepted(proposal)| proposal).collect(),
         };
         Ok(KeyServerFile {
-            address: SocketAddrV4::new(address, raw.port.map_or(DEFAULT_PORT, Bounded::narrow)),
+            address: SocketAddr::new(address, raw.port.map_or(DEFAULT_PORT, Bounded::narrow)),
             control_socket: raw.control_socket.unwrap_or(KEY_SERVER_SOCKET.into()),
             keys: raw.pre_shared_keys.0,
             proposals,
@@ -192,7 +203,7 @@ impl TryFrom<RawFile> for KeyServerFile {
 /// Which key goes with which peers.
 #[derive(Debug)]
 struct PskRule {
-    peers: Ipv4Prefix,
+    peers: Prefix,
     key: KeySource,
 }
 
@@ -205,7 +216,7 @@ impl PskRule {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct RawPskRule {
-    address: Parsed<Ipv4Prefix>,
+    address: Parsed<Prefix>,
     key: Option<Parsed<InlineKey>>,
     key_file: Option<PathBuf>,
 }

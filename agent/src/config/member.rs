@@ -9,10 +9,10 @@ use super::server_address::{ServerAddress, UnicastAddress};
 use super::source::{ConfigError, Source};
 use super::{Port, Settings, DEFAULT_PORT};
 use gdoi::crypto::Secret;
-use gdoi::policy::{Action, Doi, Identity, Proposal, Selector, MAX_SIDS};
+use gdoi::policy::{Action, Doi, Family, Identity, Proposal, Selector, MAX_SIDS};
 use gdoi::GroupName;
 use serde::{Deserialize, Deserializer};
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -47,11 +47,11 @@ pub struct GroupSettings {
     /// Its name and number.
     pub group: GroupName,
     /// Its key servers, in the order in which they are tried.
-    pub servers: Vec<SocketAddrV4>,
+    pub servers: Vec<SocketAddr>,
     /// The interfaces on which its traffic is protected.
     pub interfaces: Vec<InterfaceName>,
     /// The address that registrations come from; None is the first of the first interface.
-    pub local_address: Option<Ipv4Addr>,
+    pub local_address: Option<IpAddr>,
     /// Who this member says it is; None is its local address.
     pub identity: Option<Identity>,
     /// What always passes in clear.
@@ -135,6 +135,7 @@ impl Settings for MemberFile {
 
     fn settle(self, source: &mut Source) -> Result<MemberSettings, ConfigError> {
         self.review_lists(source);
+        self.check_families(source)?;
         let port = self.port;
         let groups =
             self.groups.into_iter().map(|group| group.settle(port, source)).collect::<Result<_, _>>()?;
@@ -143,6 +144,25 @@ impl Settings for MemberFile {
 }
 
 impl MemberFile {
+    /// There is one socket: all key servers, and the address that they are asked from, are of one family.
+    fn check_families(&self, source: &Source) -> Result<(), ConfigError> {
+        let servers = || self.groups.iter().flat_map(|group| &group.servers).map(|server| server.address.0);
+        let Some(first) = servers().next() else { return Ok(()) };
+        let is_other = |address: &IpAddr| Family::of(*address) != Family::of(first);
+        let local = self.groups.iter().find_map(|group| group.local_address.filter(is_other));
+        let server = servers().find(is_other).map(|server| ("servers", server));
+        match server.or(local.map(|local| ("local-address", local))) {
+            None => Ok(()),
+            Some((key, other)) => Err(source.error_in_list(
+                key,
+                &other.to_string(),
+                format!(
+                    "{other} and server {first}: all groups share one socket, which is of IPv4 or of IPv6"
+                ),
+            )),
+        }
+    }
+
     /// Tells what in the local lists can hardly be meant.
     fn review_lists(&self, source: &mut Source) {
         let all = source.lines_of(self.groups.iter().flat_map(|group| &group.local));
@@ -188,7 +208,7 @@ struct GroupFile {
     group: GroupName,
     servers: Vec<ServerAddress>,
     interfaces: Vec<InterfaceName>,
-    local_address: Option<Ipv4Addr>,
+    local_address: Option<IpAddr>,
     key: KeySource,
     identity: Option<Identity>,
     local: Vec<Entry>,
@@ -201,8 +221,7 @@ struct GroupFile {
 impl GroupFile {
     fn settle(self, port: u16, source: &mut Source) -> Result<(GroupSettings, Secret), ConfigError> {
         let key = self.key.read(source)?;
-        let endpoint =
-            |server: ServerAddress| SocketAddrV4::new(server.address.0, server.port.unwrap_or(port));
+        let endpoint = |server: ServerAddress| SocketAddr::new(server.address.0, server.port.unwrap_or(port));
         let settings = GroupSettings {
             group: self.group,
             servers: self.servers.into_iter().map(endpoint).collect(),

@@ -4,7 +4,7 @@ use super::located::{mapping, Bounded, Parsed};
 use gdoi::crypto::{DhGroup, Hash};
 use gdoi::policy::{Doi, Identity, Proposal};
 use serde::{Deserialize, Deserializer};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::str::FromStr;
 
 /// The key length of a phase 1 cipher, in octets.
@@ -137,7 +137,7 @@ pub(super) fn every_proposal() -> Vec<Proposal> {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct RawIdentity {
-    address: Option<Parsed<Ipv4Addr>>,
+    address: Option<Parsed<IpAddr>>,
     fqdn: Option<Parsed<Name>>,
     user_fqdn: Option<Parsed<Name>>,
     key_id: Option<Parsed<Name>>,

@@ -5,10 +5,10 @@ use super::server_address::UnicastAddress;
 use super::source::{ConfigError, Source};
 use gdoi::coop::{Preemption, Redundancy, MAX_SERVERS};
 use gdoi::crypto::Secret;
-use gdoi::policy::Ipv4Prefix;
+use gdoi::policy::{Family, Prefix};
 use gdoi::{CoopPeer, PskEntry};
 use serde::{Deserialize, Deserializer};
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 const DEFAULT_PRIORITY: u8 = 1;
@@ -65,29 +65,32 @@ impl RawRedundancy {
 /// # Errors
 /// There is no such key, or a peer is this server itself.
 pub(super) fn coop_peers(
-    peers: &[Ipv4Addr],
-    own: SocketAddrV4,
+    peers: &[IpAddr],
+    own: SocketAddr,
     psks: &[PskEntry],
     source: &Source,
 ) -> Result<Vec<CoopPeer>, ConfigError> {
-    let peer = |peer: &Ipv4Addr| match key_of(*peer, *own.ip(), peers, psks) {
-        Ok(psk) => Ok(CoopPeer { address: SocketAddrV4::new(*peer, own.port()), psk }),
+    let peer = |peer: &IpAddr| match key_of(*peer, own.ip(), peers, psks) {
+        Ok(psk) => Ok(CoopPeer { address: SocketAddr::new(*peer, own.port()), psk }),
         Err(reason) => Err(source.error_in_list("peers", &peer.to_string(), reason)),
     };
     peers.iter().map(peer).collect()
 }
 
 /// Cooperating servers trust each other with everything anyway, so they may have one key among them.
-fn key_of(peer: Ipv4Addr, own: Ipv4Addr, peers: &[Ipv4Addr], psks: &[PskEntry]) -> Result<Secret, String> {
+fn key_of(peer: IpAddr, own: IpAddr, peers: &[IpAddr], psks: &[PskEntry]) -> Result<Secret, String> {
     if peer == own {
         return Err(format!("{peer} is this key server itself, `peers` are the others"));
     }
-    let entry = psks.iter().find(|entry| entry.peers == Ipv4Prefix::host(peer)).ok_or_else(|| {
+    if Family::of(peer) != Family::of(own) {
+        return Err(format!("{peer} is of {}, this key server's `address` is not", Family::of(peer)));
+    }
+    let entry = psks.iter().find(|entry| entry.peers == Prefix::host(peer)).ok_or_else(|| {
         format!(
             "key server {peer} needs an entry of its own in `pre-shared-keys`, for {peer} alone: {POSING}"
         )
     })?;
-    let is_server = |entry: &PskEntry| peers.iter().any(|peer| entry.peers == Ipv4Prefix::host(*peer));
+    let is_server = |entry: &PskEntry| peers.iter().any(|peer| entry.peers == Prefix::host(*peer));
     match psks.iter().find(|other| !is_server(other) && other.key == entry.key) {
         Some(other) => {
             Err(format!("key server {peer} has the same pre-shared key as {}: {POSING}", other.peers))

@@ -10,7 +10,7 @@ use gdoi::crypto::Hash;
 use gdoi::lifetime::{registration_jitter, registration_margin, server_margin};
 use gdoi::{RekeyConfig, Retransmit, Transport};
 use serde::{Deserialize, Deserializer};
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -27,7 +27,7 @@ const DEFAULT_TTL: u8 = 32;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MulticastRoute {
     /// The group and its UDP port.
-    pub group: SocketAddrV4,
+    pub group: SocketAddr,
     /// The interface; None is the one that has the key server's address.
     pub interface: Option<InterfaceName>,
     /// Through so many routers, at most.
@@ -132,7 +132,7 @@ impl RawRekey {
     fn route(&self) -> Result<Option<MulticastRoute>, String> {
         match (&self.transport.0, &self.address) {
             (Way::Multicast, Some(Parsed(GroupAddress(group)))) => Ok(Some(MulticastRoute {
-                group: SocketAddrV4::new(*group, self.port.map_or(DEFAULT_PORT, Bounded::narrow)),
+                group: SocketAddr::new(*group, self.port.map_or(DEFAULT_PORT, Bounded::narrow)),
                 interface: self.interface.as_ref().map(|Parsed(name)| name.clone()),
                 ttl: self.ttl.map_or(DEFAULT_TTL, |Bounded(ttl)| ttl as u8),
             })),
@@ -182,20 +182,30 @@ impl FromStr for Way {
 }
 
 /// A multicast group that routers forward.
-struct GroupAddress(Ipv4Addr);
+struct GroupAddress(IpAddr);
 
 impl FromStr for GroupAddress {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        match text.parse::<Ipv4Addr>() {
-            Ok(address) if address.octets()[..3] == [224, 0, 0] => {
-                Err(format!("{address} is for the routing protocols of one link, take one of 239.0.0.0/8"))
+        match text.parse::<IpAddr>() {
+            Ok(address) if is_of_one_link(address) => {
+                Err(format!("{address} is for the routing protocols of one link, {TAKE}"))
             }
             Ok(address) if address.is_multicast() => Ok(GroupAddress(address)),
-            Ok(address) => Err(format!("{address} is no multicast group, take one of 239.0.0.0/8")),
-            Err(_) => Err(format!("`{text}` is no IPv4 address")),
+            Ok(address) => Err(format!("{address} is no multicast group, {TAKE}")),
+            Err(_) => Err(format!("`{text}` is no IP address")),
         }
+    }
+}
+
+const TAKE: &str = "take one of 239.0.0.0/8 or ff15::/16";
+
+/// RFC 5771 section 4; RFC 4291 section 2.7: scopes up to that of a link.
+fn is_of_one_link(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => address.octets()[..3] == [224, 0, 0],
+        IpAddr::V6(address) => address.is_multicast() && address.octets()[1] & 15 <= 2,
     }
 }
 

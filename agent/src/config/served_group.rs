@@ -9,10 +9,10 @@ use super::rekey::{MulticastRoute, RekeyFile};
 use super::source::{ConfigError, Source};
 use gdoi::coop::Redundancy;
 use gdoi::lifetime::registration_margin;
-use gdoi::policy::{Acl, Ipv4Prefix, SendMode, Transform, MAX_REPLAY_WINDOW};
+use gdoi::policy::{Acl, Prefix, SendMode, Transform, MAX_REPLAY_WINDOW};
 use gdoi::{Authorization, GroupConfig, GroupName};
 use serde::{Deserialize, Deserializer};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// The life of a TEK or KEK in seconds: 20 (for labs) to 30 days.
@@ -44,7 +44,7 @@ impl GroupFile {
     }
 
     /// The other key servers that share it.
-    pub fn peers(&self) -> &[Ipv4Addr] {
+    pub fn peers(&self) -> &[IpAddr] {
         self.local.redundancy.as_ref().map_or(&[], |redundancy| &redundancy.peers)
     }
 
@@ -254,7 +254,7 @@ fn replay_window(transform: Transform, window: Option<ReplayWindow>) -> Result<u
 #[serde(deny_unknown_fields)]
 struct RawAuthorization {
     #[serde(default)]
-    address: Vec<Parsed<Ipv4Prefix>>,
+    address: Vec<Parsed<Prefix>>,
     #[serde(default)]
     identity: Vec<IdentityEntry>,
 }

@@ -5,7 +5,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::str::FromStr;
 
 /// A key server.
@@ -19,20 +19,31 @@ pub struct ServerAddress {
 
 /// The address of one host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct UnicastAddress(pub Ipv4Addr);
+pub struct UnicastAddress(pub IpAddr);
 
 impl FromStr for UnicastAddress {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        match text.parse::<Ipv4Addr>() {
-            Ok(address) if address.is_unspecified() || address.is_multicast() || address.is_broadcast() => {
+        match text.parse::<IpAddr>() {
+            Ok(address) if !is_of_one_host(address) => {
                 Err(format!("{address} is not the address of one host"))
             }
+            Ok(IpAddr::V6(address)) if address.is_unicast_link_local() => {
+                Err(format!("{address} holds on one link only, take one that is routed"))
+            }
             Ok(address) => Ok(UnicastAddress(address)),
-            Err(_) => Err(format!("`{text}` is no IPv4 address")),
+            Err(_) => Err(format!("`{text}` is no IP address")),
         }
     }
+}
+
+fn is_of_one_host(address: IpAddr) -> bool {
+    let special = match address {
+        IpAddr::V4(address) => address.is_broadcast(),
+        IpAddr::V6(address) => address.to_ipv4_mapped().is_some(),
+    };
+    !(special || address.is_unspecified() || address.is_multicast())
 }
 
 impl fmt::Display for UnicastAddress {

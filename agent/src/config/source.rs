@@ -179,8 +179,8 @@ impl Source {
         let has = |line: &str| {
             let line = line.split('#').next().unwrap_or("");
             // A line that gives another key ends the list.
-            inside = line.contains(key) || inside && !line.contains(':');
-            let mut words = line.split(|letter: char| !letter.is_alphanumeric() && letter != '.');
+            inside = line.contains(key) || inside && !gives_key(line);
+            let mut words = line.split(|letter: char| !letter.is_alphanumeric() && !".:".contains(letter));
             inside && words.any(|word| word == element)
         };
         let line = self.text.lines().position(has);
@@ -229,6 +229,11 @@ impl Source {
             ));
         }
     }
+}
+
+/// An IPv6 address has colons, too.
+fn gives_key(line: &str) -> bool {
+    line.contains(": ") || line.trim_end().ends_with(':')
 }
 
 fn unreadable(path: &Path, reason: String) -> ConfigError {

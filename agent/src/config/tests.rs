@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 mod access;
+mod ipv6;
 mod redundancy;
 
 const MEMBER: &str = r#"groups:
@@ -147,7 +148,7 @@ fn member_refusals_name_line_and_reason() {
         ("name: corp", "nome: corp", 2, "unknown field `nome`"),
         ("identity-number: 100", "identity-number: -1", 3, "invalid"),
         ("    identity-number: 100\n", "", 2, "missing field `identity-number`"),
-        ("192.0.2.10,", "192.0.2.300,", 4, "`192.0.2.300` is no IPv4 address"),
+        ("192.0.2.10,", "192.0.2.300,", 4, "`192.0.2.300` is no IP address"),
         ("192.0.2.10,", "224.0.0.1,", 4, "not the address of one host"),
         ("192.0.2.11,", "192.0.2.10,", 4, "stands here twice"),
         ("port: 1848", "port: 0", 4, "1 to 65535"),
@@ -295,7 +296,7 @@ fn server_refusals_name_line_and_reason() {
             "no multicast",
         ),
         (local, &with("rekey: {authentication: x, transport: multicast, address: 224.0.0.9}"), 8, "one link"),
-        (local, &with("rekey: {authentication: x, transport: multicast, address: x}"), 8, "no IPv4 address"),
+        (local, &with("rekey: {authentication: x, transport: multicast, address: x}"), 8, "no IP address"),
         (
             local,
             &with("rekey: {authentication: x, transport: multicast, address: 239.1.1.1, ttl: 0}"),

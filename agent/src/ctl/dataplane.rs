@@ -103,17 +103,17 @@ mod tests {
     use serde_json::json;
 
     fn report() -> DataplaneReport {
-        let summary = |states, packets| json!({"states": states, "packets": packets, "octets": packets * 100, "integrity_failures": 3});
+        let summary = |states, packets| json!({"states": states, "packets": packets, "octets": packets * 100, "integrity_failures": 3, "replayed": 5});
         serde_json::from_value(json!({"generated_at": "2026-01-31T12:00:00Z", "error": null, "problems": ["wan0 is down"],
             "xfrm_errors": [["XfrmInStateSeqError", 5]],
             "planes": [{"name": "corp", "identity_number": 100, "interface": "wan0", "protection": "encrypting",
-                "inbound_anchor": "192.0.0.84", "outbound_anchor": "192.0.0.85",
+                "inbound_anchors": ["192.0.0.84", "100::848:0"], "outbound_anchors": ["192.0.0.85", "100::848:1"],
                 "traffic": {"encrypted_packets": 10, "encrypted_octets": 1000, "decrypted_packets": 9,
                     "decrypted_octets": 900, "blocked_out_packets": 1, "blocked_in_packets": 2, "bypassed_packets": 4,
                     "unrestored_packets": 0, "oversize_packets": 2, "unknown_sender_packets": 6},
                 "inbound": summary(2, 9), "outbound": summary(1, 10),
                 "states": [{"direction": "inbound", "spi": "0x00000007", "packets": 9, "octets": 900,
-                    "integrity_failures": 3}]}]}))
+                    "integrity_failures": 3, "replayed": 5}]}]}))
         .unwrap()
     }
 
@@ -124,7 +124,7 @@ mod tests {
             "\
 Group corp (100) on wan0
   Protection        encrypting
-  Anchors           inbound 192.0.0.84, outbound 192.0.0.85
+  Anchors           inbound 192.0.0.84 100::848:0, outbound 192.0.0.85 100::848:1
   Encrypted         10 packets, 1000 octets
   Decrypted         9 packets, 900 octets
   Blocked out       1 packets
@@ -133,6 +133,7 @@ Group corp (100) on wan0
   Oversize          2 packets, encrypted in pieces
   Unknown sender    6 packets, each put to the daemon or dropped
   Integrity failed  3 packets
+  Replayed          5 packets
   States inbound    2, 9 packets, 900 octets
   States outbound   1, 10 packets, 1000 octets
 Kernel error counters, all users of XFRM together
@@ -148,7 +149,7 @@ Problem: wan0 is down
     fn states_are_for_those_who_ask() {
         assert!(!overview(&report()).contains("0x00000007"));
         assert!(
-            detail(&report()).contains("  inbound  0x00000007  9        900     3\n"),
+            detail(&report()).contains("  inbound  0x00000007  9        900     3    5\n"),
             "{}",
             detail(&report())
         );

@@ -253,7 +253,7 @@ Group corp (100): 1 registered
 
     let report = json!({"generated_at": "2026-01-31T12:00:00Z", "groups": [{"name": "corp", "identity_number": 100,
         "transform": "aes-256-gcm", "replay_window": 1024,
-        "sender_ids": {"bits": 20, "generation": 3, "used": 8, "of": 131072}, "tek_lifetime_seconds": 3600, "acl": ["permit ip any any"],
+        "sender_ids": {"bits": 20, "generation": 3, "used": 8, "of": 131072}, "tek_lifetime_seconds": 3600, "acl": ["permit ip any any"], "sending": "encrypted",
         "authorized_addresses": [], "authorized_identities": [], "teks": [tek()], "kek": null, "signing_key": "ab12"}]});
     let policy = text(Request::ShowKsPolicy, report);
     assert!(policy.contains("  Signing key   ab12\n"), "{policy}");
@@ -263,7 +263,22 @@ Group corp (100): 1 registered
     );
     assert!(policy.contains("  Sender IDs    20 bits, 8 of 131072 used in generation 3\n"), "{policy}");
     assert!(policy.contains("  May register  every member with a pre-shared key\n"), "{policy}");
-    assert!(policy.ends_with("  Encrypted\n    permit ip any any\n"), "{policy}");
+    assert!(policy.ends_with("deny is in clear\n    permit ip any any\n"), "{policy}");
+}
+
+#[test]
+fn show_ks_acl_reads_like_this() {
+    let report = json!({"generated_at": "2026-01-31T12:00:00Z", "groups": [{"name": "corp", "identity_number": 100,
+        "acl": ["deny tcp any any eq 22", "permit ipv6 any any"], "sending": "clear"}]});
+    assert_eq!(
+        text(Request::ShowKsAcl, report),
+        "\
+Group corp (100)
+  Access list, receive-only: what is permitted is sent in clear and accepted in either form
+    deny tcp any any eq 22
+    permit ipv6 any any
+"
+    );
 }
 
 #[test]

@@ -9,7 +9,7 @@ mod spent;
 pub use admission::Word;
 
 use super::advice;
-use super::desired::{assign_slots, desired, Guarded, Phase, Surroundings};
+use super::desired::{assign_slots, desired, protection, Adoption, Guarded, Phase, Surroundings};
 use super::due::{Cause, Due};
 use super::path_mtu::{PathMtus, Sender};
 use super::repairs::Repairs;
@@ -17,19 +17,19 @@ use super::senders::{Receiving, Senders};
 use crate::clock;
 use crate::config::{FailMode, GroupSettings};
 use crate::events::{Event, Journal, Severity};
-use crate::report::Detachment;
-use adoption::{abandoned, is_protected, waits_for_adopted};
+use crate::report::{Detachment, Protection};
+use adoption::{abandoned, adopt, is_damaged, is_whole, waits_for_adopted};
 use gdoi::endpoint::Instant;
 use gdoi::View;
 use spent::Spent;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use xfrm::{Counters, Desired, Direction, Interface, Kernel, Report, StateCounters, Subject};
 
 /// The kernel and what it should hold.
 pub struct DataPlane {
     kernel: Kernel,
     groups: Vec<Guarded>,
-    local: Ipv4Addr,
+    local: IpAddr,
     started: Instant,
     due: Due,
     error: Option<String>,
@@ -53,11 +53,11 @@ impl DataPlane {
     ///
     /// # Errors
     /// The kernel cannot be spoken to.
-    pub fn open(groups: Vec<GroupSettings>, local: Ipv4Addr) -> Result<Self, xfrm::Error> {
+    pub fn open(groups: Vec<GroupSettings>, local: IpAddr) -> Result<Self, xfrm::Error> {
         let mut kernel = Kernel::open()?;
         let installed = kernel.installed()?;
         let mut groups = assign_slots(groups);
-        groups.iter_mut().for_each(|group| group.adopted = is_protected(group, &installed));
+        groups.iter_mut().for_each(|group| group.adoption = adopt(group, &installed));
         let abandoned = abandoned(&groups, &installed);
         Ok(DataPlane {
             kernel,
@@ -82,11 +82,7 @@ impl DataPlane {
     /// # Errors
     /// The kernel refuses.
     pub fn guard(&mut self, journal: &mut Journal) -> Result<(), String> {
-        for group in self.groups.iter().filter(|group| group.adopted) {
-            let message = "What an earlier run left in the kernel protects until registration is complete";
-            let event = Event::new(Severity::Notice, "GM_ADOPTED", message);
-            journal.record(event.of_group(&group.settings.group.name), self.started);
-        }
+        self.groups.iter().for_each(|group| tell_of_adoption(group, self.started, journal));
         for interface in &self.abandoned {
             journal.record(change::abandoned(interface), self.started);
         }
@@ -106,7 +102,7 @@ impl DataPlane {
     }
 
     /// GDOI is spoken from another address.
-    pub fn speak_from(&mut self, local: Ipv4Addr) {
+    pub fn speak_from(&mut self, local: IpAddr) {
         self.local = local;
         self.mark_changed();
     }
@@ -114,7 +110,7 @@ impl DataPlane {
     /// Takes a group's protection back at the next [`Self::refresh`]: nothing else does. Answers false if there is none.
     pub fn detach(&mut self, name: &str, detachment: Detachment) -> bool {
         let Some(group) = self.group(name).filter(|group| group.detached.is_none()) else { return false };
-        (group.detached, group.adopted) = (Some(detachment), false);
+        (group.detached, group.adoption) = (Some(detachment), Adoption::None);
         let slots = group.slots.clone();
         self.spent.retire(self.sending.iter().filter(|sender| slots.contains(&sender.slot)));
         self.due.wanted(Cause::Detach);
@@ -152,19 +148,45 @@ impl DataPlane {
             self.mark_changed();
         }
         let cause = self.due.begin(now);
-        if waits_for_adopted(&self.groups, views, now.saturating_since(self.started)) {
+        if waits_for_adopted(&self.groups, views, now.saturating_since(self.started))
+            && !self.adopted_is_damaged(views, now, journal)
+        {
             return;
         }
+        // What is applied takes the place of what was adopted.
         for (group, view) in self.groups.iter_mut().zip(views) {
-            group.adopted &= !view.registered;
+            match view.registered {
+                true => group.adoption = Adoption::None,
+                false if is_whole(group) => group.adoption = Adoption::Ended,
+                false => {}
+            }
         }
         let wanted = self.follow_keys(views).and_then(|()| self.desired(views, Phase::Running, now));
         self.apply(wanted, cause, now, journal);
     }
 
+    /// Whether what protects groups that have not registered needs to be replaced by what blocks.
+    fn adopted_is_damaged(&mut self, views: &[View], now: Instant, journal: &mut Journal) -> bool {
+        let installed = match self.kernel.installed() {
+            Ok(installed) => installed,
+            Err(error) => {
+                self.failed(error.to_string(), now, journal);
+                return false;
+            }
+        };
+        let mut damaged = false;
+        for (group, _) in self.groups.iter_mut().zip(views).filter(|(_, view)| !view.registered) {
+            if is_damaged(group, &installed) {
+                (group.adoption, damaged) = (Adoption::Ended, true);
+                tell_of_adoption(group, now, journal);
+            }
+        }
+        damaged
+    }
+
     /// Leaves the kernel as it should be while no daemon runs.
     pub fn release(&mut self, views: &[View], now: Instant, journal: &mut Journal) {
-        let keeps = |group: &Guarded| group.adopted && group.settings.fail == FailMode::Close;
+        let keeps = |group: &Guarded| is_whole(group) && group.settings.fail == FailMode::Close;
         if self.groups.iter().zip(views).any(|(group, view)| keeps(group) && !view.registered) {
             return;
         }
@@ -232,6 +254,16 @@ impl DataPlane {
         self.groups.iter().filter(loser).map(|group| group.settings.group.name.clone()).collect()
     }
 
+    /// What happens to a group's traffic.
+    pub fn protection(&self, group: &Guarded, view: &View) -> Protection {
+        match protection(group, view) {
+            Protection::Encrypting if group.slots.iter().any(|slot| self.spent.withholds(*slot)) => {
+                Protection::Blocked
+            }
+            seen => seen,
+        }
+    }
+
     /// What the core carries.
     pub fn path_mtus(&self) -> &PathMtus {
         &self.path_mtus
@@ -278,6 +310,12 @@ impl DataPlane {
             journal.record(Event::new(Severity::Error, "GM_INSTALL_POLICIES_FAILED", message), now);
         }
         self.error = Some(reason);
+    }
+}
+
+fn tell_of_adoption(group: &Guarded, now: Instant, journal: &mut Journal) {
+    if let Some(event) = adoption::event(&group.adoption) {
+        journal.record(event.of_group(&group.settings.group.name), now);
     }
 }
 

@@ -11,8 +11,8 @@ use crate::report::{Detachment, Protection};
 use gdoi::endpoint::Instant;
 use gdoi::policy::SendMode;
 use gdoi::View;
-use std::net::{Ipv4Addr, SocketAddr};
-use xfrm::{Desired, Gate, Interface, Mode, Plane, Sa, Slot};
+use std::net::IpAddr;
+use xfrm::{Desired, Gate, Interface, Mode, Plane, Protecting, Sa, Slot};
 
 pub use associations::{newcomer, Place};
 use selectors::{ace, families, selector};
@@ -24,8 +24,8 @@ pub struct Guarded {
     pub settings: GroupSettings,
     /// One slot for each interface, in their order.
     pub slots: Vec<Slot>,
-    /// Whether the kernel still holds what the daemon before this one installed.
-    pub adopted: bool,
+    /// What the kernel has of the daemon before this one.
+    pub adoption: Adoption,
     /// Since when and by whom an operator had the protection removed; None while the group is protected.
     pub detached: Option<Detachment>,
 }
@@ -35,6 +35,18 @@ impl Guarded {
     pub fn places(&self) -> impl Iterator<Item = (Slot, &InterfaceName)> {
         self.slots.iter().copied().zip(&self.settings.interfaces)
     }
+}
+
+/// What became of what the daemon before this one installed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Adoption {
+    /// There was nothing, or the group has registered.
+    #[default]
+    None,
+    /// The kernel holds all of it; here as it was found, plane by plane.
+    Whole(Vec<Protecting>),
+    /// It protects no more, here or because somebody has damaged it: the group is closed until it registers.
+    Ended,
 }
 
 /// Whether the daemon runs or ends.
@@ -51,7 +63,7 @@ pub fn assign_slots(groups: Vec<GroupSettings>) -> Vec<Guarded> {
     let mut numbers = (0..Slot::COUNT).filter_map(Slot::new);
     let mut guard = |settings: GroupSettings| {
         let slots = numbers.by_ref().take(settings.interfaces.len()).collect();
-        Guarded { settings, slots, adopted: false, detached: None }
+        Guarded { settings, slots, adoption: Adoption::None, detached: None }
     };
     groups.into_iter().map(&mut guard).collect()
 }
@@ -61,12 +73,12 @@ pub fn protection(group: &Guarded, view: &View) -> Protection {
     if group.detached.is_some() {
         return Protection::Detached;
     }
-    match (view.registered, &view.outbound, group.adopted, group.settings.fail) {
+    match (view.registered, &view.outbound, &group.adoption, group.settings.fail) {
         (true, Some(_), ..) => Protection::Encrypting,
         (true, None, ..) => Protection::Blocked,
-        (false, _, true, _) => Protection::Adopted,
-        (false, _, false, FailMode::Close) => Protection::Closed,
-        (false, _, false, FailMode::Open) => Protection::Open,
+        (false, _, Adoption::Whole(_), _) => Protection::Adopted,
+        (false, _, Adoption::Ended, _) | (false, _, Adoption::None, FailMode::Close) => Protection::Closed,
+        (false, _, Adoption::None, FailMode::Open) => Protection::Open,
     }
 }
 
@@ -74,7 +86,7 @@ pub fn protection(group: &Guarded, view: &View) -> Protection {
 #[derive(Clone, Copy)]
 pub struct Surroundings<'a> {
     /// The address that GDOI is spoken from.
-    pub local: Ipv4Addr,
+    pub local: IpAddr,
     /// Who was heard.
     pub senders: &'a Senders,
     /// What the core carries.
@@ -102,10 +114,10 @@ pub fn desired(
             let path_mtu = around.path_mtus.of_plane(slot, now);
             planes.push(Plane {
                 interface: interface.to_string(),
-                local: around.local.into(),
+                local: around.local,
                 slot,
-                servers: group.settings.servers.iter().copied().map(SocketAddr::from).collect(),
-                rekey_group: view.rekey_group.map(SocketAddr::from),
+                servers: group.settings.servers.clone(),
+                rekey_group: view.rekey_group,
                 clear: group.settings.clear.iter().map(selector).collect::<Result<_, _>>()?,
                 mss: segment::clamp(group.settings.mss, &gate, link_mtu(around.links, interface), path_mtu),
                 path_mtu,
@@ -141,7 +153,7 @@ fn gate(
         }
         (Phase::Running, true, _) => protect(view),
         // What the daemon before this one protected must not become clear.
-        (Phase::Running, false, _) if group.adopted => Ok(Some(Gate::Closed)),
+        (Phase::Running, false, _) if group.adoption != Adoption::None => Ok(Some(Gate::Closed)),
         (_, false, FailMode::Close) => Ok(Some(Gate::Closed)),
         (Phase::Running, false, FailMode::Open) => Ok(Some(Gate::Open)),
     }

@@ -5,7 +5,7 @@ use gdoi::crypto::{Secret, SystemRandom};
 use gdoi::endpoint::{Endpoint, Instant, Output};
 use gdoi::policy::Identity;
 use gdoi::{Member, MemberCommand, MemberConfig, MemberEvent, MemberStatus, ServerEntry, View};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// The place of a group in the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,8 +36,8 @@ struct Membership {
 
 impl Memberships {
     /// One member for each group; all speak from `local`. Without an address they wait for [`Self::move_to`].
-    pub fn new(groups: Vec<(GroupSettings, Secret)>, local: Option<Ipv4Addr>) -> Self {
-        let address = local.unwrap_or(Ipv4Addr::UNSPECIFIED);
+    pub fn new(groups: Vec<(GroupSettings, Secret)>, local: Option<IpAddr>) -> Self {
+        let address = local.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
         Memberships {
             members: groups.into_iter().map(|(group, key)| Membership::new(group, &key, address)).collect(),
             standing: if local.is_some() { Standing::Active } else { Standing::Waiting },
@@ -45,7 +45,7 @@ impl Memberships {
     }
 
     /// All speak from `local` from now on, and register from there at once.
-    pub fn move_to(&mut self, local: Ipv4Addr, now: Instant) {
+    pub fn move_to(&mut self, local: IpAddr, now: Instant) {
         self.standing = Standing::Active;
         for membership in &mut self.members {
             let identity = membership.identity.clone().unwrap_or(Identity::Address(local));
@@ -89,8 +89,8 @@ impl Memberships {
 }
 
 impl Membership {
-    fn new(group: GroupSettings, key: &Secret, local: Ipv4Addr) -> Self {
-        let servers: Vec<SocketAddr> = group.servers.iter().copied().map(SocketAddr::V4).collect();
+    fn new(group: GroupSettings, key: &Secret, local: IpAddr) -> Self {
+        let servers = group.servers;
         let name = group.group.name.clone();
         let entry = |address: &SocketAddr| ServerEntry { address: *address, psk: key.clone() };
         let identity = group.identity;
@@ -165,7 +165,7 @@ mod tests {
         from("198.51.100.1".parse().ok())
     }
 
-    fn from(local: Option<Ipv4Addr>) -> Memberships {
+    fn from(local: Option<IpAddr>) -> Memberships {
         let mut source = Source::from_text(Path::new("gm.yaml"), GROUPS);
         let file: MemberFile = source.parse().unwrap();
         Memberships::new(file.settle(&mut source).unwrap().groups, local)

@@ -3,15 +3,14 @@
 use crate::addresses::Addresses;
 use crate::config::{InterfaceName, MemberSettings};
 use crate::events::{Event, Severity};
-use std::net::{Ipv4Addr, SocketAddrV4};
-
-/// While there is no address nobody can be spoken to: a socket here sends to this host at most.
-const NOWHERE: Ipv4Addr = Ipv4Addr::LOCALHOST;
+use gdoi::policy::Family;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// The address, and whether it is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Speaker {
     port: u16,
+    family: Family,
     source: Source,
     state: State,
 }
@@ -19,7 +18,7 @@ pub struct Speaker {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Source {
     /// The same whatever the interfaces have.
-    Configured(Ipv4Addr),
+    Configured(IpAddr),
     /// An address of this interface.
     Interface(InterfaceName),
 }
@@ -29,20 +28,20 @@ enum State {
     /// There has been no address since the start.
     Waiting,
     /// It is there.
-    Speaking(Ipv4Addr),
+    Speaking(IpAddr),
     /// It was there.
-    Silent(Ipv4Addr),
+    Silent(IpAddr),
 }
 
 /// What has changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     /// The interface has no address any more.
-    Lost(Ipv4Addr),
+    Lost(IpAddr),
     /// The address is back.
-    Back(Ipv4Addr),
+    Back(IpAddr),
     /// There is another address, or the first one.
-    Moved(Option<Ipv4Addr>, Ipv4Addr),
+    Moved(Option<IpAddr>, IpAddr),
 }
 
 impl Speaker {
@@ -53,7 +52,8 @@ impl Speaker {
             Some(address) => Source::Configured(address),
             None => Source::Interface(group.interfaces.first()?.clone()),
         };
-        let mut speaker = Speaker { port: settings.port, source, state: State::Waiting };
+        let family = Family::of(group.servers.first()?.ip());
+        let mut speaker = Speaker { port: settings.port, family, source, state: State::Waiting };
         speaker.look(own);
         Some(speaker)
     }
@@ -79,7 +79,7 @@ impl Speaker {
             Source::Interface(interface) => interface.as_str(),
         };
         let kept = self.address().filter(|address| own.holds(interface, *address));
-        match (kept.or_else(|| own.first_of(interface)), self.address()) {
+        match (kept.or_else(|| own.first_of(interface, self.family)), self.address()) {
             (Some(address), _) => State::Speaking(address),
             (None, Some(old)) => State::Silent(old),
             (None, None) => State::Waiting,
@@ -87,7 +87,7 @@ impl Speaker {
     }
 
     /// The address, there or not; None if there has been none.
-    pub fn address(&self) -> Option<Ipv4Addr> {
+    pub fn address(&self) -> Option<IpAddr> {
         match self.state {
             State::Waiting => None,
             State::Speaking(address) | State::Silent(address) => Some(address),
@@ -95,15 +95,15 @@ impl Speaker {
     }
 
     /// What the data plane lets GDOI pass from.
-    pub fn local(&self) -> Ipv4Addr {
-        self.address().unwrap_or(NOWHERE)
+    pub fn local(&self) -> IpAddr {
+        self.address().unwrap_or(nowhere(self.family))
     }
 
     /// Where the socket is.
-    pub fn door(&self) -> SocketAddrV4 {
+    pub fn door(&self) -> SocketAddr {
         match self.address() {
-            Some(address) => SocketAddrV4::new(address, self.port),
-            None => SocketAddrV4::new(NOWHERE, 0),
+            Some(address) => SocketAddr::new(address, self.port),
+            None => SocketAddr::new(nowhere(self.family), 0),
         }
     }
 
@@ -112,13 +112,22 @@ impl Speaker {
         let Source::Interface(interface) = &self.source else { return None };
         match self.state {
             State::Waiting => Some(format!(
-                "{interface} has no IPv4 address yet, and no local-address is configured: registration waits for one"
+                "{interface} has no {} address yet, and no local-address is configured: registration waits for one",
+                self.family
             )),
             State::Silent(old) => Some(format!(
                 "{interface} has lost the address {old} and has no other: registration waits, keys are used to their end"
             )),
             State::Speaking(_) => None,
         }
+    }
+}
+
+/// While there is no address nobody can be spoken to: a socket here sends to this host at most.
+const fn nowhere(family: Family) -> IpAddr {
+    match family {
+        Family::V4 => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        Family::V6 => IpAddr::V6(Ipv6Addr::LOCALHOST),
     }
 }
 
@@ -154,10 +163,10 @@ mod tests {
     use crate::config::{MemberFile, Settings, Source as File};
     use std::path::Path;
 
-    const A: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
-    const B: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 33);
+    const A: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 1));
+    const B: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 33));
 
-    fn own(addresses: &[(&str, Ipv4Addr)]) -> Addresses {
+    fn own(addresses: &[(&str, IpAddr)]) -> Addresses {
         addresses.iter().map(|(name, address)| ((*name).to_owned(), *address)).collect()
     }
 
@@ -174,7 +183,7 @@ mod tests {
     #[test]
     fn the_first_address_of_the_first_interface_is_spoken_from() {
         let speaker = speaker("", &own(&[("wan1", B), ("wan0", A), ("wan0", B)]));
-        assert_eq!((speaker.door(), speaker.local()), (SocketAddrV4::new(A, 848), A));
+        assert_eq!((speaker.door(), speaker.local()), (SocketAddr::new(A, 848), A));
         assert_eq!(speaker.problem(), None);
     }
 
@@ -193,7 +202,7 @@ mod tests {
         let mut speaker = speaker("", &own(&[("wan0", A)]));
         assert_eq!(speaker.look(&own(&[("wan0", B), ("wan0", A)])), None);
         assert_eq!(speaker.look(&own(&[("wan0", B), ("wan1", A)])), Some(Change::Moved(Some(A), B)));
-        assert_eq!(speaker.door(), SocketAddrV4::new(B, 848));
+        assert_eq!(speaker.door(), SocketAddr::new(B, 848));
     }
 
     #[test]
@@ -205,6 +214,19 @@ mod tests {
         let mut other = speaker.clone();
         assert_eq!(speaker.look(&own(&[("wan0", A)])), Some(Change::Back(A)));
         assert_eq!(other.look(&own(&[("wan0", B)])), Some(Change::Moved(Some(A), B)));
+    }
+
+    #[test]
+    fn the_servers_say_of_which_family_the_address_is() {
+        let text = "groups: [{name: a, identity-number: 1, servers: [2001:db8::10], interfaces: [wan0], pre-shared-key: \"only for tests\"}]\n";
+        let mut source = File::from_text(Path::new("gm.yaml"), text);
+        let file: MemberFile = source.parse().unwrap();
+        let six: IpAddr = "2001:db8::1".parse().unwrap();
+        let mut speaker = Speaker::new(&file.settle(&mut source).unwrap(), &own(&[("wan0", A)])).unwrap();
+        assert_eq!((speaker.address(), speaker.door()), (None, "[::1]:0".parse().unwrap()));
+        assert!(speaker.problem().unwrap().starts_with("wan0 has no IPv6 address yet"));
+        assert_eq!(speaker.look(&own(&[("wan0", A), ("wan0", six)])), Some(Change::Moved(None, six)));
+        assert_eq!(speaker.door(), SocketAddr::new(six, 848));
     }
 
     #[test]

@@ -67,7 +67,7 @@ fn refuse_shortcomings(journal: &mut Journal) -> Result<(), String> {
 
 fn refuse_own_servers(settings: &MemberSettings, own: &Addresses) -> Result<(), String> {
     let mut servers = settings.groups.iter().flat_map(|(group, _)| &group.servers);
-    match servers.find(|server| own.has(*server.ip())) {
+    match servers.find(|server| own.has(server.ip())) {
         None => Ok(()),
         Some(server) => Err(format!(
             "{} is an address of this host: a host is a member or a key server of a group, never both",

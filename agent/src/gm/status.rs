@@ -4,7 +4,7 @@ mod counters;
 mod lengths;
 
 use super::dataplane::DataPlane;
-use super::desired::{protection, Guarded};
+use super::desired::Guarded;
 use super::membership::Memberships;
 use super::speaker::Speaker;
 use crate::clock::Timestamp;
@@ -14,7 +14,7 @@ use crate::report::{
 };
 use gdoi::endpoint::Instant;
 use gdoi::{MemberStatus, RegistrationState};
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 
 pub use counters::dataplane;
 
@@ -46,7 +46,7 @@ fn protections(memberships: &Memberships, dataplane: &DataPlane, now: Instant) -
         .groups()
         .iter()
         .zip(memberships.views(now))
-        .map(|(group, view)| protection(group, &view))
+        .map(|(group, view)| dataplane.protection(group, &view))
         .collect()
 }
 
@@ -103,7 +103,7 @@ pub fn rekeys(memberships: &Memberships, now: Instant) -> MemberRekeys {
 }
 
 fn member_rekey(status: &MemberStatus, now: Instant) -> MemberRekey {
-    let transport = |group: Option<SocketAddrV4>| {
+    let transport = |group: Option<SocketAddr>| {
         group.map_or(RekeyTransport::Unicast, |group| RekeyTransport::Multicast(group.to_string()))
     };
     MemberRekey {

@@ -5,12 +5,12 @@ use crate::fingerprint;
 use crate::report::{ChangeEntry, ReloadEffect};
 use gdoi::policy::{GroupId, Proposal};
 use gdoi::{Change, Effect, PskEntry};
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// The settings in use that are no group's.
 pub struct OwnSettings {
-    pub address: SocketAddrV4,
+    pub address: SocketAddr,
     control_socket: PathBuf,
     state: Option<StateSettings>,
     psks: Vec<PskEntry>,

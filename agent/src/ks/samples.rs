@@ -6,12 +6,12 @@ use gdoi::coop::{CoopPeerStatus, CoopPeerWord, CoopRefusals, CoopStatus, Preempt
 use gdoi::endpoint::Instant;
 use gdoi::policy::{Acl, GroupId, Identity, SendMode};
 use gdoi::{Authorization, GroupName, GroupStatus, KeyServerConfig, KeyServerStatus, SidStatus};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// 192.0.2.`host`.
-pub fn address(host: u8) -> Ipv4Addr {
-    Ipv4Addr::new(192, 0, 2, host)
+pub fn address(host: u8) -> IpAddr {
+    IpAddr::from([192, 0, 2, host])
 }
 
 /// A key server with these groups.
@@ -94,7 +94,7 @@ pub fn own_settings() -> OwnSettings {
         address: own,
         control_socket: "/nonexistent".into(),
         server: KeyServerConfig {
-            identity: Identity::Address(*own.ip()),
+            identity: Identity::Address(own.ip()),
             address: own,
             psks: Vec::new(),
             proposals: Vec::new(),

@@ -11,12 +11,12 @@ use crate::report::{
 };
 use gdoi::endpoint::Instant;
 use gdoi::{GroupStatus, KeyServerStatus, MemberRecord, RekeyStatus, Transport};
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 
 /// The answer to `show ks`.
 pub fn overview(
     status: &KeyServerStatus,
-    address: SocketAddrV4,
+    address: SocketAddr,
     keeper: &Keeper,
     now: Instant,
 ) -> KeyServerReport {

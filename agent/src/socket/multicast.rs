@@ -2,11 +2,12 @@
 
 use crate::addresses;
 use crate::config::{InterfaceName, MulticastRoute};
+use gdoi::policy::Family;
 use nix::net::if_::if_nametoindex;
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockRef, Type};
 use std::collections::HashSet;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::task::{Context, Poll};
 use tokio::io::ReadBuf;
 
@@ -14,7 +15,7 @@ use tokio::io::ReadBuf;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Listening {
     /// The group and its UDP port.
-    pub group: SocketAddrV4,
+    pub group: SocketAddr,
     /// The interface.
     pub interface: InterfaceName,
 }
@@ -79,13 +80,22 @@ impl Listening {
 impl Ear {
     fn open(listening: &Listening) -> io::Result<Self> {
         let interface = if_nametoindex(listening.interface.as_str())?;
-        let socket = socket2::Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
+        let group = listening.group;
+        let socket = socket2::Socket::new(Domain::for_address(group), Type::DGRAM, Some(Protocol::UDP))?;
         socket.set_nonblocking(true)?;
         // Other programs may listen to the group, too.
         socket.set_reuse_address(true)?;
-        socket.set_multicast_all_v4(false)?;
-        socket.bind(&SocketAddr::V4(listening.group).into())?;
-        socket.join_multicast_v4_n(listening.group.ip(), &InterfaceIndexOrAddress::Index(interface))?;
+        match group.ip() {
+            IpAddr::V4(_) => socket.set_multicast_all_v4(false)?,
+            IpAddr::V6(_) => socket.set_multicast_all_v6(false)?,
+        }
+        socket.bind(&group.into())?;
+        match group.ip() {
+            IpAddr::V4(group) => {
+                socket.join_multicast_v4_n(&group, &InterfaceIndexOrAddress::Index(interface))?;
+            }
+            IpAddr::V6(group) => socket.join_multicast_v6(&group, interface)?,
+        }
         let socket = tokio::net::UdpSocket::from_std(UdpSocket::from(socket))?;
         Ok(Ear { listening: listening.clone(), interface, socket })
     }
@@ -97,16 +107,34 @@ impl Ear {
 
 /// Makes the socket send the next datagram to a group by this route.
 pub fn prepare(socket: &UdpSocket, route: &MulticastRoute) -> io::Result<()> {
-    let socket = SockRef::from(socket);
-    if let Some(address) = route.interface.as_ref().map(address_of).transpose()? {
-        socket.set_multicast_if_v4(&address)?;
-    } else if let Some(address) = socket.local_addr()?.as_socket_ipv4() {
-        socket.set_multicast_if_v4(address.ip())?;
+    let (own, socket) = (socket.local_addr()?.ip(), SockRef::from(socket));
+    match own {
+        IpAddr::V4(own) => {
+            let address = route.interface.as_ref().map_or(Ok(own), address_of)?;
+            socket.set_multicast_if_v4(&address)?;
+            socket.set_multicast_ttl_v4(route.ttl.into())
+        }
+        IpAddr::V6(_) => {
+            socket.set_multicast_if_v6(number_of(route.interface.as_ref(), own)?)?;
+            socket.set_multicast_hops_v6(route.ttl.into())
+        }
     }
-    socket.set_multicast_ttl_v4(route.ttl.into())
 }
 
 fn address_of(interface: &InterfaceName) -> io::Result<Ipv4Addr> {
-    let address = addresses::of_this_host()?.first_of(interface.as_str());
-    address.ok_or_else(|| io::Error::other(format!("{interface} has no IPv4 address")))
+    match addresses::of_this_host()?.first_of(interface.as_str(), Family::V4) {
+        Some(IpAddr::V4(address)) => Ok(address),
+        _ => Err(io::Error::other(format!("{interface} has no IPv4 address"))),
+    }
+}
+
+/// The kernel's number of this interface, or of the one that has the address `own`.
+fn number_of(interface: Option<&InterfaceName>, own: IpAddr) -> io::Result<u32> {
+    if let Some(interface) = interface {
+        return Ok(if_nametoindex(interface.as_str())?);
+    }
+    match addresses::of_this_host()?.interface_of(own) {
+        Some(interface) => Ok(if_nametoindex(interface)?),
+        None => Err(io::Error::other(format!("no interface has the address {own}"))),
+    }
 }

@@ -28,9 +28,14 @@ pub struct Scene {
 
 impl Scene {
     pub fn new(name: &str) -> Self {
+        Scene::at(name, "127.0.0.1")
+    }
+
+    /// The key server has this address.
+    pub fn at(name: &str, address: &str) -> Self {
         let directory = std::env::temp_dir().join(format!("gdoi-programs-{name}-{}", std::process::id()));
         fs::create_dir_all(&directory).unwrap();
-        let server = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let server = UdpSocket::bind((address, 0)).unwrap().local_addr().unwrap();
         let scene = Scene { directory, server, daemon: None, manager: None };
         scene.configure("10.0.0.0/8");
         scene
@@ -42,11 +47,12 @@ impl Scene {
 
     /// With these lines in the `server-local` of the group, and these at the end.
     pub fn configure_with(&self, prefix: &str, local: &str, end: &str) {
+        let address = self.server.ip();
         let text = format!(
-            r#"address: 127.0.0.1
+            r#"address: "{address}"
 port: {}
 control-socket: {}
-pre-shared-keys: [{{address: 127.0.0.0/8, key: "only for tests"}}]
+pre-shared-keys: [{{address: 127.0.0.0/8, key: "only for tests"}}, {{address: "::/64", key: "only for tests"}}]
 groups:
   - name: corp
     identity-number: 100
@@ -154,7 +160,7 @@ impl Drop for Scene {
     }
 }
 
-/// A member of the group at 127.0.0.1, on a port of its own.
+/// A member of the group on the loopback interface, on a port of its own.
 pub struct Router {
     member: Member,
     socket: UdpSocket,
@@ -173,7 +179,7 @@ impl Router {
             proposal: Proposal::default(),
             doi: Doi::default(),
         };
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let socket = UdpSocket::bind((server.ip(), 0)).unwrap();
         socket.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
         let member = Member::new(config, Box::new(SystemRandom));
         let mut router = Router { member, socket, begun: Clock::now(), events: Vec::new() };

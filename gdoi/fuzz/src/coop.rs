@@ -41,8 +41,8 @@ impl Court {
         node.stored = Some(Secret::from(&state[..]));
         let own = server_address(THIRD);
         let traitor = Traitor::meet(own, |datagram| {
-            let sent = node.datagram(own.into(), datagram, *now);
-            sent.into_iter().find(|transmit| transmit.to == own.into()).unwrap().payload
+            let sent = node.datagram(own, datagram, *now);
+            sent.into_iter().find(|transmit| transmit.to == own).unwrap().payload
         });
         let mut court = Court { now: *now, node, traitor, told: Vec::new() };
         court.wait(Duration::from_millis(250));
@@ -61,12 +61,12 @@ impl Court {
     /// The peer says something.
     pub fn say(&mut self, body: &[u8]) {
         let datagram = self.traitor.seal(body);
-        let sent = self.node.datagram(self.traitor.address.into(), &datagram, self.now);
+        let sent = self.node.datagram(self.traitor.address, &datagram, self.now);
         self.listen(&sent);
     }
 
     fn listen(&mut self, sent: &[gdoi::Transmit]) {
-        let own = self.traitor.address.into();
+        let own = self.traitor.address;
         let to_peer = sent.iter().rev().filter(|transmit| transmit.to == own);
         let mut bodies = to_peer.filter_map(|transmit| self.traitor.open(&transmit.payload));
         if let Some(told) = bodies.find(|body| body[at::KIND] == ANNOUNCEMENT) {

@@ -18,7 +18,7 @@ pub fn rekeying_config() -> KeyServerConfig {
 /// A group of one, the same in every run.
 pub fn registered() -> World {
     let mut world = World::new(1, Link::CALM);
-    world.add_server(server_address(1).into(), server(rekeying_config(), 1, world.now));
+    world.add_server(server_address(1), server(rekeying_config(), 1, world.now));
     world.add_member(member_address(1), member(member_config(1), 1001));
     world.run_for(Duration::from_secs(2));
     world

@@ -1,7 +1,7 @@
 use gdoi::crypto::Secret;
 use gdoi::phase1::Settings;
 use gdoi::policy::{Doi, Identity, Proposal};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// Where the responder's randomness begins; its cookie and keys are the same in every run.
 pub const RESPONDER_SEED: u64 = 2;
@@ -10,7 +10,7 @@ pub const RESPONDER_SEED: u64 = 2;
 pub fn responder_settings() -> Settings {
     Settings {
         psk: Secret::from(&b"seed"[..]),
-        identity: Identity::Address(Ipv4Addr::new(192, 0, 2, 10)),
+        identity: Identity::Address(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 10))),
         proposals: vec![Proposal::default()],
         doi: Doi::Gdoi,
     }

@@ -16,7 +16,7 @@ fuzz_target!(|input: &[u8]| {
     for (number, datagram) in datagrams(input).enumerate() {
         // One of ten comes from another port; time goes on in any case.
         let port = 848 + u16::from(number % 10 == 9);
-        node.datagram((*server_address(1).ip(), port).into(), datagram, now);
+        node.datagram((server_address(1).ip(), port).into(), datagram, now);
         now = now + Duration::from_millis(300);
         node.timeout(now);
         let view = node.endpoint.view(now);

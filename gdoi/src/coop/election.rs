@@ -9,12 +9,12 @@ mod others;
 use super::{Preemption, Redundancy, Role};
 use crate::endpoint::Instant;
 use others::{Heard, Others};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 /// A primary as a server tells of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Reign {
-    pub(crate) primary: Ipv4Addr,
+    pub(crate) primary: IpAddr,
     pub(crate) priority: u8,
     pub(crate) epoch: u64,
     pub(crate) heartbeat: u64,
@@ -32,7 +32,7 @@ pub(crate) struct Word {
     /// Whether it wants the role of a primary of lower priority.
     pub(crate) claims: Claim,
     /// To whom it hands the role over.
-    pub(crate) successor: Option<Ipv4Addr>,
+    pub(crate) successor: Option<IpAddr>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,30 +64,30 @@ pub(crate) enum Work {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Turn {
     Primary {
-        previous: Option<Ipv4Addr>,
+        previous: Option<IpAddr>,
         epoch: u64,
     },
     Secondary {
-        primary: Ipv4Addr,
+        primary: IpAddr,
         epoch: u64,
     },
     /// Nobody is primary.
     Leaderless {
-        lost: Option<Ipv4Addr>,
+        lost: Option<IpAddr>,
     },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Standing {
     Starting { since: Instant },
-    Following { primary: Ipv4Addr, since: Instant },
-    Electing { since: Instant, lost: Option<Ipv4Addr> },
-    Reigning { epoch: u64, yielding: Option<(Ipv4Addr, Instant)> },
+    Following { primary: IpAddr, since: Instant },
+    Electing { since: Instant, lost: Option<IpAddr> },
+    Reigning { epoch: u64, yielding: Option<(IpAddr, Instant)> },
 }
 
 #[derive(Debug)]
 pub(crate) struct Election {
-    own: Ipv4Addr,
+    own: IpAddr,
     rules: Redundancy,
     standing: Standing,
     /// The highest known.
@@ -99,7 +99,7 @@ pub(crate) struct Election {
 
 impl Election {
     /// A server that has just started; `epoch` is the highest that it knew in an earlier life.
-    pub(crate) fn new(own: Ipv4Addr, rules: Redundancy, epoch: u64, now: Instant) -> Self {
+    pub(crate) fn new(own: IpAddr, rules: Redundancy, epoch: u64, now: Instant) -> Self {
         let others = Others::new(rules.patience());
         Election {
             own,
@@ -141,7 +141,7 @@ impl Election {
     }
 
     /// Who is primary.
-    pub(crate) const fn primary(&self) -> Option<Ipv4Addr> {
+    pub(crate) const fn primary(&self) -> Option<IpAddr> {
         match self.standing {
             Standing::Reigning { .. } => Some(self.own),
             Standing::Following { primary, .. } => Some(primary),
@@ -149,17 +149,17 @@ impl Election {
         }
     }
 
-    pub(crate) fn is_alive(&self, peer: Ipv4Addr, now: Instant) -> bool {
+    pub(crate) fn is_alive(&self, peer: IpAddr, now: Instant) -> bool {
         self.others.is_alive(peer, now)
     }
 
     /// The peers that are heard.
-    pub(crate) fn alive(&self, now: Instant) -> impl Iterator<Item = Ipv4Addr> + '_ {
+    pub(crate) fn alive(&self, now: Instant) -> impl Iterator<Item = IpAddr> + '_ {
         self.others.heard(now).map(|(peer, _)| peer)
     }
 
     /// What a peer said last, how its keys compared, and when.
-    pub(crate) fn last_word(&self, peer: Ipv4Addr) -> Option<(Word, Step, Instant)> {
+    pub(crate) fn last_word(&self, peer: IpAddr) -> Option<(Word, Step, Instant)> {
         self.others.last(peer).map(|heard| (heard.word, heard.step, heard.at))
     }
 
@@ -215,7 +215,7 @@ impl Election {
     }
 
     /// Takes in what a peer says of itself.
-    pub(crate) fn hear(&mut self, peer: Ipv4Addr, word: Word, step: Step, now: Instant) {
+    pub(crate) fn hear(&mut self, peer: IpAddr, word: Word, step: Step, now: Instant) {
         self.epoch = self.epoch.max(word.epoch);
         let reign = word.reign.filter(|reign| reign.primary != self.own);
         self.epoch = reign.iter().map(|reign| reign.epoch).fold(self.epoch, u64::max);
@@ -223,7 +223,7 @@ impl Election {
     }
 
     /// A peer's keys changed against ours without a word from it.
-    pub(crate) fn compare(&mut self, peer: Ipv4Addr, step: Step) {
+    pub(crate) fn compare(&mut self, peer: IpAddr, step: Step) {
         self.others.compare(peer, step);
     }
 
@@ -242,7 +242,7 @@ impl Election {
         resigned
     }
 
-    fn yield_to(&mut self, to: Ipv4Addr, now: Instant) -> bool {
+    fn yield_to(&mut self, to: IpAddr, now: Instant) -> bool {
         match &mut self.standing {
             Standing::Reigning { yielding, .. } => *yielding = Some((to, now)),
             _ => return false,
@@ -267,7 +267,7 @@ impl Election {
         self.others.best_reign(now).is_some()
     }
 
-    fn is_offered_by(&self, primary: Ipv4Addr, now: Instant) -> bool {
+    fn is_offered_by(&self, primary: IpAddr, now: Instant) -> bool {
         let offers = |heard: &Heard| heard.word.successor == Some(self.own) && heard.step == Step::Same;
         self.others.is_alive(primary, now) && self.others.last(primary).is_some_and(offers)
     }
@@ -278,7 +278,7 @@ impl Election {
     fn reign_on(
         &mut self,
         epoch: u64,
-        yielding: Option<(Ipv4Addr, Instant)>,
+        yielding: Option<(IpAddr, Instant)>,
         work: Work,
         now: Instant,
     ) -> Option<Turn> {
@@ -300,7 +300,7 @@ impl Election {
     }
 
     /// The best peer of higher priority that wants the role and can have it.
-    fn claimant(&self, work: Work, now: Instant) -> Option<Ipv4Addr> {
+    fn claimant(&self, work: Work, now: Instant) -> Option<IpAddr> {
         if work == Work::Busy {
             return None;
         }

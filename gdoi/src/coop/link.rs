@@ -34,20 +34,20 @@ use crate::wire::Header;
 use channel::Side;
 use peer::Link;
 use std::collections::{BTreeMap, VecDeque};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 use zeroize::Zeroizing;
 
 /// All links of a key server, one to each cooperating server.
 pub(crate) struct Links {
     settings: LinkSettings,
-    links: BTreeMap<Ipv4Addr, Link>,
+    links: BTreeMap<IpAddr, Link>,
     output: VecDeque<LinkOutput>,
 }
 
 /// What this server brings to every link.
 pub(crate) struct LinkSettings {
     /// Where it is.
-    pub(crate) own: SocketAddrV4,
+    pub(crate) own: SocketAddr,
     /// Who it says it is; the others expect its address.
     pub(crate) identity: Identity,
     /// What it offers in phase 1, in order of preference.
@@ -59,13 +59,13 @@ pub(crate) enum LinkOutput {
     /// Send this.
     Transmit(Transmit),
     /// An authenticated, fresh message of this peer: the body of its COOP payload.
-    Received { peer: Ipv4Addr, body: Zeroizing<Vec<u8>> },
+    Received { peer: IpAddr, body: Zeroizing<Vec<u8>> },
     /// The first ISAKMP SA with the peer stands; there was none.
-    Up { peer: Ipv4Addr },
+    Up { peer: IpAddr },
     /// The last ISAKMP SA with the peer is gone.
-    Down { peer: Ipv4Addr, reason: Error },
+    Down { peer: IpAddr, reason: Error },
     /// A phase 1 came to nothing; if this side began it, it tries again later.
-    Failed { peer: Ipv4Addr, reason: Error },
+    Failed { peer: IpAddr, reason: Error },
     /// A datagram that changed nothing.
     Rejected { from: SocketAddr, reason: Error },
 }
@@ -74,7 +74,7 @@ pub(crate) enum LinkOutput {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LinkStatus {
     /// With whom.
-    pub(crate) peer: Ipv4Addr,
+    pub(crate) peer: IpAddr,
     /// How it stands.
     pub(crate) state: LinkState,
     /// Since when the SA stands that is sent under.
@@ -113,14 +113,14 @@ struct Context<'a> {
 impl Links {
     /// Links to `peers`, which begin at the first [`Links::handle_timeout`].
     pub(crate) fn new(settings: LinkSettings, peers: Vec<CoopPeer>, now: Instant) -> Self {
-        let links = begin(*settings.own.ip(), peers, now);
+        let links = begin(settings.own.ip(), peers, now);
         Links { settings, links, output: VecDeque::new() }
     }
 
     /// Changes the list: links to peers that are gone are deleted without [`LinkOutput::Down`], new ones begin. A
     /// new key holds from the next phase 1 on.
     pub(crate) fn set_peers(&mut self, peers: Vec<CoopPeer>, random: &mut dyn Random, now: Instant) {
-        let mut links = begin(*self.settings.own.ip(), peers, now);
+        let mut links = begin(self.settings.own.ip(), peers, now);
         for (peer, mut known) in std::mem::take(&mut self.links) {
             match links.get_mut(&peer) {
                 Some(link) => {
@@ -144,13 +144,7 @@ impl Links {
     }
 
     /// A phase 1 that the peer began is done: from now on the SA is the link's.
-    pub(crate) fn established(
-        &mut self,
-        peer: Ipv4Addr,
-        sa: IsakmpSa,
-        random: &mut dyn Random,
-        now: Instant,
-    ) {
+    pub(crate) fn established(&mut self, peer: IpAddr, sa: IsakmpSa, random: &mut dyn Random, now: Instant) {
         let Links { settings, links, output } = self;
         let Some(link) = links.get_mut(&peer) else { return };
         link.establish(sa, Side::Responder, &mut context(settings, output, random, now));
@@ -172,7 +166,7 @@ impl Links {
         now: Instant,
     ) {
         let Links { settings, links, output } = self;
-        let link = ipv4(from.ip()).and_then(|address| links.get_mut(&address));
+        let link = links.get_mut(&from.ip());
         let result = match link {
             Some(link) => link.handle_message(header, body, &mut context(settings, output, random, now)),
             None => Err(Misbehaved::UnknownExchange.into()),
@@ -196,7 +190,7 @@ impl Links {
     }
 
     /// Sends a COOP body to a peer; false, and nothing sent, while there is no SA, or when the body is too long.
-    pub(crate) fn send(&mut self, peer: Ipv4Addr, body: &[u8], random: &mut dyn Random) -> bool {
+    pub(crate) fn send(&mut self, peer: IpAddr, body: &[u8], random: &mut dyn Random) -> bool {
         let message = self.links.get_mut(&peer).and_then(|link| link.seal(body, random));
         let sent = message.is_some();
         self.output.extend(message.map(LinkOutput::Transmit));
@@ -205,7 +199,7 @@ impl Links {
 
     /// Whether there is an SA with the peer.
     #[cfg(test)]
-    pub(crate) fn is_up(&self, peer: Ipv4Addr) -> bool {
+    pub(crate) fn is_up(&self, peer: IpAddr) -> bool {
         self.links.get(&peer).is_some_and(Link::is_up)
     }
 
@@ -231,14 +225,14 @@ impl Links {
     }
 
     fn link(&self, address: IpAddr) -> Option<&Link> {
-        self.links.get(&ipv4(address)?)
+        self.links.get(&address)
     }
 }
 
 /// A link to each of `peers`; a server is no peer of its own.
-fn begin(own: Ipv4Addr, peers: Vec<CoopPeer>, now: Instant) -> BTreeMap<Ipv4Addr, Link> {
-    let others = peers.into_iter().filter(|entry| *entry.address.ip() != own);
-    others.map(|entry| (*entry.address.ip(), Link::new(own, entry, now))).collect()
+fn begin(own: IpAddr, peers: Vec<CoopPeer>, now: Instant) -> BTreeMap<IpAddr, Link> {
+    let others = peers.into_iter().filter(|entry| entry.address.ip() != own);
+    others.map(|entry| (entry.address.ip(), Link::new(own, entry, now))).collect()
 }
 
 fn context<'a>(
@@ -248,13 +242,6 @@ fn context<'a>(
     now: Instant,
 ) -> Context<'a> {
     Context { settings, output, random, now }
-}
-
-const fn ipv4(address: IpAddr) -> Option<Ipv4Addr> {
-    match address {
-        IpAddr::V4(address) => Some(address),
-        IpAddr::V6(_) => None,
-    }
 }
 
 #[cfg(test)]

@@ -3,15 +3,16 @@
 //!
 //! ```text
 //! |    kind (1)   |   version (1)   |    reserved (2)   |          group (4)          | body
-//! announcement:  lineage(8) pseudotime(8) epoch(8) role(1) priority(1) flags(1) reserved(1) members(4) successor(4)
-//!                reign: primary(4) epoch(8) heartbeat(8) priority(1)     configuration(16)
+//! announcement:  lineage(8) pseudotime(8) epoch(8) role(1) priority(1) flags(1) reserved(1) members(4) successor(16)
+//!                reign: primary(16) epoch(8) heartbeat(8) priority(1)     configuration(16)
 //!                sender IDs: generation(4) given(32)
 //!                versions of the keys, versions of all keys held, versions of the members: each a list
 //! state:         lineage(8) pseudotime(8), then the state as it is stored
 //! members:       lineage(8) author(8) from(8) to(8) last(1) records(2), then the records as they are stored
 //! ```
 //!
-//! Flags: 1 all servers have the keys, 2 it wants the role of the primary. What is not there is zero.
+//! Flags: 1 all servers have the keys, 2 it wants the role of the primary. What is not there is zero. Addresses are IPv6 addresses, those of
+//! IPv4 mapped.
 
 use super::election::{Claim, Reign, Word};
 use super::sids::Sids;
@@ -20,9 +21,9 @@ use super::Role;
 use crate::error::Malformed;
 use crate::policy::GroupId;
 use crate::wire::Reader;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 const COMMITTED: u8 = 1;
 const CLAIMS: u8 = 2;
 
@@ -118,7 +119,7 @@ impl Announcement {
         let claims = if word.claims == Claim::Laid { CLAIMS } else { 0 };
         out.extend_from_slice(&[role_number(word.role), word.priority, committed | claims, 0]);
         out.extend_from_slice(&self.members.to_be_bytes());
-        out.extend_from_slice(&word.successor.unwrap_or(Ipv4Addr::UNSPECIFIED).octets());
+        out.extend_from_slice(&address_octets(word.successor));
         emit_reign(word.reign, &mut out);
         out.extend_from_slice(&self.configuration);
         self.sids.emit(&mut out);
@@ -135,7 +136,7 @@ impl Announcement {
         if flags & !(COMMITTED | CLAIMS) != 0 {
             return Err(Malformed::Reserved("COOP payload"));
         }
-        let (members, successor) = (reader.u32()?, address(reader.u32()?));
+        let (members, successor) = (reader.u32()?, parse_address(reader.array()?));
         let reign = parse_reign(&mut reader)?;
         let claims = if flags & CLAIMS != 0 { Claim::Laid } else { Claim::None };
         let announcement = Announcement {
@@ -156,22 +157,31 @@ impl Announcement {
 }
 
 fn emit_reign(reign: Option<Reign>, out: &mut Vec<u8>) {
-    let none = Reign { primary: Ipv4Addr::UNSPECIFIED, priority: 0, epoch: 0, heartbeat: 0 };
-    let reign = reign.unwrap_or(none);
-    out.extend_from_slice(&reign.primary.octets());
-    out.extend_from_slice(&reign.epoch.to_be_bytes());
-    out.extend_from_slice(&reign.heartbeat.to_be_bytes());
-    out.push(reign.priority);
+    let (epoch, heartbeat) = reign.map_or((0, 0), |reign| (reign.epoch, reign.heartbeat));
+    out.extend_from_slice(&address_octets(reign.map(|reign| reign.primary)));
+    out.extend_from_slice(&epoch.to_be_bytes());
+    out.extend_from_slice(&heartbeat.to_be_bytes());
+    out.push(reign.map_or(0, |reign| reign.priority));
 }
 
 fn parse_reign(reader: &mut Reader<'_>) -> Result<Option<Reign>, Malformed> {
-    let (primary, epoch, heartbeat) = (address(reader.u32()?), reader.u64()?, reader.u64()?);
+    let (primary, epoch, heartbeat) = (parse_address(reader.array()?), reader.u64()?, reader.u64()?);
     let priority = reader.u8()?;
     Ok(primary.map(|primary| Reign { primary, priority, epoch, heartbeat }))
 }
 
-fn address(octets: u32) -> Option<Ipv4Addr> {
-    (octets != 0).then(|| Ipv4Addr::from(octets))
+/// An address as 16 octets, an IPv4 one as IPv4-mapped IPv6 address (RFC 4291 section 2.5.5.2); zeros where there is none.
+pub(crate) fn address_octets(address: Option<IpAddr>) -> [u8; 16] {
+    match address {
+        None => [0; 16],
+        Some(IpAddr::V4(address)) => address.to_ipv6_mapped().octets(),
+        Some(IpAddr::V6(address)) => address.octets(),
+    }
+}
+
+/// Reads what [`address_octets`] writes.
+pub(crate) fn parse_address(octets: [u8; 16]) -> Option<IpAddr> {
+    (octets != [0; 16]).then(|| IpAddr::from(octets).to_canonical())
 }
 
 const fn role_number(role: Role) -> u8 {
@@ -269,6 +279,16 @@ mod tests {
     }
 
     #[test]
+    fn addresses_of_both_families_are_16_octets() {
+        for text in ["192.0.2.1", "0.0.0.0", "2001:db8::1", "::1"] {
+            let address: IpAddr = text.parse().unwrap();
+            assert_eq!(parse_address(address_octets(Some(address))), Some(address));
+        }
+        assert_eq!(address_octets(Some([192, 0, 2, 1].into()))[10..], [255, 255, 192, 0, 2, 1]);
+        assert_eq!((address_octets(None), parse_address([0; 16])), ([0; 16], None));
+    }
+
+    #[test]
     fn what_nobody_sends_is_refused() {
         let sound = announcement().emit(GroupId(100));
         for length in 0..sound.len() {
@@ -282,8 +302,8 @@ mod tests {
             parse(&changed).unwrap_err()
         };
         assert_eq!(refused(0, 4), Malformed::Value("COOP payload"));
-        assert_eq!(refused(1, 1), Malformed::Value("COOP payload"));
-        assert_eq!(refused(1, 3), Malformed::Value("COOP payload"));
+        assert_eq!(refused(1, 2), Malformed::Value("COOP payload"));
+        assert_eq!(refused(1, 4), Malformed::Value("COOP payload"));
         assert_eq!(refused(2, 1), Malformed::Reserved("COOP payload"));
         assert_eq!(refused(32, 0), Malformed::Value("COOP payload"));
         assert_eq!(refused(32, 6), Malformed::Value("COOP payload"));

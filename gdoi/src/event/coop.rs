@@ -4,40 +4,40 @@ use super::Severity;
 use crate::error::{Error, Misbehaved};
 use crate::policy::Spi;
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 /// What a key server reports of its cooperation with others in a group.
 #[derive(Clone, Debug, PartialEq)]
 pub enum CoopEvent {
     /// A cooperating server was configured.
-    PeerAdded(Ipv4Addr),
+    PeerAdded(IpAddr),
     /// A cooperating server is heard.
-    Reachable(Ipv4Addr),
+    Reachable(IpAddr),
     /// A cooperating server is no more heard.
-    Unreachable(Ipv4Addr),
+    Unreachable(IpAddr),
     /// Phase 1 with a cooperating server came to nothing, or its SA was lost.
     LinkFailed {
         /// The server.
-        peer: Ipv4Addr,
+        peer: IpAddr,
         /// Why.
         reason: Error,
     },
     /// No primary is heard any more: the servers that are left elect one.
     Election {
         /// Who was primary, if anybody was.
-        lost: Option<Ipv4Addr>,
+        lost: Option<IpAddr>,
     },
     /// This server is primary now.
     BecamePrimary {
         /// Who was before.
-        previous: Option<Ipv4Addr>,
+        previous: Option<IpAddr>,
         /// The number of its reign.
         epoch: u64,
     },
     /// This server is secondary now.
     BecameSecondary {
         /// Who is primary.
-        primary: Ipv4Addr,
+        primary: IpAddr,
         /// The number of its reign.
         epoch: u64,
     },
@@ -47,18 +47,18 @@ pub enum CoopEvent {
         teks: Vec<Spi>,
     },
     /// Cooperating servers did not confirm new keys in time; members get them nevertheless.
-    NotCommitted(Vec<Ipv4Addr>),
+    NotCommitted(Vec<IpAddr>),
     /// A cooperating server has another configuration.
-    ConfigMismatch(Ipv4Addr),
+    ConfigMismatch(IpAddr),
     /// A member asked while no primary is elected.
     RegistrationBlocked(SocketAddr),
     /// Nothing but announcements with a time far from this server's is heard: it listens anew, and takes the time of
     /// whoever is primary.
-    TimeLost(Ipv4Addr),
+    TimeLost(IpAddr),
     /// A message of a cooperating server changed nothing.
     Refused {
         /// The server.
-        peer: Ipv4Addr,
+        peer: IpAddr,
         /// Why.
         reason: Error,
     },

@@ -3,7 +3,7 @@
 use crate::endpoint::Instant;
 use crate::esp::SenderSa;
 use crate::policy::{Acl, GroupId, SendMode, Sid, Spi, TekKeys, Transform};
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 
 /// What the data plane must hold at one point in time.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -17,7 +17,7 @@ pub struct View {
     /// What sends; None blocks the protected traffic.
     pub outbound: Option<Sa>,
     /// The multicast group to which the key server sends rekey messages, while there is a KEK to read them with.
-    pub rekey_group: Option<SocketAddrV4>,
+    pub rekey_group: Option<SocketAddr>,
     /// Where every sender has its own key: who this member is under `outbound`, one for each lane in order.
     pub sids: Vec<Sid>,
     /// Whether the protected traffic is sent encrypted.

@@ -30,7 +30,7 @@ fn policy(teks: Vec<Tek>) -> GroupPolicy {
 
 fn kek(lifetime: u64) -> Kek {
     let key = SigningKey::from_pkcs8(&NewKey::EcdsaP256.generate().unwrap(), Hash::Sha256).unwrap();
-    let address = SocketAddrV4::new([192, 0, 2, 1].into(), 848);
+    let address = SocketAddr::new([192, 0, 2, 1].into(), 848);
     Kek {
         spi: [7; 16],
         key: Secret::new(vec![3; 48]),

@@ -254,5 +254,5 @@ fn anybody_could_cause(error: &Error) -> bool {
 }
 
 fn is_address(identity: &Identity, expected: IpAddr) -> bool {
-    matches!(identity, Identity::Address(address) if IpAddr::V4(*address) == expected)
+    matches!(identity, Identity::Address(address) if *address == expected)
 }

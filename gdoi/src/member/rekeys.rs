@@ -9,7 +9,7 @@ use crate::phase1::Cookies;
 use crate::push::{receive, Acknowledgement, Push};
 use crate::status::RekeyCounters;
 use crate::wire::Header;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 /// How far the pseudotime of a message may be from ours: the time that its retransmissions take, and more.
@@ -41,7 +41,7 @@ impl Rekeys {
     pub(super) fn receive(
         &mut self,
         keyring: &Keyring,
-        own: Option<Ipv4Addr>,
+        own: Option<IpAddr>,
         from: SocketAddr,
         datagram: &[u8],
         now: Instant,
@@ -102,13 +102,13 @@ fn check_pseudotime(theirs: u64, ours: u64) -> Result<(), Misbehaved> {
 /// The acknowledgement, if the KEK asks for one and the member knows the address that it registered with.
 fn acknowledgement(
     keyring: &Keyring,
-    own: Option<Ipv4Addr>,
+    own: Option<IpAddr>,
     from: SocketAddr,
     push: &Push,
     now: Instant,
 ) -> Option<Transmit> {
     let (kek, sequence) = (keyring.kek_named(push.kek_spi, now)?, push.sequence);
-    let destination = *kek.destination.ip();
+    let destination = kek.destination.ip();
     let unicast = !destination.is_multicast() && !destination.is_unspecified();
     let member = unicast.then_some(destination).or(own)?;
     let payload = Acknowledgement { sequence, member }.emit(kek)?;

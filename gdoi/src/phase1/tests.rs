@@ -1,11 +1,11 @@
 use super::*;
 use crate::crypto::{DhGroup, Hash, SystemRandom};
 use crate::wire::{Liveness, NotifyType};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 fn settings(last: u8, psk: &[u8], proposals: Vec<Proposal>) -> Settings {
-    let identity = Identity::Address(Ipv4Addr::new(192, 0, 2, last));
+    let identity = Identity::Address(IpAddr::V4(Ipv4Addr::new(192, 0, 2, last)));
     Settings { psk: Secret::from(psk), identity, proposals, doi: Doi::Gdoi }
 }
 
@@ -86,8 +86,8 @@ fn every_proposal_establishes_and_protects() {
     for proposal in every_proposal() {
         let (ours, theirs) = establish(initiator(b"secret", proposal), responder(b"secret")).unwrap();
         assert_eq!(ours.proposal, theirs.proposal);
-        assert_eq!(ours.peer, Identity::Address(Ipv4Addr::new(192, 0, 2, 2)));
-        assert_eq!(theirs.peer, Identity::Address(Ipv4Addr::new(192, 0, 2, 1)));
+        assert_eq!(ours.peer, Identity::Address(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2))));
+        assert_eq!(theirs.peer, Identity::Address(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1))));
         assert!(ours.ours && theirs.ours);
         let message = ours.delete(&mut SystemRandom).unwrap();
         let (header, body) = Header::parse(&message).unwrap();

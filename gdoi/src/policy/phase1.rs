@@ -2,7 +2,7 @@
 
 use crate::crypto::{DhGroup, Hash};
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// One phase 1 proposal: AES-CBC, a SHA-2 hash (also the PRF), a DH group and a lifetime.
@@ -58,7 +58,7 @@ pub enum Doi {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Identity {
     /// ID_IPV4_ADDR.
-    Address(Ipv4Addr),
+    Address(IpAddr),
     /// ID_FQDN.
     Fqdn(String),
     /// ID_USER_FQDN.

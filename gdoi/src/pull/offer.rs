@@ -8,11 +8,11 @@ use super::policy::{
 use crate::crypto::sign::{PublicKey, SignatureAlgorithm};
 use crate::error::{Error, Malformed, Misbehaved, Unacceptable};
 use crate::policy::{
-    Aead, Cipher, Integrity, Ports, Selector, SendMode, SenderTerms, SidGeneration, Side, Spi, TekKeys,
-    Transform, MAX_REPLAY_WINDOW, SID_BITS,
+    Aead, Cipher, Integrity, Ports, Prefix, Selector, SendMode, SenderTerms, SidGeneration, Side, Spi,
+    TekKeys, Transform, MAX_REPLAY_WINDOW, SID_BITS,
 };
 use crate::wire::{Gap, GroupSa, IdField, Kd, KeyPacket, PayloadType, SaKek, SaTek};
-use std::net::{IpAddr, SocketAddrV4};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// The policy of an SA payload that this implementation can carry out; keys are still to come.
@@ -40,8 +40,8 @@ struct OfferedKek {
     key_len: usize,
     lifetime: Duration,
     signature: SignatureAlgorithm,
-    source: SocketAddrV4,
-    destination: SocketAddrV4,
+    source: SocketAddr,
+    destination: SocketAddr,
     ack: Option<AckType>,
 }
 
@@ -307,10 +307,10 @@ impl OfferedKek {
     }
 }
 
-fn rekey_address(field: &IdField) -> Result<SocketAddrV4, Error> {
+fn rekey_address(field: &IdField) -> Result<SocketAddr, Error> {
     let prefix = field.as_prefix()?;
-    match (prefix.address(), prefix.length()) {
-        (IpAddr::V4(address), 32) => Ok(SocketAddrV4::new(address, field.port)),
-        (_, other) => Err(Unacceptable::Unsupported("rekey address prefix", u32::from(other)).into()),
+    match prefix == Prefix::host(prefix.address()) {
+        true => Ok(SocketAddr::new(prefix.address(), field.port)),
+        false => Err(Unacceptable::Unsupported("rekey address prefix", u32::from(prefix.length())).into()),
     }
 }

@@ -7,7 +7,7 @@ use crate::policy::{
     Aead, Integrity, Selector, SendMode, SenderTerms, SidGeneration, Side, Spi, TekKeys, Transform, SID_BITS,
 };
 use crate::wire::{Gap, GroupSa, IdField, Kd, KeyPacket, SaKek, SaTek, SenderFields};
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 pub(super) const UDP: u8 = 17;
@@ -81,9 +81,9 @@ pub struct Kek {
     /// The key that verifies them.
     pub verification: PublicKey,
     /// Where they come from.
-    pub source: SocketAddrV4,
+    pub source: SocketAddr,
     /// Where they go to.
-    pub destination: SocketAddrV4,
+    pub destination: SocketAddr,
     /// The number of the last one sent.
     pub sequence: u32,
     /// Which acknowledgement it asks for.
@@ -211,8 +211,8 @@ impl Kek {
     fn announce(&self) -> SaKek {
         SaKek {
             protocol: UDP,
-            source: IdField::address(*self.source.ip(), self.source.port()),
-            destination: IdField::address(*self.destination.ip(), self.destination.port()),
+            source: IdField::address(self.source.ip(), self.source.port()),
+            destination: IdField::address(self.destination.ip(), self.destination.port()),
             spi: self.spi,
             algorithm: KEK_ALG_AES,
             key_bits: (self.key.len().saturating_sub(KEK_IV_LEN) * 8) as u16,

@@ -5,7 +5,7 @@ use crate::crypto::{Hash, Secret};
 use crate::error::{Malformed, Unacceptable};
 use crate::policy::{Acl, Seed, SendMode, SenderTerms, SidGeneration, Spi, TekKeys, MAX_ACES};
 use crate::wire::{AclDigest, GroupSa, IdField, IdType, Kd, KeyPacket, PayloadType};
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -37,8 +37,8 @@ fn kek() -> Kek {
         lifetime: Duration::from_secs(86_400),
         signature: signing_key().algorithm(),
         verification: signing_key().public().clone(),
-        source: SocketAddrV4::new([192, 0, 2, 1].into(), 848),
-        destination: SocketAddrV4::new([198, 51, 100, 1].into(), 848),
+        source: SocketAddr::new([192, 0, 2, 1].into(), 848),
+        destination: SocketAddr::new([198, 51, 100, 1].into(), 848),
         sequence: 5,
         ack: Some(AckType::KekSha256),
     }

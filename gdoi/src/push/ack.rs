@@ -5,12 +5,13 @@ use crate::crypto::derive::ack_key;
 use crate::crypto::prf::prf;
 use crate::crypto::{Hash, Secret};
 use crate::error::{Error, Misbehaved, Unauthenticated};
+use crate::policy::Identity;
 use crate::pull::{AckType, Kek};
 use crate::wire::{
-    emit_chain, Chain, Cookie, ExchangeType, Flags, Header, IdType, Identification, Padding, PayloadType,
-    Payloads, Reader,
+    emit_chain, Chain, Cookie, ExchangeType, Flags, Header, Identification, Padding, PayloadType, Payloads,
+    Reader,
 };
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 /// What an acknowledgement says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +19,7 @@ pub(crate) struct Acknowledgement {
     /// The number of the rekey message.
     pub(crate) sequence: u32,
     /// The member, by the address that it registered with.
-    pub(crate) member: Ipv4Addr,
+    pub(crate) member: IpAddr,
 }
 
 impl Acknowledgement {
@@ -34,7 +35,7 @@ impl Acknowledgement {
     }
 
     fn identification(&self) -> Identification {
-        Identification { kind: IdType::IPV4_ADDR, protocol: 0, port: 0, data: self.member.octets().to_vec() }
+        Identification::phase1(&Identity::Address(self.member))
     }
 
     /// Reads a message that answers a rekey under `kek`.
@@ -61,7 +62,7 @@ impl Acknowledgement {
         let id = Identification::parse(payloads.take(PayloadType::ID)?.body)?;
         payloads.finish()?;
         match id.identity()? {
-            crate::policy::Identity::Address(member) => Ok(Acknowledgement { sequence, member }),
+            Identity::Address(member) => Ok(Acknowledgement { sequence, member }),
             _ => Err(Misbehaved::UnknownAcknowledgement.into()),
         }
     }

@@ -5,7 +5,7 @@ use crate::error::{Malformed, Misbehaved, Unauthenticated};
 use crate::policy::{Acl, SendMode, Spi, TekKeys};
 use crate::pull::{AckType, AclNotice, GroupPolicy, Tek};
 use crate::wire::{Delete, Deletion, Header, PayloadType};
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -25,8 +25,8 @@ fn kek_for(key: &SigningKey, sequence: u32) -> Kek {
         lifetime: Duration::from_secs(86_400),
         signature: key.algorithm(),
         verification: key.public().clone(),
-        source: SocketAddrV4::new([192, 0, 2, 1].into(), 848),
-        destination: SocketAddrV4::new([198, 51, 100, 1].into(), 848),
+        source: SocketAddr::new([192, 0, 2, 1].into(), 848),
+        destination: SocketAddr::new([198, 51, 100, 1].into(), 848),
         sequence,
         ack: Some(AckType::KekSha256),
     }
@@ -126,7 +126,7 @@ fn messages_of_others_are_refused_for_the_right_reason() {
 }
 
 fn acknowledgement() -> Acknowledgement {
-    Acknowledgement { sequence: 7, member: Ipv4Addr::new(198, 51, 100, 1) }
+    Acknowledgement { sequence: 7, member: IpAddr::V4(Ipv4Addr::new(198, 51, 100, 1)) }
 }
 
 fn parse_ack(kek: &Kek, message: &[u8]) -> Result<Acknowledgement, crate::Error> {

@@ -5,7 +5,7 @@ use crate::endpoint::Instant;
 use crate::error::{Error, Misbehaved, Unauthenticated};
 use crate::push::Acknowledgement;
 use crate::wire::Header;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 impl Group {
     /// Whether rekey messages under this KEK are of this group.
@@ -57,7 +57,7 @@ impl Group {
             return Err(unexpected.into());
         }
         let ack = Acknowledgement::parse(&kek, header, body)?;
-        let right = ack.sequence == sequence && IpAddr::V4(ack.member) == from.ip();
+        let right = ack.sequence == sequence && ack.member == from.ip();
         match right && distribution.acknowledge(from.ip()) {
             true => Ok(()),
             false => Err(unexpected.into()),

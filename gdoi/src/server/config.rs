@@ -8,9 +8,9 @@ use crate::crypto::sign::SigningKey;
 use crate::crypto::Hash;
 use crate::error::Unacceptable;
 use crate::event::GroupName;
-use crate::policy::{Acl, Identity, Ipv4Prefix, SendMode, Transform};
+use crate::policy::{Acl, Identity, Prefix, SendMode, Transform};
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// What a key server is told about a group.
@@ -62,14 +62,14 @@ pub struct RekeyConfig {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Authorization {
     /// Addresses.
-    pub addresses: Vec<Ipv4Prefix>,
+    pub addresses: Vec<Prefix>,
     /// Phase 1 identities.
     pub identities: Vec<Identity>,
 }
 
 impl Authorization {
     /// One match in either list is enough.
-    pub(super) fn check(&self, address: Ipv4Addr, identity: &Identity) -> Result<(), Unacceptable> {
+    pub(super) fn check(&self, address: IpAddr, identity: &Identity) -> Result<(), Unacceptable> {
         let open = self.addresses.is_empty() && self.identities.is_empty();
         if open
             || self.identities.contains(identity)
@@ -97,7 +97,7 @@ impl GroupConfig {
     }
 
     /// All that must be the same on servers that share the group; `own` is the address of this one.
-    pub(super) fn fingerprint(&self, own: Ipv4Addr) -> [u8; 16] {
+    pub(super) fn fingerprint(&self, own: IpAddr) -> [u8; 16] {
         let servers =
             self.redundancy.iter().flat_map(|redundancy| redundancy.peers.iter().copied()).chain([own]);
         let rekey = self.rekey.as_ref().map(|rekey| {

@@ -23,7 +23,7 @@ use crate::event::{CoopEvent, KeyServerEvent};
 use crate::policy::SidGeneration;
 use peer::Peer;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Duration;
 use zeroize::Zeroizing;
 
@@ -32,15 +32,15 @@ const MAX_APART: usize = 8;
 
 /// A message for another server.
 pub(super) struct Letter {
-    pub(super) to: Ipv4Addr,
+    pub(super) to: IpAddr,
     pub(super) body: Zeroizing<Vec<u8>>,
 }
 
 /// Cooperation in one group. Times are this server's own, but where said otherwise.
 pub(super) struct Coop {
-    own: Ipv4Addr,
+    own: IpAddr,
     election: Election,
-    peers: BTreeMap<Ipv4Addr, Peer>,
+    peers: BTreeMap<IpAddr, Peer>,
     configuration: [u8; 16],
     /// The keys that members may have, and the generation of sender IDs that goes with them.
     released: Keys,
@@ -61,7 +61,7 @@ pub(super) struct Coop {
 impl Coop {
     pub(super) fn new(
         config: &GroupConfig,
-        own: Ipv4Addr,
+        own: IpAddr,
         rules: Redundancy,
         epoch: u64,
         now: Instant,
@@ -137,7 +137,7 @@ impl Coop {
     }
 
     /// Whether the group has another server at this address.
-    pub(super) fn has_peer(&self, address: Ipv4Addr) -> bool {
+    pub(super) fn has_peer(&self, address: IpAddr) -> bool {
         self.peers.contains_key(&address)
     }
 
@@ -193,7 +193,7 @@ impl Coop {
 
 impl Group {
     /// The servers that share the group.
-    pub(super) fn peers(&self) -> impl Iterator<Item = Ipv4Addr> + '_ {
+    pub(super) fn peers(&self) -> impl Iterator<Item = IpAddr> + '_ {
         self.config.redundancy.iter().flat_map(|rules| rules.peers.iter().copied())
     }
 
@@ -245,20 +245,20 @@ impl Group {
     }
 
     /// Another server is there: it is told at once how this one stands.
-    pub(super) fn greet(&mut self, peer: Ipv4Addr, now: Instant) {
+    pub(super) fn greet(&mut self, peer: IpAddr, now: Instant) {
         if self.coop.as_ref().is_some_and(|coop| coop.has_peer(peer)) {
             self.announce_to(peer, now);
         }
     }
 
     /// Tells one.
-    fn announce_to(&mut self, to: Ipv4Addr, now: Instant) {
+    fn announce_to(&mut self, to: IpAddr, now: Instant) {
         let Some(coop) = &self.coop else { return };
         let body = Zeroizing::new(self.announcement(coop, now).emit(self.name().id));
         self.post(to, body);
     }
 
-    fn post(&mut self, to: Ipv4Addr, body: Zeroizing<Vec<u8>>) {
+    fn post(&mut self, to: IpAddr, body: Zeroizing<Vec<u8>>) {
         if let Some(coop) = &mut self.coop {
             coop.outbox.push(Letter { to, body });
         }
@@ -280,7 +280,7 @@ impl Group {
     }
 
     /// Gives a server all states that are held here.
-    fn send_states(&mut self, to: Ipv4Addr, now: Instant) {
+    fn send_states(&mut self, to: IpAddr, now: Instant) {
         let Some(coop) = &mut self.coop else { return };
         let (held, pause) = (coop.held(&self.state), coop.tick());
         let Some(peer) = coop.peers.get_mut(&to) else { return };

@@ -6,7 +6,7 @@ use crate::endpoint::{Instant, Output};
 use crate::error::{Error, Unacceptable};
 use crate::event::{CoopEvent, KeyServerEvent};
 use crate::status::GroupStatus;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 impl KeyServer {
     /// Carries out what the links have come to.
@@ -27,7 +27,7 @@ impl KeyServer {
     }
 
     /// A link that goes on failing for one reason is worth one event.
-    fn note_failure(&mut self, peer: Ipv4Addr, reason: Error, now: Instant) {
+    fn note_failure(&mut self, peer: IpAddr, reason: Error, now: Instant) {
         if self.link_failures.insert(peer, reason.clone()).as_ref() != Some(&reason) {
             self.complain_of(None, CoopEvent::LinkFailed { peer, reason }, now);
         }
@@ -45,7 +45,7 @@ impl KeyServer {
         Ok(())
     }
 
-    fn hear(&mut self, peer: Ipv4Addr, body: &[u8], now: Instant) {
+    fn hear(&mut self, peer: IpAddr, body: &[u8], now: Instant) {
         let (index, heard) = match self.addressed(peer, body) {
             Ok((index, message)) => {
                 self.acquaint(index);
@@ -64,7 +64,7 @@ impl KeyServer {
     /// The group that a message is about; it must be one that is shared with its sender.
     fn addressed<'a>(
         &self,
-        peer: Ipv4Addr,
+        peer: IpAddr,
         body: &'a [u8],
     ) -> Result<(usize, (crate::coop::Kind, crate::wire::Reader<'a>)), Error> {
         let (kind, id, reader) = split(body)?;
@@ -76,7 +76,7 @@ impl KeyServer {
     }
 
     /// A server is there: it is told at once how this one stands.
-    fn greet(&mut self, peer: Ipv4Addr, now: Instant) {
+    fn greet(&mut self, peer: IpAddr, now: Instant) {
         self.link_failures.remove(&peer);
         for index in 0..self.groups.len() {
             self.groups[index].greet(peer, now);

@@ -3,7 +3,7 @@
 use crate::endpoint::{Instant, Transmit};
 use crate::wire::AclDigest;
 use std::collections::{BTreeMap, VecDeque};
-use std::net::{IpAddr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 /// So many messages go out together, then a pause: 400 in a second.
@@ -16,7 +16,7 @@ pub enum Transport {
     /// To each member, acknowledged (RFC 8263).
     Unicast,
     /// To all at once, repeated blindly.
-    Multicast(SocketAddrV4),
+    Multicast(SocketAddr),
 }
 
 /// When a message is sent again.
@@ -75,7 +75,7 @@ impl Distribution {
     ) -> Self {
         let receivers = match transport {
             Transport::Unicast => Receivers::Silent(members.map(|member| (member.ip(), member)).collect()),
-            Transport::Multicast(group) => Receivers::Group(SocketAddr::V4(group)),
+            Transport::Multicast(group) => Receivers::Group(group),
         };
         let queue = receivers.all();
         let rounds_left = retransmit.number;
@@ -220,9 +220,9 @@ mod tests {
 
     #[test]
     fn multicast_is_repeated_blindly() {
-        let group = SocketAddrV4::new([239, 1, 1, 1].into(), 848);
+        let group = SocketAddr::new([239, 1, 1, 1].into(), 848);
         let mut distribution = start(Transport::Multicast(group), 100);
-        let to = SocketAddr::V4(group);
+        let to = group;
         assert_eq!(run(&mut distribution), [(0, to), (10, to), (20, to)]);
         assert!(distribution.silent().is_empty());
     }

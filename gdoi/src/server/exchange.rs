@@ -10,7 +10,7 @@ use crate::phase1::{Cookies, Informational, IsakmpSa, Responder, ResponderStep, 
 use crate::policy::{Doi, Identity};
 use crate::pull::Request;
 use crate::wire::{emit_chain, Cookie, ExchangeType, Flags, Header, Notify, NotifyType, PayloadType};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 impl KeyServer {
     /// A message without a session: the first of a phase 1, or nothing of ours.
@@ -63,8 +63,7 @@ impl KeyServer {
     }
 
     fn settings(&self, peer: SocketAddr) -> Result<Settings, Error> {
-        let address = ipv4(peer).ok_or(Unacceptable::NoKey)?;
-        let table = || self.key_of(address);
+        let table = || self.key_of(peer.ip());
         let psk = self.links.psk(peer.ip()).cloned().or_else(table).ok_or(Unacceptable::NoKey)?;
         Ok(Settings {
             psk,
@@ -74,7 +73,7 @@ impl KeyServer {
         })
     }
 
-    fn key_of(&self, address: Ipv4Addr) -> Option<Secret> {
+    fn key_of(&self, address: IpAddr) -> Option<Secret> {
         let candidates = self.config.psks.iter().filter(|entry| entry.peers.contains(address));
         candidates.max_by_key(|entry| entry.peers.length()).map(|entry| entry.key.clone())
     }
@@ -95,12 +94,12 @@ impl KeyServer {
                 }
                 ResponderStep::Established(sa, message) => {
                     check_identity(from, &sa.peer)?;
-                    match ipv4(from).filter(|address| self.links.is_peer(IpAddr::V4(*address))) {
-                        Some(peer) => {
+                    match self.links.is_peer(from.ip()) {
+                        true => {
                             session.hand_over();
-                            self.links.established(peer, sa, self.random.as_mut(), now);
+                            self.links.established(from.ip(), sa, self.random.as_mut(), now);
                         }
-                        None => session.establish(sa, now),
+                        false => session.establish(sa, now),
                     }
                     Ok(Answer::Send(message))
                 }
@@ -207,10 +206,10 @@ impl KeyServer {
         from: SocketAddr,
         sa: &IsakmpSa,
         asked: &[u8],
-    ) -> Result<(usize, Ipv4Addr), (Option<usize>, Unacceptable)> {
+    ) -> Result<(usize, IpAddr), (Option<usize>, Unacceptable)> {
         let found = self.groups.iter().position(|group| group.is_named(asked));
         let index = found.ok_or_else(|| (None, Unacceptable::UnknownGroup(group_text(asked))))?;
-        let address = ipv4(from).ok_or((Some(index), Unacceptable::Address))?;
+        let address = from.ip();
         let group = &mut self.groups[index];
         match group.authorize(address, &sa.peer).and_then(|()| group.admit(from, sa)) {
             Ok(()) => Ok((index, address)),
@@ -244,17 +243,10 @@ impl KeyServer {
 /// A peer that identifies itself by address must do so by its own.
 fn check_identity(from: SocketAddr, identity: &Identity) -> Result<(), Error> {
     match identity {
-        Identity::Address(address) if ipv4(from) != Some(*address) => {
+        Identity::Address(address) if from.ip() != *address => {
             Err(Unacceptable::UnexpectedIdentity(identity.to_string()).into())
         }
         _ => Ok(()),
-    }
-}
-
-fn ipv4(peer: SocketAddr) -> Option<Ipv4Addr> {
-    match peer {
-        SocketAddr::V4(peer) => Some(*peer.ip()),
-        SocketAddr::V6(_) => None,
     }
 }
 

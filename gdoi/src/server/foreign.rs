@@ -14,8 +14,8 @@ use std::net::SocketAddr;
 const REST: usize = 4_000;
 
 impl Group {
-    /// Whether this member can be told the group's ACL and use its keys. Deny entries are left out for other software, so that it
-    /// encrypts more, and an event says so.
+    /// Whether this member can be told the group's ACL and use its keys. Deny entries are left out for other software, so
+    /// that it encrypts more, and an event says so.
     ///
     /// # Errors
     /// [`Unacceptable::Inexpressible`], [`Unacceptable::ForeignMember`].
@@ -34,8 +34,8 @@ impl Group {
         Ok(())
     }
 
-    /// Members that cannot be told the list of now, or cannot use these keys, get no more rekey messages: their keys are
-    /// of the list before, and end. What is said of keys of which every sender has its own they must not be told (RFC 6407
+    /// Members that cannot be told the list of now, or cannot use these keys, get no more rekey messages: their keys are of
+    /// the list before, and end. Nor may they be told what is said of keys of which every sender has its own (RFC 6407
     /// section 5.3.2).
     pub(super) fn part_with_foreigners(&mut self, teks: &[Tek]) {
         let reason = match teks.iter().any(|tek| tek.transform.is_per_sender()) {

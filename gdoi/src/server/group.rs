@@ -4,11 +4,12 @@
 use super::clock::GroupClock;
 use super::config::{GroupConfig, RekeyConfig};
 use super::coop::Coop;
+use super::dismissal::Removal;
 use super::distribution::Distribution;
 use super::keys::{Keys, Life, Succession};
 use super::members::Members;
 use super::record::MAX_REVOKED;
-use super::rekey::{RekeyKind, Removal};
+use super::rekey::RekeyKind;
 use super::state::GroupState;
 use crate::coop::{Author, Lineage, Sids};
 use crate::crypto::Random;
@@ -18,13 +19,12 @@ use crate::event::{GroupName, KeyServerEvent};
 use crate::phase1::IsakmpSa;
 use crate::policy::{Identity, Spi, Transform};
 use crate::status::AckCounters;
-
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 pub(super) struct Group {
     pub(super) config: GroupConfig,
-    pub(super) source: SocketAddrV4,
+    pub(super) source: SocketAddr,
     pub(super) clock: GroupClock,
     /// The newest keys, and what goes with them.
     pub(super) state: GroupState,
@@ -48,9 +48,9 @@ pub(super) struct Group {
 }
 
 impl Group {
-    pub(super) fn new(config: GroupConfig, source: SocketAddrV4, author: Author, now: Instant) -> Self {
+    pub(super) fn new(config: GroupConfig, source: SocketAddr, author: Author, now: Instant) -> Self {
         let coop =
-            config.redundancy.clone().map(|rules| Box::new(Coop::new(&config, *source.ip(), rules, 0, now)));
+            config.redundancy.clone().map(|rules| Box::new(Coop::new(&config, source.ip(), rules, 0, now)));
         Group {
             config,
             source,
@@ -79,9 +79,9 @@ impl Group {
         asked == self.config.group.id.0.to_be_bytes() || asked == self.config.group.name.as_bytes()
     }
 
-    pub(super) fn authorize(&mut self, address: Ipv4Addr, peer: &Identity) -> Result<(), Unacceptable> {
-        let ip = IpAddr::V4(address);
-        let result = match (self.state.revoked.contains(&ip), self.members.is_full_for(ip)) {
+    pub(super) fn authorize(&mut self, address: IpAddr, peer: &Identity) -> Result<(), Unacceptable> {
+        let revoked = self.state.revoked.contains(&address);
+        let result = match (revoked, self.members.is_full_for(address)) {
             (true, _) => Err(Unacceptable::Revoked),
             (_, true) => Err(Unacceptable::Busy),
             _ => self.config.authorization.check(address, peer),
@@ -234,7 +234,7 @@ impl Group {
 
     /// Records a member that has proved to be alive.
     pub(super) fn register(&mut self, from: SocketAddr, sa: &IsakmpSa, now: Instant) {
-        let owner = self.coop.as_ref().map(|_| *self.source.ip());
+        let owner = self.coop.as_ref().map(|_| self.source.ip());
         self.members.register(from, sa, owner, now);
         self.members_changed = true;
         self.events.push(KeyServerEvent::Registered {

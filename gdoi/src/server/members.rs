@@ -7,7 +7,7 @@ use crate::error::{Error, Unacceptable};
 use crate::phase1::IsakmpSa;
 use crate::status::MemberRecord;
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 const MAX_MEMBERS: usize = 16_384;
 
@@ -70,13 +70,7 @@ impl Members {
     }
 
     /// A member has proved to be alive.
-    pub(super) fn register(
-        &mut self,
-        from: SocketAddr,
-        sa: &IsakmpSa,
-        owner: Option<Ipv4Addr>,
-        now: Instant,
-    ) {
+    pub(super) fn register(&mut self, from: SocketAddr, sa: &IsakmpSa, owner: Option<IpAddr>, now: Instant) {
         let known = self.records.get(&from.ip()).map(|listed| &listed.record);
         let record = MemberRecord {
             address: from.ip(),

@@ -1,25 +1,32 @@
 //! Keys, states and members as octets: as they are stored, and as cooperating servers send them to each other.
 //!
 //! All numbers are in network order; `octets` are a 2-octet length and as many octets; an optional part in brackets
-//! begins with an octet that is 0 or 1; times are the group's, in milliseconds.
+//! begins with an octet that is 0 or 1; times are the group's, in milliseconds;
+//! addresses are IPv6 addresses, those of IPv4 mapped, and zeros where there is none.
 //!
 //! ```text
 //! state:  lineage(8) versions(list) rekeys(8) [last rekey(8)] under way(1) TEKs(2) TEK... ended(2) (SPI(4) end(8))...
-//!         [KEK] previous KEKs(1) KEK... spent KEKs(1) (SPI(16) sequence(4) end(8))... revoked(4) address(4)... SID generation(4) [terms]
+//!         [KEK] previous KEKs(1) KEK... spent KEKs(1) (SPI(16) sequence(4) end(8))... revoked(4) address(16)... SID generation(4) [terms]
 //!         [digest of the ACL that members have(16)]
 //! TEK:    SPI(4) transform(octets) key(octets) integrity key(octets) expires(8) [lineage(8) SID generation(4) replay window(2)]
-//! KEK:    SPI(16) key(octets) expires(8) sequence(4) succession(1): 0 smooth, 1 abrupt, 2 ended; lineage(8)
-//! terms:  ACL(octets, as in the ACL payload) receive only(1) ATD(8) DTD(8) [multicast(1) address(4) port(2) algorithm(2) hash(2) key(octets)]
 //!         Where every sender has its own key, its seed is the key, the integrity key is empty, and the last part is there.
-//! member: address(4) port(2) owner(4) author(8) version(8) gone(1) identity(octets) first(8) last(8)
+//! KEK:    SPI(16) key(octets) expires(8) sequence(4) succession(1): 0 smooth, 1 abrupt, 2 ended; lineage(8)
+//! terms:  ACL(octets, as in the ACL payload) receive only(1) ATD(8) DTD(8) [multicast(1) address(16) port(2) algorithm(2) hash(2) key(octets)]
+//! member: address(16) port(2) owner(16) author(8) version(8) gone(1) identity(octets) first(8) last(8)
 //!         registrations(8) ours(1)
 //! ```
+
+mod octets;
+
+pub(super) use octets::{list, optional, Sink};
+
+use octets::{flag, octets, text};
 
 use super::distribution::Transport;
 use super::keys::{GroupKek, GroupTek, Keys, SpentKek, Succession, MAX_ENDED, MAX_KEKS, MAX_SPENT, MAX_TEKS};
 use super::members::{Listed, Presence};
 use super::state::{GroupState, RekeyTerms, Terms};
-use crate::coop::{Author, Lineage, Versions};
+use crate::coop::{address_octets, parse_address, Author, Lineage, Versions};
 use crate::crypto::sign::{PublicKey, SignatureAlgorithm};
 use crate::crypto::Secret;
 use crate::endpoint::Instant;
@@ -27,12 +34,11 @@ use crate::error::{Error, Malformed};
 use crate::policy::{Seed, SendMode, SenderTerms, SidGeneration, Spi, TekKeys, Transform, MAX_REPLAY_WINDOW};
 use crate::status::MemberRecord;
 use crate::wire::{emit_acl, parse_acl, AclDigest, Identification, Reader};
-use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
-use zeroize::Zeroizing;
 
 /// So that a state with the longest ACL is no longer than one message between servers.
-pub(super) const MAX_REVOKED: usize = 2_048;
+pub(super) const MAX_REVOKED: usize = 512;
 const VALUE: Malformed = Malformed::Value("state record");
 
 pub(super) fn parse_state(reader: &mut Reader<'_>) -> Result<GroupState, Error> {
@@ -45,7 +51,7 @@ pub(super) fn parse_state(reader: &mut Reader<'_>) -> Result<GroupState, Error> 
     let kek = optional(reader, parse_kek)?;
     let previous_keks = list(reader.u8()?.into(), MAX_KEKS, reader, parse_kek)?;
     let spent = list(reader.u8()?.into(), MAX_SPENT, reader, parse_spent)?;
-    let revoked = list(reader.u32()?, MAX_REVOKED, reader, |reader| Ok(IpAddr::V4(address(reader)?)))?;
+    let revoked = list(reader.u32()?, MAX_REVOKED, reader, address)?;
     let sid_generation = reader.u32()?;
     let terms = optional(reader, parse_terms)?;
     let told = optional(reader, |reader| Ok(AclDigest(reader.array()?)))?;
@@ -121,10 +127,10 @@ fn parse_terms(reader: &mut Reader<'_>) -> Result<Terms, Error> {
 
 fn parse_rekey_terms(reader: &mut Reader<'_>) -> Result<RekeyTerms, Error> {
     let multicast = flag(reader)?;
-    let to = SocketAddrV4::new(address(reader)?, reader.u16()?);
-    let transport = match (multicast, to.ip().is_multicast()) {
-        (true, true) => Transport::Multicast(to),
-        (false, false) => Transport::Unicast,
+    let (to, port) = (parse_address(reader.array()?), reader.u16()?);
+    let transport = match (multicast, to) {
+        (true, Some(to)) if to.is_multicast() => Transport::Multicast(SocketAddr::new(to, port)),
+        (false, None) => Transport::Unicast,
         _ => return Err(VALUE.into()),
     };
     let signature = SignatureAlgorithm::from_numbers(reader.u16()?, Some(reader.u16()?)).ok_or(VALUE)?;
@@ -134,15 +140,15 @@ fn parse_rekey_terms(reader: &mut Reader<'_>) -> Result<RekeyTerms, Error> {
 
 pub(super) fn parse_member(reader: &mut Reader<'_>) -> Result<Listed, Error> {
     let (member, port) = (address(reader)?, reader.u16()?);
-    let owner = reader.u32()?;
+    let owner = parse_address(reader.array()?);
     let (author, version) = (Author(reader.array()?), reader.u64()?);
     let presence = if flag(reader)? { Presence::Gone } else { Presence::Here };
     let identity = Identification::parse(octets(reader)?)?.identity()?;
     let record = MemberRecord {
-        address: IpAddr::V4(member),
+        address: member,
         port,
         identity,
-        owner: (owner != 0).then(|| Ipv4Addr::from(owner)),
+        owner,
         first_registered: instant(reader)?,
         last_registered: instant(reader)?,
         registrations: reader.u64()?,
@@ -158,89 +164,17 @@ pub(super) fn instant(reader: &mut Reader<'_>) -> Result<Instant, Error> {
     Ok(Instant::from_millis(reader.u64()?))
 }
 
-fn address(reader: &mut Reader<'_>) -> Result<Ipv4Addr, Error> {
-    Ok(Ipv4Addr::from(reader.u32()?))
+fn address(reader: &mut Reader<'_>) -> Result<IpAddr, Error> {
+    Ok(parse_address(reader.array()?).ok_or(VALUE)?)
 }
-
-fn flag(reader: &mut Reader<'_>) -> Result<bool, Error> {
-    match reader.u8()? {
-        0 => Ok(false),
-        1 => Ok(true),
-        _ => Err(VALUE.into()),
-    }
-}
-
-fn octets<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], Error> {
-    let length = usize::from(reader.u16()?);
-    Ok(reader.take(length)?)
-}
-
-fn text<'a>(reader: &mut Reader<'a>) -> Result<&'a str, Error> {
-    Ok(std::str::from_utf8(octets(reader)?).map_err(|_| VALUE)?)
-}
-
-pub(super) fn optional<T>(
-    reader: &mut Reader<'_>,
-    parse: impl FnOnce(&mut Reader<'_>) -> Result<T, Error>,
-) -> Result<Option<T>, Error> {
-    flag(reader)?.then(|| parse(reader)).transpose()
-}
-
-/// So many entries, if they are not more than `most`.
-pub(super) fn list<T>(
-    count: u32,
-    most: usize,
-    reader: &mut Reader<'_>,
-    mut entry: impl FnMut(&mut Reader<'_>) -> Result<T, Error>,
-) -> Result<Vec<T>, Error> {
-    match count as usize <= most {
-        true => (0..count).map(|_| entry(reader)).collect(),
-        false => Err(Malformed::TooMany("state records").into()),
-    }
-}
-
-/// Octets in the making; zeroed when dropped.
-pub(super) struct Sink(pub(super) Zeroizing<Vec<u8>>);
 
 impl Sink {
-    pub(super) fn with_capacity(length: usize) -> Self {
-        Sink(Zeroizing::new(Vec::with_capacity(length)))
-    }
-
-    pub(super) fn raw(&mut self, octets: &[u8]) {
-        self.0.extend_from_slice(octets);
-    }
-
-    pub(super) fn u16(&mut self, value: u16) {
-        self.raw(&value.to_be_bytes());
-    }
-
-    pub(super) fn u32(&mut self, value: u32) {
-        self.raw(&value.to_be_bytes());
-    }
-
-    pub(super) fn u64(&mut self, value: u64) {
-        self.raw(&value.to_be_bytes());
-    }
-
     fn instant(&mut self, time: Instant) {
         self.u64(time.as_millis());
     }
 
-    fn octets(&mut self, octets: &[u8]) {
-        self.u16(octets.len() as u16);
-        self.raw(octets);
-    }
-
     pub(super) fn versions(&mut self, versions: &Versions) {
         versions.emit(&mut self.0);
-    }
-
-    pub(super) fn optional<T>(&mut self, value: Option<T>, write: impl FnOnce(&mut Self, T)) {
-        self.raw(&[u8::from(value.is_some())]);
-        if let Some(value) = value {
-            write(self, value);
-        }
     }
 
     pub(super) fn state(&mut self, state: &GroupState) {
@@ -315,12 +249,12 @@ impl Sink {
 
     fn rekey_terms(&mut self, terms: &RekeyTerms) {
         let (multicast, to) = match terms.transport {
-            Transport::Unicast => (0, SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0)),
-            Transport::Multicast(to) => (1, to),
+            Transport::Unicast => (0, None),
+            Transport::Multicast(to) => (1, Some(to)),
         };
         self.raw(&[multicast]);
-        self.raw(&to.ip().octets());
-        self.u16(to.port());
+        self.raw(&address_octets(to.map(|to| to.ip())));
+        self.u16(to.map_or(0, |to| to.port()));
         self.u16(terms.signature.number());
         self.u16(terms.signature.hash_number());
         self.octets(terms.verification.spki());
@@ -330,7 +264,7 @@ impl Sink {
         let record = &listed.record;
         self.address(&record.address);
         self.u16(record.port);
-        self.raw(&record.owner.unwrap_or(Ipv4Addr::UNSPECIFIED).octets());
+        self.raw(&address_octets(record.owner));
         self.raw(&listed.author.0);
         self.u64(listed.version);
         self.raw(&[u8::from(listed.presence == Presence::Gone)]);
@@ -341,12 +275,8 @@ impl Sink {
         self.raw(&[u8::from(record.ours)]);
     }
 
-    /// Members are IPv4 in this version.
     fn address(&mut self, address: &IpAddr) {
-        match address {
-            IpAddr::V4(address) => self.raw(&address.octets()),
-            IpAddr::V6(_) => self.raw(&[0; 4]),
-        }
+        self.raw(&address_octets(Some(*address)));
     }
 }
 

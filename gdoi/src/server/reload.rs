@@ -2,8 +2,8 @@
 
 use super::config::{GroupConfig, RekeyConfig};
 use super::coop::Coop;
+use super::dismissal::Removal;
 use super::group::Group;
-use super::rekey::Removal;
 use super::{KeyServer, KeyServerConfig};
 use crate::crypto::Random;
 use crate::endpoint::Instant;
@@ -126,7 +126,7 @@ impl Group {
     }
 
     fn reconfigure(&mut self, config: GroupConfig, now: Instant) {
-        let own = *self.source.ip();
+        let own = self.source.ip();
         let known: Vec<_> = self.peers().collect();
         let added =
             config.redundancy.iter().flat_map(|rules| &rules.peers).filter(|peer| !known.contains(peer));

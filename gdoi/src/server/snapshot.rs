@@ -18,7 +18,7 @@ use crate::policy::GroupId;
 use crate::wire::Reader;
 
 const MAGIC: &[u8; 4] = b"GDKS";
-const VERSION: u16 = 4;
+const VERSION: u16 = 5;
 const PART: &str = "stored state";
 const MAX_GROUPS: usize = 1024;
 const MAX_MEMBERS: usize = 16_384;

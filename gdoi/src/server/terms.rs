@@ -6,8 +6,9 @@ use super::keys::GroupKek;
 use super::state::{RekeyTerms, Terms};
 use crate::endpoint::Instant;
 use crate::phase1::IsakmpSa;
+use crate::policy::{Family, Prefix};
 use crate::pull::{AckType, AclNotice, GroupPolicy, Kek};
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 impl Group {
@@ -18,7 +19,7 @@ impl Group {
     }
 
     /// What `member` gets in a PULL.
-    pub(super) fn policy(&self, member: Ipv4Addr, sa: &IsakmpSa, now: Instant) -> GroupPolicy {
+    pub(super) fn policy(&self, member: IpAddr, sa: &IsakmpSa, now: Instant) -> GroupPolicy {
         let (terms, keys) = (self.terms(), self.released());
         let kek = terms.rekey.as_ref().zip(keys.kek.as_ref());
         GroupPolicy {
@@ -33,10 +34,10 @@ impl Group {
     }
 
     /// The KEK as one member gets it in a PULL: with its own address.
-    fn kek_for(&self, rekey: &RekeyTerms, kek: &GroupKek, member: Ipv4Addr, now: Instant) -> Kek {
+    fn kek_for(&self, rekey: &RekeyTerms, kek: &GroupKek, member: IpAddr, now: Instant) -> Kek {
         let mut kek = self.kek_of(rekey, kek, now);
         if rekey.transport == Transport::Unicast {
-            kek.destination = SocketAddrV4::new(member, self.source.port());
+            kek.destination = SocketAddr::new(member, self.source.port());
         }
         kek
     }
@@ -44,9 +45,10 @@ impl Group {
     /// The KEK as all members get it in a PUSH: a unicast one cannot name the address of each.
     pub(super) fn kek_of(&self, rekey: &RekeyTerms, kek: &GroupKek, now: Instant) -> Kek {
         let (destination, ack) = match rekey.transport {
-            Transport::Unicast => {
-                (SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, self.source.port()), Some(AckType::KekSha256))
-            }
+            Transport::Unicast => (
+                SocketAddr::new(Prefix::any(Family::of(self.source.ip())).address(), self.source.port()),
+                Some(AckType::KekSha256),
+            ),
             Transport::Multicast(group) => (group, None),
         };
         Kek {

@@ -4,7 +4,7 @@ use super::codec::Reader;
 use super::registry::IdType;
 use crate::error::{Error, Malformed, Unacceptable};
 use crate::policy::{Family, GroupId, Identity, Prefix};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 const MAX_ID_LEN: usize = 255;
 
@@ -30,7 +30,7 @@ impl Identification {
     /// Reads a body.
     ///
     /// # Errors
-    /// [`Malformed`]: no data, more than 255 octets of it, or an address that is not 4 octets.
+    /// [`Malformed`]: no data, more than 255 octets of it, or an address that is not as long as its type says.
     pub fn parse(body: &[u8]) -> Result<Self, Malformed> {
         let mut reader = Reader::new(body, "ID payload");
         let (kind, protocol, port) = (IdType(reader.u8()?), reader.u8()?, reader.u16()?);
@@ -55,7 +55,7 @@ impl Identification {
     /// The payload of a phase 1 identity.
     pub fn phase1(identity: &Identity) -> Self {
         let (kind, data) = match identity {
-            Identity::Address(address) => (IdType::IPV4_ADDR, address.octets().to_vec()),
+            Identity::Address(address) => (address_type(*address), octets(*address)),
             Identity::Fqdn(name) => (IdType::FQDN, name.as_bytes().to_vec()),
             Identity::UserFqdn(name) => (IdType::USER_FQDN, name.as_bytes().to_vec()),
             Identity::KeyId(octets) => (IdType::KEY_ID, octets.clone()),
@@ -70,8 +70,8 @@ impl Identification {
     pub fn identity(&self) -> Result<Identity, Error> {
         let name = || String::from_utf8(self.data.clone()).map_err(|_| Malformed::Value("ID payload"));
         match self.kind {
-            IdType::IPV4_ADDR => {
-                address(&self.data).map(Identity::Address).ok_or(Malformed::Length("ID payload").into())
+            IdType::IPV4_ADDR | IdType::IPV6_ADDR => {
+                ip_address(&self.data).map(Identity::Address).ok_or(Malformed::Length("ID payload").into())
             }
             IdType::FQDN => Ok(Identity::Fqdn(name()?)),
             IdType::USER_FQDN => Ok(Identity::UserFqdn(name()?)),
@@ -85,18 +85,23 @@ fn check_id_len(kind: IdType, length: usize) -> Option<()> {
     let fits = match kind {
         IdType::IPV4_ADDR => length == 4,
         IdType::IPV4_ADDR_SUBNET => length == 8,
+        IdType::IPV6_ADDR => length == 16,
+        IdType::IPV6_ADDR_SUBNET => length == 32,
         _ => (1..=MAX_ID_LEN).contains(&length),
     };
     fits.then_some(())
 }
 
-fn address(data: &[u8]) -> Option<Ipv4Addr> {
-    <[u8; 4]>::try_from(data).ok().map(Ipv4Addr::from)
-}
-
 fn ip_address(data: &[u8]) -> Option<IpAddr> {
     let long = || <[u8; 16]>::try_from(data).ok().map(IpAddr::from);
-    address(data).map(IpAddr::V4).or_else(long)
+    <[u8; 4]>::try_from(data).ok().map(IpAddr::from).or_else(long)
+}
+
+const fn address_type(address: IpAddr) -> IdType {
+    match Family::of(address) {
+        Family::V4 => IdType::IPV4_ADDR,
+        Family::V6 => IdType::IPV6_ADDR,
+    }
 }
 
 fn octets(address: IpAddr) -> Vec<u8> {
@@ -140,9 +145,9 @@ impl IdField {
         out.extend_from_slice(data);
     }
 
-    /// The field of one address.
-    pub fn address(address: Ipv4Addr, port: u16) -> Self {
-        IdField { kind: IdType::IPV4_ADDR, port, data: address.octets().to_vec() }
+    /// The field of one address: ID_IPV4_ADDR, 4 octets, or ID_IPV6_ADDR, 16 octets.
+    pub fn address(address: IpAddr, port: u16) -> Self {
+        IdField { kind: address_type(address), port, data: octets(address) }
     }
 
     /// The field of a prefix: ID_IPV4_ADDR_SUBNET, 8 octets, or ID_IPV6_ADDR_SUBNET, 32 octets.
@@ -193,7 +198,8 @@ mod tests {
     #[test]
     fn identities_round_trip() {
         for identity in [
-            Identity::Address(Ipv4Addr::new(192, 0, 2, 1)),
+            Identity::Address([192, 0, 2, 1].into()),
+            Identity::Address("2001:db8::1".parse().unwrap()),
             Identity::Fqdn("gm1.example".into()),
             Identity::UserFqdn("gm1@example".into()),
             Identity::KeyId(vec![0, 255]),
@@ -232,7 +238,7 @@ mod tests {
         assert_eq!((field.kind, field.data.len(), field.as_prefix()), (IdType(6), 32, Ok(six)));
         let host = IdField { kind: IdType(5), port: 0, data: vec![1; 16] };
         assert_eq!(host.as_prefix().unwrap().length(), 128);
-        let host = IdField::address(Ipv4Addr::new(10, 0, 0, 1), 0);
+        let host = IdField::address([10, 0, 0, 1].into(), 0);
         assert_eq!((host.as_prefix().unwrap().length(), host.as_port()), (32, None));
     }
 

@@ -120,13 +120,13 @@ fn short(number: u32) -> Result<u16, Malformed> {
 mod tests {
     use super::*;
     use crate::error::{Misbehaved, Unacceptable};
-    use std::net::Ipv4Addr;
+    use std::net::{IpAddr, Ipv4Addr};
 
     fn example() -> SaKek {
         SaKek {
             protocol: 17,
-            source: IdField::address(Ipv4Addr::new(192, 0, 2, 1), 848),
-            destination: IdField::address(Ipv4Addr::new(198, 51, 100, 1), 848),
+            source: IdField::address(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 848),
+            destination: IdField::address(IpAddr::V4(Ipv4Addr::new(198, 51, 100, 1)), 848),
             spi: *b"0123456789abcdef",
             algorithm: 3,
             key_bits: 256,

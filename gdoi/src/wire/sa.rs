@@ -109,10 +109,10 @@ impl GroupSa {
 mod tests {
     use super::*;
     use crate::wire::IdField;
-    use std::net::Ipv4Addr;
+    use std::net::{IpAddr, Ipv4Addr};
 
     fn example() -> GroupSa {
-        let id = || IdField::address(Ipv4Addr::new(192, 0, 2, 1), 848);
+        let id = || IdField::address(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 848);
         let kek = SaKek {
             protocol: 17,
             source: id(),

@@ -14,26 +14,26 @@ use gdoi::{
     Cause, Effect, KeyServer, KeyServerCommand, KeyServerConfig, KeyServerEvent, MemberEvent, RekeyKind,
     Retransmit, Transport,
 };
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-const MULTICAST: Transport =
-    Transport::Multicast(std::net::SocketAddrV4::new(std::net::Ipv4Addr::new(239, 1, 1, 1), 848));
+pub const MULTICAST: Transport =
+    Transport::Multicast(SocketAddr::new(IpAddr::V4(Ipv4Addr::new(239, 1, 1, 1)), 848));
 
 fn seconds(number: u64) -> Duration {
     Duration::from_secs(number)
 }
 
-fn key_server() -> SocketAddr {
-    server_address(1).into()
+pub fn key_server() -> SocketAddr {
+    server_address(1)
 }
 
-fn list(entries: &[&str]) -> Acl {
+pub fn list(entries: &[&str]) -> Acl {
     Acl::new(entries.iter().map(|entry| entry.parse().unwrap()).collect()).unwrap()
 }
 
 /// As many entries as there can be, of every kind; another list for each `variant`.
-fn thousand(variant: usize) -> Acl {
+pub fn thousand(variant: usize) -> Acl {
     let entry = |number: usize| match number % 5 {
         0 => format!("deny tcp 10.{variant}.{}.0/24 gt 1023 any eq {}", number % 256, number + 1),
         1 => format!("permit udp host 10.1.{}.{} any range 1000 2000", number / 256, number % 256),
@@ -44,7 +44,7 @@ fn thousand(variant: usize) -> Acl {
     Acl::new((0..MAX_ACES).map(|number| entry(number).parse().unwrap()).collect()).unwrap()
 }
 
-fn config(acl: Acl, transport: Transport) -> KeyServerConfig {
+pub fn config(acl: Acl, transport: Transport) -> KeyServerConfig {
     let mut config = server_config(1);
     let mut rekey = rekey_config();
     rekey.transport = transport;
@@ -66,37 +66,37 @@ fn join(world: &mut World, number: u16) {
     world.run_for(seconds(5));
 }
 
-fn join_foreign(world: &mut World, number: u16) {
+pub fn join_foreign(world: &mut World, number: u16) {
     world.meddle = Box::new(anonymous);
     join(world, number);
     world.meddle = Box::new(|_| Vec::new());
 }
 
 /// With the keys from before, which open what is sent now.
-fn rekey(world: &mut World, kind: RekeyKind) -> Stored {
+pub fn rekey(world: &mut World, kind: RekeyKind) -> Stored {
     let stored = Stored::read(&world.stored(key_server()).unwrap());
     world.command_server(key_server(), KeyServerCommand::Rekey(group().id, kind));
     stored
 }
 
 /// The last rekey message, opened, and its length.
-fn last_push(world: &World, before: &Stored) -> (OpenedPush, usize) {
+pub fn last_push(world: &World, before: &Stored) -> (OpenedPush, usize) {
     let is_push = |datagram: &[u8]| datagram[18] == ExchangeType::GROUPKEY_PUSH.0;
     let flight = world.sent.iter().rfind(|flight| is_push(&flight.payload)).unwrap();
     (before.kek_of(&flight.payload).unwrap().open(&flight.payload), flight.payload.len())
 }
 
-fn pushed_sa(world: &World, before: &Stored) -> GroupSa {
+pub fn pushed_sa(world: &World, before: &Stored) -> GroupSa {
     let payloads = last_push(world, before).0.payloads;
     let sa = payloads.iter().find(|(kind, _)| *kind == PayloadType::SA).unwrap();
     GroupSa::parse(&sa.1).unwrap()
 }
 
-fn registrations(world: &World, number: u16) -> u64 {
+pub fn registrations(world: &World, number: u16) -> u64 {
     world.member(member_address(number)).status(world.now).registrations
 }
 
-fn acls(world: &World) -> Vec<Acl> {
+pub fn acls(world: &World) -> Vec<Acl> {
     world.views().into_iter().map(|view| view.acl).collect()
 }
 

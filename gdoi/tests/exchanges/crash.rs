@@ -15,7 +15,7 @@ use gdoi::{
 };
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -23,7 +23,8 @@ const MEMBERS: u16 = 4;
 const LIFE: u64 = 300;
 /// Longer than two outages and the distributions between them: who heard of a forced rekey begins to send then.
 const ATD: Duration = Duration::from_secs(40);
-const MULTICAST: Transport = Transport::Multicast(SocketAddrV4::new(Ipv4Addr::new(239, 1, 1, 1), 848));
+const MULTICAST: Transport =
+    Transport::Multicast(SocketAddr::new(IpAddr::V4(Ipv4Addr::new(239, 1, 1, 1)), 848));
 
 /// What the server is at when it is killed.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -115,7 +116,7 @@ struct Case {
 }
 
 fn key_server() -> SocketAddr {
-    server_address(1).into()
+    server_address(1)
 }
 
 impl Case {

@@ -16,7 +16,7 @@ fn withstand(proposal: Proposal, garbage: fn(&[u8]) -> Vec<Vec<u8>>) {
     let (mut ks, mut gm) = (server_config(1), member_config(1));
     (ks.proposals, gm.proposal) = (vec![proposal], proposal);
     world.meddle = Box::new(garbage);
-    world.add_server(server_address(1).into(), server(ks, 1, world.now));
+    world.add_server(server_address(1), server(ks, 1, world.now));
     world.add_member(member_address(1), member(gm, 2));
     world.run_for(MINUTE);
     let status = world.member(member_address(1)).status(world.now);
@@ -24,7 +24,7 @@ fn withstand(proposal: Proposal, garbage: fn(&[u8]) -> Vec<Vec<u8>>) {
     assert_eq!(world.view(member_address(1)).inbound.len(), 1);
     let sent = world.sent.iter().filter(|flight| flight.from == member_address(1)).count();
     assert_eq!(sent, 3 + 2 + 1, "the member is not made to send more");
-    let status = world.server(server_address(1).into()).status(world.now);
+    let status = world.server(server_address(1)).status(world.now);
     assert_eq!((status.half_open, status.established), (0, 0));
     assert_eq!(status.groups[0].members.len(), 1);
 }
@@ -207,7 +207,7 @@ fn item_10_unprotected_deletes_and_notifies_change_nothing() {
 #[test]
 fn item_16_and_17_aggressive_mode_and_pushes_get_no_answer() {
     let mut world = World::new(5, Link::CALM);
-    let key_server = server_address(1).into();
+    let key_server = server_address(1);
     world.add_server(key_server, server(server_config(1), 1, world.now));
     let first = crate::bench::rogue::first_message(0);
     for exchange in [1, 3, 4, 6, 32, 33, 34, 35, 36, 37, 240] {

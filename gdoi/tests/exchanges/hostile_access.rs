@@ -32,6 +32,7 @@ fn sat() -> SaTek {
         key_bits: 256,
         preservation: 4,
         direction: 3,
+        senders: None,
     }
 }
 
@@ -49,7 +50,7 @@ fn keys() -> Vec<u8> {
 fn refuses(policy: &[u8]) -> String {
     let mut duel = Duel::begin();
     let second = duel.second(&[(PayloadType::NONCE, &NR), (PayloadType::SA, policy)]);
-    duel.member.datagram(server_address(1).into(), &second, NOW);
+    duel.member.datagram(server_address(1), &second, NOW);
     duel.failure()
 }
 
@@ -111,13 +112,13 @@ fn rekeyed() -> (World, OpenedPush, Stored) {
     let mut world = World::new(1, Link::CALM);
     let mut config = server_config(1);
     config.groups[0].rekey = Some(rekey_config());
-    world.add_server(server_address(1).into(), server(config, 1, world.now));
+    world.add_server(server_address(1), server(config, 1, world.now));
     world.add_member(member_address(1), member(member_config(1), 1));
     world.run_for(Duration::from_secs(5));
     let command = KeyServerCommand::Rekey(group().id, RekeyKind::Reminder);
-    world.command_server(server_address(1).into(), command);
+    world.command_server(server_address(1), command);
     world.run_for(Duration::from_secs(2));
-    let stored = Stored::read(&world.stored(server_address(1).into()).unwrap());
+    let stored = Stored::read(&world.stored(server_address(1)).unwrap());
     let is_push = |datagram: &[u8]| datagram[18] == ExchangeType::GROUPKEY_PUSH.0;
     let push = world.sent.iter().rfind(|flight| is_push(&flight.payload)).unwrap().payload.clone();
     let opened = stored.kek_of(&push).unwrap().open(&push);
@@ -139,7 +140,7 @@ fn pushed(change: &dyn Fn(&mut GroupSa)) -> Option<String> {
         }
     }
     let message = stored.keks[0].seal(&payloads, &rekey_config().signing_key);
-    world.inject(server_address(1).into(), member_address(1), &message);
+    world.inject(server_address(1), member_address(1), &message);
     world.run_for(Duration::from_secs(1));
     assert_eq!(world.view(member_address(1)).acl, acl(), "the list is what it was");
     world.member_events(member_address(1)).iter().find_map(|(_, event)| match event {

@@ -10,7 +10,7 @@ use gdoi::crypto::sign::{NewKey, SigningKey};
 use gdoi::crypto::Hash;
 use gdoi::wire::{ExchangeType, Gap, GroupSa, PayloadType};
 use gdoi::{AckCounters, KeyServerCommand, MemberStatus, RekeyCounters, RekeyKind, RekeyStatus, Removal};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 fn seconds(number: u64) -> Duration {
@@ -18,7 +18,7 @@ fn seconds(number: u64) -> Duration {
 }
 
 fn key_server() -> SocketAddr {
-    server_address(1).into()
+    server_address(1)
 }
 
 fn signer() -> SigningKey {
@@ -297,11 +297,8 @@ impl Waiting {
     }
 }
 
-fn ip(member: u16) -> Ipv4Addr {
-    match member_address(member).ip() {
-        std::net::IpAddr::V4(address) => address,
-        std::net::IpAddr::V6(_) => unreachable!(),
-    }
+fn ip(member: u16) -> IpAddr {
+    member_address(member).ip()
 }
 
 #[test]

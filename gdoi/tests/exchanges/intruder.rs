@@ -185,7 +185,7 @@ fn item_8_fragments_are_no_payloads_here() {
 fn a_duplicate_is_answered_with_the_same_octets() {
     let mut world = World::new(5, Link::CALM);
     world.meddle = Box::new(|datagram| vec![datagram.to_vec(), datagram.to_vec()]);
-    let there = server_address(1).into();
+    let there = server_address(1);
     world.add_server(there, server(server_config(1), 1, world.now));
     world.add_member(member_address(1), member(member_config(1), 2));
     world.run_for(Duration::from_secs(60));
@@ -237,7 +237,7 @@ fn item_13_one_peer_may_have_only_a_few_established_ones() {
 #[test]
 fn item_13_an_honest_member_gets_through_a_flood() {
     let mut world = World::new(5, Link::CALM);
-    let there = server_address(1).into();
+    let there = server_address(1);
     world.add_server(there, server(server_config(1), 1, world.now));
     for number in 0..4000u64 {
         world.inject(member_address(1000 + number as u16), there, &first_message(number));

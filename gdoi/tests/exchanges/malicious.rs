@@ -66,7 +66,7 @@ fn keys() -> Vec<u8> {
 fn refuses(payloads: &[(PayloadType, &[u8])]) -> String {
     let mut duel = Duel::begin();
     let second = duel.second(payloads);
-    duel.member.datagram(server_address(1).into(), &second, NOW);
+    duel.member.datagram(server_address(1), &second, NOW);
     duel.failure()
 }
 
@@ -263,14 +263,14 @@ fn item_9_notifies_and_deletes_in_every_combination() {
     {
         let mut duel = Duel::begin();
         let message = duel.rogue.inform(9, harmless);
-        assert_eq!(duel.member.datagram(server_address(1).into(), &message, NOW), []);
+        assert_eq!(duel.member.datagram(server_address(1), &message, NOW), []);
         let duel = duel.offer(&policy().emit(), &[(PayloadType::KD, &keys())]);
         assert!(duel.member.endpoint.view(NOW).registered, "{harmless:?}");
     }
     let mut duel = Duel::begin();
     let delete = [&[0, 0, 0, 1, 1, 16, 0, 1], &cookies(&duel)[..]].concat();
     let message = duel.rogue.inform(9, &[(PayloadType::DELETE, &delete), contact]);
-    duel.member.datagram(server_address(1).into(), &message, NOW);
+    duel.member.datagram(server_address(1), &message, NOW);
     assert!(duel.failure().contains("deleted"));
 }
 
@@ -281,5 +281,5 @@ fn a_protected_message_is_heard_from_the_server_only() {
     let elsewhere = SocketAddr::from(([192, 0, 2, 1], 849));
     assert_eq!(duel.member.datagram(elsewhere, &second, NOW), []);
     assert_eq!(duel.member.datagram(member_address(2), &second, NOW), []);
-    assert_eq!(duel.member.datagram(server_address(1).into(), &second, NOW).len(), 1);
+    assert_eq!(duel.member.datagram(server_address(1), &second, NOW).len(), 1);
 }

@@ -10,7 +10,7 @@ use crate::bench::{Archive, Link, World};
 use gdoi::policy::Spi;
 use gdoi::{Instant, KeyServerEvent, Transport};
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 const MEMBERS: u16 = 100;
@@ -22,7 +22,8 @@ const GRACE: Duration = Duration::from_millis(2_000 + 200 + 400);
 /// on such a line that may take some hours.
 const PULL: Duration = Duration::from_secs(15);
 const ACQUAINTANCE: Duration = Duration::from_secs(8 * 3600);
-const MULTICAST: Transport = Transport::Multicast(SocketAddrV4::new(Ipv4Addr::new(239, 1, 1, 1), 848));
+const MULTICAST: Transport =
+    Transport::Multicast(SocketAddr::new(IpAddr::V4(Ipv4Addr::new(239, 1, 1, 1)), 848));
 
 /// What one member holds.
 #[derive(Clone, Debug, Default)]
@@ -58,7 +59,7 @@ fn count(of: &mut BTreeMap<Spi, usize>, spi: Spi, change: isize) {
 
 impl Watch {
     fn follow(&mut self, world: &mut World, life: Duration) {
-        for (at, event) in &world.server_events(server_address(1).into())[self.events..] {
+        for (at, event) in &world.server_events(server_address(1))[self.events..] {
             self.events += 1;
             if let KeyServerEvent::NewTek { spi, .. } = event {
                 assert!(self.ends.insert(*spi, *at + life).is_none(), "{spi} was used before");
@@ -115,7 +116,7 @@ fn start(transport: Transport, life: Duration) -> World {
     rekey.transport = transport;
     config.groups[0].tek_lifetime = life;
     config.groups[0].rekey = Some(rekey);
-    world.add_server(server_address(1).into(), server(config, 1, world.now));
+    world.add_server(server_address(1), server(config, 1, world.now));
     let mut random = Seeded::new(2);
     for number in 1..=MEMBERS {
         world.add_member(member_address(number), member(member_config(number), random.draw()));

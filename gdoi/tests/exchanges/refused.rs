@@ -20,7 +20,7 @@ struct Outcome {
 }
 
 fn refused(ks: KeyServerConfig, gm: MemberConfig) -> Outcome {
-    let (here, there) = (member_address(1), server_address(1).into());
+    let (here, there) = (member_address(1), server_address(1));
     let mut world = World::new(3, Link::CALM);
     world.add_server(there, server(ks, 1, world.now));
     world.add_member(here, member(gm, 2));
@@ -119,7 +119,7 @@ fn a_server_that_is_another() {
     let identity = Identity::Address([192, 0, 2, 9].into());
     let mut world = World::new(3, Link::CALM);
     world.add_server(
-        server_address(1).into(),
+        server_address(1),
         server(KeyServerConfig { identity, ..server_config(1) }, 1, world.now),
     );
     world.add_member(member_address(1), member(member_config(1), 2));

@@ -14,7 +14,7 @@ use std::time::Duration;
 const MINUTE: Duration = Duration::from_secs(60);
 
 fn key_server(number: u8) -> SocketAddr {
-    server_address(number).into()
+    server_address(number)
 }
 
 /// Key server 1 and members 1 to `members`, all as usual.

@@ -10,11 +10,11 @@ use gdoi::{
     KeyServer, KeyServerCommand, KeyServerConfig, MemberEvent, RegistrationState, RekeyKind, Removal,
     Retransmit, Transport, View,
 };
-use std::net::SocketAddrV4;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 const MULTICAST: Transport =
-    Transport::Multicast(SocketAddrV4::new(std::net::Ipv4Addr::new(239, 1, 1, 1), 848));
+    Transport::Multicast(SocketAddr::new(IpAddr::V4(Ipv4Addr::new(239, 1, 1, 1)), 848));
 
 fn seconds(number: u64) -> Duration {
     Duration::from_secs(number)
@@ -32,7 +32,7 @@ fn config(life: u64, transport: Transport) -> KeyServerConfig {
 
 fn start(members: u16, config: KeyServerConfig, link: Link, seed: u64) -> World {
     let mut world = World::new(seed, link);
-    world.add_server(server_address(1).into(), server(config, seed, world.now));
+    world.add_server(server_address(1), server(config, seed, world.now));
     for number in 1..=members {
         world.add_member(member_address(number), member(member_config(number), seed + u64::from(number)));
     }
@@ -71,7 +71,7 @@ fn group() -> gdoi::policy::GroupId {
 }
 
 fn rekey(world: &mut World, kind: RekeyKind) {
-    world.command_server(server_address(1).into(), KeyServerCommand::Rekey(group(), kind));
+    world.command_server(server_address(1), KeyServerCommand::Rekey(group(), kind));
 }
 
 #[test]
@@ -119,8 +119,7 @@ fn who_never_answers_three_rekeys_is_dropped_and_comes_back_by_registration() {
         rekey(&mut world, RekeyKind::Reminder);
         world.run_for(seconds(20));
     }
-    let members =
-        |world: &World| world.server(server_address(1).into()).status(world.now).groups[0].members.len();
+    let members = |world: &World| world.server(server_address(1)).status(world.now).groups[0].members.len();
     assert_eq!(members(&world), 1);
     world.join(member_address(2).ip());
     world.run_for(seconds(3600));
@@ -155,7 +154,7 @@ fn replace_now_leaves_only_the_new_key() {
 fn removing_all_members_loses_nothing_without_now() {
     let mut world = start(4, config(3600, Transport::Unicast), Link::CALM, 7);
     let command = KeyServerCommand::Remove(group(), None, Removal::Graceful);
-    world.command_server(server_address(1).into(), command);
+    world.command_server(server_address(1), command);
     run_checked(&mut world, seconds(120));
     assert!((1..=4).all(|number| registrations(&world, number) == 2));
 }
@@ -167,7 +166,7 @@ fn a_large_group_loses_nothing_when_it_must_register_again() {
         let mut world = start(60, config(3600, Transport::Unicast), Link::CALM, 100 * seed);
         world.link = Link::RAIN;
         let command = KeyServerCommand::Remove(group(), None, Removal::Graceful);
-        world.command_server(server_address(1).into(), command);
+        world.command_server(server_address(1), command);
         run_checked(&mut world, seconds(120));
         assert!((1..=60).all(|number| registrations(&world, number) == 2));
     }
@@ -178,7 +177,7 @@ fn a_removed_member_cannot_come_back_and_cannot_read_the_new_keys() {
     for removal in [Removal::Graceful, Removal::Now] {
         let mut world = start(3, config(3600, Transport::Unicast), Link::CALM, 8);
         let command = KeyServerCommand::Remove(group(), Some(member_address(2).ip()), removal);
-        world.command_server(server_address(1).into(), command);
+        world.command_server(server_address(1), command);
         world.run_for(seconds(120));
         let state = world.member(member_address(2)).status(world.now).registration;
         assert_eq!(state, RegistrationState::Expired);
@@ -188,7 +187,7 @@ fn a_removed_member_cannot_come_back_and_cannot_read_the_new_keys() {
 }
 
 fn restarted(world: &World, seed: u64, life: u64) -> KeyServer {
-    let stored = world.stored(server_address(1).into()).unwrap();
+    let stored = world.stored(server_address(1)).unwrap();
     KeyServer::new(config(life, Transport::Unicast), Some(&stored), Box::new(Seeded::new(seed)), world.now)
         .unwrap()
 }
@@ -199,7 +198,7 @@ fn a_restarted_server_goes_on_without_a_registration() {
     for seed in 100..130 {
         run_checked(&mut world, seconds(7));
         let server = restarted(&world, seed, 60);
-        world.add_server(server_address(1).into(), server);
+        world.add_server(server_address(1), server);
     }
     run_checked(&mut world, seconds(60));
     assert!((1..=3).all(|number| registrations(&world, number) == 1));
@@ -224,7 +223,7 @@ fn rekeys_by_the_dozen_keep_nobody_out() {
         world.run_for(seconds(2));
         assert!(world.view(member_address(3)).registered);
         let again = restarted(&world, 5, 3600);
-        world.add_server(server_address(1).into(), again);
+        world.add_server(server_address(1), again);
         world.run_for(seconds(60));
         check(&world);
         assert_eq!((1..=3).map(|number| registrations(&world, number)).sum::<u64>(), 3);
@@ -234,7 +233,7 @@ fn rekeys_by_the_dozen_keep_nobody_out() {
 #[test]
 fn a_damaged_state_is_refused_whole() {
     let world = start(1, config(60, Transport::Unicast), Link::CALM, 10);
-    let stored = world.stored(server_address(1).into()).unwrap();
+    let stored = world.stored(server_address(1)).unwrap();
     for length in 0..stored.len() {
         let cut = gdoi::crypto::Secret::from(&stored.expose()[..length]);
         let random = Box::new(Seeded::new(1));
@@ -249,7 +248,7 @@ fn a_changed_policy_reaches_the_members_with_the_next_rekey() {
     changed.groups[0].acl =
         gdoi::policy::Acl::new(vec!["permit ip 10.0.0.0/9 any".parse().unwrap()]).unwrap();
     changed.groups[0].transform = "aes-128-cbc/hmac-sha-512".parse().unwrap();
-    let changes = world.reconfigure(server_address(1).into(), changed);
+    let changes = world.reconfigure(server_address(1), changed);
     assert_eq!(changes.iter().map(|change| change.what).collect::<Vec<_>>(), ["match-address", "transform"]);
     assert_eq!(world.view(member_address(1)).acl.entries().len(), 3);
     rekey(&mut world, RekeyKind::Forced);
@@ -264,13 +263,13 @@ fn who_is_readmitted_comes_back() {
     let mut world = start(2, config(3600, Transport::Unicast), Link::CALM, 12);
     let removed = member_address(2).ip();
     let remove = KeyServerCommand::Remove(group(), Some(removed), Removal::Now);
-    world.command_server(server_address(1).into(), remove);
+    world.command_server(server_address(1), remove);
     world.run_for(seconds(60));
-    let status = world.server(server_address(1).into()).status(world.now);
+    let status = world.server(server_address(1)).status(world.now);
     assert_eq!((status.groups[0].revoked.clone(), status.groups[0].members.len()), (vec![removed], 1));
-    world.command_server(server_address(1).into(), KeyServerCommand::Readmit(group(), removed));
+    world.command_server(server_address(1), KeyServerCommand::Readmit(group(), removed));
     world.run_for(seconds(120));
-    let status = world.server(server_address(1).into()).status(world.now);
+    let status = world.server(server_address(1)).status(world.now);
     assert_eq!((status.groups[0].revoked.len(), status.groups[0].members.len()), (0, 2));
     check(&world);
 }
@@ -281,7 +280,7 @@ fn a_group_without_members_needs_no_reminders() {
     rekey(&mut world, RekeyKind::Forced);
     world.run_for(seconds(60));
     let command = KeyServerCommand::Remove(group(), Some(member_address(1).ip()), Removal::Now);
-    world.command_server(server_address(1).into(), command);
+    world.command_server(server_address(1), command);
     world.run_for(seconds(3 * 86_400));
 }
 
@@ -295,7 +294,7 @@ fn the_multicast_group_is_known_while_the_kek_lives() {
     let mut removed = start(1, config(3600, MULTICAST), Link::CALM, 15);
     let command =
         KeyServerCommand::Remove(crate::bench::fleet::group().id, Some(member_address(1).ip()), Removal::Now);
-    removed.command_server(server_address(1).into(), command);
+    removed.command_server(server_address(1), command);
     removed.run_for(seconds(60));
     assert_eq!(group(&removed), None);
 }
@@ -314,7 +313,7 @@ fn truncated_messages_are_counted_for_what_they_seem() {
         world.run_for(seconds(1));
     }
     let member = world.member(member_address(1)).status(world.now).rekeys;
-    let server = world.server(server_address(1).into()).status(world.now);
+    let server = world.server(server_address(1)).status(world.now);
     assert_eq!((member.received, member.malformed), (1, 40));
     assert_eq!(server.groups[0].rekey.clone().unwrap().acks.malformed, 40);
 }
@@ -327,7 +326,7 @@ fn changes_of_a_group_without_rekeys_wait_for_the_next_registration() {
     let mut changed = plain();
     changed.groups[0].tek_lifetime = seconds(7200);
     changed.groups[0].rekey = Some(rekey_config());
-    let changes = world.reconfigure(server_address(1).into(), changed);
+    let changes = world.reconfigure(server_address(1), changed);
     assert_eq!(changes.len(), 2);
     assert!(changes.iter().all(|change| change.effect == Effect::NextRegistration), "{changes:?}");
 }

@@ -23,7 +23,7 @@ fn check_with(transform: &str, life: u64, members: u16, link: Link, seed: u64) {
     let mut config = server_config(1);
     config.groups[0].tek_lifetime = life;
     config.groups[0].transform = transform.parse().unwrap();
-    world.add_server(server_address(1).into(), server(config, seed, world.now));
+    world.add_server(server_address(1), server(config, seed, world.now));
     let start = world.now;
     for (number, join) in (1..).zip(joins) {
         while world.step(start + join) {

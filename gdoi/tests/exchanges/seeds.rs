@@ -11,7 +11,7 @@ mod responder;
 mod sequence;
 
 use crate::bench::alliance::SECONDARY;
-use crate::bench::coop_message::{at, patched, record};
+use crate::bench::coop_message::{at, mapped, patched, record};
 use crate::bench::fleet::{
     member, member_address, member_config, rekey_config, server, server_address, server_config,
 };
@@ -29,7 +29,7 @@ use gdoi::wire::{
 };
 use gdoi::{Instant, KeyServerCommand, RekeyKind, Removal};
 use responder::{responder_settings, RESPONDER_SEED};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -48,8 +48,8 @@ fn check(target: &str, name: &str, input: &[u8]) {
 fn sak() -> SaKek {
     SaKek {
         protocol: 17,
-        source: IdField::address(Ipv4Addr::new(192, 0, 2, 10), 848),
-        destination: IdField::address(Ipv4Addr::new(239, 192, 0, 1), 848),
+        source: IdField::address(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 10)), 848),
+        destination: IdField::address(IpAddr::V4(Ipv4Addr::new(239, 192, 0, 1)), 848),
         spi: [0x5a; 16],
         algorithm: 3,
         key_bits: 256,
@@ -225,7 +225,7 @@ fn main_mode_responder() {
 /// The datagrams of one registration by their sender, as the fuzz targets' endpoints send and expect them.
 fn registration(from: std::net::SocketAddr) -> Vec<Vec<u8>> {
     let mut world = World::new(1, Link::CALM);
-    world.add_server(server_address(1).into(), server(server_config(1), 1, world.now));
+    world.add_server(server_address(1), server(server_config(1), 1, world.now));
     world.add_member(member_address(1), member(member_config(1), 1001));
     world.run_for(Duration::from_secs(5));
     world.sent.into_iter().filter(|flight| flight.from == from).map(|flight| flight.payload).collect()
@@ -233,8 +233,7 @@ fn registration(from: std::net::SocketAddr) -> Vec<Vec<u8>> {
 
 #[test]
 fn endpoints() {
-    for (target, from) in
-        [("key_server_datagram", member_address(1)), ("member_datagram", server_address(1).into())]
+    for (target, from) in [("key_server_datagram", member_address(1)), ("member_datagram", server_address(1))]
     {
         let datagrams = registration(from);
         check(target, "whole", &sequence::sequence(datagrams.iter().map(Vec::as_slice)));
@@ -242,8 +241,8 @@ fn endpoints() {
     let now = Instant::from_millis(1_000_000);
     let mut replayed = Node::new(member(member_config(1), 1001), now);
     replayed.timeout(now);
-    for datagram in registration(server_address(1).into()) {
-        replayed.datagram(server_address(1).into(), &datagram, now);
+    for datagram in registration(server_address(1)) {
+        replayed.datagram(server_address(1), &datagram, now);
     }
     assert!(replayed.endpoint.view(now).registered, "the seed leads all the way");
 }
@@ -288,7 +287,7 @@ fn inside(payloads: &[(PayloadType, Vec<u8>)]) -> Vec<u8> {
 
 #[test]
 fn rekeys() {
-    let (mut world, key_server) = (rekey::registered(), server_address(1).into());
+    let (mut world, key_server) = (rekey::registered(), server_address(1));
     let kek = Stored::read(&world.stored(key_server).unwrap()).keks[0].clone();
     let group = crate::bench::fleet::group().id;
     let commands = [
@@ -311,8 +310,8 @@ fn rekeys() {
         check("push", name, &sequence::sequence([&push[..]]));
     }
     check("push", "all", &sequence::sequence(pushes.iter().map(Vec::as_slice)));
-    let raw = [&[1][..], &kek.acknowledgement(1, Ipv4Addr::new(198, 51, 0, 1))].concat();
-    let id = Identification::phase1(&Identity::Address(Ipv4Addr::new(198, 51, 0, 1))).emit();
+    let raw = [&[1][..], &kek.acknowledgement(1, IpAddr::V4(Ipv4Addr::new(198, 51, 0, 1)))].concat();
+    let id = Identification::phase1(&Identity::Address(IpAddr::V4(Ipv4Addr::new(198, 51, 0, 1)))).emit();
     let chain = inside(&[(PayloadType::SEQ, vec![0, 0, 0, 1]), (PayloadType::ID, id)]);
     check("ack", "raw", &sequence::sequence([&raw[..]]));
     check("ack", "hashed", &sequence::sequence([&chain[..], &raw]));
@@ -322,7 +321,7 @@ fn rekeys() {
 #[test]
 fn cooperation() {
     let siege = Siege::of(SECONDARY);
-    let (owner, author) = (*siege.traitor.address.ip(), 0x7777);
+    let (owner, author) = (siege.traitor.address.ip(), 0x7777);
     let member = record([198, 51, 0, 9].into(), owner, author, 1);
     let bodies = [siege.honest(), siege.state(|_| {}), siege.members((0, 1), &[member])];
     let said = |kind: u8, body: &[u8]| [&[kind], body].concat();
@@ -332,7 +331,7 @@ fn cooperation() {
     };
     let wait = said(coop::TIME, &[7]);
     let primary = patched(&siege.honest(), at::ROLE, &[4, 200, 1]);
-    let primary = patched(&primary, at::REIGN, &owner.octets());
+    let primary = patched(&primary, at::REIGN, &mapped(owner));
     let primary = said(coop::COMPLETED, &patched(&primary, at::KIND, &[0]));
     let messages = [completed(0), completed(1), completed(2)];
     for (name, message) in ["announcement", "state", "members"].into_iter().zip(&messages) {

@@ -325,13 +325,13 @@ fn a_group_changes_its_kind_with_the_next_rekey() {
     };
     let (mut world, mut watch) = (world(shared(), 3), Watch::default());
     assert!(world.views().iter().all(|view| view.sids.is_empty()));
-    let changes = world.reconfigure(server_address(1).into(), alone());
+    let changes = world.reconfigure(server_address(1), alone());
     let told: Vec<_> = changes.iter().map(|change| (change.what, change.effect)).collect();
     let with_keys = Effect::NextRekey;
     assert_eq!(told, [("transform", with_keys), ("sa-ipsec replay-window", with_keys)]);
     for (config, per_sender) in [(None, true), (Some(shared()), false)] {
         if let Some(config) = config {
-            world.reconfigure(server_address(1).into(), config);
+            world.reconfigure(server_address(1), config);
         }
         command(&mut world, 1, RekeyKind::Forced);
         watch.run(&mut world, 3, Duration::from_secs(90));
@@ -347,7 +347,7 @@ fn another_replay_window_comes_with_another_key() {
     let mut world = world(alone(), 2);
     let mut config = alone();
     config.groups[0].replay_window = 0;
-    world.reconfigure(server_address(1).into(), config);
+    world.reconfigure(server_address(1), config);
     world.add_member(member_address(3), member(sender(3), 3));
     world.run_for(Duration::from_secs(5));
     let windows = |world: &World| -> Vec<_> {

@@ -30,7 +30,7 @@ pub fn foreign_registration(doi: Doi) -> Vec<Flight> {
 fn registration_in(mut world: World, doi: Doi) -> Vec<Flight> {
     let mut config = server_config(1);
     config.groups[0].rekey = Some(rekey_config());
-    world.add_server(server_address(1).into(), server(config, 1, world.now));
+    world.add_server(server_address(1), server(config, 1, world.now));
     world.add_member(member_address(1), member(MemberConfig { doi, ..member_config(1) }, MEMBER_SEED));
     world.run_for(Duration::from_secs(10));
     assert!(world.view(member_address(1)).registered);

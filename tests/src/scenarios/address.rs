@@ -1,7 +1,7 @@
 //! A member whose WAN address changes, as DHCP does it, and one that has none yet.
 
 use crate::capture::Capture;
-use crate::corp::{self, key_server, ping_all, protection, registered, states, Corp, Crossed, States};
+use crate::corp::{self, key_server, ping_all, protection, registered, states, Corp, Crossed};
 use crate::eventually::eventually_true;
 use crate::outcome::{ensure, Outcome};
 use crate::rekeying::{group, SOON};
@@ -59,7 +59,7 @@ fn changes(site: &Site, corp: &mut Corp) -> Outcome {
     ensure!(answered == 6, "{answered} of 6 pairs answer after the change");
     ensure!(group(&corp.members[0])?["teks"] == keys, "the keys have changed");
     let held = states(corp.members[0].host())?;
-    ensure!(held == States { outbound: 1, inbound: 1 }, "the kernel has {held:?}");
+    ensure!(held.are_of_one_key(), "the kernel has {held:?}");
     Crossed::sort(corp.core.fresh()?).none_clear()
 }
 

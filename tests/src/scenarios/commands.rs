@@ -1,6 +1,6 @@
 //! What operators make a key server do, while streams flow.
 
-use crate::corp::{nothing_installed, ping_all, protection, states, States};
+use crate::corp::{nothing_installed, ping_all, protection, states};
 use crate::daemon::Daemon;
 use crate::eventually::eventually_true;
 use crate::machine::limit;
@@ -64,7 +64,7 @@ fn changed(members: &[Daemon], old: &BTreeSet<String>, limit: Duration) -> Outco
     eventually_true("only the new key is left", limit, || {
         for member in members {
             let held = keys(&group(member)?);
-            let alone = states(member.host())? == States { outbound: 1, inbound: 1 };
+            let alone = states(member.host())?.are_of_one_key();
             if held.len() != 1 || !held.is_disjoint(old) || !alone {
                 return Ok(false);
             }

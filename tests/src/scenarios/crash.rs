@@ -1,6 +1,6 @@
 //! Members that end, in one way or another, while traffic flows.
 
-use crate::corp::{registered, states, Corp, Crossed, States};
+use crate::corp::{protection, registered, states, Corp, Crossed};
 use crate::eventually::eventually_true;
 use crate::host::{answers, command};
 use crate::outcome::{ensure, Outcome};
@@ -9,6 +9,7 @@ use std::process::{Child, Stdio};
 use std::time::Duration;
 
 const SETTLING: Duration = Duration::from_secs(30);
+const SOON: Duration = Duration::from_secs(20);
 
 pub fn killed_member(site: &Site, corp: &mut Corp) -> Outcome {
     let h1 = site.host("h1")?;
@@ -32,7 +33,7 @@ pub fn killed_member(site: &Site, corp: &mut Corp) -> Outcome {
 fn settled(site: &Site) -> Outcome {
     let gm1 = site.host("gm1")?;
     eventually_true("one outbound and one inbound state after the restart", SETTLING, || {
-        Ok(states(&gm1)? == States { outbound: 1, inbound: 1 })
+        Ok(states(&gm1)?.are_of_one_key())
     })
 }
 
@@ -76,5 +77,37 @@ pub fn stopped_member(site: &Site, corp: &mut Corp) -> Outcome {
     registered(&mut corp.members[0])?;
     let after = h1.ping(HOSTS[1].1)?;
     ensure!(after == 3, "{after} of 3 requests were answered after the restart");
+    Ok(())
+}
+
+/// A member that cannot register protects with what it found; when somebody damages that, nothing passes any more, whatever
+/// else is taken away.
+pub fn damaged_adoption(site: &Site) -> Outcome {
+    let mut corp = Corp::start(site)?;
+    corp.key_server.kill()?;
+    adopts(site, &mut corp)?;
+    corp.members[0].host().must("ip xfrm policy flush")?;
+    corp.members[0].says(&["GM_ADOPTION_ENDED"], SOON)?;
+    protection(&corp.members[0], "closed")?;
+    nothing_passes(site)?;
+    corp.members[0].host().must("nft flush ruleset")?;
+    nothing_passes(site)?;
+    corp.key_server.start_again()?;
+    registered(&mut corp.members[0])?;
+    Crossed::sort(corp.core.fresh()?).none_clear()
+}
+
+fn nothing_passes(site: &Site) -> Outcome {
+    let answers = site.host("h1")?.ping(HOSTS[1].1)? + site.host("h1")?.ping(OUTSIDE)?;
+    ensure!(answers == 0, "{answers} of 6 requests were answered");
+    Ok(())
+}
+
+fn adopts(site: &Site, corp: &mut Corp) -> Outcome {
+    corp.members[0].kill()?;
+    corp.members[0].start_again()?;
+    protection(&corp.members[0], "adopted")?;
+    let answers = site.host("h1")?.ping(HOSTS[1].1)?;
+    ensure!(answers == 3, "{answers} of 3 requests were answered by what a killed member left");
     Ok(())
 }

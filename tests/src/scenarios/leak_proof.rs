@@ -1,20 +1,24 @@
 //! Faults without end, and never a clear packet.
 
+use crate::cell::{Cell, Transform};
 use crate::dice::Dice;
 use crate::eventually::eventually_true;
 use crate::fault::Fault;
 use crate::machine;
 use crate::outcome::{Outcome, Stop};
-use crate::rekeying::{group, repetitions, Rekeyed, Transport};
+use crate::rekeying::{group, key_server_of, repetitions, Rekeyed, Transport};
 use crate::site::Site;
 use std::time::{Duration, Instant};
 
 /// One in so many faults comes before the group has recovered from the one before it.
 const HASTY: usize = 4;
+/// What a group is without a transform of its own: each sender has its own key, so that a lost sending state cannot come back.
+const CELL: Cell = Cell { transform: Transform::AesGcm256, ..Cell::BASIC };
 
 pub fn random_faults(site: &Site) -> Outcome {
     let (mut dice, faults) = (Dice::of_this_run(), repetitions("LAB_FAULTS", usual()));
-    let mut members = Rekeyed::start(site, Transport::Unicast)?;
+    let config = key_server_of(site, Transport::Unicast, CELL)?;
+    let mut members = Rekeyed::of(site, Transport::Unicast, config, CELL)?;
     let mut longest = Duration::ZERO;
     let mut anchors = 0;
     for number in 1..=faults {

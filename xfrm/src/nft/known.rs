@@ -4,13 +4,14 @@
 use std::collections::BTreeSet;
 use std::io;
 
-use netlink_packet_core::NLM_F_CREATE;
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 
 use crate::model::{Slot, Spi};
 use crate::netfilter::{attributes, batch, kind, nested, Attributes, Message};
 use crate::socket::Socket;
 
-const NFTABLES: u8 = 10;
+/// NFNL_SUBSYS_NFTABLES.
+pub const NFTABLES: u8 = 10;
 const NEW_ELEMENTS: u8 = 12;
 const GET_ELEMENTS: u8 = 13;
 const DELETE_ELEMENTS: u8 = 14;
@@ -43,20 +44,31 @@ pub fn held(socket: &mut Socket, slot: Slot) -> io::Result<BTreeSet<Spi>> {
 }
 
 pub fn add(socket: &mut Socket, slot: Slot, spis: &[Spi]) -> io::Result<()> {
-    change(socket, NEW_ELEMENTS, slot, spis)
+    change(socket, NEW_ELEMENTS, NLM_F_CREATE, slot, spis)
 }
 
+/// None of them may be there already.
+pub fn add_new(socket: &mut Socket, slot: Slot, spis: &[Spi]) -> io::Result<()> {
+    change(socket, NEW_ELEMENTS, NLM_F_CREATE | NLM_F_EXCL, slot, spis)
+}
+
+/// All of them must be there.
 pub fn remove(socket: &mut Socket, slot: Slot, spis: &[Spi]) -> io::Result<()> {
-    change(socket, DELETE_ELEMENTS, slot, spis)
+    change(socket, DELETE_ELEMENTS, 0, slot, spis)
 }
 
-fn change(socket: &mut Socket, number: u8, slot: Slot, spis: &[Spi]) -> io::Result<()> {
+/// How many transactions it takes to add or to remove them.
+pub fn transactions(spis: &[Spi]) -> usize {
+    spis.len().div_ceil(MOST_ELEMENTS)
+}
+
+fn change(socket: &mut Socket, number: u8, flags: u16, slot: Slot, spis: &[Spi]) -> io::Result<()> {
     for part in spis.chunks(MOST_ELEMENTS) {
         let elements =
             part.iter().fold(Attributes::default(), |all, spi| all.with_nested(ELEMENT, &element(*spi)));
         let message =
             Message::new(kind(NFTABLES, number), INET, 0, &place(slot).with_nested(ELEMENTS, &elements));
-        socket.change_within(NLM_F_CREATE, &batch(NFTABLES), &message)?;
+        socket.change_within(flags, &batch(NFTABLES), &message)?;
     }
     Ok(())
 }

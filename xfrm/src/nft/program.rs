@@ -24,10 +24,11 @@ pub fn write(table: &Table, held: Option<&HeldTable>) -> Result<(), Error> {
     feed(&["-f", "-"], &table.script(held))?;
     let listing = listing()?.ok_or_else(|| Error::Nft("the table is gone after it was written".into()))?;
     let seal = format!(
-        "flush chain inet gdoi seal\nadd rule inet gdoi seal continue comment \"{SEAL}{:016x} listing={:016x} planes={:x}\"\n",
+        "flush chain inet gdoi seal\nadd rule inet gdoi seal continue comment \"{SEAL}{:016x} listing={:016x} planes={:x} passing={:x}\"\n",
         table.digest(),
         digest(&listing),
-        table.slots().0
+        table.slots().0,
+        table.passing().0
     );
     feed(&["-f", "-"], &seal)
 }
@@ -74,7 +75,11 @@ fn read_seal(listing: &str) -> HeldTable {
     let (seals, rest): (Vec<_>, Vec<_>) = listing.split_inclusive('\n').partition(|line| line.contains(SEAL));
     let fields = seals.first().map(|line| parse_seal(line)).unwrap_or_default();
     let intact = seals.len() == 1 && fields.listing == Some(digest(&rest.concat()));
-    HeldTable { digest: fields.text.filter(|_| intact), slots: Slots(fields.planes.unwrap_or(0)) }
+    HeldTable {
+        digest: fields.text.filter(|_| intact),
+        slots: Slots(fields.planes.unwrap_or(0)),
+        passing: Slots(fields.passing.unwrap_or(0)),
+    }
 }
 
 #[derive(Default)]
@@ -82,6 +87,7 @@ struct Seal {
     text: Option<u64>,
     listing: Option<u64>,
     planes: Option<u64>,
+    passing: Option<u64>,
 }
 
 fn parse_seal(line: &str) -> Seal {
@@ -90,7 +96,8 @@ fn parse_seal(line: &str) -> Seal {
         let digits = rest.split(|sign: char| !sign.is_ascii_hexdigit()).next()?;
         u64::from_str_radix(digits, 16).ok()
     };
-    Seal { text: field("text="), listing: field("listing="), planes: field("planes=") }
+    let (text, listing) = (field("text="), field("listing="));
+    Seal { text, listing, planes: field("planes="), passing: field("passing=") }
 }
 
 fn feed(arguments: &[&str], script: &str) -> Result<(), Error> {
@@ -144,7 +151,7 @@ mod tests {
     use super::*;
 
     fn sealed(body: &str, listing: &str) -> String {
-        format!("table inet gdoi {{\n{body}\t\tcontinue comment \"gdoi text=00000000000000ab listing={listing} planes=5\"\n}}\n")
+        format!("table inet gdoi {{\n{body}\t\tcontinue comment \"gdoi text=00000000000000ab listing={listing} planes=5 passing=4\"\n}}\n")
     }
 
     #[test]
@@ -152,10 +159,12 @@ mod tests {
         let unsealed = "table inet gdoi {\n\tchain x {\n\t}\n}\n";
         let listing = format!("{:016x}", digest(unsealed));
         let good = sealed("\tchain x {\n\t}\n", &listing);
-        assert_eq!(read_seal(&good), HeldTable { digest: Some(0xab), slots: Slots(5) });
+        let held =
+            |digest, slots, passing| HeldTable { digest, slots: Slots(slots), passing: Slots(passing) };
+        assert_eq!(read_seal(&good), held(Some(0xab), 5, 4));
         let changed = good.replace("chain x", "chain y");
-        assert_eq!(read_seal(&changed), HeldTable { digest: None, slots: Slots(5) });
-        assert_eq!(read_seal(unsealed), HeldTable { digest: None, slots: Slots(0) });
+        assert_eq!(read_seal(&changed), held(None, 5, 4));
+        assert_eq!(read_seal(unsealed), held(None, 0, 0));
     }
 
     #[test]

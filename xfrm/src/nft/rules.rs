@@ -59,6 +59,13 @@ pub enum Stash {
     Everything,
 }
 
+impl PlaneRules {
+    /// Whether its group sends in clear.
+    pub fn only_receives(&self) -> bool {
+        matches!(&self.gate, GateRules::Protect(protect) if protect.mode == Mode::ReceiveOnly)
+    }
+}
+
 /// A chain: a base chain when it has a hook.
 pub struct Chain {
     pub name: String,

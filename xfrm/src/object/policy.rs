@@ -55,6 +55,8 @@ pub enum Rank {
     Clear,
     /// An entry of a group's access list by its place among all entries, from 0.
     Acl(u32),
+    /// What a closed gate holds: everything that no entry of any group on the interface names.
+    Closed,
 }
 
 /// What a policy says.
@@ -73,6 +75,17 @@ pub enum Verdict {
     Encrypt(Slot, Spi),
     /// Accept what states of these planes decrypted; that it *was* decrypted is required in nftables.
     Decrypted(Vec<Slot>),
+}
+
+impl Verdict {
+    /// Whether it lets nothing of the plane leave in clear; what only blocks does not say whose it is.
+    pub fn holds(&self, plane: Slot) -> bool {
+        match self {
+            Self::Encrypt(slot, _) => *slot == plane,
+            Self::Block => true,
+            Self::Pass | Self::Decrypted(_) => false,
+        }
+    }
 }
 
 /// A policy that the kernel holds in our block of indices.
@@ -127,6 +140,9 @@ impl Hook {
 
 impl Rank {
     const FIRST_ENTRY: u32 = 84_802;
+    const CLOSED: u32 = Self::FIRST_ENTRY + Self::ENTRIES;
+    /// So many entries of access lists have a rank.
+    pub const ENTRIES: u32 = 65_536;
 
     /// The kernel's priority, lower wins. Smaller than what IKE daemons use, so that a group's access list decides first.
     pub fn priority(self) -> u32 {
@@ -134,14 +150,15 @@ impl Rank {
             Self::Gdoi => 84_800,
             Self::Clear => 84_801,
             Self::Acl(place) => Self::FIRST_ENTRY + place,
+            Self::Closed => Self::CLOSED,
         }
     }
 
     /// The rank with this priority.
     pub fn from_priority(priority: u32) -> Option<Self> {
         match priority.checked_sub(Self::FIRST_ENTRY) {
-            Some(place) => Some(Self::Acl(place)),
-            None => [Self::Gdoi, Self::Clear].into_iter().find(|rank| rank.priority() == priority),
+            Some(place) if place < Self::ENTRIES => Some(Self::Acl(place)),
+            _ => [Self::Gdoi, Self::Clear, Self::Closed].into_iter().find(|rank| rank.priority() == priority),
         }
     }
 }
@@ -181,5 +198,13 @@ mod tests {
             assert!(PolicyIndex::all(hook).last().unwrap().is_ours());
         }
         assert!(!PolicyIndex(0x8490_0001).is_ours() && !PolicyIndex(9).is_ours());
+    }
+
+    #[test]
+    fn a_closed_gate_decides_after_every_entry() {
+        let ranks = [Rank::Gdoi, Rank::Clear, Rank::Acl(0), Rank::Acl(Rank::ENTRIES - 1), Rank::Closed];
+        assert!(ranks.is_sorted_by(|one, next| one < next && one.priority() < next.priority()));
+        ranks.into_iter().for_each(|rank| assert_eq!(Rank::from_priority(rank.priority()), Some(rank)));
+        assert_eq!(Rank::from_priority(Rank::Closed.priority() + 1), None);
     }
 }

@@ -128,7 +128,8 @@ impl Installed {
             Op::WriteTable(table) => {
                 let intact = self.table.is_some_and(|table| table.digest.is_some());
                 self.known.retain(|slot, _| intact && table.slots().contains(*slot));
-                self.table = Some(HeldTable { digest: Some(table.digest()), slots: table.slots() });
+                let (slots, passing) = (table.slots(), table.passing());
+                self.table = Some(HeldTable { digest: Some(table.digest()), slots, passing });
             }
             Op::RemoveTable => (self.table, self.known) = (None, BTreeMap::new()),
             Op::AddKnown(slot, spis) => {

@@ -1,6 +1,7 @@
 //! XFRM policies: what is encrypted, what stays in clear, and what is accepted when it was encrypted.
 
-use std::collections::btree_map::Entry;
+use std::collections::btree_map;
+use std::collections::BTreeSet;
 
 use super::aligned::aligned;
 use super::gdoi::gdoi;
@@ -20,6 +21,9 @@ const ICMPV6: u8 = 58;
 /// Types of ICMPv6 without which a link does not work: multicast listener and neighbour discovery, less redirects.
 const LINK_TYPES: [(u16, u16); 2] = [(130, 136), (143, 143)];
 
+/// One decision about what leaves.
+pub type Entry = (Rank, Verdict, Selector);
+
 /// A plane on its way out.
 pub struct Outward<'a> {
     pub plane: &'a Plane,
@@ -28,26 +32,34 @@ pub struct Outward<'a> {
     pub interface: u32,
     /// How many entries other planes have before it.
     pub first: u32,
+    /// What becomes of what the list denies.
+    pub denied: Verdict,
 }
 
 impl Target {
-    /// A group that only receives encrypts nothing, so nothing needs to be kept from it.
+    /// A group that only receives encrypts nothing, so nothing needs to be kept from it, unless another plane holds back
+    /// everything.
     pub fn add_outward(&mut self, outward: &Outward<'_>, offload: Offload) -> Result<(), Error> {
-        if outward.protection.mode == Mode::ReceiveOnly {
-            return Ok(());
+        match (outward.protection.mode, &outward.denied) {
+            (Mode::ReceiveOnly, Verdict::Block) => self.add_to(outward.interface, outward.passing()),
+            (Mode::ReceiveOnly, _) => Ok(()),
+            (Mode::Strict | Mode::AcceptClear, _) => {
+                self.add_to(outward.interface, outward.entries(offload))?;
+                self.add_multicast(outward)
+            }
         }
-        for (rank, verdict, selector) in outward.entries(offload) {
+    }
+
+    /// For what leaves by this interface.
+    pub fn add_to(&mut self, interface: u32, entries: Vec<Entry>) -> Result<(), Error> {
+        for (rank, verdict, selector) in entries {
             for selector in aligned(&selector)? {
-                let key = PolicyKey {
-                    hook: Hook::Out,
-                    interface: Some(outward.interface),
-                    xfrm_interface: None,
-                    selector,
-                };
+                let key =
+                    PolicyKey { hook: Hook::Out, interface: Some(interface), xfrm_interface: None, selector };
                 self.add(Policy { key, rank, verdict: verdict.clone() });
             }
         }
-        self.add_multicast(outward)
+        Ok(())
     }
 
     /// What is forwarded to the XFRM interface.
@@ -86,17 +98,24 @@ impl Target {
     /// These policies cannot be limited to an interface, so planes with the same entry share one.
     fn accept(&mut self, key: PolicyKey, slot: Slot) {
         match self.policies.entry(key) {
-            Entry::Vacant(vacant) => {
+            btree_map::Entry::Vacant(vacant) => {
                 vacant.insert(Policy { key, rank: Rank::Acl(0), verdict: Verdict::Decrypted(vec![slot]) });
             }
-            Entry::Occupied(mut occupied) => match &mut occupied.get_mut().verdict {
+            btree_map::Entry::Occupied(mut occupied) => match &mut occupied.get_mut().verdict {
                 Verdict::Decrypted(slots) if !slots.contains(&slot) => slots.push(slot),
                 _ => {}
             },
         }
     }
 
-    pub fn check_policies(&self) -> Result<(), Error> {
+    /// Of lists with so many entries.
+    pub fn check_policies(&self, entries: u32) -> Result<(), Error> {
+        if entries > Rank::ENTRIES {
+            let most = Rank::ENTRIES;
+            return Err(Error::Unusable(format!(
+                "the access lists have {entries} entries together, more than {most}"
+            )));
+        }
         if self.policies.len() > MOST_POLICIES {
             return Err(Error::Unusable(format!(
                 "the access lists would take {} policies in the kernel, more than {MOST_POLICIES}: use fewer entries \
@@ -120,18 +139,12 @@ fn is_too_wide(policy: &Policy) -> bool {
 
 impl Outward<'_> {
     /// Everything in the order in which it decides.
-    fn entries(&self, offload: Offload) -> Vec<(Rank, Verdict, Selector)> {
-        let mut entries = Vec::new();
-        let gdoi = link(self.protection).into_iter().chain(gdoi(self.plane, Direction::Outbound));
-        entries.extend(gdoi.map(|selector| (Rank::Gdoi, Verdict::Pass, selector)));
-        for selector in &self.plane.clear {
-            entries.push((Rank::Clear, Verdict::Pass, *selector));
-            entries.extend(denied_multicast(selector).map(|selector| (Rank::Clear, Verdict::Pass, selector)));
-        }
+    fn entries(&self, offload: Offload) -> Vec<Entry> {
+        let mut entries = self.passing();
         for (rank, Ace { action, selector }) in self.ranked() {
             let verdict = match action {
                 Action::Permit => self.verdict(selector.family(), offload),
-                Action::Deny => Verdict::Pass,
+                Action::Deny => self.denied.clone(),
             };
             let forwarded = match action {
                 Action::Permit => permitted_multicast(&selector),
@@ -141,6 +154,10 @@ impl Outward<'_> {
             entries.extend(forwarded.map(|selector| (rank, verdict, selector)));
         }
         entries
+    }
+
+    fn passing(&self) -> Vec<Entry> {
+        passing(self.plane, &link(&super::families(self.protection)))
     }
 
     /// The entries that decide anything: `deny` only does where a later entry permits.
@@ -170,21 +187,32 @@ fn is_exception(deny: &Ace, later: &Ace) -> bool {
         && later.selector.destination.overlaps(deny.selector.destination)
 }
 
+/// What stays in clear whatever the lists of groups say: this, GDOI and what the local list names.
+pub fn passing(plane: &Plane, link: &[Selector]) -> Vec<Entry> {
+    let gdoi = link.iter().copied().chain(gdoi(plane, Direction::Outbound));
+    let clear = plane.clear.iter().flat_map(|selector| [Some(*selector), denied_multicast(selector)]);
+    let clear = clear.flatten().map(|selector| (Rank::Clear, Verdict::Pass, selector));
+    gdoi.map(|selector| (Rank::Gdoi, Verdict::Pass, selector)).chain(clear).collect()
+}
+
 /// What the links of a plane need in clear; nftables sees to it that none of it is forwarded.
-fn link(protection: &Protection) -> Vec<Selector> {
-    let families = super::families(protection);
+fn link(families: &BTreeSet<Family>) -> Vec<Selector> {
     let v4 = Selector {
         protocol: Some(IGMP),
         ..Selector::between(Prefix::any(Family::V4), Prefix::multicast(Family::V4))
     };
+    std::iter::once(v4).chain(discovery()).filter(|selector| families.contains(&selector.family())).collect()
+}
+
+/// Without which no link carries IPv6: the kernel asks for policies for its own neighbour discovery, too.
+pub fn discovery() -> [Selector; 2] {
     let any = Selector::between(Prefix::any(Family::V6), Prefix::any(Family::V6));
     // In a policy the type of ICMP is the source port.
-    let v6 = LINK_TYPES.map(|(first, last)| Selector {
+    LINK_TYPES.map(|(first, last)| Selector {
         protocol: Some(ICMPV6),
         source_ports: Ports::new(first, last),
         ..any
-    });
-    std::iter::once(v4).chain(v6).filter(|selector| families.contains(&selector.family())).collect()
+    })
 }
 
 /// Forwarded IPv4 multicast as the kernel looks it up: from the router's own address, as IP in IP.

@@ -3,7 +3,7 @@
 use std::net::{SocketAddrV4, UdpSocket};
 use std::time::Duration;
 
-use xfrm::{Desired, Gate, Kernel, Selector, Slot};
+use xfrm::{Ace, Action, Desired, Gate, Kernel, Mode, Plane, Ports, Prefix, Selector, Slot};
 
 use crate::bench::{acl, everything, in_clear, plane, prefix, protect, protecting, sa, wait_until, Lab};
 
@@ -48,7 +48,114 @@ fn a_closed_gate_passes_only_gdoi_and_the_local_deny_list() {
         lines.iter().filter(|line| !passed(line) && !line.contains("192.0.2.2 > 192.0.2.1: ICMP")).collect();
     // The two pings towards gm1 are the core's own and stop at gm1's door.
     assert!(held.iter().all(|line| line.contains("172.16.2.10 > 172.16.1.10: ICMP")), "{held:?}");
-    assert_eq!(lab.run("gm1", "ip xfrm state; ip xfrm policy"), "");
+    assert_eq!(lab.run("gm1", "ip xfrm state"), "");
+}
+
+/// A closed plane of gm1 whose local list has telnet.
+fn closed() -> Plane {
+    let any = prefix([0, 0, 0, 0], 0);
+    let telnet = Selector {
+        protocol: Some(6),
+        destination_ports: Some(Ports::only(23)),
+        ..Selector::between(any, any)
+    };
+    let servers = vec!["192.0.2.2:848".parse().unwrap(), "[2001:db8:1::2]:848".parse().unwrap()];
+    Plane { servers, clear: vec![telnet], ..plane("gm1", Gate::Closed) }
+}
+
+#[test]
+fn a_closed_gate_holds_without_its_table() {
+    let Some(lab) = Lab::build() else { return };
+    lab.apply("gm1", &Desired { planes: vec![closed()] });
+    lab.run("gm1", "nft flush ruleset; ip -6 neigh flush dev wan; ip -6 neigh flush dev wan");
+    let capture = lab.capture_with("'inbound and (ip or ip6)'");
+    for (host, address) in
+        [("h1", "10.2.2.10"), ("h1", "172.16.2.10"), ("gm1", "192.0.2.2"), ("h1", "2001:db8:a2::10")]
+    {
+        assert!(!lab.reaches(host, address), "{host} reaches {address}");
+    }
+    assert!(lab.reaches("gm1", "172.16.1.10"), "the LAN is held, too");
+    assert!(!speaks_gdoi(&lab, "192.0.2.2:849"));
+    assert!(speaks_gdoi(&lab, "192.0.2.2:848"));
+    assert!(!lab.attempt("h1", "timeout 1 bash -c '</dev/tcp/10.2.2.10/23'").0);
+    link_works(&lab);
+    let lines = capture.finish();
+    let passes = [".848 > 192.0.2.2.848: UDP", "10.2.2.10.23: ", "neighbor ", "router ", "listener report"];
+    let held = |line: &&String| !passes.iter().any(|one| line.contains(one));
+    assert_eq!(lines.iter().filter(held).collect::<Vec<_>>(), Vec::<&String>::new());
+    for one in [passes[0], passes[1], passes[4]] {
+        assert!(lines.iter().any(|line| line.contains(one)), "{one} is held: {lines:?}");
+    }
+}
+
+/// Whether neighbours find gm1, and the network learns which groups of IPv6 it listens to.
+fn link_works(lab: &Lab) {
+    lab.run("core", "ip -6 neigh flush dev p1");
+    lab.attempt("core", "ping -n -c 1 -W 1 2001:db8:1::1");
+    let neighbours = lab.run("core", "ip -6 neigh show dev p1");
+    assert!(neighbours.contains("2001:db8:1::1 lladdr"), "{neighbours}");
+    lab.run("gm1", "ip addr add 2001:db8:1::77/64 dev wan; sleep 1");
+}
+
+#[test]
+fn a_closed_gate_leaves_another_groups_list_alone_and_blocks_what_that_denies() {
+    let Some(lab) = Lab::build() else { return };
+    lab.apply("gm2", &protect("gm2", &[1]));
+    for closed_first in [0, 1] {
+        let closed = Plane { slot: Slot::new(closed_first).unwrap(), ..closed() };
+        let mut other = protect("gm1", &[1]).planes.remove(0);
+        other.slot = Slot::new(1 - closed_first).unwrap();
+        other.servers = vec!["192.0.2.2:849".parse().unwrap()];
+        let host = Selector::between(Prefix::host([10, 1, 1, 10].into()), prefix([10, 2, 2, 77], 32));
+        let Gate::Protect(protection) = &mut other.gate else { unreachable!() };
+        protection.acl.insert(0, Ace { action: Action::Deny, selector: host });
+        protection.acl.extend(everything());
+        let mut planes = vec![closed, other];
+        planes.sort_by_key(|plane| plane.slot);
+        lab.apply("gm1", &Desired { planes });
+        for table in ["", "nft flush ruleset"] {
+            let capture = lab.capture();
+            lab.run("gm1", &format!("true; {table}"));
+            assert_eq!(lab.reaches("h1", "10.2.2.10"), table.is_empty());
+            assert!(!lab.reaches("h1", "10.2.2.77"));
+            assert!(speaks_gdoi(&lab, "192.0.2.2:848") && speaks_gdoi(&lab, "192.0.2.2:849"));
+            let lines = capture.finish();
+            let clear: Vec<_> = in_clear(&lines)
+                .into_iter()
+                .filter(|line| !line.contains(".848") && !line.contains(".849"))
+                .collect();
+            assert_eq!(clear, Vec::<&String>::new());
+        }
+    }
+}
+
+#[test]
+fn anchors_stay_inside_when_the_inbound_route_is_gone() {
+    let Some(lab) = Lab::build() else { return };
+    lab.protect(&[1]);
+    lab.run("gm1", "ip route del local 192.0.0.84/32 dev lo table local");
+    let capture = lab.capture();
+    assert!(!lab.reaches("h2", "10.1.1.10"));
+    let lines = capture.finish();
+    assert!(!lines.iter().any(|line| line.contains("192.0.0.84")), "{lines:?}");
+    let carried = lab.kernel("gm1", |kernel| kernel.counters().unwrap()).planes[0];
+    assert_eq!(carried.unrestored.packets, 1);
+}
+
+/// What the connection tracker knows keeps its addresses, and with them its policy.
+#[test]
+fn an_operators_masquerade_gets_no_known_flow_when_the_table_is_deleted() {
+    let Some(lab) = Lab::build() else { return };
+    lab.protect(&[1]);
+    lab.run("gm1", "nft 'add table ip mine; add chain ip mine c { type nat hook postrouting priority srcnat; }; add rule ip mine c oifname wan masquerade'");
+    let mut ping = lab.start("h1", "ping -n -q -i 0.1 -w 3 10.2.2.10");
+    wait_until("it is encrypted", || {
+        lab.kernel("gm1", |kernel| kernel.counters().unwrap()).planes[0].decrypted.packets > 3
+    });
+    lab.run("gm1", "nft delete table inet gdoi");
+    let capture = lab.capture();
+    ping.wait().unwrap();
+    assert_eq!(in_clear(&capture.finish()), Vec::<&String>::new());
 }
 
 /// Whether a datagram from gm1 is answered by a server in the core.
@@ -219,5 +326,17 @@ fn what_a_killed_agent_left_is_recognised() {
     let found = lab.kernel("gm1", |kernel: &mut Kernel| kernel.installed().unwrap().protecting());
     let [found] = &found[..] else { panic!("{found:?}") };
     assert_eq!((found.slot, found.interface.as_str()), (plane("gm1", Gate::Open).slot, "wan"));
-    assert_eq!((found.inbound.len(), found.outbound), (2, Some(sa(2).spi)));
+    assert_eq!((found.inbound.len(), found.outbound, found.policies), (2, Some(sa(2).spi), 1));
+    let protecting = |lab: &Lab| lab.kernel("gm1", |kernel| kernel.installed().unwrap()).protecting();
+    lab.run("gm1", "ip xfrm policy deleteall dir out");
+    assert_eq!(protecting(&lab), vec![], "the table is alone");
+    lab.apply("gm1", &protect("gm1", &[1, 2]));
+    assert_eq!(protecting(&lab).len(), 1);
+    lab.run("gm1", "nft flush chain inet gdoi hold_out_0");
+    assert_eq!(protecting(&lab), vec![], "the policies are alone");
+    let mut receiving = protect("gm1", &[1, 2]);
+    let Gate::Protect(protection) = &mut receiving.planes[0].gate else { unreachable!() };
+    protection.mode = Mode::ReceiveOnly;
+    lab.apply("gm1", &receiving);
+    assert_eq!(protecting(&lab).len(), 1, "it sends in clear anyway");
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use gdoi::coop::{Preemption, Redundancy};
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 use std::thread;
 
 /// Of one of three servers.
@@ -37,8 +37,8 @@ fn redundancy(from: &str, to: &str) -> Redundancy {
     loaded.unwrap().settings.server.groups[0].redundancy.clone().unwrap()
 }
 
-fn peers() -> Vec<Ipv4Addr> {
-    vec![Ipv4Addr::new(192, 0, 2, 11), Ipv4Addr::new(192, 0, 2, 12)]
+fn peers() -> Vec<IpAddr> {
+    vec![[192, 0, 2, 11].into(), [192, 0, 2, 12].into()]
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn peers_come_once_with_this_port_and_a_key_of_their_own() {
     let server = loaded.unwrap().settings.server;
     assert_eq!(server.groups.len(), 2);
     let addresses: Vec<_> = server.peers.iter().map(|peer| peer.address).collect();
-    assert_eq!(addresses, peers().into_iter().map(|peer| SocketAddrV4::new(peer, 1848)).collect::<Vec<_>>());
+    assert_eq!(addresses, peers().into_iter().map(|peer| SocketAddr::new(peer, 1848)).collect::<Vec<_>>());
     assert!(
         server.peers[0].psk.matches(b"between servers") && server.peers[1].psk.matches(b"between others")
     );
@@ -115,7 +115,7 @@ fn redundancy_refusals_name_line_and_reason() {
         (list, "[192.0.2.11, 192.0.2.11]", 13, "`192.0.2.11` stands here twice"),
         (list, "[239.0.0.1]", 13, "239.0.0.1 is not the address of one host"),
         (list, "[0.0.0.0]", 13, "0.0.0.0 is not the address of one host"),
-        (list, "[ks2.example]", 13, "`ks2.example` is no IPv4 address"),
+        (list, "[ks2.example]", 13, "`ks2.example` is no IP address"),
         (list, &format!("[{nine}]"), 13, "8 elements, at most 7 are possible"),
         (list, "[192.0.2.10]", 13, "192.0.2.10 is this key server itself"),
         (list, "[192.0.2.11, 192.0.2.13]", 13, "192.0.2.13 needs an entry of its own in `pre-shared-keys`"),

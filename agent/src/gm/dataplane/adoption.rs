@@ -1,9 +1,10 @@
 //! What the daemon before this one left in the kernel.
 
-use crate::gm::desired::Guarded;
+use crate::events::{Event, Severity};
+use crate::gm::desired::{Adoption, Guarded};
 use gdoi::View;
 use std::time::Duration;
-use xfrm::Installed;
+use xfrm::{Installed, Protecting};
 
 /// How long groups that have registered wait for those whose protection was adopted: applying ends an
 /// adoption, and right after a start all register within moments.
@@ -20,22 +21,61 @@ pub fn abandoned(groups: &[Guarded], installed: &Installed) -> Vec<String> {
     abandoned
 }
 
-/// Whether every interface of the group is protected already, in the group's own place.
-pub fn is_protected(group: &Guarded, installed: &Installed) -> bool {
-    let protecting = installed.protecting();
-    let mut places = group.settings.interfaces.iter().zip(&group.slots);
-    places.all(|(name, slot)| {
-        protecting.iter().any(|plane| plane.slot == *slot && plane.interface == name.as_str())
-    })
+/// What the kernel has of a group: every one of its interfaces is protected already, in the group's own place, or less.
+pub fn adopt(group: &Guarded, installed: &Installed) -> Adoption {
+    let planes = protecting(group, installed);
+    match planes.len() == group.slots.len() {
+        true => Adoption::Whole(planes),
+        false if group.slots.iter().any(|slot| installed.has_protected(*slot)) => Adoption::Ended,
+        false => Adoption::None,
+    }
+}
+
+fn protecting(group: &Guarded, installed: &Installed) -> Vec<Protecting> {
+    let own = |plane: &Protecting| {
+        group.places().any(|(slot, name)| plane.slot == slot && plane.interface == name.as_str())
+    };
+    installed.protecting().into_iter().filter(own).collect()
+}
+
+/// Whether somebody has damaged what was adopted. States may have come to their end.
+pub fn is_damaged(group: &Guarded, installed: &Installed) -> bool {
+    let Adoption::Whole(found) = &group.adoption else { return false };
+    let present = protecting(group, installed);
+    let same = |one: &Protecting, found: &Protecting| {
+        one.slot == found.slot && one.interface == found.interface && one.policies >= found.policies
+    };
+    !found.iter().all(|found| present.iter().any(|one| same(one, found)))
+}
+
+/// What is said of an adoption.
+pub fn event(adoption: &Adoption) -> Option<Event> {
+    match adoption {
+        Adoption::None => None,
+        Adoption::Whole(_) => {
+            let message = "What an earlier run left in the kernel protects until registration is complete";
+            Some(Event::new(Severity::Notice, "GM_ADOPTED", message))
+        }
+        Adoption::Ended => {
+            let message = "Somebody has damaged what an earlier run left in the kernel: nothing passes until registration is \
+                           complete";
+            Some(Event::new(Severity::Warning, "GM_ADOPTION_ENDED", message))
+        }
+    }
 }
 
 /// Whether the kernel must not be touched yet: what it holds protects a group that has not registered.
 pub fn waits_for_adopted(groups: &[Guarded], views: &[View], uptime: Duration) -> bool {
     // Who detaches a group wants it now.
     let detached = groups.iter().any(|group| group.detached.is_some());
-    let waiting = groups.iter().zip(views).any(|(group, view)| group.adopted && !view.registered);
+    let waiting = groups.iter().zip(views).any(|(group, view)| is_whole(group) && !view.registered);
     let registered = views.iter().any(|view| view.registered);
     waiting && !detached && (!registered || uptime < ADOPTION)
+}
+
+/// Whether it protects.
+pub fn is_whole(group: &Guarded) -> bool {
+    matches!(group.adoption, Adoption::Whole(_))
 }
 
 #[cfg(test)]
@@ -63,12 +103,31 @@ mod tests {
         let view = |registered| View { registered, ..View::default() };
         let soon = Duration::from_secs(1);
         assert!(!waits_for_adopted(&groups, &[view(false), view(false)], soon));
-        groups[0].adopted = true;
+        groups[0].adoption = Adoption::Whole(Vec::new());
         assert!(waits_for_adopted(&groups, &[view(false), view(false)], ADOPTION * 100));
         assert!(waits_for_adopted(&groups, &[view(false), view(true)], soon));
         assert!(!waits_for_adopted(&groups, &[view(false), view(true)], ADOPTION));
         assert!(!waits_for_adopted(&groups, &[view(true), view(false)], soon));
         groups[1].detached = Some(Detachment { since: Timestamp(0), by: "root".into() });
         assert!(!waits_for_adopted(&groups, &[view(false), view(false)], soon));
+    }
+
+    #[test]
+    fn what_was_adopted_is_missed_when_it_is_gone() {
+        let mut groups = groups();
+        let plane = Protecting {
+            slot: groups[0].slots[0],
+            interface: "wan0".into(),
+            inbound: Vec::new(),
+            outbound: None,
+            policies: 1,
+        };
+        groups[0].adoption = Adoption::Whole(vec![plane]);
+        assert!(
+            is_damaged(&groups[0], &Installed::default()) && !is_damaged(&groups[1], &Installed::default())
+        );
+        groups[0].adoption = adopt(&groups[0], &Installed::default());
+        assert_eq!(groups[0].adoption, Adoption::None);
+        assert_eq!(event(&Adoption::Ended).map(|event| event.severity), Some(Severity::Warning));
     }
 }

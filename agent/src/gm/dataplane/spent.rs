@@ -3,7 +3,7 @@
 
 use crate::gm::path_mtu::Sender;
 use std::collections::HashSet;
-use xfrm::{Algorithm, Desired, Gate, Slot, Spi};
+use xfrm::{Algorithm, Desired, Gate, Plane, Sa, Slot, Spi};
 
 /// What was used before.
 #[derive(Debug, Default)]
@@ -14,6 +14,8 @@ pub struct Spent {
     lost: HashSet<(Slot, Spi)>,
     /// Planes whose members do not know it yet.
     news: Vec<Slot>,
+    /// Planes that cannot send all that they should, at the moment.
+    withheld: HashSet<Slot>,
 }
 
 impl Spent {
@@ -23,19 +25,28 @@ impl Spent {
     }
 
     /// Takes out of what is desired what was removed before.
-    pub fn withhold(&self, desired: &mut Desired) {
-        for plane in &mut desired.planes {
-            if let Gate::Protect(protection) = &mut plane.gate {
-                protection.outbound.retain(|sa| {
-                    !matches!(sa.algorithm, Algorithm::Aead(_))
-                        || !self.retired.contains(&(plane.slot, sa.spi))
-                });
+    pub fn withhold(&mut self, desired: &mut Desired) {
+        self.withheld.clear();
+        for Plane { slot, gate, .. } in &mut desired.planes {
+            let Gate::Protect(protection) = gate else { continue };
+            let is_in = |places: &HashSet<(Slot, Spi)>, sa: &Sa| {
+                matches!(sa.algorithm, Algorithm::Aead(_)) && places.contains(&(*slot, sa.spi))
+            };
+            if protection.outbound.iter().any(|sa| is_in(&self.retired, sa) || is_in(&self.lost, sa)) {
+                self.withheld.insert(*slot);
             }
+            protection.outbound.retain(|sa| !is_in(&self.retired, sa));
         }
+    }
+
+    /// Whether the plane cannot send all that it should.
+    pub fn withholds(&self, slot: Slot) -> bool {
+        self.withheld.contains(&slot)
     }
 
     /// The kernel has lost these; answers whether that is news.
     pub fn lose(&mut self, spent: &[(Slot, Spi)]) -> bool {
+        self.withheld.extend(spent.iter().map(|(slot, _)| *slot));
         let news = spent.iter().filter(|one| self.lost.insert(**one)).map(|(slot, _)| *slot);
         let before = self.news.len();
         self.news.extend(news.collect::<Vec<_>>());
@@ -51,9 +62,7 @@ impl Spent {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use xfrm::{
-        AeadKey, EncryptionKey, Family, IntegrityKey, Key, Lane, PathMtu, Plane, Protection, Replay, Sa,
-    };
+    use xfrm::{AeadKey, EncryptionKey, Family, IntegrityKey, Key, Lane, PathMtu, Protection, Replay};
 
     fn slot() -> Slot {
         Slot::new(0).unwrap()
@@ -104,7 +113,9 @@ mod tests {
         assert_eq!(sending(&desired), [7, 8, 9]);
         spent.retire(&[7, 9].map(|spi| Sender { spi, slot: slot() }));
         spent.withhold(&mut desired);
-        assert_eq!(sending(&desired), [8, 9]);
+        assert_eq!((sending(&desired), spent.withholds(slot())), (vec![8, 9], true));
+        spent.withhold(&mut desired);
+        assert!(!spent.withholds(slot()), "these were never used");
     }
 
     #[test]
@@ -112,6 +123,11 @@ mod tests {
         let mut spent = Spent::default();
         let lost = [(slot(), Spi(7))];
         assert!(spent.lose(&lost) && !spent.lose(&lost));
+        assert!(spent.withholds(slot()), "at once");
+        spent.withhold(&mut desired());
+        assert!(spent.withholds(slot()), "and as long as it is wanted");
+        spent.withhold(&mut Desired::default());
+        assert!(!spent.withholds(slot()));
         assert_eq!((spent.take_news(), spent.take_news()), (vec![slot()], Vec::new()));
     }
 }

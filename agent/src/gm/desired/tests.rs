@@ -10,7 +10,7 @@ use xfrm::{
     Protection as Protected, Replay, Spi, SpiBlock,
 };
 
-const LOCAL: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
+const LOCAL: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(198, 51, 100, 1));
 
 fn groups(extra: &str) -> Vec<Guarded> {
     let text = format!(
@@ -124,7 +124,7 @@ fn before_the_registration_the_fail_mode_decides() {
     assert_eq!(unregistered(""), Gate::Closed);
     assert_eq!(unregistered("    fail-close: false\n"), Gate::Open);
     let mut adopted = groups("    fail-close: false\n");
-    adopted[0].adopted = true;
+    adopted[0].adoption = Adoption::Ended;
     assert_eq!(
         planes(&adopted, View::default(), Phase::Running)[0].gate,
         Gate::Closed,
@@ -160,8 +160,8 @@ fn only_detaching_opens_a_fail_close_group() {
     for phase in [Phase::Running, Phase::Stopping] {
         for view in &views {
             let mut groups = groups("");
-            for adopted in [false, true] {
-                groups[0].adopted = adopted;
+            for adoption in [Adoption::None, Adoption::Whole(Vec::new()), Adoption::Ended] {
+                groups[0].adoption = adoption;
                 let planes = planes(&groups, view.clone(), phase);
                 assert!(
                     planes.len() == 2 && planes.iter().all(|plane| plane.gate != Gate::Open),
@@ -183,8 +183,11 @@ fn what_operators_see_is_what_holds() {
     assert_eq!(seen(&groups, &registered()), Protection::Encrypting);
     assert_eq!(seen(&groups, &keyless), Protection::Blocked);
     assert_eq!(seen(&groups, &View::default()), Protection::Closed);
-    groups[0].adopted = true;
+    groups[0].adoption = Adoption::Whole(Vec::new());
     assert_eq!(seen(&groups, &View::default()), Protection::Adopted);
+    groups[0].adoption = Adoption::Ended;
+    groups[0].settings.fail = FailMode::Open;
+    assert_eq!(seen(&groups, &View::default()), Protection::Closed);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::{Reign, Step, Word};
 use crate::coop::Role;
 use crate::endpoint::Instant;
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// What a peer said last.
@@ -26,8 +26,8 @@ struct Known {
 #[derive(Debug)]
 pub(super) struct Others {
     patience: Duration,
-    peers: BTreeMap<Ipv4Addr, Heard>,
-    reigns: BTreeMap<Ipv4Addr, Known>,
+    peers: BTreeMap<IpAddr, Heard>,
+    reigns: BTreeMap<IpAddr, Known>,
 }
 
 impl Others {
@@ -36,14 +36,14 @@ impl Others {
     }
 
     /// Forgets all but these.
-    pub(super) fn keep(&mut self, peers: &[Ipv4Addr], patience: Duration) {
+    pub(super) fn keep(&mut self, peers: &[IpAddr], patience: Duration) {
         self.patience = patience;
         self.peers.retain(|peer, _| peers.contains(peer));
         self.reigns.retain(|peer, _| peers.contains(peer));
     }
 
     /// Takes in what a peer says.
-    pub(super) fn hear(&mut self, peer: Ipv4Addr, word: Word, step: Step, now: Instant) {
+    pub(super) fn hear(&mut self, peer: IpAddr, word: Word, step: Step, now: Instant) {
         self.peers.insert(peer, Heard { word, step, at: now });
         if let Some(known) = self.reigns.get_mut(&peer).filter(|_| !word.role.leads()) {
             known.grew = None;
@@ -61,30 +61,30 @@ impl Others {
         }
     }
 
-    pub(super) fn compare(&mut self, peer: Ipv4Addr, step: Step) {
+    pub(super) fn compare(&mut self, peer: IpAddr, step: Step) {
         self.peers.entry(peer).and_modify(|heard| heard.step = step);
     }
 
-    pub(super) fn last(&self, peer: Ipv4Addr) -> Option<&Heard> {
+    pub(super) fn last(&self, peer: IpAddr) -> Option<&Heard> {
         self.peers.get(&peer)
     }
 
-    pub(super) fn is_alive(&self, peer: Ipv4Addr, now: Instant) -> bool {
+    pub(super) fn is_alive(&self, peer: IpAddr, now: Instant) -> bool {
         self.peers.get(&peer).is_some_and(|heard| self.is_fresh(heard.at, now))
     }
 
     /// The peers that are alive.
-    pub(super) fn heard(&self, now: Instant) -> impl Iterator<Item = (Ipv4Addr, &Heard)> + '_ {
+    pub(super) fn heard(&self, now: Instant) -> impl Iterator<Item = (IpAddr, &Heard)> + '_ {
         let alive = self.peers.iter().filter(move |(_, heard)| self.is_fresh(heard.at, now));
         alive.map(|(peer, heard)| (*peer, heard))
     }
 
     /// Secondaries that are alive and have all keys.
-    pub(super) fn in_step(&self, now: Instant) -> impl Iterator<Item = (Ipv4Addr, &Heard)> + '_ {
+    pub(super) fn in_step(&self, now: Instant) -> impl Iterator<Item = (IpAddr, &Heard)> + '_ {
         self.heard(now).filter(|(_, heard)| heard.step == Step::Same && heard.word.role == Role::Secondary)
     }
 
-    pub(super) fn reign_of(&self, primary: Ipv4Addr) -> Option<Reign> {
+    pub(super) fn reign_of(&self, primary: IpAddr) -> Option<Reign> {
         self.reigns.get(&primary).map(|known| known.reign)
     }
 

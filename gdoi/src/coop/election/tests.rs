@@ -1,11 +1,12 @@
 use super::*;
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 const HOLD_DOWN: Duration = Duration::from_secs(10);
 
-fn address(number: u8) -> Ipv4Addr {
-    Ipv4Addr::new(192, 0, 2, number)
+fn address(number: u8) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::new(192, 0, 2, number))
 }
 
 fn rules(own: u8, servers: u8, priority: u8, preemption: Preemption) -> Redundancy {

@@ -6,12 +6,12 @@ use crate::endpoint::Instant;
 use crate::error::{Error, Malformed, Misbehaved};
 use crate::phase1::IsakmpSa;
 use crate::wire::{ExchangeType, Flags, Header, PayloadType, Reader};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Duration;
 use zeroize::Zeroizing;
 
 /// The longest body; with all that stands around it, a message stays below what is taken.
-pub(super) const MAX_BODY: usize = 50_000;
+pub(super) const MAX_BODY: usize = 59_200;
 
 const LONGEST_LIFE: Duration = Duration::from_secs(86_400);
 const COOP: &str = "COOP payload";
@@ -33,7 +33,7 @@ pub(super) struct Channel {
     pub(super) sa: IsakmpSa,
     pub(super) side: Side,
     /// The address of the server that began it.
-    pub(super) begun_by: Ipv4Addr,
+    pub(super) begun_by: IpAddr,
     pub(super) established: Instant,
     /// When the peer last said something new under it. Only then it certainly has the SA, too.
     pub(super) heard: Option<Instant>,
@@ -50,7 +50,7 @@ impl Channel {
     pub(super) fn new(
         sa: IsakmpSa,
         side: Side,
-        begun_by: Ipv4Addr,
+        begun_by: IpAddr,
         random: &mut dyn Random,
         now: Instant,
     ) -> Result<Self, Error> {

@@ -8,7 +8,7 @@ use crate::error::{Error, Unacceptable};
 use crate::phase1::{Initiator, Negotiation, Settings};
 use crate::policy::Doi;
 use crate::retransmit::{draw, Pace};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// Two servers that notice together that they have no SA seldom begin together.
@@ -23,7 +23,7 @@ const LOWER_RENEWS: u32 = 90;
 /// The link with one server.
 pub(super) struct Link {
     pub(super) entry: CoopPeer,
-    pub(super) own: Ipv4Addr,
+    pub(super) own: IpAddr,
     /// The first is sent under and watched; all others leave.
     pub(super) channels: Vec<Channel>,
     pub(super) initiation: Initiation,
@@ -50,7 +50,7 @@ pub(super) enum Initiation {
 
 impl Link {
     /// A link between `own` address and a peer that begins at the first [`Link::handle_timeout`].
-    pub(super) const fn new(own: Ipv4Addr, entry: CoopPeer, now: Instant) -> Self {
+    pub(super) const fn new(own: IpAddr, entry: CoopPeer, now: Instant) -> Self {
         Link {
             entry,
             own,
@@ -78,8 +78,8 @@ impl Link {
         !self.channels.is_empty()
     }
 
-    pub(super) const fn address(&self) -> Ipv4Addr {
-        *self.entry.address.ip()
+    pub(super) const fn address(&self) -> IpAddr {
+        self.entry.address.ip()
     }
 
     pub(super) fn status(&self) -> LinkStatus {
@@ -108,7 +108,7 @@ impl Link {
     }
 
     pub(super) fn to_peer(&self, payload: Vec<u8>) -> Transmit {
-        Transmit { to: self.entry.address.into(), payload }
+        Transmit { to: self.entry.address, payload }
     }
 
     pub(super) fn handle_timeout(&mut self, context: &mut Context<'_>) {
@@ -168,8 +168,7 @@ impl Link {
         };
         match Initiator::start_with_dpd(settings, context.random) {
             Ok(begun) => {
-                let negotiation =
-                    Negotiation::new(self.entry.address.into(), begun, Pace::Steady, context.now);
+                let negotiation = Negotiation::new(self.entry.address, begun, Pace::Steady, context.now);
                 context.output.push_back(LinkOutput::Transmit(negotiation.first()));
                 self.initiation = Initiation::Underway(Box::new(negotiation));
             }

@@ -111,10 +111,10 @@ fn a_wrong_key_is_named_and_tried_again_with_back_off() {
     for (rest, least) in rests.iter().zip([1, 2, 4, 8, 8, 8]) {
         assert!((seconds(least)..=seconds(least) * 5 / 4).contains(rest), "{rests:?}");
     }
-    assert!(rests.len() >= 6 && !server.links.is_up(*address(2).ip()));
-    let (own, peer) = (*address(1).ip(), entry(1, b"secret"));
+    assert!(rests.len() >= 6 && !server.links.is_up(address(2).ip()));
+    let (own, peer) = (address(1).ip(), entry(1, b"secret"));
     world.with(2, |links, random, now| links.set_peers(vec![peer], random, now));
-    assert_eq!(world.server(2).links.psk(own.into()), Some(&Secret::from(&b"secret"[..])));
+    assert_eq!(world.server(2).links.psk(own), Some(&Secret::from(&b"secret"[..])));
     world.run(seconds(1));
     assert_one_sa(&mut world);
 }
@@ -128,7 +128,7 @@ fn hints_in_clear_explain_a_failure() {
         let mut world = World::pair(DAY);
         world.route = Box::new(|_, _| None);
         world.run(seconds(1));
-        let (from, to) = (SocketAddr::V4(address(2)), SocketAddr::V4(address(1)));
+        let (from, to) = (address(2), address(1));
         let first = world.sent.iter().find(|flight| flight.from == to).unwrap().payload.clone();
         let (header, _) = Header::parse(&first).unwrap();
         let header = Header { exchange: ExchangeType::INFORMATIONAL, next: PayloadType::NOTIFY, ..header };
@@ -144,7 +144,7 @@ fn hints_in_clear_explain_a_failure() {
 fn without(id: &'static [u8], from: u8) -> Box<world::Route> {
     Box::new(move |_, mut flight| {
         let found = flight.payload.windows(id.len()).position(|window| window == id);
-        if let Some(position) = found.filter(|_| flight.from == SocketAddr::V4(address(from))) {
+        if let Some(position) = found.filter(|_| flight.from == address(from)) {
             flight.payload[position] ^= 1;
         }
         Some(flight)
@@ -157,7 +157,7 @@ fn a_foreign_implementation_is_no_peer() {
         let mut world = World::pair(DAY);
         world.route = without(id, 2);
         world.run(seconds(5));
-        assert!(!world.server(1).links.is_up(*address(2).ip()));
+        assert!(!world.server(1).links.is_up(address(2).ip()));
         // As initiator and as responder.
         let failed = Event::Failed(Unacceptable::NotCooperating.into());
         assert!(world.server(1).count(|event| *event == failed) >= 2, "{:?}", world.server(1).log);
@@ -167,12 +167,12 @@ fn a_foreign_implementation_is_no_peer() {
 
 #[test]
 fn a_peer_must_prove_its_own_address() {
-    for wrong in [Identity::Address(*address(3).ip()), Identity::Fqdn("ks2.example".into())] {
+    for wrong in [Identity::Address(address(3).ip()), Identity::Fqdn("ks2.example".into())] {
         let mut world = World::pair(DAY);
         let server = world.server(2);
         (server.identity, server.links.settings.identity) = (wrong.clone(), wrong.clone());
         world.run(seconds(5));
-        assert!(!world.server(1).links.is_up(*address(2).ip()));
+        assert!(!world.server(1).links.is_up(address(2).ip()));
         let failed = Event::Failed(Unacceptable::UnexpectedIdentity(wrong.to_string()).into());
         assert!(world.server(1).count(|event| *event == failed) >= 2, "{:?}", world.server(1).log);
         world.server(2).when(&Event::Down(Unacceptable::PeerDeleted.into())).unwrap();
@@ -185,12 +185,10 @@ fn the_list_of_peers_changes() {
     let others = vec![entry(3, b"third"), entry(1, b"itself")];
     world.with(1, |links, random, now| links.set_peers(others, random, now));
     let server = world.server(1);
-    assert!(
-        server.links.is_peer((*address(3).ip()).into()) && !server.links.is_peer((*address(2).ip()).into())
-    );
-    assert!(!server.links.is_peer((*address(1).ip()).into()));
+    assert!(server.links.is_peer(address(3).ip()) && !server.links.is_peer(address(2).ip()));
+    assert!(!server.links.is_peer(address(1).ip()));
     assert!(!server.links.is_peer("2001:db8::1".parse().unwrap()));
-    assert_eq!(server.links.psk((*address(2).ip()).into()), None);
+    assert_eq!(server.links.psk(address(2).ip()), None);
     world.run(seconds(20));
     assert_eq!(world.server(2).log[1].1, Event::Down(Unacceptable::PeerDeleted.into()));
     assert_eq!(world.server(2).log[2].1, Event::Failed(Unacceptable::NoAnswer.into()));
@@ -251,7 +249,7 @@ impl Random for Broken {
 fn without_randomness_nothing_is_sent_and_nothing_breaks() {
     let mut world = linked(DAY);
     let now = world.now;
-    let peer = *address(2).ip();
+    let peer = address(2).ip();
     world.with(1, |links, _, _| {
         assert!(!links.send(peer, b"body", &mut Broken));
         for second in 0..30 {

@@ -55,7 +55,7 @@ impl Group {
     }
 
     /// A secondary learns that all have the keys that it has.
-    pub(super) fn release_with(&mut self, primary: Ipv4Addr, announcement: &Announcement) {
+    pub(super) fn release_with(&mut self, primary: IpAddr, announcement: &Announcement) {
         let Some(coop) = &mut self.coop else { return };
         let follows = coop.election.primary() == Some(primary) && primary != coop.own;
         if follows && announcement.commitment == Commitment::Done && announcement.keys == self.state.versions
@@ -65,11 +65,10 @@ impl Group {
     }
 
     /// The servers that are heard and do not have the keys yet.
-    fn lacking(&self, now: Instant) -> Vec<Ipv4Addr> {
+    fn lacking(&self, now: Instant) -> Vec<IpAddr> {
         let Some(coop) = &self.coop else { return Vec::new() };
-        let lacks = |peer: &Ipv4Addr| {
-            coop.peers.get(peer).is_some_and(|peer| !peer.keys.covers(&self.state.versions))
-        };
+        let lacks =
+            |peer: &IpAddr| coop.peers.get(peer).is_some_and(|peer| !peer.keys.covers(&self.state.versions));
         coop.election.alive(now).filter(lacks).collect()
     }
 

@@ -3,8 +3,9 @@
 
 use super::*;
 use crate::lifetime::switch_margin;
+use crate::server::dismissal::Removal;
 use crate::server::keys::{GroupKek, SpentKek, Succession};
-use crate::server::rekey::{Plan, RekeyKind, Removal};
+use crate::server::rekey::{Plan, RekeyKind};
 use std::collections::BTreeSet;
 
 impl Group {

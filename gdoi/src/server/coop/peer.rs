@@ -4,7 +4,7 @@ use super::Coop;
 use crate::coop::{Announcement, Claim, CoopPeerStatus, CoopPeerWord, CoopRefusals, Step, Versions};
 use crate::endpoint::Instant;
 use crate::error::{Error, Misbehaved};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// One of the servers that share a group.
@@ -73,7 +73,7 @@ impl Peer {
         } += 1;
     }
 
-    pub(super) fn status(&self, address: Ipv4Addr, coop: &Coop, now: Instant) -> CoopPeerStatus {
+    pub(super) fn status(&self, address: IpAddr, coop: &Coop, now: Instant) -> CoopPeerStatus {
         let last = coop.election.last_word(address);
         CoopPeerStatus {
             address,

@@ -28,7 +28,7 @@ impl Group {
     /// The message changed nothing.
     pub(in crate::server) fn hear(
         &mut self,
-        from: Ipv4Addr,
+        from: IpAddr,
         message: (Kind, Reader<'_>),
         random: &mut dyn Random,
         now: Instant,
@@ -48,7 +48,7 @@ impl Group {
         self.take_turns(random, now)
     }
 
-    fn hear_announcement(&mut self, from: Ipv4Addr, reader: Reader<'_>, now: Instant) -> Result<(), Error> {
+    fn hear_announcement(&mut self, from: IpAddr, reader: Reader<'_>, now: Instant) -> Result<(), Error> {
         let announcement = Announcement::parse(reader)?;
         let time = Instant::from_millis(announcement.pseudotime);
         if let Err(reason) = self.check_time(announcement.lineage, time, now) {
@@ -72,7 +72,7 @@ impl Group {
     }
 
     /// Remembers what a peer says of itself.
-    fn take_word(&mut self, from: Ipv4Addr, announcement: &Announcement, now: Instant) {
+    fn take_word(&mut self, from: IpAddr, announcement: &Announcement, now: Instant) {
         let Some(coop) = &mut self.coop else { return };
         let (held, own) = (coop.held(&self.state), coop.configuration);
         let Some(peer) = coop.peers.get_mut(&from) else { return };
@@ -92,7 +92,7 @@ impl Group {
     }
 
     /// What an announcement calls for.
-    fn answer(&mut self, from: Ipv4Addr, announcement: &Announcement, now: Instant) {
+    fn answer(&mut self, from: IpAddr, announcement: &Announcement, now: Instant) {
         let Some(coop) = &self.coop else { return };
         let held = coop.held(&self.state);
         let same_time = announcement.lineage == self.state.lineage && self.state.lineage.is_some();
@@ -133,7 +133,7 @@ impl Group {
     }
 
     /// One message of another time is a mistake. Where nothing else comes for long, the time here is wrong.
-    fn note_untimely(&mut self, from: Ipv4Addr, now: Instant) {
+    fn note_untimely(&mut self, from: IpAddr, now: Instant) {
         let Some(coop) = &mut self.coop else { return };
         let patience = coop.election.rules().patience();
         let Some(peer) = coop.peers.get_mut(&from) else { return };
@@ -148,7 +148,7 @@ impl Group {
         }
     }
 
-    fn hear_state(&mut self, from: Ipv4Addr, mut reader: Reader<'_>, now: Instant) -> Result<(), Error> {
+    fn hear_state(&mut self, from: IpAddr, mut reader: Reader<'_>, now: Instant) -> Result<(), Error> {
         let (lineage, time) = (Lineage::parse(&mut reader)?, Instant::from_millis(reader.u64()?));
         let state = parse_state(&mut reader)?;
         reader.finish()?;
@@ -214,7 +214,7 @@ impl Group {
         self.members.rebase(|then| shift(then, ours, time));
     }
 
-    fn hear_members(&mut self, from: Ipv4Addr, mut reader: Reader<'_>, now: Instant) -> Result<(), Error> {
+    fn hear_members(&mut self, from: IpAddr, mut reader: Reader<'_>, now: Instant) -> Result<(), Error> {
         let slice = Slice::parse(&mut reader)?;
         let records = list(reader.u16()?.into(), SLICE, &mut reader, parse_member)?;
         reader.finish()?;
@@ -240,7 +240,7 @@ impl Group {
     }
 
     /// Gives a server the member records that it lacks.
-    fn send_members(&mut self, to: Ipv4Addr, listed: &Versions, now: Instant) {
+    fn send_members(&mut self, to: IpAddr, listed: &Versions, now: Instant) {
         let lacking = !listed.covers(self.members.seen());
         let Some(coop) = &mut self.coop else { return };
         let pause = coop.tick();

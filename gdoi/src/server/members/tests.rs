@@ -1,16 +1,17 @@
 use super::*;
 use crate::policy::Identity;
+use std::net::Ipv4Addr;
 
 const OURS: Author = Author([1; 8]);
 const THEIRS: Author = Author([2; 8]);
 
-fn ip(number: u32) -> Ipv4Addr {
-    Ipv4Addr::from(0x0a00_0000 + number)
+fn ip(number: u32) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::from(0x0a00_0000 + number))
 }
 
 fn member(number: u32, registrations: u64) -> MemberRecord {
     MemberRecord {
-        address: ip(number).into(),
+        address: ip(number),
         port: 848,
         identity: Identity::Address(ip(number)),
         owner: Some([192, 0, 2, 1].into()),
@@ -34,7 +35,7 @@ fn gone(author: Author, number: u32, version: u64) -> Listed {
 }
 
 fn version(members: &Members, number: u32) -> Option<(Author, u64)> {
-    members.records.get(&IpAddr::from(ip(number))).map(|listed| (listed.author, listed.version))
+    members.records.get(&ip(number)).map(|listed| (listed.author, listed.version))
 }
 
 #[test]
@@ -104,9 +105,9 @@ fn the_list_is_bounded() {
     let refused = members.merge(THEIRS, (16_384, 16_385), vec![listed(THEIRS, stranger, 16_385)]);
     assert_eq!(refused, Err(Unacceptable::TooManyMembers.into()));
     assert_eq!((members.all().count(), members.seen().of(THEIRS)), (MAX_MEMBERS, 16_384));
-    assert!(members.is_full_for(ip(stranger).into()) && !members.is_full_for(ip(known).into()));
+    assert!(members.is_full_for(ip(stranger)) && !members.is_full_for(ip(known)));
     members.merge(THEIRS, (16_384, 16_385), vec![gone(THEIRS, known, 16_385)]).unwrap();
-    assert!(!members.is_full_for(ip(stranger).into()), "one has gone");
+    assert!(!members.is_full_for(ip(stranger)), "one has gone");
 }
 
 #[test]
@@ -132,8 +133,8 @@ fn other_servers_learn_that_a_member_has_gone() {
     let mut others = Members::new(THEIRS);
     others.merge(OURS, (0, 1), members.after(OURS, 0).into_iter().cloned().collect()).unwrap();
     assert_eq!(others.records().count(), 1);
-    members.forget(ip(1).into());
-    members.forget(ip(1).into());
+    members.forget(ip(1));
+    members.forget(ip(1));
     assert!(members.is_empty() && members.addresses().is_empty());
     assert_eq!(members.newest(), 2, "it goes once");
     others.merge(OURS, (1, 2), members.after(OURS, 1).into_iter().cloned().collect()).unwrap();
@@ -166,13 +167,13 @@ fn changes_of_one_author_come_in_their_order() {
 fn what_a_member_acknowledged_here_outlives_news_from_others() {
     let mut members = Members::new(OURS);
     members.write(member(1, 1), Presence::Here);
-    (0..2).for_each(|_| members.acknowledged(ip(1).into(), Instant::from_millis(9_000)));
-    assert!(!members.missed(ip(1).into()));
+    (0..2).for_each(|_| members.acknowledged(ip(1), Instant::from_millis(9_000)));
+    assert!(!members.missed(ip(1)));
     members.merge(THEIRS, (0, 5), vec![listed(THEIRS, 1, 5)]).unwrap();
     let record = members.records().next().unwrap();
     assert_eq!((record.rekeys_acknowledged, record.rekeys_missed, record.registrations), (2, 0, 5));
     assert_eq!(record.last_acknowledged, Some(Instant::from_millis(9_000)));
-    assert!((1..=3).map(|_| members.missed(ip(1).into())).eq([false, false, true]));
+    assert!((1..=3).map(|_| members.missed(ip(1))).eq([false, false, true]));
     assert!(members.is_empty());
 }
 
@@ -194,7 +195,7 @@ fn after_a_restart_no_number_is_used_again() {
 fn times_move_with_the_group_s() {
     let mut members = Members::new(OURS);
     members.write(member(1, 1), Presence::Here);
-    members.acknowledged(ip(1).into(), Instant::from_millis(7_000));
+    members.acknowledged(ip(1), Instant::from_millis(7_000));
     members.rebase(|time| time + std::time::Duration::from_secs(1));
     let record = members.records().next().unwrap();
     let times = [record.first_registered, record.last_registered, record.last_acknowledged.unwrap()];

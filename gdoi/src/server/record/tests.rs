@@ -123,7 +123,7 @@ fn is_same(one: &GroupState, other: &GroupState) -> bool {
     (one.lineage, &one.versions, &one.revoked) == (other.lineage, &other.versions, &other.revoked)
         && (one.rekeys, one.last_rekey, one.under_way) == (other.rekeys, other.last_rekey, other.under_way)
         && one.keys == other.keys
-        && (&one.terms, one.told) == (&other.terms, other.told)
+        && (&one.terms, one.told, one.sid_generation) == (&other.terms, other.told, other.sid_generation)
 }
 
 #[test]
@@ -175,7 +175,8 @@ fn every_list_is_bounded() {
             (1..=MAX_KEKS as u8).map(|name| kek(name, 32, Succession::Smooth)).collect();
         state.keys.spent =
             (1..=MAX_SPENT as u8).map(|name| kek(name, 32, Succession::Smooth).spent()).collect();
-        state.revoked = (0..MAX_REVOKED as u32).map(|number| IpAddr::V4(number.into())).collect();
+        state.revoked =
+            (0..MAX_REVOKED as u128).map(|number| IpAddr::V6((1 << 96 | number).into())).collect();
         let entry = "permit tcp host 2001:db8::1 range 1 2 host 2001:db8::2 range 3 4".parse().unwrap();
         let rekey = Some(rekey_terms(Transport::Unicast));
         state.terms = Some(Terms { acl: Acl::new(vec![entry; MAX_ACES]).unwrap(), ..terms(rekey) });
@@ -294,15 +295,24 @@ fn rekey_terms_that_contradict_themselves_are_refused() {
     let told = |rekey| with(|state| state.terms = Some(terms(Some(rekey))));
     let to = "239.1.1.1:848".parse().unwrap();
     let (unicast, multicast) = (rekey_terms(Transport::Unicast), rekey_terms(Transport::Multicast(to)));
-    let (nowhere, group) = ([0, 0, 0, 0, 0, 0, 0, 0, 4], [1, 239, 1, 1, 1, 3, 80, 0, 4]);
-    assert!(parse(&replaced(&told(multicast.clone()), &group, &[0, 0, 0, 0, 0, 0, 0, 0, 4])).is_ok());
+    let way = |octet: u8, to: Option<&str>, algorithm: u8| {
+        let port = if to.is_some() { 848_u16 } else { 0 };
+        let to = address_octets(to.map(|to| to.parse().unwrap()));
+        [&[octet][..], &to, &port.to_be_bytes(), &[0, algorithm]].concat()
+    };
+    let (nowhere, group) = (way(0, None, 4), way(1, Some("239.1.1.1"), 4));
+    for sound in [way(0, None, 4), way(1, Some("ff15::1"), 4)] {
+        assert!(parse(&replaced(&told(multicast.clone()), &group, &sound)).is_ok());
+    }
     let refused = |state: &GroupState, what: &[u8], by: &[u8]| refusal(&replaced(state, what, by));
     let (unicast, multicast) = (told(unicast), told(multicast));
-    assert_eq!(refused(&multicast, &group, &[0, 239, 1, 1, 1, 3, 80, 0, 4]), VALUE.into());
-    assert_eq!(refused(&multicast, &group, &[1, 192, 1, 1, 1, 3, 80, 0, 4]), VALUE.into());
-    assert_eq!(refused(&multicast, &group, &[2, 239, 1, 1, 1, 3, 80, 0, 4]), VALUE.into());
-    assert_eq!(refused(&multicast, &group, &[1, 239, 1, 1, 1, 3, 80, 0, 9]), VALUE.into());
-    assert!(emit(&unicast).windows(9).any(|window| window == nowhere));
+    assert_eq!(refused(&multicast, &group, &way(0, Some("239.1.1.1"), 4)), VALUE.into());
+    assert_eq!(refused(&multicast, &group, &way(1, Some("192.1.1.1"), 4)), VALUE.into());
+    assert_eq!(refused(&multicast, &group, &way(1, Some("2001:db8::1"), 4)), VALUE.into());
+    assert_eq!(refused(&multicast, &group, &way(1, None, 4)), VALUE.into());
+    assert_eq!(refused(&multicast, &group, &way(2, Some("239.1.1.1"), 4)), VALUE.into());
+    assert_eq!(refused(&multicast, &group, &way(1, Some("239.1.1.1"), 9)), VALUE.into());
+    assert!(emit(&unicast).windows(nowhere.len()).any(|window| window == nowhere));
     // The object identifier of the curve.
     assert_eq!(refused(&unicast, &[0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7], &[0x2a; 8]), VALUE.into());
 }
@@ -342,7 +352,9 @@ fn members_round_trip() {
     let address = member(Identity::Address([10, 1, 2, 3].into()));
     let mut alone = member(Identity::Fqdn("gm1.example".into()));
     (alone.record.owner, alone.record.ours, alone.presence) = (None, false, Presence::Here);
-    for listed in [address, alone, member(Identity::UserFqdn("gm@example".into()))] {
+    let mut far = member(Identity::Address("2001:db8::3".parse().unwrap()));
+    (far.record.address, far.record.owner) = ("2001:db8::3".parse().unwrap(), "2001:db8::1".parse().ok());
+    for listed in [address, alone, far, member(Identity::UserFqdn("gm@example".into()))] {
         assert_eq!(parse_one(&emit_member(&listed)), Ok(listed));
     }
 }
@@ -368,9 +380,11 @@ fn members_that_cannot_be_are_refused() {
         parse_one(&changed)
     };
     // Gone, whether it is ours, the kind of the identity, its length.
-    assert_eq!(changed(26, 2), Err(VALUE.into()));
+    assert_eq!(changed(50, 2), Err(VALUE.into()));
     assert_eq!(changed(whole.len() - 1, 2), Err(VALUE.into()));
-    assert!(matches!(changed(29, 200), Err(Error::Unacceptable(_) | Error::Malformed(_))));
-    assert_eq!(changed(28, 7), Err(Malformed::Length("ID payload").into()));
-    assert_eq!(changed(28, 4), Err(Malformed::Length("ID payload").into()));
+    assert!(matches!(changed(53, 200), Err(Error::Unacceptable(_) | Error::Malformed(_))));
+    assert_eq!(changed(52, 7), Err(Malformed::Length("ID payload").into()));
+    assert_eq!(changed(52, 4), Err(Malformed::Length("ID payload").into()));
+    let nobody = [&[0; 16][..], &whole[16..]].concat();
+    assert_eq!(parse_one(&nobody), Err(VALUE.into()));
 }

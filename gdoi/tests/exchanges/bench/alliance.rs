@@ -36,7 +36,7 @@ pub fn allied_config(number: u8, count: u8, life: Duration) -> KeyServerConfig {
     });
     config.groups[0].redundancy = Some(Redundancy {
         priority: number * 10,
-        peers: others.map(|other| *server_address(other).ip()).collect(),
+        peers: others.map(|other| server_address(other).ip()).collect(),
         preemption: Preemption::After(Duration::from_secs(10)),
         interval: Duration::from_secs(1),
         dead_after: 3,
@@ -51,7 +51,7 @@ pub fn allied_member(number: u16, first: u8, count: u8) -> MemberConfig {
 }
 
 pub fn address(number: u8) -> SocketAddr {
-    server_address(number).into()
+    server_address(number)
 }
 
 /// Starts a server, with what it stored in an earlier life.
@@ -61,7 +61,7 @@ pub fn start_server(
     stored: Option<&Secret>,
     random: &mut Seeded,
 ) {
-    let address = SocketAddr::from(config.address);
+    let address = config.address;
     let now = world.clock_of(address);
     let server = KeyServer::new(config, stored, Box::new(Seeded::new(random.draw())), now).unwrap();
     world.add_server(address, server);

@@ -2,7 +2,7 @@
 
 use gdoi::policy::Identity;
 use gdoi::wire::Identification;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 /// Where the fields of an announcement begin.
 pub mod at {
@@ -14,10 +14,10 @@ pub mod at {
     pub const EPOCH: usize = 24;
     pub const ROLE: usize = 32;
     pub const SUCCESSOR: usize = 40;
-    pub const REIGN: usize = 44;
-    pub const REIGN_EPOCH: usize = 48;
-    pub const HEARTBEAT: usize = 56;
-    pub const VERSIONS: usize = 117;
+    pub const REIGN: usize = 56;
+    pub const REIGN_EPOCH: usize = 72;
+    pub const HEARTBEAT: usize = 80;
+    pub const VERSIONS: usize = 141;
 }
 
 pub const ANNOUNCEMENT: u8 = 1;
@@ -55,6 +55,14 @@ fn front(like: &[u8], kind: u8, third: u64) -> Vec<u8> {
     let mut out = patched(&like[..at::PSEUDOTIME], at::KIND, &[kind]);
     out.extend_from_slice(&third.to_be_bytes());
     out
+}
+
+/// An address as all messages have it.
+pub fn mapped(address: IpAddr) -> [u8; 16] {
+    match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
+        IpAddr::V6(address) => address.octets(),
+    }
 }
 
 fn counted(octets: &[u8]) -> Vec<u8> {
@@ -113,7 +121,8 @@ impl State {
         out.extend_from_slice(&[0, 0]);
         self.keys(&mut out);
         out.extend_from_slice(&self.revoked.to_be_bytes());
-        (0..self.revoked).for_each(|number| out.extend_from_slice(&(0xcb00_0000 + number).to_be_bytes()));
+        let address = |number: u32| IpAddr::from((0xcb00_0000 + number).to_be_bytes());
+        (0..self.revoked).for_each(|number| out.extend_from_slice(&mapped(address(number))));
         out.extend_from_slice(&[0; 4]);
         self.terms(&mut out);
         out
@@ -173,9 +182,9 @@ pub fn members(announcement: &[u8], author: u64, (from, to): (u64, u64), records
 }
 
 /// A member that registered with the server at `owner`.
-pub fn record(member: Ipv4Addr, owner: Ipv4Addr, author: u64, version: u64) -> Vec<u8> {
+pub fn record(member: IpAddr, owner: IpAddr, author: u64, version: u64) -> Vec<u8> {
     let identity = counted(&Identification::phase1(&Identity::Address(member)).emit());
-    let head = [&member.octets()[..], &848u16.to_be_bytes(), &owner.octets()].concat();
+    let head = [&mapped(member)[..], &848u16.to_be_bytes(), &mapped(owner)].concat();
     let author = [author.to_be_bytes(), version.to_be_bytes()].concat();
     let counts = [[0; 8], [0; 8], 1u64.to_be_bytes()].concat();
     [&head[..], &author, &[0], &identity, &counts, &[1]].concat()

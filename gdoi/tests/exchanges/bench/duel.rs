@@ -23,12 +23,12 @@ pub struct Duel {
 }
 
 fn talk(member: &mut Node<Member>, datagram: &[u8]) -> Vec<u8> {
-    let sent = member.datagram(server_address(1).into(), datagram, NOW);
+    let sent = member.datagram(server_address(1), datagram, NOW);
     sent.into_iter().next().unwrap_or_else(|| panic!("no answer: {:?}", member.events)).payload
 }
 
 fn server_id() -> Vec<u8> {
-    Identification::phase1(&Identity::Address(*server_address(1).ip())).emit()
+    Identification::phase1(&Identity::Address(server_address(1).ip())).emit()
 }
 
 /// A member that was told this identity of the server's.
@@ -36,7 +36,7 @@ pub fn introduced(id_b: &[u8]) -> Node<Member> {
     let mut node = Node::new(member(member_config(1), 1), NOW);
     let first = node.timeout(NOW).remove(0).payload;
     let (mut rogue, fifth) = Rogue::answer(&first, |datagram| talk(&mut node, datagram));
-    node.datagram(server_address(1).into(), &rogue.introduce_server(&fifth, id_b), NOW);
+    node.datagram(server_address(1), &rogue.introduce_server(&fifth, id_b), NOW);
     node
 }
 
@@ -81,14 +81,14 @@ impl Duel {
     /// As [`Duel::offer`], with any octets as the chain behind the hash of the fourth message.
     pub fn offer_octets(mut self, policy: &[u8], chain: (PayloadType, &[u8])) -> Duel {
         let second = self.second(&[(PayloadType::NONCE, &NR), (PayloadType::SA, policy)]);
-        let sent = self.member.datagram(server_address(1).into(), &second, NOW);
+        let sent = self.member.datagram(server_address(1), &second, NOW);
         let third = sent.first().map(|transmit| &transmit.payload[..]);
         let goes_on = |third: &&[u8]| Header::parse(third).unwrap().0.exchange == ExchangeType::GROUPKEY_PULL;
         if let Some(third) = third.filter(goes_on) {
             let hash = |rest: &[u8]| self.rogue.keys().pull_hash_4(self.id, &self.ni, &NR, rest);
             let exchange = (ExchangeType::GROUPKEY_PULL, self.id);
             let fourth = self.rogue.say_octets(exchange, third.last_chunk().unwrap(), chain, hash);
-            self.member.datagram(server_address(1).into(), &fourth, NOW);
+            self.member.datagram(server_address(1), &fourth, NOW);
         }
         self
     }

@@ -8,7 +8,7 @@ use gdoi::{
     Authorization, GroupConfig, GroupName, Instant, KeyServer, KeyServerConfig, Member, MemberConfig,
     PskEntry, RekeyConfig, Retransmit, ServerEntry, Transport,
 };
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 pub const PSK: &[u8] = b"one key for all of 198.51.0.0/16";
@@ -25,8 +25,8 @@ pub fn group() -> GroupName {
 }
 
 /// The address of one of 200 key servers.
-pub fn server_address(number: u8) -> SocketAddrV4 {
-    SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, number), 848)
+pub fn server_address(number: u8) -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, number)), 848)
 }
 
 /// The address of one of 60,000 members.
@@ -69,7 +69,7 @@ pub fn rekey_config() -> RekeyConfig {
 
 pub fn server_config(number: u8) -> KeyServerConfig {
     KeyServerConfig {
-        identity: Identity::Address(*server_address(number).ip()),
+        identity: Identity::Address(server_address(number).ip()),
         address: server_address(number),
         psks: vec![PskEntry { peers: "198.51.0.0/16".parse().unwrap(), key: Secret::from(PSK) }],
         proposals: vec![Proposal::default()],
@@ -80,11 +80,10 @@ pub fn server_config(number: u8) -> KeyServerConfig {
 
 /// A member that knows key server 1.
 pub fn member_config(number: u16) -> MemberConfig {
-    let SocketAddr::V4(address) = member_address(number) else { unreachable!() };
     MemberConfig {
         group: group(),
         servers: vec![server_entry(1)],
-        identity: Identity::Address(*address.ip()),
+        identity: Identity::Address(member_address(number).ip()),
         proposal: Proposal::default(),
         doi: Doi::Gdoi,
         sender_ids: 0,
@@ -92,7 +91,7 @@ pub fn member_config(number: u16) -> MemberConfig {
 }
 
 pub fn server_entry(number: u8) -> ServerEntry {
-    ServerEntry { address: server_address(number).into(), psk: Secret::from(PSK) }
+    ServerEntry { address: server_address(number), psk: Secret::from(PSK) }
 }
 
 /// Everything that an endpoint draws follows from its configuration and this seed.

@@ -10,7 +10,7 @@ use gdoi::policy::Identity;
 use gdoi::wire::{
     emit_chain, Chain, Cookie, ExchangeType, Flags, GroupSa, Header, Identification, Padding, PayloadType,
 };
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 /// The keys of the first group in a stored state.
 #[derive(Debug, Default)]
@@ -90,19 +90,20 @@ impl<'a> Octets<'a> {
         let spent = self.number(1);
         self.take(spent as usize * 28);
         let revoked = self.number(4);
-        self.take(revoked as usize * 4 + 4);
+        self.take(revoked as usize * 16 + 4);
         if self.number(1) == 1 {
             self.terms();
+        }
+        if self.number(1) == 1 {
+            self.take(16);
         }
     }
 
     fn terms(&mut self) {
-        for _ in 0..self.number(2) {
-            self.counted();
-        }
-        self.take(8 + 8);
+        self.counted();
+        self.take(1 + 8 + 8);
         if self.number(1) == 1 {
-            self.take(1 + 4 + 2 + 2 + 2);
+            self.take(1 + 16 + 2 + 2 + 2);
             self.counted();
         }
     }
@@ -163,7 +164,7 @@ impl StoredKek {
     }
 
     /// An acknowledgement that says it is from `member`.
-    pub fn acknowledgement(&self, sequence: u32, member: Ipv4Addr) -> Vec<u8> {
+    pub fn acknowledgement(&self, sequence: u32, member: IpAddr) -> Vec<u8> {
         let id = Identification::phase1(&Identity::Address(member));
         let id = Identification { protocol: 0, port: 0, ..id }.emit();
         let rest = [(PayloadType::SEQ, &sequence.to_be_bytes()[..]), (PayloadType::ID, &id[..])];

@@ -1,20 +1,21 @@
 //! A cooperating key server that its peers believe and that keeps to no rule.
 
 use super::alliance::KEY_BETWEEN_SERVERS;
+use super::coop_message::{mapped, number};
 use super::rogue::{main_mode, Rogue};
 use gdoi::coop::CoopRefusals;
 use gdoi::phase1::{Cookies, DPD_VENDOR_ID, VENDOR_ID};
 use gdoi::policy::{Doi, Identity, Proposal};
 use gdoi::wire::{Cookie, ExchangeType, Header, Identification, PayloadType, Phase1Sa};
 use gdoi::KeyServerStatus;
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 
 /// What a cooperating server announces in phase 1.
 pub const VENDOR_IDS: [&[u8]; 2] = [&VENDOR_ID, &DPD_VENDOR_ID];
 
 /// One that began the phase 1 with the server under test.
 pub struct Traitor {
-    pub address: SocketAddrV4,
+    pub address: SocketAddr,
     rogue: Rogue,
     /// The number of its last message.
     sent: u64,
@@ -22,19 +23,19 @@ pub struct Traitor {
 
 impl Traitor {
     /// Begins phase 1; `talk` brings a datagram to the key server and its answer back.
-    pub fn meet(address: SocketAddrV4, talk: impl FnMut(&[u8]) -> Vec<u8>) -> Traitor {
+    pub fn meet(address: SocketAddr, talk: impl FnMut(&[u8]) -> Vec<u8>) -> Traitor {
         Traitor::meet_as(address, &VENDOR_IDS, talk)
     }
 
     /// As [`Traitor::meet`], with these vendor IDs.
     pub fn meet_as(
-        address: SocketAddrV4,
+        address: SocketAddr,
         vendor_ids: &[&[u8]],
         mut talk: impl FnMut(&[u8]) -> Vec<u8>,
     ) -> Traitor {
         let first = first_message(address, vendor_ids);
         let mut rogue = Rogue::meet_by(KEY_BETWEEN_SERVERS, &first, &mut talk);
-        let id = Identification::phase1(&Identity::Address(*address.ip())).emit();
+        let id = Identification::phase1(&Identity::Address(address.ip())).emit();
         let sixth = talk(&rogue.introduce(&id));
         rogue.conclude(&sixth);
         Traitor { address, rogue, sent: 0 }
@@ -70,8 +71,8 @@ impl Traitor {
 }
 
 /// Its cookie is its address.
-fn first_message(address: SocketAddrV4, vendor_ids: &[&[u8]]) -> Vec<u8> {
-    let own = u64::from(u32::from(*address.ip())) << 8;
+fn first_message(address: SocketAddr, vendor_ids: &[&[u8]]) -> Vec<u8> {
+    let own = number(&mapped(address.ip()), 8) << 8;
     let cookies = Cookies { initiator: Cookie(own.to_be_bytes()), responder: Cookie::ZERO };
     let sa = Phase1Sa::new(Doi::Gdoi, &[Proposal::default()]).emit();
     let vendor_ids = vendor_ids.iter().map(|id| (PayloadType::VENDOR, *id));

@@ -25,7 +25,7 @@ fn unknown_kinds_and_versions_are_refused() {
         for (body, reason) in cases {
             let reason: Error = reason;
             let outcome = siege.withstand_body(&body);
-            let name = outcome.named(siege.traitor.address.ip(), &reason);
+            let name = outcome.named(&siege.traitor.address.ip(), &reason);
             assert_eq!((name, outcome.rejected), ("COOP_PACKET_DROPPED", 1));
             siege.world.run_for(seconds(2));
         }
@@ -36,7 +36,7 @@ fn unknown_kinds_and_versions_are_refused() {
 #[test]
 fn messages_cut_short_anywhere_are_refused() {
     for mut siege in Siege::both() {
-        let member = record([198, 51, 7, 7].into(), *server_address(TRAITOR).ip(), AUTHOR, 3);
+        let member = record([198, 51, 7, 7].into(), server_address(TRAITOR).ip(), AUTHOR, 3);
         let whole = [siege.honest(), siege.state(|_| {}), siege.members((0, 3), &[member])];
         for body in &whole {
             for length in 0..body.len() {
@@ -134,7 +134,7 @@ fn another_configuration_is_named_and_the_primary_s_holds() {
     world.run_for(seconds(30));
     assert_eq!(primaries(&world, 2), [2]);
     for (own, other) in [(1, 2), (2, 1)] {
-        let peer = *server_address(other).ip();
+        let peer = server_address(other).ip();
         let events = world.server_events(address(own)).iter();
         let named = events.filter(|(_, event)| event.name() == "COOP_CONFIG_MISMATCH");
         assert_eq!(named.count(), 1, "once, not every second");

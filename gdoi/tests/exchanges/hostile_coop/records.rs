@@ -4,12 +4,12 @@ use super::siege::{Siege, AUTHOR};
 use crate::bench::alliance::{
     address, allied_config, coop, primaries, start_server, LIFE, PRIMARY, SECONDARY, THIRD as TRAITOR,
 };
-use crate::bench::coop_message::{at, patched, record, State, Tek};
+use crate::bench::coop_message::{at, mapped, patched, record, State, Tek};
 use crate::bench::fleet::{group, member, member_address, member_config, server_address, server_entry};
 use crate::bench::random::Seeded;
 use crate::bench::World;
 use gdoi::{Error, KeyServerCommand, Malformed, MemberConfig, RekeyKind, Unacceptable};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 #[test]
@@ -69,7 +69,7 @@ fn a_sound_state_of_a_peer_is_taken() {
 fn member_lists_that_cannot_be_are_refused() {
     for mut siege in Siege::both() {
         let entry = |number: u8, author, version| {
-            record([198, 51, 7, number].into(), *server_address(TRAITOR).ip(), author, version)
+            record([198, 51, 7, number].into(), server_address(TRAITOR).ip(), author, version)
         };
         let too_many: Vec<_> = (1..=17).map(|number| entry(number, AUTHOR, number.into())).collect();
         let body = siege.members((0, 17), &too_many);
@@ -95,8 +95,8 @@ fn member_lists_that_cannot_be_are_refused() {
 #[test]
 fn more_members_than_a_group_can_have_are_refused() {
     let mut siege = Siege::of(SECONDARY);
-    let owner = *server_address(TRAITOR).ip();
-    let member = |number: u64| Ipv4Addr::from(0x0a00_0000 + number as u32);
+    let owner = server_address(TRAITOR).ip();
+    let member = |number: u64| IpAddr::V4(Ipv4Addr::from(0x0a00_0000 + number as u32));
     let slice = |siege: &Siege, from: u64, to: u64| {
         let records: Vec<_> =
             (from + 1..=to).map(|number| record(member(number), owner, AUTHOR, number)).collect();
@@ -130,7 +130,7 @@ fn the_most_that_a_peer_can_claim_harms_nobody() {
         &|state| state.sequence = u32::MAX,
         &|state| state.versions.iter_mut().for_each(|(_, number)| *number = u64::MAX),
         &|state| state.rekeys = u64::MAX,
-        &|state| (state.delay, state.revoked) = (u64::MAX, 2_048),
+        &|state| (state.delay, state.revoked) = (u64::MAX, 512),
         &|state| state.teks.iter_mut().for_each(|tek| tek.expires = 0),
         &full,
     ];
@@ -142,7 +142,7 @@ fn the_most_that_a_peer_can_claim_harms_nobody() {
             let head = lineage.map_or(siege.honest(), |other| patched(&siege.honest(), at::LINEAGE, &other));
             let body = state.emit(&head, siege.pseudotime());
             siege.taken(&body);
-            let own = *server_address(SECONDARY).ip();
+            let own = server_address(SECONDARY).ip();
             let record = record([198, 51, 0, 1].into(), own, AUTHOR, 1 << 62);
             let known = siege.members((0, 1 << 62), &[record]);
             siege.taken(&known);
@@ -179,9 +179,9 @@ fn the_most_that_an_announcement_can_claim_harms_nobody() {
         for field in [at::PSEUDOTIME, at::EPOCH, at::REIGN_EPOCH, at::HEARTBEAT] {
             let body = patched(&siege.honest(), at::LINEAGE, &[9; 8]);
             let body = patched(&body, at::ROLE, &[4, 255, 1]);
-            let body = patched(&body, at::REIGN, &siege.traitor.address.ip().octets());
+            let body = patched(&body, at::REIGN, &mapped(siege.traitor.address.ip()));
             let datagram = siege.traitor.seal(&patched(&body, field, &far.to_be_bytes()));
-            siege.world.hand(siege.traitor.address.into(), address(SECONDARY), &datagram);
+            siege.world.hand(siege.traitor.address, address(SECONDARY), &datagram);
             siege.world.run_for(Duration::from_secs(1));
         }
         siege.world.run_for(Duration::from_secs(10));

@@ -7,7 +7,7 @@ use crate::bench::traitor::{sight, Traitor, VENDOR_IDS};
 use crate::bench::World;
 use gdoi::coop::{CoopRefusals, Role};
 use gdoi::{CoopEvent, Error, KeyServerEvent, KeyServerStatus, Misbehaved};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 /// A memory that only the traitor speaks of.
@@ -55,7 +55,7 @@ impl Siege {
 
     /// What the traitor was told, the last message of this kind.
     fn told(&self, kind: u8) -> Vec<u8> {
-        let to = SocketAddr::from(self.traitor.address);
+        let to = self.traitor.address;
         let mut flights = self.world.sent.iter().filter(|flight| flight.to == to).rev();
         let told = flights
             .find_map(|flight| self.traitor.open(&flight.payload).filter(|body| body[at::KIND] == kind));
@@ -96,7 +96,7 @@ impl Siege {
     fn counted(&self) -> (CoopRefusals, u64) {
         let status = self.status();
         let coop = status.groups[0].coop.as_ref().unwrap();
-        let ours = coop.peers.iter().find(|peer| peer.address == *self.traitor.address.ip());
+        let ours = coop.peers.iter().find(|peer| peer.address == self.traitor.address.ip());
         (ours.map_or(CoopRefusals::default(), |peer| peer.refused), status.rejected)
     }
 
@@ -122,7 +122,7 @@ impl Siege {
 
     pub fn withstand_body(&mut self, body: &[u8]) -> Outcome {
         let datagram = self.traitor.seal(body);
-        self.withstand(self.traitor.address.into(), &datagram)
+        self.withstand(self.traitor.address, &datagram)
     }
 
     /// A message of the traitor's is refused for this reason, under this name.
@@ -130,7 +130,7 @@ impl Siege {
         let outcome = self.withstand_body(body);
         self.world.run_for(seconds(2));
         let reason = reason.into();
-        let name = outcome.named(self.traitor.address.ip(), &reason);
+        let name = outcome.named(&self.traitor.address.ip(), &reason);
         let expected = match reason {
             Error::Misbehaved(Misbehaved::TooNew(_)) => {
                 ("GDOI_ANN_TIMESTAMP_LARGE", CoopRefusals { too_new: 1, ..CoopRefusals::default() })
@@ -147,7 +147,7 @@ impl Siege {
     pub fn taken(&mut self, body: &[u8]) {
         let before = self.counted();
         let datagram = self.traitor.seal(body);
-        self.world.hand(self.traitor.address.into(), address(self.target), &datagram);
+        self.world.hand(self.traitor.address, address(self.target), &datagram);
         assert_eq!(self.counted(), before, "{:?}", self.world.server_events(address(self.target)).last());
     }
 
@@ -175,13 +175,13 @@ impl Siege {
         self.world.run_for(seconds(20));
         assert_eq!(primaries(&self.world, 2), [PRIMARY]);
         let status = coop(&self.world, SECONDARY);
-        let said = status.peers.iter().find(|peer| peer.address == *server_address(PRIMARY).ip());
+        let said = status.peers.iter().find(|peer| peer.address == server_address(PRIMARY).ip());
         assert!(said.unwrap().said.unwrap().in_step && status.role == Role::Secondary);
     }
 }
 
 impl Outcome {
-    pub fn named(&self, by: &Ipv4Addr, reason: &Error) -> &'static str {
+    pub fn named(&self, by: &IpAddr, reason: &Error) -> &'static str {
         let [KeyServerEvent::Coop { event: CoopEvent::Refused { peer, reason: said }, .. }] =
             &self.events[..]
         else {
@@ -196,7 +196,7 @@ impl Outcome {
 pub fn betray(world: &mut World, target: u8, vendor_ids: &[&[u8]]) -> Traitor {
     let own = server_address(TRAITOR);
     Traitor::meet_as(own, vendor_ids, |datagram| {
-        let sent = world.hand(own.into(), address(target), datagram);
-        sent.into_iter().find(|flight| flight.to == own.into()).unwrap().payload
+        let sent = world.hand(own, address(target), datagram);
+        sent.into_iter().find(|flight| flight.to == own).unwrap().payload
     })
 }

@@ -26,15 +26,16 @@ impl PlaneRules {
         format!("{} accept", self.counter(name))
     }
 
-    /// What was encrypted passes as untracked ESP; nothing shows an anchor address to the network.
+    /// What was encrypted passes as untracked ESP; nothing shows an anchor address to the network: without the route to
+    /// the inbound anchor, what came in for it would go back.
     pub(super) fn pass_out(&self) -> Vec<String> {
         let mut rules = Vec::new();
         if self.protect().is_some() {
-            rules.push("meta l4proto esp ct state untracked accept".into());
             for (name, anchors) in ANCHORS {
                 rules.push(format!("{name} saddr {anchors} {}", self.drop("unrestored")));
                 rules.push(format!("{name} daddr {anchors} {}", self.drop("unrestored")));
             }
+            rules.push("meta l4proto esp ct state untracked accept".into());
             rules.push("rt ipsec exists accept".into());
         }
         rules.extend(self.link());

@@ -12,7 +12,7 @@ fn caught(world: &mut World, body: &[u8]) -> Vec<u8> {
 }
 
 fn inject(world: &mut World, from: u8, to: u8, payload: &[u8]) {
-    world.inject(address(from).into(), address(to).into(), payload);
+    world.inject(address(from), address(to), payload);
 }
 
 fn last(server: &Server) -> &Event {
@@ -70,7 +70,7 @@ fn reflected_messages_are_refused() {
         assert_eq!(*last(world.server(speaker)), Event::Rejected(Misbehaved::Reflected.into()));
         world.route = Box::new(|_, _| None);
         world.run(seconds(4));
-        let own = SocketAddr::V4(address(speaker));
+        let own = address(speaker);
         let question = world.sent.iter().rfind(|flight| flight.from == own).unwrap().payload.clone();
         let before = world.sent.len();
         inject(&mut world, peer, speaker, &question);
@@ -224,17 +224,17 @@ fn strangers_are_refused() {
 fn main_mode_belongs_to_the_side_that_began_it() {
     let mut world = linked(DAY);
     let (header, ..) = Header::parse(&world.sent[0].payload).unwrap();
-    let (began, asked) = match world.sent[0].from == SocketAddr::V4(address(1)) {
+    let (began, asked) = match world.sent[0].from == address(1) {
         true => (1, 2),
         false => (2, 1),
     };
     let cookies = world.server(1).channels(2)[0].sa.cookies;
     let header = Header { responder: cookies.responder, ..header };
-    assert!(world.server(began).links.owns(address(asked).into(), &header));
-    assert!(!world.server(asked).links.owns(address(began).into(), &header));
+    assert!(world.server(began).links.owns(address(asked), &header));
+    assert!(!world.server(asked).links.owns(address(began), &header));
     let protected = Header { exchange: ExchangeType::INFORMATIONAL, ..header };
-    assert!(world.server(asked).links.owns(address(began).into(), &protected));
-    assert!(!world.server(asked).links.owns(address(3).into(), &protected));
+    assert!(world.server(asked).links.owns(address(began), &protected));
+    assert!(!world.server(asked).links.owns(address(3), &protected));
     // The last message once more says nothing new.
     let main_mode: Vec<_> =
         world.sent.iter().filter(|flight| is(flight, ExchangeType::IDENTITY_PROTECTION)).cloned().collect();

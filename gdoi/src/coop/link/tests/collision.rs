@@ -14,7 +14,7 @@ fn of_a_collision_the_sa_of_the_higher_address_survives() {
         world.run(seconds(1));
         assert_one_sa(&mut world);
         let begun_by = world.server(1).channels(2)[0].begun_by;
-        assert_eq!(begun_by, *address(2).ip(), "{first} leads by {lead} ms");
+        assert_eq!(begun_by, address(2).ip(), "{first} leads by {lead} ms");
         for server in &world.servers {
             let changes = |event: &Event| !matches!(event, Event::Up | Event::Rejected(_));
             assert_eq!(server.count(changes), 0, "{:?}", server.log);
@@ -26,18 +26,18 @@ fn of_a_collision_the_sa_of_the_higher_address_survives() {
 #[test]
 fn what_nobody_answered_is_not_needed_once_the_peer_has_begun_itself() {
     let mut world = World::pair(DAY);
-    world.route = Box::new(|_, flight| (flight.to != SocketAddr::V4(address(1))).then_some(flight));
+    world.route = Box::new(|_, flight| (flight.to != address(1)).then_some(flight));
     world.run(seconds(1));
     assert_eq!(world.server(1).status(2).state, LinkState::Initiating);
     world.route = Box::new(|_, mut flight| {
         // Server 2 never hears how server 1 begins.
         let first = is(&flight, ExchangeType::IDENTITY_PROTECTION) && flight.payload[8..16] == [0; 8];
         flight.at = flight.at + world::DELAY;
-        (!first || flight.from == SocketAddr::V4(address(2))).then_some(flight)
+        (!first || flight.from == address(2)).then_some(flight)
     });
     world.run(seconds(60));
     assert_one_sa(&mut world);
-    assert_eq!(world.server(1).channels(2)[0].begun_by, *address(2).ip());
+    assert_eq!(world.server(1).channels(2)[0].begun_by, address(2).ip());
     assert_eq!(world.server(1).log.len(), 1, "{:?}", world.server(1).log);
 }
 
@@ -50,7 +50,7 @@ fn half_of_a_collision_that_comes_to_nothing_is_no_failure() {
         link.initiation = Initiation::At(START);
     }
     world.run(Duration::from_millis(12));
-    let from_2 = |flight: &&Flight| flight.from == SocketAddr::V4(address(2));
+    let from_2 = |flight: &&Flight| flight.from == address(2);
     let cookie: [u8; 8] = world.sent.iter().find(from_2).unwrap().payload[..8].try_into().unwrap();
     world.route = Box::new(move |_, flight| (flight.payload[..8] != cookie).then_some(flight));
     world.run(seconds(30));

@@ -12,7 +12,7 @@ fn a_dead_peer_is_noticed_after_six_seconds() {
     let mut world = linked(DAY);
     assert_talking(&mut world, b"last words");
     let heard = world.now.before(seconds(1));
-    world.route = Box::new(|_, flight| (flight.from == SocketAddr::V4(address(1))).then_some(flight));
+    world.route = Box::new(|_, flight| (flight.from == address(1)).then_some(flight));
     world.run(seconds(10));
     let dead = Event::Down(Unacceptable::NoAnswer.into());
     let after = world.server(1).when(&dead).unwrap().saturating_since(heard);
@@ -109,7 +109,7 @@ fn renewal_leaves_no_gap() {
     let first =
         |flight: &&Flight| is(flight, ExchangeType::IDENTITY_PROTECTION) && flight.payload[8..16] == [0; 8];
     let renewals: Vec<_> = world.sent.iter().filter(first).skip(1).collect();
-    assert!(renewals.iter().all(|flight| flight.from == SocketAddr::V4(address(2))));
+    assert!(renewals.iter().all(|flight| flight.from == address(2)));
     assert_eq!(renewals.len(), 6);
     assert_eq!((downs(world.server(1)), downs(world.server(2))), (0, 0));
     assert!(world.server(1).channels(2).len() <= 2);
@@ -119,7 +119,7 @@ fn renewal_leaves_no_gap() {
 fn losing_sixth_messages() -> Box<super::world::Route> {
     Box::new(|_, flight| {
         let protected = is(&flight, ExchangeType::IDENTITY_PROTECTION) && flight.payload[19] == 1;
-        (!protected || flight.from == SocketAddr::V4(address(2))).then_some(flight)
+        (!protected || flight.from == address(2)).then_some(flight)
     })
 }
 
@@ -175,7 +175,7 @@ fn nothing_is_taken_under_an_sa_whose_life_is_over() {
     let message = world.sent.last().unwrap().payload.clone();
     world.flights.clear();
     world.now = world.server(2).channels(1)[0].ends;
-    world.inject(address(1).into(), address(2).into(), &message);
+    world.inject(address(1), address(2), &message);
     let refused = Event::Rejected(crate::error::Misbehaved::UnknownExchange.into());
     assert_eq!(world.server(2).log.last().unwrap().1, refused);
 }
@@ -186,7 +186,7 @@ fn the_lower_address_renews_where_the_higher_does_not() {
     let established = world.server(1).channels(2)[0].established;
     world.route = Box::new(|_, flight| {
         let first = is(&flight, ExchangeType::IDENTITY_PROTECTION) && flight.payload[8..16] == [0; 8];
-        (!first || flight.from == SocketAddr::V4(address(1))).then_some(flight)
+        (!first || flight.from == address(1)).then_some(flight)
     });
     world.run(seconds(97));
     assert_eq!((downs(world.server(1)), downs(world.server(2))), (0, 0));

@@ -5,6 +5,7 @@ use crate::crypto::Error as CryptoError;
 use crate::phase1::{Responder, ResponderStep, Settings};
 use crate::policy::Doi;
 use crate::wire::{Cookie, ExchangeType};
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 pub(super) const DELAY: Duration = Duration::from_millis(5);
@@ -36,7 +37,7 @@ pub(super) enum Event {
 
 /// A server: its links, and the table of the phase 1 exchanges that others begin.
 pub(super) struct Server {
-    pub(super) address: SocketAddrV4,
+    pub(super) address: SocketAddr,
     pub(super) links: Links,
     pub(super) identity: Identity,
     pub(super) random: Chance,
@@ -49,8 +50,8 @@ struct Session {
     answered: (Vec<u8>, Vec<u8>),
 }
 
-pub(super) fn address(last: u8) -> SocketAddrV4 {
-    SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, last), 848)
+pub(super) fn address(last: u8) -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, last)), 848)
 }
 
 pub(super) fn entry(last: u8, psk: &[u8]) -> CoopPeer {
@@ -63,7 +64,7 @@ pub(super) fn proposal(life: Duration) -> Proposal {
 
 impl Server {
     pub(super) fn new(own: u8, proposal: Proposal, peers: Vec<CoopPeer>, now: Instant) -> Self {
-        let (address, identity) = (address(own), Identity::Address(*address(own).ip()));
+        let (address, identity) = (address(own), Identity::Address(address(own).ip()));
         let settings = LinkSettings { own: address, identity: identity.clone(), proposals: vec![proposal] };
         let random = Chance(u64::from(own) + now.as_millis());
         let (links, sessions) = (Links::new(settings, peers, now), BTreeMap::new());
@@ -98,7 +99,7 @@ impl Server {
             }
             ResponderStep::Established(sa, reply) => {
                 *session = Session { responder: None, answered: (bytes.to_vec(), reply.clone()) };
-                self.links.established(ipv4(from.ip())?, sa, &mut self.random, now);
+                self.links.established(from.ip(), sa, &mut self.random, now);
                 Some(reply)
             }
         }
@@ -135,12 +136,12 @@ impl Server {
     }
 
     pub(super) fn status(&self, peer: u8) -> LinkStatus {
-        let peer = *address(peer).ip();
+        let peer = address(peer).ip();
         self.links.status().into_iter().find(|status| status.peer == peer).unwrap()
     }
 
     pub(super) fn channels(&self, peer: u8) -> &[channel::Channel] {
-        &self.links.links[address(peer).ip()].channels
+        &self.links.links[&address(peer).ip()].channels
     }
 
     pub(super) fn count(&self, wanted: impl Fn(&Event) -> bool) -> usize {
@@ -232,7 +233,7 @@ impl World {
     /// A datagram arrives.
     pub(super) fn inject(&mut self, from: SocketAddr, to: SocketAddr, payload: &[u8]) {
         let now = self.now;
-        let found = self.servers.iter_mut().find(|server| SocketAddr::V4(server.address) == to);
+        let found = self.servers.iter_mut().find(|server| server.address == to);
         if let Some(server) = found {
             let transmits = server.handle_datagram(from, payload, now);
             self.send(to, transmits);
@@ -245,7 +246,7 @@ impl World {
             if server.links.next_timeout().is_some_and(|due| due <= now) {
                 server.links.handle_timeout(&mut server.random, now);
                 let (from, transmits) = (server.address, server.flush(now));
-                self.send(from.into(), transmits);
+                self.send(from, transmits);
             }
         }
     }
@@ -262,9 +263,9 @@ impl World {
     pub(super) fn say(&mut self, from: u8, to: u8, body: &[u8]) -> bool {
         let now = self.now;
         let server = self.server(from);
-        let said = server.links.send(*address(to).ip(), body, &mut server.random);
+        let said = server.links.send(address(to).ip(), body, &mut server.random);
         let (from, transmits) = (server.address, server.flush(now));
-        self.send(from.into(), transmits);
+        self.send(from, transmits);
         said
     }
 
@@ -274,7 +275,7 @@ impl World {
         let server = self.server(last);
         act(&mut server.links, &mut server.random, now);
         let (from, transmits) = (server.address, server.flush(now));
-        self.send(from.into(), transmits);
+        self.send(from, transmits);
     }
 }
 

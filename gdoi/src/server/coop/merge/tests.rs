@@ -13,12 +13,12 @@ use crate::server::members::{Listed, Presence};
 use crate::server::{Authorization, RekeyConfig};
 use crate::status::MemberRecord;
 use crate::wire::{ExchangeType, Header};
-use std::net::{IpAddr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 const OURS: Author = Author([1; 8]);
 const THEIRS: Author = Author([2; 8]);
-const OWN: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
-const OTHER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
+const OWN: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+const OTHER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2));
 
 fn at(seconds: u64) -> Instant {
     Instant::from_millis(seconds * 1000)
@@ -119,7 +119,7 @@ fn config() -> GroupConfig {
 
 /// A primary that hears nobody, with a member and these keys; its clock and the group's are the same.
 fn primary(own: GroupState) -> Group {
-    let mut group = Group::new(config(), SocketAddrV4::new(OWN, 848), OURS, at(0));
+    let mut group = Group::new(config(), SocketAddr::new(OWN, 848), OURS, at(0));
     let address = IpAddr::from([10, 0, 0, 9]);
     let record = MemberRecord {
         address,
@@ -220,7 +220,7 @@ fn a_rekey_of_one_side_that_was_cut_off_goes_out_again() {
 
 #[test]
 fn who_does_not_lead_keeps_what_was_made_apart() {
-    let mut group = Group::new(config(), SocketAddrV4::new(OWN, 848), OURS, at(0));
+    let mut group = Group::new(config(), SocketAddr::new(OWN, 848), OURS, at(0));
     group.state = state(OURS, &[256], kek(1, 5));
     group.coop.as_mut().unwrap().apart.push(state(THEIRS, &[257], kek(2, 7)));
     group.merge(&mut SystemRandom, at(0)).unwrap();

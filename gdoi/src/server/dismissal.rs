@@ -1,0 +1,84 @@
+//! Sending members away: the rekey SA ends, and all must register again.
+
+use super::group::Group;
+use super::keys::{GroupKek, Succession};
+use super::rekey::{Plan, RekeyKind};
+use crate::crypto::Random;
+use crate::endpoint::Instant;
+use crate::error::Error;
+use crate::wire::Delete;
+
+/// How members are sent away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removal {
+    /// The keys live on for the DTD, so that those who may come back lose nothing.
+    Graceful,
+    /// The keys end at once.
+    Now,
+}
+
+impl Group {
+    /// Ends the rekey SA for all members: they must register again, and who is revoked cannot.
+    pub(super) fn dismiss(
+        &mut self,
+        removal: Removal,
+        random: &mut dyn Random,
+        now: Instant,
+    ) -> Result<(), Error> {
+        let protecting: Vec<_> = self.state.keys.kek.iter().cloned().collect();
+        self.dismiss_under(&protecting, removal, random, now)
+    }
+
+    /// The same for the holders of several KEKs.
+    pub(super) fn dismiss_under(
+        &mut self,
+        protecting: &[GroupKek],
+        removal: Removal,
+        random: &mut dyn Random,
+        now: Instant,
+    ) -> Result<(), Error> {
+        if protecting.is_empty() {
+            return Ok(());
+        }
+        let mut plan = Plan { ends_kek: true, ..Plan::default() };
+        match removal {
+            Removal::Graceful => {
+                self.state.keys.shorten(now + self.config.deactivation_delay);
+                plan.teks = self.state.keys.teks.iter().filter_map(|tek| tek.as_of(now)).collect();
+            }
+            Removal::Now => {
+                plan.deletes.push(Delete::teks(&[0]));
+                self.state.keys.end_teks();
+            }
+        }
+        self.fresh_tek(random, now)?;
+        self.end_kek(protecting, plan, random, now)
+    }
+
+    /// Tells the holders of these KEKs something for the last time.
+    pub(super) fn end_kek(
+        &mut self,
+        protecting: &[GroupKek],
+        plan: Plan,
+        random: &mut dyn Random,
+        now: Instant,
+    ) -> Result<(), Error> {
+        self.distribute(protecting, plan, now)?;
+        let ended = self.state.keys.named(protecting);
+        self.next_kek(RekeyKind::Forced, random, now)?;
+        self.state.keys.set_previous(ended);
+        self.state.keys.succeeded(Succession::Ended);
+        Ok(())
+    }
+
+    /// Says once more that the rekey SA is over, after a restart that cut it off. The TEKs before the last one are
+    /// those that were to live on.
+    pub(super) fn dismiss_again(&mut self, now: Instant) -> Result<(), Error> {
+        let ended = self.state.keys.previous_keks.iter();
+        let ended: Vec<_> = ended.filter(|kek| kek.succession == Succession::Ended).cloned().collect();
+        let old = &self.state.keys.teks[..self.state.keys.teks.len().saturating_sub(1)];
+        let teks: Vec<_> = old.iter().filter_map(|tek| tek.as_of(now)).collect();
+        let deletes = teks.is_empty().then(|| Delete::teks(&[0])).into_iter().collect();
+        self.distribute(&ended, Plan { deletes, ends_kek: true, teks, ..Plan::default() }, now)
+    }
+}

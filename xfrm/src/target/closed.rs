@@ -1,0 +1,34 @@
+//! XFRM policies of closed gates, which hold when nftables' table is gone.
+
+use super::policies::{discovery, passing};
+use super::Target;
+use crate::model::{Desired, Family, Gate, Plane, Prefix, Selector};
+use crate::object::{Rank, Verdict};
+use crate::plan::Installed;
+use crate::Error;
+
+/// What becomes of what a list denies: it goes on to the lists of other planes, and a closed one holds it.
+pub fn denied(desired: &Desired, interface: &str) -> Verdict {
+    match closed(desired).any(|plane| plane.interface == interface) {
+        true => Verdict::Block,
+        false => Verdict::Pass,
+    }
+}
+
+fn closed(desired: &Desired) -> impl Iterator<Item = &Plane> {
+    desired.planes.iter().filter(|plane| plane.gate == Gate::Closed)
+}
+
+impl Target {
+    /// After the lists of all planes: an entry that names everything has the place of the policy that blocks everything.
+    pub fn close(&mut self, installed: &Installed, desired: &Desired) -> Result<(), Error> {
+        for plane in closed(desired) {
+            let link = installed.links.iter().find(|link| link.name == plane.interface);
+            let Some(interface) = link.map(|link| link.index) else { continue };
+            self.add_to(interface, passing(plane, &discovery()))?;
+            let rest = Family::ALL.map(|family| Selector::between(Prefix::any(family), Prefix::any(family)));
+            self.add_to(interface, rest.map(|rest| (Rank::Closed, Verdict::Block, rest)).into())?;
+        }
+        Ok(())
+    }
+}
