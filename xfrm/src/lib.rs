@@ -27,7 +27,8 @@
 //!   6.9, before that they are dropped).
 //! * **Multicast.** Forwarded IPv4 multicast is looked up by the kernel from the router's own address, so its policies
 //!   have any source. Forwarded IPv6 multicast is encrypted only when its multicast route leads to the plane's XFRM
-//!   interface, `gdoi` and the number of the slot; past it the guard drops it.
+//!   interface, `gdoi` and the number of the slot; past it the guard drops it. Its state has a VO of its own (100::848:100
+//!   and up), because with a shared key it has the SPI of the unicast state.
 //! * **Too big.** What the core says about ESP of ours is handed to this router, for a raw ICMP socket of the agent.
 //!
 //! # What is ours

@@ -188,6 +188,24 @@ mod tests {
     }
 
     #[test]
+    fn multicast_leads_to_an_anchor_of_its_own() {
+        let any = Prefix::any(Family::V6);
+        let selector = Selector::between(any, Prefix::multicast(Family::V6));
+        let mut policy = example(Hook::Out, Verdict::Encrypt(slot(1), Spi(0x1234_5678)));
+        policy.key = PolicyKey { interface: None, xfrm_interface: Some(slot(1)), selector, ..policy.key };
+        let index = PolicyIndex::all(Hook::Out).next().unwrap();
+        let mut message = write(index, &policy);
+        assert_eq!(read(&message).content, Some(policy.clone()));
+        for attribute in &mut message.nlas {
+            if let XfrmAttrs::Template(templates) = attribute {
+                assert_eq!(templates[0].id.daddr, Address::from_ip(&"100::848:101".parse().unwrap()));
+                templates[0].id.daddr = Address::from_ip(&"100::848:3".parse().unwrap());
+            }
+        }
+        assert_eq!(read(&message).content, None);
+    }
+
+    #[test]
     fn a_policy_changed_by_hand_is_not_mistaken_for_ours() {
         let index = PolicyIndex::all(Hook::Out).next().unwrap();
         let changes: [fn(&mut ModifyMessage); 5] = [
