@@ -151,3 +151,27 @@ fn preflight_finds_this_kernel_good_and_names_a_setting() {
     assert!(at_host.iter().any(|line| line.contains("ip_forward")), "{at_host:?}");
     assert_eq!(lab.run("gm1", "ip xfrm state; nft list ruleset"), "");
 }
+
+/// Who applied before has the table in mind, and looks again only when nftables has changed.
+#[test]
+fn a_table_changed_by_hand_is_noticed_by_who_wrote_it() {
+    let Some(lab) = Lab::build() else { return };
+    let desired = protect("gm1", &[1]);
+    let changes = lab.kernel("gm1", move |kernel| {
+        let mut apply = || kernel.apply(&desired).unwrap().changes;
+        let nft = |words: &[&str]| {
+            assert!(std::process::Command::new("nft").args(words).status().unwrap().success());
+        };
+        assert!(!apply().is_empty() && apply().is_empty());
+        nft(&["add", "rule", "inet", "gdoi", "hold_out_0", "accept"]);
+        let rule = apply();
+        nft(&["add", "table", "ip", "foreign"]);
+        let foreign = apply();
+        nft(&["flush", "ruleset"]);
+        [rule, foreign, apply(), apply()]
+    });
+    assert_eq!(
+        changes.map(|changes| changes.iter().any(|one| one.contains("write table"))),
+        [true, false, true, false]
+    );
+}
