@@ -61,8 +61,6 @@ pub enum Run {
     Cell(fn(&Site, Cell) -> Outcome, Cell),
 }
 
-/// Each sender has its own key.
-
 /// All of them.
 pub const ALL: &[Scenario] = &[
     empty(

@@ -104,6 +104,8 @@ fn nothing_passes(site: &Site) -> Outcome {
 }
 
 fn adopts(site: &Site, corp: &mut Corp) -> Outcome {
+    // Who was not heard before is not received without keys.
+    site.host("h1")?.ping(HOSTS[1].1)?;
     corp.members[0].kill()?;
     corp.members[0].start_again()?;
     protection(&corp.members[0], "adopted")?;
