@@ -22,8 +22,8 @@
 //!   sending state block; those of a closed gate block everything that no list on the interface names. Both stay when the
 //!   agent dies.
 //! * The first entry of a list that matches decides. It is judged source to destination in both directions, so access
-//!   lists are symmetric. Local deny entries come before the group's. nftables has the same lists as few sets of pairs of
-//!   prefixes. An ICMP error about protected traffic goes through the tunnel (forwarded ones since Linux
+//!   lists are symmetric. Local deny entries come before the group's. nftables has the same lists, a rule for each entry.
+//!   An ICMP error about protected traffic goes through the tunnel (forwarded ones since Linux
 //!   6.9, before that they are dropped).
 //! * **Multicast.** Forwarded IPv4 multicast is looked up by the kernel from the router's own address, so its policies
 //!   have any source. Forwarded IPv6 multicast is encrypted only when its multicast route leads to the plane's XFRM

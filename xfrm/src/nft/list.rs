@@ -1,72 +1,56 @@
-//! An ordered access list as few rules.
+//! An ordered access list as rules.
 //!
-//! Entries that follow each other and say the same may be asked in any order. Those of them that differ only in their
-//! addresses become one set of pairs of prefixes, which nft asks in one step. A set takes no pairs that overlap, so it
-//! may take several sets.
+//! Each entry is a rule of its own. Sets of prefixes would be asked in one step, but the kernel fills a set of ranges only
+//! after the rules that ask it hold already: for some milliseconds after each write of the table it would match nothing,
+//! and what it should hold would pass.
 
 use crate::model::{Ace, Action, Family, Ports, Prefix, Selector};
 
-/// Groups of entries; the first group that matches decides.
+/// Entries; the first that matches decides.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct List(Vec<Group>);
+pub struct List(Vec<Entry>);
 
-/// Entries that say the same of the same protocol and ports.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Group {
-    pub action: Action,
-    pub shape: Shape,
-    /// Sources and destinations of one family; no two overlap.
-    pub pairs: Vec<Pair>,
-}
-
-/// What an entry asks of a packet besides its addresses.
+/// What an entry asks of a packet, and what it says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shape {
+pub struct Entry {
+    pub action: Action,
     pub family: Family,
+    pub source: Prefix,
+    pub destination: Prefix,
     pub protocol: Option<u8>,
     pub source_ports: Option<Ports>,
     pub destination_ports: Option<Ports>,
 }
 
-/// Source and destination.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pair {
-    pub source: Prefix,
-    pub destination: Prefix,
-}
-
 impl List {
-    /// The groups of an access list. What no entry names stays in clear, so `deny` entries at its end say nothing.
+    /// The entries of an access list. What no entry names stays in clear, so `deny` entries at its end say nothing.
     pub fn new(acl: &[Ace]) -> Self {
         let end = acl.iter().rposition(|ace| ace.action == Action::Permit).map_or(0, |last| last + 1);
         let runs = acl[..end].chunk_by(|one, next| one.action == next.action);
-        Self(runs.flat_map(|run| groups(run[0].action, run.iter().map(|ace| ace.selector))).collect())
+        Self(runs.flat_map(|run| entries(run[0].action, run.iter().map(|ace| ace.selector))).collect())
     }
 
-    /// The groups of packets that stay in clear.
+    /// The entries of packets that stay in clear.
     pub fn clear(selectors: &[Selector]) -> Self {
-        Self(groups(Action::Deny, selectors.iter().copied()))
+        Self(entries(Action::Deny, selectors.iter().copied()))
     }
 
-    pub fn groups(&self) -> &[Group] {
+    pub fn entries(&self) -> &[Entry] {
         &self.0
     }
 }
 
-impl Shape {
-    fn of(selector: &Selector) -> Self {
-        let Selector { protocol, source_ports, destination_ports, .. } = *selector;
-        Self { family: selector.family(), protocol, source_ports, destination_ports }
-    }
-}
-
-impl Pair {
-    fn of(selector: &Selector) -> Self {
-        Self { source: selector.source, destination: selector.destination }
+impl Entry {
+    fn new(action: Action, selector: &Selector) -> Self {
+        let Selector { source, destination, protocol, source_ports, destination_ports } = *selector;
+        let family = selector.family();
+        Self { action, family, source, destination, protocol, source_ports, destination_ports }
     }
 
-    fn overlaps(&self, other: &Self) -> bool {
-        self.source.overlaps(other.source) && self.destination.overlaps(other.destination)
+    fn has_shape_of(&self, other: &Self) -> bool {
+        let shape =
+            |entry: &Self| (entry.family, entry.protocol, entry.source_ports, entry.destination_ports);
+        shape(self) == shape(other)
     }
 
     fn contains(&self, other: &Self) -> bool {
@@ -74,28 +58,16 @@ impl Pair {
     }
 }
 
-fn groups(action: Action, selectors: impl Iterator<Item = Selector>) -> Vec<Group> {
-    let mut groups = Vec::new();
+/// Those of one action, in any order; not at all what one before says already.
+fn entries(action: Action, selectors: impl Iterator<Item = Selector>) -> Vec<Entry> {
+    let mut entries: Vec<Entry> = Vec::new();
     for selector in selectors {
-        place(&mut groups, action, Shape::of(&selector), Pair::of(&selector));
-    }
-    groups
-}
-
-/// Into the first group of the shape where nothing overlaps; not at all when one there says it already.
-fn place(groups: &mut Vec<Group>, action: Action, shape: Shape, pair: Pair) {
-    let mut room = None;
-    for (number, group) in groups.iter().enumerate().filter(|(_, group)| group.shape == shape) {
-        match group.pairs.iter().find(|one| one.overlaps(&pair)) {
-            Some(one) if one.contains(&pair) => return,
-            Some(_) => {}
-            None => room = room.or(Some(number)),
+        let entry = Entry::new(action, &selector);
+        if !entries.iter().any(|before| before.has_shape_of(&entry) && before.contains(&entry)) {
+            entries.push(entry);
         }
     }
-    match room.and_then(|number| groups.get_mut(number)) {
-        Some(group) => group.pairs.push(pair),
-        None => groups.push(Group { action, shape, pairs: vec![pair] }),
-    }
+    entries
 }
 
 #[cfg(test)]
@@ -113,23 +85,22 @@ mod tests {
         Ace { action, selector }
     }
 
-    fn sizes(acl: &[Ace]) -> Vec<(Action, usize)> {
-        List::new(acl).groups().iter().map(|group| (group.action, group.pairs.len())).collect()
+    fn actions(acl: &[Ace]) -> Vec<Action> {
+        List::new(acl).entries().iter().map(|entry| entry.action).collect()
     }
 
     #[test]
-    fn entries_that_say_the_same_share_a_set_unless_they_overlap() {
+    fn what_an_entry_before_says_is_not_said_again() {
         use Action::Permit;
         let acl = [
-            ace(Permit, "10.1.0.0/16", "10.2.0.0/16", None),
-            ace(Permit, "10.2.0.0/16", "10.1.0.0/16", None),
             ace(Permit, "10.1.0.0/16", "10.0.0.0/8", None),
             ace(Permit, "10.1.5.0/24", "10.2.0.0/16", None),
-            ace(Permit, "2001:db8::/32", "2001:db8::/32", None),
             ace(Permit, "10.1.0.0/16", "10.2.0.0/16", Some(22)),
-            ace(Permit, "10.3.0.0/16", "10.2.0.0/16", Some(22)),
+            ace(Permit, "2001:db8::/32", "2001:db8::/32", None),
         ];
-        assert_eq!(sizes(&acl), [(Permit, 2), (Permit, 1), (Permit, 1), (Permit, 2)]);
+        let list = List::new(&acl);
+        let kept = [&acl[0], &acl[2], &acl[3]].map(|ace| Entry::new(Permit, &ace.selector));
+        assert_eq!(list.entries(), kept);
     }
 
     #[test]
@@ -142,14 +113,14 @@ mod tests {
             ace(Permit, "10.3.0.0/16", "0.0.0.0/0", None),
             ace(Deny, "0.0.0.0/0", "0.0.0.0/0", None),
         ];
-        assert_eq!(sizes(&acl), [(Deny, 1), (Permit, 1), (Deny, 1), (Permit, 1)]);
-        assert_eq!(sizes(&[ace(Deny, "10.0.0.0/8", "10.0.0.0/8", None)]), []);
-        assert_eq!(sizes(&[]), []);
+        assert_eq!(actions(&acl), [Deny, Permit, Deny, Permit]);
+        assert_eq!(actions(&[ace(Deny, "10.0.0.0/8", "10.0.0.0/8", None)]), []);
+        assert_eq!(actions(&[]), []);
     }
 
-    /// First match over the groups is first match over the entries, for every packet of a small world.
+    /// First match over the list is first match over the access list, for every packet of a small world.
     #[test]
-    fn groups_decide_as_the_entries_do() {
+    fn it_decides_as_the_access_list_does() {
         let mut dice = 1u64;
         let mut below = |limit: u64| {
             dice ^= dice << 13;
@@ -180,15 +151,12 @@ mod tests {
                 .collect();
             let list = List::new(&acl);
             for packet in 0..64u64 {
-                let pair = Pair { source: prefix(3, packet / 8), destination: prefix(3, packet % 8) };
-                let entry = acl.iter().find(|ace| Pair::of(&ace.selector).contains(&pair));
-                let group =
-                    list.groups().iter().find(|group| group.pairs.iter().any(|one| one.contains(&pair)));
+                let packet = Selector::between(prefix(3, packet / 8), prefix(3, packet % 8));
+                let packet = Entry::new(Action::Permit, &packet);
+                let ace = acl.iter().find(|ace| Entry::new(ace.action, &ace.selector).contains(&packet));
+                let entry = list.entries().iter().find(|entry| entry.contains(&packet));
                 let permitted = |action: Option<Action>| action == Some(Action::Permit);
-                assert_eq!(
-                    permitted(entry.map(|ace| ace.action)),
-                    permitted(group.map(|group| group.action))
-                );
+                assert_eq!(permitted(ace.map(|ace| ace.action)), permitted(entry.map(|entry| entry.action)));
             }
         }
     }

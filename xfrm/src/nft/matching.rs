@@ -1,11 +1,11 @@
-//! A group of access list entries as nft conditions on different views of a packet.
+//! An access list entry as nft conditions on different views of a packet.
 
 use std::net::IpAddr;
 
-use super::list::{Group, Pair};
+use super::list::Entry;
 use crate::model::{Action, Family, Ports, Prefix};
 
-/// Where a packet shows what a group asks for.
+/// Where a packet shows what an entry asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum View {
     /// In the packet as it is.
@@ -23,11 +23,11 @@ const ICMP_HEADER: u32 = 8;
 const PLAIN_IPV4: &str = "0x45";
 
 /// What nft asks of the packet.
-pub fn conditions(view: View, group: &Group) -> String {
-    let mut words = vec![family_of(group.shape.family).to_owned()];
-    words.extend(protocol(view, group));
-    words.extend(ports(view, group));
-    words.extend(addresses(view, group));
+pub fn conditions(view: View, entry: &Entry) -> String {
+    let mut words = vec![family_of(entry.family).to_owned()];
+    words.extend(protocol(view, entry));
+    words.extend(ports(view, entry));
+    words.extend(addresses(view, entry));
     words.join(" ")
 }
 
@@ -79,11 +79,10 @@ impl Quoted {
 }
 
 /// Ports without a protocol mean those of TCP and UDP.
-fn protocol(view: View, group: &Group) -> Option<String> {
-    let shape = &group.shape;
-    let quoted = Quoted::of(shape.family).protocol;
-    let has_ports = shape.source_ports.or(shape.destination_ports).is_some();
-    match (view, shape.protocol) {
+fn protocol(view: View, entry: &Entry) -> Option<String> {
+    let quoted = Quoted::of(entry.family).protocol;
+    let has_ports = entry.source_ports.or(entry.destination_ports).is_some();
+    match (view, entry.protocol) {
         (View::Packet | View::Original, Some(number)) => Some(format!("meta l4proto {number}")),
         (View::Packet | View::Original, None) if has_ports => Some("meta l4proto { tcp, udp }".to_owned()),
         (View::Quoted, Some(number)) => Some(format!("@th,{quoted},8 {number}")),
@@ -92,18 +91,18 @@ fn protocol(view: View, group: &Group) -> Option<String> {
     }
 }
 
-fn ports(view: View, group: &Group) -> Vec<String> {
-    let quoted = Quoted::of(group.shape.family);
+fn ports(view: View, entry: &Entry) -> Vec<String> {
+    let quoted = Quoted::of(entry.family);
     let (source, destination) = match view {
         View::Packet => ("th sport".to_owned(), "th dport".to_owned()),
         View::Original => ("ct original proto-src".to_owned(), "ct original proto-dst".to_owned()),
-        View::Quoted if group.action == Action::Permit => return Vec::new(),
+        View::Quoted if entry.action == Action::Permit => return Vec::new(),
         View::Quoted => (format!("@th,{},16", quoted.ports), format!("@th,{},16", quoted.ports + 16)),
     };
-    let sides = [(source, group.shape.source_ports), (destination, group.shape.destination_ports)];
+    let sides = [(source, entry.source_ports), (destination, entry.destination_ports)];
     let mut words: Vec<_> =
         sides.iter().filter_map(|(field, ports)| Some(format!("{field} {}", range((*ports)?)))).collect();
-    if view == View::Quoted && group.shape.family == Family::V4 && !words.is_empty() {
+    if view == View::Quoted && entry.family == Family::V4 && !words.is_empty() {
         words.insert(0, format!("@th,{},8 {PLAIN_IPV4}", 8 * ICMP_HEADER));
     }
     words
@@ -116,26 +115,18 @@ fn range(ports: Ports) -> String {
     }
 }
 
-/// One pair is asked field by field, several as a set. The fields of a quoted header have no names in nft, so there
-/// prefixes are ranges of numbers.
-fn addresses(view: View, group: &Group) -> Vec<String> {
-    let (source, destination) = fields(view, group.shape.family);
+/// The fields of a quoted header have no names in nft, so there prefixes are ranges of numbers.
+fn addresses(view: View, entry: &Entry) -> Vec<String> {
+    let (source, destination) = fields(view, entry.family);
     let value = match view {
         View::Packet | View::Original => |prefix: Prefix| prefix.to_string(),
         View::Quoted => numbers,
     };
-    match &group.pairs[..] {
-        [Pair { source: from, destination: to }] => [(source, *from), (destination, *to)]
-            .into_iter()
-            .filter(|(_, prefix)| prefix.length() > 0)
-            .map(|(field, prefix)| format!("{field} {}", value(prefix)))
-            .collect(),
-        pairs => {
-            let element = |pair: &Pair| format!("{} . {}", value(pair.source), value(pair.destination));
-            let elements: Vec<_> = pairs.iter().map(element).collect();
-            vec![format!("{source} . {destination} {{ {} }}", elements.join(", "))]
-        }
-    }
+    [(source, entry.source), (destination, entry.destination)]
+        .into_iter()
+        .filter(|(_, prefix)| prefix.length() > 0)
+        .map(|(field, prefix)| format!("{field} {}", value(prefix)))
+        .collect()
 }
 
 fn fields(view: View, family: Family) -> (String, String) {
@@ -192,8 +183,8 @@ mod tests {
     }
 
     fn only(view: View, list: &List) -> String {
-        let [group] = list.groups() else { panic!("{list:?}") };
-        conditions(view, group)
+        let [entry] = list.entries() else { panic!("{list:?}") };
+        conditions(view, entry)
     }
 
     fn ssh() -> Selector {
@@ -243,16 +234,5 @@ mod tests {
         let any = |family| Selector::between(Prefix::any(family), Prefix::any(family));
         assert_eq!(said(View::Packet, &[any(Family::V4)]), "meta nfproto ipv4");
         assert_eq!(said(View::Quoted, &[any(Family::V6)]), "meta nfproto ipv6");
-    }
-
-    #[test]
-    fn several_pairs_are_a_set() {
-        let pair = |from, to| Selector::between(prefix(from, 16), prefix(to, 16));
-        let pairs = [pair("10.1.0.0", "10.2.0.0"), pair("10.2.0.0", "10.1.0.0")];
-        assert_eq!(
-            said(View::Packet, &pairs),
-            "meta nfproto ipv4 ip saddr . ip daddr { 10.1.0.0/16 . 10.2.0.0/16, 10.2.0.0/16 . 10.1.0.0/16 }"
-        );
-        assert!(said(View::Quoted, &pairs).contains("@th,160,32 . @th,192,32 { 0x0a010000-0x0a01ffff . "));
     }
 }

@@ -41,10 +41,10 @@ impl PlaneRules {
         rules.extend(self.link());
         rules.extend(self.pass(&self.gdoi_out, &self.gdoi_in));
         let bypassed = self.accept("bypassed");
-        let clear = self.clear.groups().iter();
+        let clear = self.clear.entries().iter();
         rules.extend(
-            clear.map(|group| {
-                format!("ct direction original {} {bypassed}", conditions(View::Original, group))
+            clear.map(|entry| {
+                format!("ct direction original {} {bypassed}", conditions(View::Original, entry))
             }),
         );
         rules
@@ -117,8 +117,8 @@ impl PlaneRules {
             Action::Permit => self.drop(counter),
             Action::Deny => "return".into(),
         };
-        let groups = protect.acl.groups().iter();
-        groups.map(|group| format!("{} {}", conditions(view, group), verdict(group.action))).collect()
+        let entries = protect.acl.entries().iter();
+        entries.map(|entry| format!("{} {}", conditions(view, entry), verdict(entry.action))).collect()
     }
 
     /// Clear ICMP errors that quote a packet which the list permits: they would show a piece of it, or are forged,
@@ -137,11 +137,11 @@ impl PlaneRules {
     /// of the other direction.
     fn pass(&self, gdoi: &List, gdoi_back: &List) -> Vec<String> {
         let accept = self.accept("bypassed");
-        let packets = gdoi.groups().iter().chain(self.clear.groups());
-        let errors = gdoi_back.groups().iter().chain(self.clear.groups());
-        let packets = packets.map(|group| format!("{} {accept}", conditions(View::Packet, group)));
-        let errors = errors.map(|group| {
-            format!("{} {} {accept}", icmp_errors(group.shape.family), conditions(View::Quoted, group))
+        let packets = gdoi.entries().iter().chain(self.clear.entries());
+        let errors = gdoi_back.entries().iter().chain(self.clear.entries());
+        let packets = packets.map(|entry| format!("{} {accept}", conditions(View::Packet, entry)));
+        let errors = errors.map(|entry| {
+            format!("{} {} {accept}", icmp_errors(entry.family), conditions(View::Quoted, entry))
         });
         packets.chain(errors).collect()
     }
