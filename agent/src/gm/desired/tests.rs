@@ -83,7 +83,7 @@ fn a_view_becomes_one_plane_for_each_interface() {
     assert_eq!(planes.iter().map(|plane| plane.interface.as_str()).collect::<Vec<_>>(), ["wan0", "wan1"]);
     assert_eq!(planes.iter().map(|plane| plane.slot.number()).collect::<Vec<_>>(), [0, 1]);
     let plane = &planes[0];
-    assert_eq!(plane.local, IpAddr::from(LOCAL));
+    assert_eq!(plane.local, LOCAL);
     assert_eq!(plane.servers, ["192.0.2.10:848".parse().unwrap(), "192.0.2.11:1848".parse().unwrap()]);
     assert_eq!(
         (plane.clear[0].protocol, plane.clear[0].destination_ports),
