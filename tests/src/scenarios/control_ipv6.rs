@@ -67,7 +67,7 @@ fn registers_and_rekeys(site: &Site) -> Outcome {
             let member = listed.iter().find(|member| member["address"].as_str() == Some(address));
             member.is_some_and(|member| member["rekeys_acknowledged"] == 1)
         };
-        Ok(WAN.iter().all(|address| acknowledged(address)))
+        Ok(WAN.iter().all(acknowledged))
     })?;
     never_registered_again(&members)?;
     let answered = ping_all(site)?;
