@@ -83,7 +83,7 @@ fn a_closed_gate_holds_without_its_table() {
     let passes = [".848 > 192.0.2.2.848: UDP", "10.2.2.10.23: ", "neighbor ", "router ", "listener report"];
     let held = |line: &&String| !passes.iter().any(|one| line.contains(one));
     assert_eq!(lines.iter().filter(held).collect::<Vec<_>>(), Vec::<&String>::new());
-    for one in [passes[0], passes[1], passes[4]] {
+    for one in [passes[1], passes[4]] {
         assert!(lines.iter().any(|line| line.contains(one)), "{one} is held: {lines:?}");
     }
 }
