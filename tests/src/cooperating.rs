@@ -9,8 +9,9 @@ use crate::rekeying::{self, group, keys, Transport, SOON};
 use crate::site::{Site, HOSTS, KS1, KS2, KS3, MEMBERS, WAN};
 use crate::stream::Streams;
 use crate::tally::Tallies;
-use crate::watch::{exchange, Watch};
+use crate::watch::{exchange, key_of, Watch};
 use serde_json::{json, Value};
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
@@ -101,9 +102,8 @@ impl Cooperating {
     pub fn all_send_with(&self, spi: u32) -> Outcome {
         eventually_true(&format!("all hosts send with {spi:#010x}"), SOON, || {
             let keys = self.watch.keys()?;
-            Ok(HOSTS
-                .iter()
-                .all(|(_, host)| keys.get(&IpAddr::from(*host)).is_some_and(|keys| keys.contains_key(&spi))))
+            let sends = |spis: &BTreeMap<u32, u64>| spis.keys().any(|one| key_of(*one) == key_of(spi));
+            Ok(HOSTS.iter().all(|(_, host)| keys.get(&IpAddr::from(*host)).is_some_and(sends)))
         })
     }
 

@@ -83,7 +83,9 @@ impl Watch {
     /// The same for a cell of the matrix.
     pub fn generations_of(&self, cell: Cell) -> Outcome<usize> {
         let keys = self.keys()?;
-        let counts = (0..HOSTS.len()).map(|number| keys.get(&cell.host(number)).map_or(0, BTreeMap::len));
+        let different =
+            |spis: &BTreeMap<u32, u64>| spis.keys().map(|spi| key_of(*spi)).collect::<BTreeSet<_>>().len();
+        let counts = (0..HOSTS.len()).map(|number| keys.get(&cell.host(number)).map_or(0, different));
         Ok(counts.min().unwrap_or(0))
     }
 
@@ -144,6 +146,11 @@ fn elements(listing: &Value) -> Vec<(IpAddr, u32, u64)> {
     let sets = listing["nftables"].as_array().into_iter().flatten().map(|entry| &entry["set"]["elem"]);
     let elements = sets.filter_map(Value::as_array).flatten();
     elements.filter_map(element).collect()
+}
+
+/// Which key of the group an SPI is of: senders differ in the low 20 bits.
+pub const fn key_of(spi: u32) -> u32 {
+    spi >> 20
 }
 
 fn element(entry: &Value) -> Option<(IpAddr, u32, u64)> {
