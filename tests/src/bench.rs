@@ -1,5 +1,6 @@
 //! The data plane's speed beside that of others, between the same hosts on the same kernel.
 
+mod crowd;
 mod flow;
 mod plane;
 
@@ -8,9 +9,9 @@ use crate::corp;
 use crate::daemon::Daemon;
 use crate::outcome::{failed, Outcome};
 use crate::rekeying::repetitions;
-use crate::site::{Site, KS1};
+use crate::site::{Site, HOSTS, KS1};
 use flow::Rates;
-use plane::{Plane, PLANES};
+use plane::{AccessList, Plane, PLANES};
 use std::fs;
 use std::time::Duration;
 
@@ -41,13 +42,22 @@ pub fn run(cell: Cell) -> Outcome {
 fn measure(site: &Site, plane: Plane, cell: Cell, seconds: Duration) -> Outcome<Rates> {
     site.wipe()?;
     let _daemons = match plane {
-        Plane::Ours(access_list) => ours(site, cell, access_list.entries())?,
+        Plane::Ours(AccessList::Short) => ours(site, cell, AccessList::Short.entries())?,
+        Plane::Ours(AccessList::Long) => crowded(site, cell)?,
         _ => Vec::new(),
     };
     plane.set_up(site, cell.transform)?;
     let rates = flow::rates(site, seconds);
     plane.take_down(site)?;
     rates
+}
+
+/// The longest list and very many senders, beside those that hear each other.
+fn crowded(site: &Site, cell: Cell) -> Outcome<Vec<Daemon>> {
+    let mut daemons = ours(site, cell, AccessList::Long.entries())?;
+    site.host("h1")?.ping(HOSTS[1].1)?;
+    daemons.iter_mut().skip(1).try_for_each(|member| crowd::join(member, cell))?;
+    Ok(daemons)
 }
 
 fn ours(site: &Site, cell: Cell, entries: Vec<String>) -> Outcome<Vec<Daemon>> {

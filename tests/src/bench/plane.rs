@@ -1,5 +1,6 @@
 //! The ways from gm1 to gm2 that are compared.
 
+use super::crowd::SENDERS;
 use crate::cell::Transform;
 use crate::host::Host;
 use crate::outcome::Outcome;
@@ -26,7 +27,7 @@ pub enum Plane {
 pub enum AccessList {
     /// One entry.
     Short,
-    /// As long as can be, and only the last entry is about this traffic.
+    /// As long as can be, and only the last entry is about this traffic; beside it many senders.
     Long,
 }
 
@@ -100,7 +101,8 @@ fn tunnel(router: &Host, end: usize, transform: Transform) -> Outcome {
     router.inside(|| batch(&lines))
 }
 
-fn algorithms(transform: Transform) -> String {
+/// Of a state, for `ip`.
+pub fn algorithms(transform: Transform) -> String {
     let key = |octets: usize| format!("0x{}", "5a".repeat(octets));
     let aead = |name: &str, octets| format!("replay-window 128 flag esn aead {name} {} 128", key(octets));
     match transform {
@@ -154,7 +156,7 @@ impl fmt::Display for Plane {
             Plane::Tunnel => f.write_str("plain XFRM tunnel"),
             Plane::WireGuard => f.write_str("WireGuard"),
             Plane::Ours(AccessList::Short) => f.write_str("ours"),
-            Plane::Ours(AccessList::Long) => write!(f, "ours, {MOST} entries"),
+            Plane::Ours(AccessList::Long) => write!(f, "ours, {MOST} entries, {SENDERS} senders"),
         }
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use nix::sched::{setns, CloneFlags};
 use xfrm::{Kernel, Queue, Sa, Slot, Spi, Unknown};
 
-use crate::bench::namespace;
+use crate::bench::Lab;
 
 pub struct Agent {
     stopped: Arc<AtomicBool>,
@@ -24,10 +24,10 @@ pub struct Judged {
 
 impl Agent {
     /// Answers in the member's namespace: these are authentic, nobody else is.
-    pub fn start(host: &str, senders: Vec<Sa>) -> Self {
+    pub fn start(lab: &Lab, host: &str, senders: Vec<Sa>) -> Self {
         let stopped = Arc::new(AtomicBool::new(false));
         let (ready, opened) = mpsc::channel();
-        let (namespace, stop) = (namespace(host), Arc::clone(&stopped));
+        let (namespace, stop) = (lab.namespace(host), Arc::clone(&stopped));
         let thread = thread::spawn(move || {
             setns(namespace, CloneFlags::CLONE_NEWNET).unwrap();
             let (mut kernel, mut queue) = (Kernel::open().unwrap(), Queue::open().unwrap());

@@ -1,15 +1,13 @@
-//! Two members with a host each and a plain core between them, in network namespaces:
-//! h1 10.1.1.10 - gm1 192.0.2.1 - core - gm2 198.51.100.1 - h2 10.2.2.10
+//! A laboratory, and what its members want and its core sees.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::net::IpAddr;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::{Mutex, MutexGuard, OnceLock};
+use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::sched::{setns, CloneFlags};
 use nix::sys::signal::{kill, Signal};
 use nix::unistd::Pid;
 use xfrm::{
@@ -17,15 +15,15 @@ use xfrm::{
     PathMtu, Plane, Prefix, Problem, Protection, Replay, Report, Sa, Selector, Slot, Spi,
 };
 
-pub const HOSTS: [&str; 5] = ["h1", "gm1", "core", "gm2", "h2"];
-const TOPOLOGY: &str = include_str!("topology.sh");
-
-/// One laboratory at a time: its namespaces have fixed names.
-static TURN: Mutex<()> = Mutex::new(());
+use crate::place::Place;
+use crate::topology;
 
 pub struct Lab {
-    _turn: MutexGuard<'static, ()>,
+    place: Place,
 }
+
+/// Requests from h1 that all must be answered.
+pub struct Flood(Child);
 
 /// What tcpdump saw at the core.
 pub struct Capture {
@@ -36,7 +34,6 @@ pub struct Capture {
 impl Lab {
     /// Builds the laboratory, or says why it cannot be built here.
     pub fn build() -> Option<Self> {
-        let turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some(reason) = reason_to_skip() {
             let required = std::env::var_os("LAB_KERNEL").is_some()
                 || std::env::var("GDOI_KERNEL_TESTS").is_ok_and(|value| value == "require");
@@ -44,9 +41,9 @@ impl Lab {
             println!("skipped: {reason}");
             return None;
         }
-        let lab = Self { _turn: turn };
-        lab.shell(TOPOLOGY);
-        Some(lab)
+        let place = Place::take();
+        topology::build(&place);
+        Some(Self { place })
     }
 
     /// Runs a command line in a namespace; the test fails when the command does.
@@ -58,37 +55,33 @@ impl Lab {
 
     /// Runs a command line in a namespace and answers whether it succeeded, with all it said.
     pub fn attempt(&self, host: &str, command: &str) -> (bool, String) {
-        let output =
-            Command::new("ip").args(["netns", "exec", &name(host), "sh", "-c", command]).output().unwrap();
+        let output = self.place.shell(host, command, |shell| shell.output().unwrap());
         (output.status.success(), text(&output))
     }
 
     /// Starts a command in a namespace.
     pub fn start(&self, host: &str, command: &str) -> Child {
-        Command::new("ip")
-            .args(["netns", "exec", &name(host), "sh", "-c", &format!("exec {command}")])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap()
+        self.place.shell(host, &format!("exec {command}"), |shell| {
+            shell.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+        })
     }
 
     /// Runs code in a thread of its own that is in the namespace.
-    pub fn within<T: Send + 'static>(&self, host: &str, code: impl FnOnce() -> T + Send + 'static) -> T {
-        let namespace = namespace(host);
-        let thread = thread::spawn(move || {
-            setns(namespace, CloneFlags::CLONE_NEWNET).unwrap();
-            code()
-        });
-        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    pub fn within<T: Send>(&self, host: &str, code: impl FnOnce() -> T + Send) -> T {
+        self.place.within(host, code)
     }
 
-    pub fn kernel<T: Send + 'static>(
-        &self,
-        host: &str,
-        code: impl FnOnce(&mut Kernel) -> T + Send + 'static,
-    ) -> T {
-        self.within(host, move || code(&mut Kernel::open().unwrap()))
+    /// The name of a namespace for commands.
+    pub fn name(&self, host: &str) -> String {
+        self.place.name(host)
+    }
+
+    pub fn namespace(&self, host: &str) -> File {
+        self.place.namespace(host)
+    }
+
+    pub fn kernel<T: Send>(&self, host: &str, code: impl FnOnce(&mut Kernel) -> T + Send) -> T {
+        self.within(host, || code(&mut Kernel::open().unwrap()))
     }
 
     pub fn apply(&self, host: &str, desired: &Desired) -> Report {
@@ -134,18 +127,36 @@ impl Lab {
         let lines = BufReader::new(child.stdout.take().unwrap());
         Capture { child, lines }
     }
+}
 
-    fn shell(&self, script: &str) {
-        let output = Command::new("sh").args(["-ec", script]).output().unwrap();
-        assert!(output.status.success(), "{}", text(&output));
+impl Flood {
+    /// 500 packets a second for some seconds.
+    pub fn start(lab: &Lab, address: &str) -> Self {
+        Self(lab.start("h1", &format!("ping -n -q -i 0.002 -w 6 {address}")))
+    }
+
+    /// Works as long as packets flow, and two rounds at least.
+    pub fn through_rounds(mut self, mut work: impl FnMut(u32)) {
+        let mut round = 0;
+        while round < 2 || self.0.try_wait().unwrap().is_none() {
+            round += 1;
+            work(round);
+        }
+        println!("{round} rounds");
+        self.finish();
+    }
+
+    pub fn finish(self) {
+        let said = self.0.wait_with_output().unwrap();
+        let text = String::from_utf8_lossy(&said.stdout).into_owned();
+        println!("{text}");
+        assert!(text.contains(" 0% packet loss"), "{text}");
     }
 }
 
 impl Drop for Lab {
     fn drop(&mut self) {
-        for host in HOSTS {
-            let _ = Command::new("ip").args(["netns", "del", &name(host)]).output();
-        }
+        topology::remove(&self.place);
     }
 }
 
@@ -166,14 +177,6 @@ impl Capture {
 /// The lines that tell of anything but ESP.
 pub fn in_clear(lines: &[String]) -> Vec<&String> {
     lines.iter().filter(|line| !line.contains("ESP (50)")).collect()
-}
-
-pub fn namespace(host: &str) -> File {
-    File::open(format!("/run/netns/{}", name(host))).unwrap()
-}
-
-pub fn name(host: &str) -> String {
-    format!("xfrm-{host}")
 }
 
 fn text(output: &Output) -> String {

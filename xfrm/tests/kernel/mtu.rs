@@ -2,13 +2,17 @@
 
 use std::process::Child;
 
-use xfrm::{Desired, PathMtu, Plane};
+use xfrm::{Ace, Desired, Family, PathMtu, Plane, Prefix};
 
 use crate::bench::{acl, acl_ipv6, dual, net, permit, wait_until, Lab};
 
 fn protect(lab: &Lab, change: fn(&mut Plane)) {
+    protect_by(lab, &[acl(), acl_ipv6()].concat(), change);
+}
+
+fn protect_by(lab: &Lab, acl: &[Ace], change: fn(&mut Plane)) {
     for member in ["gm1", "gm2"] {
-        let mut wish = dual(member, [acl(), acl_ipv6()].concat());
+        let mut wish = dual(member, acl.into());
         change(&mut wish);
         let planes = vec![wish];
         lab.apply(member, &Desired { planes: planes.clone() });
@@ -55,19 +59,27 @@ fn received(lab: &Lab, file: &str, name: &str) -> u64 {
 #[test]
 fn a_core_that_finds_esp_too_big_is_heard_by_the_member() {
     let Some(lab) = Lab::build() else { return };
+    let everything = Family::ALL.map(|family| permit(Prefix::any(family), Prefix::any(family)));
+    for acl in [[acl(), acl_ipv6()].concat(), everything.into()] {
+        protect_by(&lab, &acl, |_| {});
+        hears_of_too_big(&lab);
+    }
+    // About packets that nobody here has sent as ESP the host hears itself.
     protect(&lab, |_| {});
+    let (_, text) = lab.attempt("h1", "ping -n -M do -c 1 -W 1 -s 1400 172.16.2.10");
+    assert!(text.contains("mtu = 1300"), "{text}");
+}
+
+fn hears_of_too_big(lab: &Lab) {
     lab.run("core", "ip link set p2 mtu 1300");
     let heard = || {
-        let v4 = received(&lab, "/proc/self/net/snmp", "InDestUnreachs");
-        (v4, received(&lab, "/proc/self/net/snmp6", "Icmp6InPktTooBigs"))
+        let v4 = received(lab, "/proc/self/net/snmp", "InDestUnreachs");
+        (v4, received(lab, "/proc/self/net/snmp6", "Icmp6InPktTooBigs"))
     };
     let (v4, v6) = heard();
     lab.attempt("h1", "ping -n -M do -c 1 -W 1 -s 1300 10.2.2.10");
     lab.attempt("h1", "ping -n -M do -c 1 -W 1 -s 1300 2001:db8:a2::10");
     assert_eq!(heard(), (v4 + 1, v6 + 1));
-    // About packets that nobody here has sent as ESP the host hears itself.
-    let (_, text) = lab.attempt("h1", "ping -n -M do -c 1 -W 1 -s 1400 172.16.2.10");
-    assert!(text.contains("mtu = 1300"), "{text}");
 }
 
 fn serve(lab: &Lab) -> Child {

@@ -14,10 +14,12 @@ struct Routes(Child);
 impl Routes {
     fn set(lab: &Lab, host: &str, interfaces: &[&str], routes: &[&str]) -> Self {
         let enabled = interfaces.iter().map(|name| format!("phyint {name} enable\n")).collect::<String>();
-        let file = format!("/tmp/xfrm-{host}.smcroute");
+        let file = format!("/tmp/{}.smcroute", lab.name(host));
         std::fs::write(&file, format!("{enabled}{}\n", routes.join("\n"))).unwrap();
-        let child =
-            lab.start(host, &format!("smcrouted -N -n -f {file} -i {host} -P {file}.pid -u {file}.sock"));
+        let child = lab.start(
+            host,
+            &format!("smcrouted -N -n -f {file} -i {} -P {file}.pid -u {file}.sock", lab.name(host)),
+        );
         wait_until("multicast routes", || {
             let held = lab.run(host, "ip -4 mroute; ip -6 mroute");
             held.lines().filter(|line| line.contains("Oifs")).count() == routes.len()

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use xfrm::{Direction, Ports, Selector};
 
-use crate::bench::{acl, in_clear, plane, prefix, protect, protecting, sa, wait_until, Lab};
+use crate::bench::{acl, in_clear, plane, prefix, protect, protecting, sa, wait_until, Flood, Lab};
 
 #[test]
 fn hosts_reach_each_other_under_their_own_addresses() {
@@ -45,7 +45,8 @@ fn traffic_that_no_entry_names_stays_in_clear() {
 fn two_lans_of_one_member_talk_in_clear() {
     let Some(lab) = Lab::build() else { return };
     lab.protect(&[1]);
-    lab.run("gm1", "ip link add other type veth peer name eth1 netns xfrm-core; ip link set other up; ip addr add 10.1.9.1/24 dev other");
+    let core = lab.name("core");
+    lab.run("gm1", &format!("ip link add other type veth peer name eth1 netns {core}; ip link set other up; ip addr add 10.1.9.1/24 dev other"));
     lab.run("core", "ip link set eth1 up; ip addr add 10.1.9.10/24 dev eth1; ip rule add from 10.1.9.10 lookup 9; ip route add default via 10.1.9.1 table 9");
     assert!(lab.attempt("core", "ping -n -c 1 -W 1 -I 10.1.9.10 10.1.1.10").0);
 }
@@ -126,17 +127,12 @@ fn tcp_bulk_crosses_in_both_directions() {
 fn the_outbound_state_is_switched_under_a_flood_without_loss() {
     let Some(lab) = Lab::build() else { return };
     lab.protect(&[1]);
-    let flood = lab.start("h1", "ping -n -q -i 0.002 -w 4 10.2.2.10");
-    for round in 1..10 {
+    Flood::start(&lab, "10.2.2.10").through_rounds(|round| {
         // Reception everywhere before anybody sends, as the key server's activation delay has it.
         lab.protect(&[round + 1, round]);
         lab.protect(&[round, round + 1]);
         lab.protect(&[round + 1]);
-    }
-    let said = flood.wait_with_output().unwrap();
-    let text = String::from_utf8_lossy(&said.stdout).into_owned();
-    println!("{text}");
-    assert!(text.contains(" 0% packet loss"), "{text}");
+    });
 }
 
 #[test]
