@@ -13,7 +13,7 @@ use crate::watch::Watch;
 use serde_json::{json, Value};
 use std::collections::BTreeSet;
 use std::fs;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 /// The life of a traffic key.
@@ -62,7 +62,7 @@ impl Rekeyed {
     pub fn of(site: &Site, transport: Transport, config: Value, cell: Cell) -> Outcome<Self> {
         let watch = Watch::start(site)?;
         if transport == Transport::Multicast {
-            copy_multicast(site)?;
+            copy_multicast(site, MULTICAST.into())?;
         }
         let key_server = site.key_server("ks1", config)?;
         let start_member = |host| site.member(host, corp::member(&[KS1]));
@@ -171,13 +171,14 @@ pub fn key_server_of(site: &Site, transport: Transport, cell: Cell) -> Outcome<V
 }
 
 /// A multicast router of a few words: the core copies what ks1 sends to the group to the members' links.
-fn copy_multicast(site: &Site) -> Outcome {
+pub fn copy_multicast(site: &Site, group: IpAddr) -> Outcome {
     let core = site.host("core")?;
+    let family = if group.is_ipv4() { "ip" } else { "ip6" };
     core.run("nft delete table netdev lab-multicast")?;
     let copies: String = MEMBERS.iter().map(|member| format!(" dup to \"{member}\"")).collect();
     core.nft(&format!(
         "add table netdev lab-multicast
          add chain netdev lab-multicast copies {{ type filter hook ingress device \"ks1\" priority 0; }}
-         add rule netdev lab-multicast copies ip daddr {MULTICAST}{copies}\n"
+         add rule netdev lab-multicast copies {family} daddr {group}{copies}\n"
     ))
 }

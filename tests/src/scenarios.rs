@@ -193,8 +193,9 @@ pub const ALL: &[Scenario] = &[
     empty(
         "control-ipv6",
         "members register over IPv6 and are rekeyed over it, for hosts of IPv4",
-        control_ipv6::rekeyed,
+        control_ipv6::unicast,
     ),
+    empty("control-ipv6-multicast", "the same, rekeyed by multicast", control_ipv6::multicast),
     of_cell(
         "narrow-everything",
         "a core link of MTU 1400, both families, where every packet is to be encrypted",
