@@ -276,8 +276,8 @@ fn protected_traffic_that_arrives_in_clear_is_refused() {
     let Some(lab) = Lab::build() else { return };
     // Only gm1 protects: what h2 sends arrives in clear.
     lab.apply("gm1", &protect("gm1", &[1]));
-    lab.run("h2", "ping -n -q -c 3 -i 0.2 -W 1 10.1.1.10 || true");
-    lab.run("h2", "ping -n -q -c 2 -i 0.2 -W 1 10.1.1.1 || true");
+    lab.run("h2", "ping -n -q -c 3 -i 0.2 -W 5 10.1.1.10 || true");
+    lab.run("h2", "ping -n -q -c 2 -i 0.2 -W 5 10.1.1.1 || true");
     let carried = lab.kernel("gm1", |kernel| kernel.counters().unwrap()).planes[0];
     assert_eq!((carried.blocked_in.packets, carried.decrypted.packets), (5, 0));
 }

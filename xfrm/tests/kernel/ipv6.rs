@@ -25,7 +25,7 @@ fn both_families_cross_under_their_own_addresses() {
     protect(&lab);
     let (capture, ipv6) = (lab.capture(), lab.capture_ipv6());
     for (host, address) in [("h1", H2), ("h2", H1), ("h1", "10.2.2.10"), ("h2", "10.1.1.10")] {
-        lab.run(host, &format!("ping -n -c 2 -i 0.2 -W 1 {address}"));
+        lab.run(host, &format!("ping -n -c 2 -i 0.2 -W 5 {address}"));
     }
     let (lines, ipv6) = (capture.finish(), ipv6.finish());
     assert_eq!((in_clear(&lines), in_clear(&ipv6)), (vec![], vec![]));
@@ -49,8 +49,8 @@ fn a_shared_key_works_for_ipv6_alone() {
         lab.apply(member, &Desired { planes: vec![plane(member, gate)] });
     }
     let capture = lab.capture_ipv6();
-    lab.run("h1", &format!("ping -n -c 1 -W 1 {H2}"));
-    lab.run("gm1", "ping -n -c 1 -W 1 -I 2001:db8:a1::1 2001:db8:a2::1");
+    lab.run("h1", &format!("ping -n -c 1 -W 5 {H2}"));
+    lab.run("gm1", "ping -n -c 1 -W 5 -I 2001:db8:a1::1 2001:db8:a2::1");
     let lines = capture.finish();
     assert_eq!((lines.len(), in_clear(&lines).len()), (4, 0), "{lines:?}");
     assert!(lab.reaches("h1", "10.2.2.10"));
@@ -63,7 +63,7 @@ fn what_is_too_long_is_answered_and_fragments_of_the_host_arrive() {
     let capture = lab.capture_ipv6();
     let (success, text) = lab.attempt("h1", &format!("ping -n -M do -c 1 -W 1 -s 1400 {H2}"));
     assert!(!success && text.contains("mtu=1426"), "{text}");
-    lab.run("h1", &format!("ping -n -M do -c 1 -W 1 -s 1378 {H2}"));
+    lab.run("h1", &format!("ping -n -M do -c 1 -W 5 -s 1378 {H2}"));
     // The first answer of h2 tells it the path's MTU.
     lab.attempt("h1", &format!("ping -n -c 1 -W 1 -s 3000 {H2}"));
     for (from, to, address) in [("h1", "h2", H2), ("h2", "h1", H1)] {

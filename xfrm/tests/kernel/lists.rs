@@ -53,9 +53,9 @@ fn the_first_entry_that_matches_decides() {
     ];
     apply(&lab, &list, Mode::Strict);
     let capture = lab.capture();
-    lab.run("gm1", "ping -n -c 1 -W 1 -I 10.1.1.1 10.2.2.10");
+    lab.run("gm1", "ping -n -c 1 -W 5 -I 10.1.1.1 10.2.2.10");
     [5201, 5210, 5211, 5300].iter().for_each(|port| bulk(&lab, *port));
-    lab.run("h1", "ping -n -c 1 -W 1 10.2.2.10");
+    lab.run("h1", "ping -n -c 1 -W 5 10.2.2.10");
     let lines = capture.finish();
     let clear = in_clear(&lines);
     let expected = |line: &str| {
@@ -136,8 +136,8 @@ fn a_thousand_entries_are_installed_and_clear_traffic_passes() {
         assert_eq!(lab.apply(member, &wish).changes, Vec::<String>::new());
     }
     let capture = lab.capture();
-    lab.run("h1", "ping -n -c 1 -W 1 10.2.2.10");
-    lab.run("gm1", "ping -n -c 1 -W 1 -I 10.1.1.1 10.2.2.10");
+    lab.run("h1", "ping -n -c 1 -W 5 10.2.2.10");
+    lab.run("gm1", "ping -n -c 1 -W 5 -I 10.1.1.1 10.2.2.10");
     assert!(lab.reaches("h1", "172.16.2.10"));
     let lines = capture.finish();
     assert_eq!((lines.len(), in_clear(&lines).len()), (6, 4), "{lines:?}");

@@ -33,11 +33,11 @@ fn the_mtu_of_the_path_is_told_to_hosts_and_longer_packets_without_df_arrive() {
     protect(&lab, |plane| plane.path_mtu = PathMtu { v4: Some(1300), v6: Some(1300) });
     let (success, text) = lab.attempt("h1", "ping -n -M do -c 1 -W 1 -s 1300 10.2.2.10");
     assert!(!success && text.contains("mtu = 1246"), "{text}");
-    lab.run("h1", "ping -n -M do -c 1 -W 1 -s 1218 10.2.2.10");
+    lab.run("h1", "ping -n -M do -c 1 -W 5 -s 1218 10.2.2.10");
     let (success, text) = lab.attempt("h1", "ping -n -M do -c 1 -W 1 -s 1300 2001:db8:a2::10");
     assert!(!success && text.contains("mtu="), "{text}");
     for size in [1219, 1300, 1400, 3000] {
-        lab.run("h1", &format!("ping -n -M dont -c 1 -W 2 -s {size} 10.2.2.10"));
+        lab.run("h1", &format!("ping -n -M dont -c 1 -W 5 -s {size} 10.2.2.10"));
     }
     let carried = lab.kernel("gm1", |kernel| kernel.counters().unwrap()).planes[0];
     assert_eq!((carried.unrestored.packets, carried.oversize.packets), (0, 4));

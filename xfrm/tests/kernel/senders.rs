@@ -77,8 +77,8 @@ fn every_cipher_works_with_sequence_numbers_and_settles() {
         let capture = lab.capture();
         lab.run("h1", "ping -n -c 2 -i 0.2 10.2.2.10");
         lab.run("h2", "ping -n -c 2 -i 0.2 10.1.1.10");
-        lab.run("h1", "ping -n -M dont -c 1 -W 1 -s 1400 10.2.2.10");
-        lab.run("h1", "ping -n -M dont -c 1 -W 1 -s 3000 10.2.2.10");
+        lab.run("h1", "ping -n -M dont -c 1 -W 5 -s 1400 10.2.2.10");
+        lab.run("h1", "ping -n -M dont -c 1 -W 5 -s 3000 10.2.2.10");
         let lines = capture.finish();
         assert_eq!(in_clear(&lines), Vec::<&String>::new());
         for (way, number) in [("10.1.1.10 > 10.2.2.10", 1), ("10.2.2.10 > 10.1.1.10", 2)] {
@@ -101,7 +101,7 @@ fn the_first_packet_of_a_sender_is_not_lost() {
         Agent::start(&lab, "gm1", vec![sender(1, 2, gcm)]),
         Agent::start(&lab, "gm2", vec![sender(1, 1, gcm)]),
     ];
-    let said = lab.run("h1", "ping -n -q -c 20 -i 0.01 -W 1 10.2.2.10");
+    let said = lab.run("h1", "ping -n -q -c 20 -i 0.01 -W 5 10.2.2.10");
     assert!(said.contains(" 0% packet loss"), "{said}");
     let [one, two] = agents.map(Agent::stop);
     assert!(one.accepted.contains(&sender(1, 2, gcm).spi) && two.accepted.contains(&sender(1, 1, gcm).spi));

@@ -56,8 +56,8 @@ fn the_members_own_traffic_to_a_protected_host_is_encrypted() {
     let Some(lab) = Lab::build() else { return };
     lab.protect(&[1]);
     let capture = lab.capture();
-    lab.run("gm1", "ping -n -c 1 -W 1 -I 10.1.1.1 10.2.2.10");
-    lab.run("gm1", "ping -n -c 1 -W 1 -I 10.1.1.1 10.2.2.1");
+    lab.run("gm1", "ping -n -c 1 -W 5 -I 10.1.1.1 10.2.2.10");
+    lab.run("gm1", "ping -n -c 1 -W 5 -I 10.1.1.1 10.2.2.1");
     let lines = capture.finish();
     assert_eq!(in_clear(&lines), Vec::<&String>::new());
     assert_eq!(lines.len(), 4, "{lines:?}");
@@ -82,7 +82,7 @@ fn an_oversize_datagram_without_df_arrives_whole() {
     }
     // Just around the threshold of 1438 octets, header included.
     for size in 1400..1420 {
-        lab.run("h1", &format!("ping -n -M dont -c 1 -W 1 -s {size} 10.2.2.10"));
+        lab.run("h1", &format!("ping -n -M dont -c 1 -W 5 -s {size} 10.2.2.10"));
     }
     let lines = capture.finish();
     assert_eq!(in_clear(&lines), Vec::<&String>::new());
@@ -102,7 +102,7 @@ fn a_packet_with_df_that_is_too_big_is_answered_with_the_mtu() {
     lab.protect(&[1]);
     let (success, text) = lab.attempt("h1", "ping -n -M do -c 1 -W 1 -s 1411 10.2.2.10");
     assert!(!success && text.contains("mtu = 1438"), "{text}");
-    lab.run("h1", "ping -n -M do -c 1 -W 1 -s 1410 10.2.2.10");
+    lab.run("h1", "ping -n -M do -c 1 -W 5 -s 1410 10.2.2.10");
 }
 
 #[test]
@@ -218,8 +218,8 @@ fn every_algorithm_works() {
             let gate = protecting(acl(), vec![one.clone()], Some(one.clone()));
             lab.apply(member, &xfrm::Desired { planes: vec![plane(member, gate)] });
         }
-        lab.run("h1", "ping -n -c 1 -W 1 10.2.2.10");
-        lab.run("h1", "ping -n -M dont -c 1 -W 1 -s 1400 10.2.2.10");
-        lab.run("h1", "ping -n -M dont -c 1 -W 1 -s 3000 10.2.2.10");
+        lab.run("h1", "ping -n -c 1 -W 5 10.2.2.10");
+        lab.run("h1", "ping -n -M dont -c 1 -W 5 -s 1400 10.2.2.10");
+        lab.run("h1", "ping -n -M dont -c 1 -W 5 -s 3000 10.2.2.10");
     }
 }
