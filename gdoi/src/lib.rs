@@ -60,6 +60,7 @@ pub mod endpoint;
 mod error;
 mod esp;
 mod event;
+pub mod fragment;
 mod keyring;
 pub mod lifetime;
 mod member;

@@ -327,6 +327,7 @@ fn member(identity: Identity) -> Listed {
         last_registered: at(4),
         registrations: 5,
         ours: true,
+        fragments: true,
         rekeys_acknowledged: 0,
         rekeys_missed: 0,
         last_acknowledged: None,
