@@ -273,7 +273,10 @@ impl Member {
             Activity::Registering(attempt) => attempt.due(),
         };
         let ack = self.late_ack.as_ref().map(|(due, _)| *due);
-        [self.next_view, ack, self.reassembly.next_timeout()].into_iter().flatten().fold(activity, Instant::min)
+        [self.next_view, ack, self.reassembly.next_timeout()]
+            .into_iter()
+            .flatten()
+            .fold(activity, Instant::min)
     }
 }
 

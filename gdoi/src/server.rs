@@ -317,7 +317,8 @@ impl Endpoint for KeyServer {
     fn poll(&mut self) -> Output<KeyServerEvent> {
         self.next_output().unwrap_or_else(|| {
             let groups = self.groups.iter().filter_map(Group::wakes).min();
-            let talk = [self.sessions.next_sweep(), self.links.next_timeout(), self.reassembly.next_timeout()];
+            let talk =
+                [self.sessions.next_sweep(), self.links.next_timeout(), self.reassembly.next_timeout()];
             Output::Wait(talk.into_iter().chain([self.store_members, groups]).flatten().min())
         })
     }
