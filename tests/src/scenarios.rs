@@ -16,6 +16,7 @@ mod interfaces;
 mod kernel;
 mod leak_proof;
 mod links;
+mod long_list;
 mod marks;
 mod matrix;
 mod narrow;
@@ -194,6 +195,11 @@ pub const ALL: &[Scenario] = &[
         "control-ipv6",
         "members register over IPv6 and are rekeyed over it, for hosts of IPv4",
         control_ipv6::rekeyed,
+    ),
+    empty(
+        "long-list",
+        "1,000 entries come by registration and by rekey where no fragment of a packet passes",
+        long_list::crosses,
     ),
     matrix("matrix-aes-256-cbc-ipv4-unicast", AesCbc256, V4, Unicast),
     matrix("matrix-aes-256-gcm-ipv4-unicast", AesGcm256, V4, Unicast),
