@@ -14,8 +14,8 @@ use std::net::IpAddr;
 /// Before connection tracking puts anything together.
 const RULES: &str = "
 add table inet lab-pieces
-add chain inet lab-pieces drop { type filter hook prerouting priority -450; }
-add rule inet lab-pieces drop ip frag-off & 0x3fff != 0 counter drop
+add chain inet lab-pieces pieces { type filter hook prerouting priority -450; }
+add rule inet lab-pieces pieces ip frag-off & 0x3fff != 0 counter drop
 ";
 /// Headers of IPv4 and UDP before what is at most 1,200 octets.
 const LONGEST: u16 = 20 + 8 + 1_200;
