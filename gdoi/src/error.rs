@@ -69,6 +69,8 @@ pub enum Misbehaved {
     SenderIdAgain(u32),
     /// A cookie is zero, or an initiator's cookie is reused.
     Cookie,
+    /// A fragment says something else than others of its message.
+    Fragment,
     /// A rekey message with a sequence number that was used before.
     Sequence {
         /// The number in the message.
@@ -237,6 +239,7 @@ impl fmt::Display for Misbehaved {
             Misbehaved::UnknownAcknowledgement => f.write_str("acknowledgement of no rekey under way"),
             Misbehaved::SenderIdAgain(sid) => write!(f, "sender ID {sid:#x} was given to this member before"),
             Misbehaved::Cookie => f.write_str("cookie is zero or reused"),
+            Misbehaved::Fragment => f.write_str("fragment contradicts others of its message"),
         }
     }
 }

@@ -24,6 +24,7 @@
 //!   pseudotime; scheduled, forced, replace-now, reminder, removal of members; state that survives a crash.
 //! * Cooperating key servers: links with dead peer detection (RFC 3706), election, hand-over, shared keys and members,
 //!   new keys committed before members get them, merging after a split network.
+//! * Messages over 1,200 octets in fragments of IKEv1 between our own implementations ([`fragment`]).
 //! * All of this over IPv4 or IPv6, whatever the group protects.
 //! * Sender identifiers for members that ask for them (RFC 6407 section 3.5), from a range of each server.
 //! * Retransmission, ordered server list with fail-over and back-off, re-registration before keys end.
@@ -60,6 +61,7 @@ pub mod endpoint;
 mod error;
 mod esp;
 mod event;
+pub mod fragment;
 mod keyring;
 pub mod lifetime;
 mod member;

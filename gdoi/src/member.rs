@@ -1,6 +1,7 @@
 //! A group member: registers with the first key server of its list that answers, and again before its keys end.
 
 mod attempt;
+mod datagrams;
 mod recall;
 mod rekeys;
 mod status;
@@ -9,24 +10,22 @@ use crate::crypto::{Random, Secret};
 use crate::endpoint::{Endpoint, Instant, Output, Transmit};
 use crate::error::Error;
 use crate::event::{Cause, GroupName, MemberEvent};
+use crate::fragment::{is_fragment, Reassembly};
 use crate::keyring::{Keyring, View};
 use crate::lifetime::{registration_jitter, registration_margin};
 use crate::phase1::Cookies;
 use crate::policy::{Doi, Identity, Proposal};
-use crate::push::Push;
 use crate::rejections::{Rejections, Report};
 use crate::retransmit::draw;
-use crate::wire::{ExchangeType, Header};
+use crate::wire::Header;
 use attempt::{Attempt, Download, Progress};
-use rekeys::{Received, Rekeys};
+use rekeys::Rekeys;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 const FIRST_RETRY: Duration = Duration::from_secs(5);
 const LAST_RETRY: Duration = Duration::from_secs(60);
-/// Below the 5 s after which no acknowledgement may come (RFC 8263 section 6).
-const ACK_JITTER: Duration = Duration::from_secs(4);
 
 /// What a member is told.
 #[derive(Clone, Debug)]
@@ -80,6 +79,9 @@ pub struct Member {
     last_failure: Option<String>,
     rejections: Rejections,
     rekeys: Rekeys,
+    reassembly: Reassembly,
+    /// Whether the server of the last registration may send rekey messages in fragments.
+    rekeys_in_fragments: bool,
     /// An acknowledgement that waits, and until when (RFC 8263 section 6).
     late_ack: Option<(Instant, Transmit)>,
     /// Why the next registration will be.
@@ -113,6 +115,8 @@ impl Member {
             last_failure: None,
             rejections: Rejections::default(),
             rekeys: Rekeys::default(),
+            reassembly: Reassembly::default(),
+            rekeys_in_fragments: false,
             late_ack: None,
             cause: Cause::KeysEnd,
         }
@@ -189,7 +193,8 @@ impl Member {
         }
     }
 
-    fn registered(&mut self, Download { policy, sender_ids, made }: Download, now: Instant) {
+    fn registered(&mut self, download: Download, now: Instant) {
+        let Download { policy, sender_ids, made, fragments } = download;
         let teks = policy.teks.iter().map(|tek| tek.spi).collect();
         if let Err(reason) = self.keyring.pull(policy, &sender_ids, made, now) {
             return self.fail(reason.into(), now);
@@ -197,6 +202,7 @@ impl Member {
         let aces = self.view(now).acl.entries().len();
         self.registrations += 1;
         self.last_registered = Some(now);
+        self.rekeys_in_fragments = fragments;
         self.rounds = 0;
         self.report(MemberEvent::Registered {
             group: self.group(),
@@ -208,55 +214,6 @@ impl Member {
         self.next_view = self.keyring.next_change(now);
         self.cause = Cause::KeysEnd;
         self.activity = Activity::Idle(self.reregistration(now));
-    }
-
-    /// A rekey message. It may come from any address: the signature says who made it.
-    fn rekey(&mut self, from: SocketAddr, datagram: &[u8], now: Instant) {
-        let own = match self.config.identity {
-            Identity::Address(address) => Some(address),
-            _ => None,
-        };
-        match self.rekeys.receive(&self.keyring, own, from, datagram, now) {
-            Received::New(push, ack) => {
-                self.take_rekey(from, *push, now);
-                self.acknowledge(ack, now);
-            }
-            Received::Again(ack) => self.acknowledge(ack, now),
-            Received::Refused(reason) => {
-                if self.rejections.count(now) == Report::Yes {
-                    self.report(MemberEvent::RekeyRefused { group: self.group(), from, reason });
-                }
-            }
-        }
-    }
-
-    fn take_rekey(&mut self, from: SocketAddr, push: Push, now: Instant) {
-        let (sequence, had_kek) = (push.sequence, self.keyring.kek(now).is_some());
-        let teks = push.policy.iter().flat_map(|policy| policy.teks.iter().map(|tek| tek.spi)).collect();
-        self.keyring.push(push, now);
-        self.report(MemberEvent::Rekeyed { group: self.group(), from, sequence, teks });
-        self.report(MemberEvent::ViewChanged);
-        self.next_view = self.keyring.next_change(now);
-        if had_kek && self.keyring.kek(now).is_none() {
-            return self.dismissed(from, now);
-        }
-        if self.keyring.lacks_acl() {
-            return self.fetch_acl(now);
-        }
-        if let Activity::Idle(_) | Activity::Retrying(_) = self.activity {
-            self.activity = Activity::Idle(self.reregistration(now));
-        }
-    }
-
-    /// At once to a server that waits for it; where the message came by multicast, a little later each.
-    fn acknowledge(&mut self, ack: Option<Transmit>, now: Instant) {
-        let Some(ack) = ack else { return };
-        self.rekeys.counters.acknowledged += 1;
-        let multicast = self.keyring.kek(now).is_some_and(|(kek, _)| kek.destination.ip().is_multicast());
-        match multicast {
-            true => self.late_ack = Some((now + draw(self.random.as_mut(), ACK_JITTER), ack)),
-            false => self.transmit(ack),
-        }
     }
 
     /// When to ask for the next keys: before the last one ends, each member a little earlier than it must.
@@ -316,7 +273,10 @@ impl Member {
             Activity::Registering(attempt) => attempt.due(),
         };
         let ack = self.late_ack.as_ref().map(|(due, _)| *due);
-        [self.next_view, ack].into_iter().flatten().fold(activity, Instant::min)
+        [self.next_view, ack, self.reassembly.next_timeout()]
+            .into_iter()
+            .flatten()
+            .fold(activity, Instant::min)
     }
 }
 
@@ -325,16 +285,13 @@ impl Endpoint for Member {
     type Event = MemberEvent;
 
     fn handle_datagram(&mut self, from: SocketAddr, bytes: &[u8], now: Instant) {
-        if ExchangeType::claimed_by(bytes) == Some(ExchangeType::GROUPKEY_PUSH) {
-            return self.rekey(from, bytes, now);
+        if !is_fragment(bytes) {
+            return self.handle_message(from, bytes, now);
         }
-        let progress = match &mut self.activity {
-            Activity::Registering(attempt) => attempt.handle_datagram(from, bytes, self.random.as_mut(), now),
-            Activity::Idle(_) | Activity::Retrying(_) => {
-                Progress::Ignored(crate::error::Misbehaved::UnknownExchange.into())
-            }
-        };
-        self.progress(from, progress, now);
+        match self.gather(from, bytes, now) {
+            Ok(message) => message.iter().for_each(|message| self.handle_message(from, message, now)),
+            Err(reason) => self.reject(from, reason, now),
+        }
     }
 
     fn handle_command(&mut self, command: MemberCommand, now: Instant) {
@@ -347,6 +304,7 @@ impl Endpoint for Member {
     }
 
     fn handle_timeout(&mut self, now: Instant) {
+        self.reassembly.expire(now);
         if let Some((_, ack)) = self.late_ack.take_if(|(due, _)| *due <= now) {
             self.transmit(ack);
         }

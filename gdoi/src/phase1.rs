@@ -41,6 +41,11 @@ pub const VENDOR_ID: [u8; 17] =
 pub const DPD_VENDOR_ID: [u8; 16] =
     [0xaf, 0xca, 0xd7, 0x13, 0x68, 0xa1, 0xf1, 0xc9, 0x6b, 0x86, 0x96, 0xfc, 0x77, 0x57, 1, 0];
 
+/// The vendor ID that announces fragments ([`crate::fragment`]): the first 16 octets of the SHA-256 of
+/// "Group Domain of Interpretation for Linux: fragments".
+pub const FRAGMENTS_VENDOR_ID: [u8; 16] =
+    [0xcd, 0xed, 0x1e, 0x65, 0xed, 0x3f, 0xf9, 0x30, 0x43, 0x55, 0xe9, 0x9e, 0x6c, 0xee, 0xe1, 0xf1];
+
 const NONCE_LEN: usize = 32;
 
 /// What one side brings to phase 1.
@@ -73,6 +78,8 @@ struct Announced {
     ours: bool,
     /// It detects dead peers and answers those who do.
     dpd: bool,
+    /// It is this implementation and takes messages in fragments.
+    fragments: bool,
 }
 
 /// What both sides know after the fourth message.
@@ -164,7 +171,8 @@ fn clear_payloads<'a>(header: &Header, body: &'a [u8]) -> Result<Payloads<'a>, E
 fn take_vendor_ids(payloads: &mut Payloads<'_>) -> Announced {
     let all = payloads.take_all(PayloadType::VENDOR);
     let among = |id: &[u8]| all.iter().any(|payload| payload.body == id);
-    Announced { ours: among(&VENDOR_ID), dpd: among(&DPD_VENDOR_ID) }
+    let ours = among(&VENDOR_ID);
+    Announced { ours, dpd: among(&DPD_VENDOR_ID), fragments: ours && among(&FRAGMENTS_VENDOR_ID) }
 }
 
 /// An SA payload and vendor IDs: the first message or the second.

@@ -10,6 +10,7 @@ mod dismissal;
 mod distribution;
 mod exchange;
 mod foreign;
+mod fragments;
 mod group;
 mod keys;
 mod members;
@@ -36,6 +37,7 @@ use crate::crypto::{Random, Secret};
 use crate::endpoint::{Endpoint, Instant, Output, Transmit};
 use crate::error::{Error, Malformed, Misbehaved};
 use crate::event::{CoopEvent, KeyServerEvent};
+use crate::fragment::{is_fragment, Reassembly};
 use crate::phase1::Cookies;
 use crate::policy::{GroupId, Identity, Prefix, Proposal};
 use crate::rejections::{Rejections, Report};
@@ -102,6 +104,7 @@ pub struct KeyServer {
     /// Why links do not stand, as far as operators were told.
     link_failures: BTreeMap<IpAddr, Error>,
     output: VecDeque<Output<KeyServerEvent>>,
+    reassembly: Reassembly,
     rejections: Rejections,
     /// When the changed member list is stored.
     store_members: Option<Instant>,
@@ -148,6 +151,7 @@ impl KeyServer {
             links,
             link_failures: BTreeMap::new(),
             output: VecDeque::new(),
+            reassembly: Reassembly::default(),
             rejections: Rejections::default(),
             store_members: None,
         };
@@ -285,41 +289,13 @@ impl Endpoint for KeyServer {
     type Event = KeyServerEvent;
 
     fn handle_datagram(&mut self, from: SocketAddr, bytes: &[u8], now: Instant) {
-        let (header, body) = match Header::parse(bytes) {
-            Ok(parsed) => parsed,
-            Err(reason) => return self.malformed(from, bytes, reason, now),
-        };
-        if header.exchange == ExchangeType::GROUPKEY_PUSH_ACK {
-            self.acknowledgement(from, &header, body, now);
-            return self.store_members(now);
+        if !is_fragment(bytes) {
+            return self.handle_message(from, bytes, now);
         }
-        let main_mode = header.exchange == ExchangeType::IDENTITY_PROTECTION;
-        if self.links.owns(from, &header) && !(main_mode && self.sessions.knows(from, header.initiator)) {
-            self.links.handle_datagram(from, &header, body, self.random.as_mut(), now);
-            self.drain_links(now);
-            return self.store_members(now);
+        match self.gather(from, bytes, now) {
+            Ok(message) => message.iter().for_each(|message| self.handle_message(from, message, now)),
+            Err(reason) => self.complain(KeyServerEvent::Rejected { from, reason }, now),
         }
-        let Some(mut session) = self.sessions.take(from, header.initiator) else {
-            return self.open(from, &header, body, bytes, now);
-        };
-        let answer = match session.repeated(bytes) {
-            Some(reply) => Ok(Answer::Send(reply)),
-            None => self.advance(from, &mut session, &header, body, now),
-        };
-        match answer {
-            Ok(Answer::Send(message)) => {
-                session.remember(bytes, message.clone());
-                self.transmit(from, message);
-            }
-            Ok(Answer::Silence) => {}
-            Ok(Answer::Close) => return,
-            Err(reason) => self.refuse(from, &mut session, &header, bytes, reason, now),
-        }
-        self.sessions.insert(from, header.initiator, session);
-        let registered: Vec<_> =
-            self.groups.iter_mut().flat_map(|group| std::mem::take(&mut group.events)).collect();
-        self.output.extend(registered.into_iter().map(Output::Event));
-        self.store_members(now);
     }
 
     fn handle_command(&mut self, command: KeyServerCommand, now: Instant) {
@@ -329,6 +305,7 @@ impl Endpoint for KeyServer {
     }
 
     fn handle_timeout(&mut self, now: Instant) {
+        self.reassembly.expire(now);
         self.sessions.sweep(now);
         self.store_members(now);
         if let Err(reason) = self.cooperate(now).and_then(|()| self.refresh_groups(now)) {
@@ -338,10 +315,11 @@ impl Endpoint for KeyServer {
     }
 
     fn poll(&mut self) -> Output<KeyServerEvent> {
-        self.output.pop_front().unwrap_or_else(|| {
+        self.next_output().unwrap_or_else(|| {
             let groups = self.groups.iter().filter_map(Group::wakes).min();
-            let rest = [self.sessions.next_sweep(), self.links.next_timeout(), self.store_members];
-            Output::Wait(rest.into_iter().chain([groups]).flatten().min())
+            let talk =
+                [self.sessions.next_sweep(), self.links.next_timeout(), self.reassembly.next_timeout()];
+            Output::Wait(talk.into_iter().chain([self.store_members, groups]).flatten().min())
         })
     }
 }

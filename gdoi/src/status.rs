@@ -297,6 +297,8 @@ pub struct MemberRecord {
     pub registrations: u64,
     /// Whether it runs this implementation.
     pub ours: bool,
+    /// Whether it takes messages in fragments.
+    pub fragments: bool,
     /// Rekey messages that it acknowledged.
     pub rekeys_acknowledged: u64,
     /// Rekey messages in a row that it did not acknowledge.

@@ -7,6 +7,7 @@
 mod acl;
 mod attribute;
 mod codec;
+mod fragment;
 mod gap;
 mod header;
 mod id;
@@ -22,6 +23,7 @@ mod tek;
 pub use acl::{emit_acl, parse_acl, AclDigest, MAX_ACL_LEN};
 pub use attribute::{Attribute, Attributes, Value};
 pub use codec::Reader;
+pub use fragment::{Fragment, Position};
 pub use gap::Gap;
 pub use header::{Cookie, Header, HEADER_LEN, MAX_MESSAGE};
 pub use id::{IdField, Identification};

@@ -16,6 +16,7 @@ mod interfaces;
 mod kernel;
 mod leak_proof;
 mod links;
+mod long_list;
 mod marks;
 mod matrix;
 mod narrow;
@@ -201,6 +202,11 @@ pub const ALL: &[Scenario] = &[
         "a core link of MTU 1400, both families, where every packet is to be encrypted",
         narrow::everything,
         Cell::BASIC,
+    ),
+    empty(
+        "long-list",
+        "1,000 entries come by registration and by rekey where no fragment of a packet passes",
+        long_list::crosses,
     ),
     matrix("matrix-aes-256-cbc-ipv4-unicast", AesCbc256, V4, Unicast),
     matrix("matrix-aes-256-gcm-ipv4-unicast", AesGcm256, V4, Unicast),

@@ -6,6 +6,7 @@
 pub mod bench;
 
 pub mod coop;
+mod fragments;
 mod rekey;
 mod responder;
 mod round_trip;
@@ -13,6 +14,7 @@ mod sequence;
 
 pub use bench::random;
 pub use coop::Court;
+pub use fragments::reassemble;
 pub use rekey::{payloads, registered, rekeying_config};
 pub use responder::{responder_settings, RESPONDER_SEED};
 pub use round_trip::{round_trip, round_trip_payload};

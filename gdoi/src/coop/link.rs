@@ -28,7 +28,7 @@ use super::CoopPeer;
 use crate::crypto::{Random, Secret};
 use crate::endpoint::{Instant, Transmit};
 use crate::error::{Error, Misbehaved};
-use crate::phase1::IsakmpSa;
+use crate::phase1::{Cookies, IsakmpSa};
 use crate::policy::{Identity, Proposal};
 use crate::wire::Header;
 use channel::Side;
@@ -154,6 +154,11 @@ impl Links {
     /// that this side began.
     pub(crate) fn owns(&self, from: SocketAddr, header: &Header) -> bool {
         self.link(from.ip()).is_some_and(|link| link.owns(header))
+    }
+
+    /// Whether this is an SA with a peer that both sides agreed fragments with.
+    pub(crate) fn talks_in_fragments(&self, from: SocketAddr, cookies: Cookies) -> bool {
+        self.link(from.ip()).is_some_and(|link| link.talks_in_fragments(cookies))
     }
 
     /// Takes in a datagram.

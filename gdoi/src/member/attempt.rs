@@ -43,6 +43,8 @@ pub(super) struct Download {
     pub(super) policy: GroupPolicy,
     pub(super) sender_ids: SenderIds,
     pub(super) made: Made,
+    /// Whether the server may send in fragments what follows.
+    pub(super) fragments: bool,
 }
 
 /// What an input led to.
@@ -150,6 +152,17 @@ impl Attempt {
         Progress::Send(first)
     }
 
+    /// Whether a fragment is of a message that this registration waits for. Those of phase 1 are short.
+    pub(super) fn takes_fragments(&self, from: SocketAddr, header: &Header) -> bool {
+        match &self.stage {
+            Stage::Phase1(_) => false,
+            Stage::Pull(pulling) => {
+                let sa = &pulling.sa;
+                from == self.server && sa.fragments && sa.cookies == Cookies::of(header)
+            }
+        }
+    }
+
     pub(super) fn cookie(&self) -> Cookie {
         match &self.stage {
             Stage::Phase1(negotiation) => negotiation.cookie(),
@@ -197,7 +210,8 @@ impl Pulling {
         match self.pull.step(&self.sa, header, body) {
             Ok(PullStep::Next(next, message)) => self.go_on(next, message, now),
             Ok(PullStep::Downloaded(policy, sender_ids)) => {
-                let download = Download { policy: *policy, sender_ids, made: self.made };
+                let (made, fragments) = (self.made, self.sa.fragments);
+                let download = Download { policy: *policy, sender_ids, made, fragments };
                 Progress::Registered(Box::new(download), goodbye(self.server(), &self.sa, random))
             }
             Err(error) if anybody_could_cause(&error) => Progress::Ignored(error),

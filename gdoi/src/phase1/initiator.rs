@@ -50,7 +50,7 @@ impl Initiator {
     /// # Errors
     /// Only internal ones.
     pub fn start(settings: Settings, random: &mut dyn Random) -> Result<(Initiator, Vec<u8>), Error> {
-        Initiator::announcing(&[&VENDOR_ID], settings, random)
+        Initiator::announcing(&[&VENDOR_ID, &FRAGMENTS_VENDOR_ID], settings, random)
     }
 
     /// As [`Initiator::start`], and announces that dead peers are detected (RFC 3706 section 5.1).
@@ -61,7 +61,8 @@ impl Initiator {
         settings: Settings,
         random: &mut dyn Random,
     ) -> Result<(Initiator, Vec<u8>), Error> {
-        Initiator::announcing(&[&VENDOR_ID, &DPD_VENDOR_ID], settings, random)
+        let vendor_ids: [&[u8]; 3] = [&VENDOR_ID, &FRAGMENTS_VENDOR_ID, &DPD_VENDOR_ID];
+        Initiator::announcing(&vendor_ids, settings, random)
     }
 
     fn announcing(
@@ -175,6 +176,7 @@ impl AwaitAuth {
             peer,
             ours: self.transcript.announced.ours,
             dpd: self.transcript.announced.dpd,
+            fragments: self.transcript.announced.fragments,
             skeyid: self.keys.skeyid.clone(),
             cipher: self.keys.cipher.clone(),
             last_block: opened.next_iv,

@@ -57,7 +57,7 @@ impl Responder {
         let cookies = Cookies { initiator: header.initiator, responder: fresh_cookie(random)? };
         let answer = Phase1Sa { doi: offer.doi, number: offer.number, transforms: vec![transform] }.emit();
         let announced = Announced { dpd: announced.dpd && announced.ours, ..announced };
-        let message = main_mode(cookies, &first_payloads(&answer, vendor_ids(announced)));
+        let message = main_mode(cookies, &first_payloads(&answer, &vendor_ids(announced)));
         let transcript = Transcript { cookies, proposal, sai_b: sai_b.to_vec(), announced };
         Ok((Responder::AwaitKe(AwaitKe { settings, transcript }), message))
     }
@@ -88,12 +88,11 @@ impl Responder {
 }
 
 /// What is announced to such a peer. Dead peer detection only to another key server of this implementation: who
-/// announces it must answer (RFC 3706 section 5.2), and what answers stands only between those.
-const fn vendor_ids(peer: Announced) -> &'static [&'static [u8]] {
-    match peer.dpd {
-        true => &[&VENDOR_ID, &DPD_VENDOR_ID],
-        false => &[&VENDOR_ID],
-    }
+/// announces it must answer (RFC 3706 section 5.2), and what answers stands only between those. Fragments likewise.
+fn vendor_ids(peer: Announced) -> Vec<&'static [u8]> {
+    let fragments = peer.fragments.then_some(&FRAGMENTS_VENDOR_ID[..]);
+    let dpd = peer.dpd.then_some(&DPD_VENDOR_ID[..]);
+    [Some(&VENDOR_ID[..]), fragments, dpd].into_iter().flatten().collect()
 }
 
 /// The first transform of the offer that is accepted here.
@@ -144,6 +143,7 @@ impl AwaitAuth {
             peer,
             ours: self.transcript.announced.ours,
             dpd: self.transcript.announced.dpd,
+            fragments: self.transcript.announced.fragments,
             skeyid: self.keys.skeyid.clone(),
             cipher: self.keys.cipher.clone(),
             last_block: sealed.next_iv,

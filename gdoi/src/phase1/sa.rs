@@ -63,6 +63,8 @@ pub struct IsakmpSa {
     pub ours: bool,
     /// Whether both sides announced dead peer detection (RFC 3706): in the negotiations of cooperating key servers.
     pub dpd: bool,
+    /// Whether both sides announced that they take messages in fragments.
+    pub fragments: bool,
     pub(super) skeyid: Skeyid,
     pub(super) cipher: Secret,
     pub(super) last_block: Block,

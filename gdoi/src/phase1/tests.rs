@@ -249,4 +249,21 @@ fn a_changed_fifth_message_is_refused() {
 fn the_vendor_id_is_the_digest_that_it_claims_to_be() {
     let digest = crate::crypto::prf::digest(Hash::Sha256, &[b"Group Domain of Interpretation for Linux"]);
     assert_eq!(VENDOR_ID[..16], digest[..16]);
+    let text = [&b"Group Domain of Interpretation for Linux: fragments"[..]];
+    assert_eq!(FRAGMENTS_VENDOR_ID[..], crate::crypto::prf::digest(Hash::Sha256, &text)[..16]);
+}
+
+#[test]
+fn fragments_are_agreed_with_our_own_that_announce_them() {
+    let cases: [(&[&[u8]], bool); 4] = [
+        (&[&VENDOR_ID, &FRAGMENTS_VENDOR_ID], true),
+        (&[&VENDOR_ID], false),
+        (&[&FRAGMENTS_VENDOR_ID], false),
+        (&[&DPD_VENDOR_ID, &FRAGMENTS_VENDOR_ID, &VENDOR_ID], true),
+    ];
+    for (vendor_ids, agreed) in cases {
+        assert_eq!(contains(&second_message(vendor_ids), &FRAGMENTS_VENDOR_ID), agreed);
+    }
+    let (ours, theirs) = establish(initiator(b"secret", Proposal::default()), responder(b"secret")).unwrap();
+    assert!(ours.fragments && theirs.fragments);
 }

@@ -1,6 +1,7 @@
 //! One rekey message on its way to the members: paced, repeated to the silent, bounded.
 
 use crate::endpoint::{Instant, Transmit};
+use crate::fragment::LONGEST_DATAGRAM;
 use crate::wire::AclDigest;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -9,6 +10,10 @@ use std::time::Duration;
 /// So many messages go out together, then a pause: 400 in a second.
 const BATCH: usize = 20;
 const PAUSE: Duration = Duration::from_millis(50);
+
+/// Long messages are several datagrams each: fewer go out together, so that a socket's buffer holds them, and as many in
+/// a second.
+const BATCH_DATAGRAMS: usize = 40;
 
 /// How rekey messages reach the members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,14 +102,21 @@ impl Distribution {
             self.rounds_left -= 1;
             self.queue = self.receivers.all();
         }
-        let batch = self.queue.len().min(BATCH);
+        let together = self.together();
+        let batch = self.queue.len().min(together);
         let each =
             |to| self.messages.iter().map(move |message| Transmit { to, payload: message.payload.clone() });
         let transmits: Vec<_> = self.queue.drain(..batch).flat_map(each).collect();
         self.transmissions += transmits.len() as u64;
-        let pause = if self.queue.is_empty() { self.retransmit.interval } else { PAUSE };
-        self.due = Some(now + pause);
+        let pause = PAUSE * together as u32 / BATCH as u32;
+        self.due = Some(now + if self.queue.is_empty() { self.retransmit.interval } else { pause });
         transmits
+    }
+
+    /// To how many members it goes before a pause.
+    fn together(&self) -> usize {
+        let datagrams = self.messages.iter().map(|message| message.payload.len().div_ceil(LONGEST_DATAGRAM));
+        (BATCH_DATAGRAMS / datagrams.sum::<usize>().max(1)).clamp(1, BATCH)
     }
 
     /// When [`Distribution::handle_timeout`] or [`Distribution::is_over`] has something new to say.
@@ -174,8 +186,12 @@ mod tests {
     }
 
     fn start(transport: Transport, members: u8) -> Distribution {
+        start_with(vec![1], transport, members)
+    }
+
+    fn start_with(payload: Vec<u8>, transport: Transport, members: u8) -> Distribution {
         let members = (0..members).map(member);
-        let message = Message { kek_spi: [0; 16], sequence: 1, payload: vec![1] };
+        let message = Message { kek_spi: [0; 16], sequence: 1, payload };
         let mut distribution =
             Distribution::new(vec![message], AclDigest([0; 16]), transport, RETRANSMIT, members);
         assert!(distribution.handle_timeout(Instant::from_millis(0)).is_empty(), "held back");
@@ -233,5 +249,14 @@ mod tests {
         assert_eq!(distribution.handle_timeout(Instant::from_millis(0)).len(), 20);
         assert_eq!(distribution.handle_timeout(Instant::from_millis(49)).len(), 0);
         assert_eq!(distribution.handle_timeout(Instant::from_millis(50)).len(), 20);
+    }
+
+    #[test]
+    fn long_messages_go_out_in_small_bursts_and_as_many_in_a_second() {
+        for (length, together, pause) in [(1_200, 20, 50), (1_201, 20, 50), (16_000, 2, 5), (60_000, 1, 2)] {
+            let mut distribution = start_with(vec![1; length], Transport::Unicast, 100);
+            assert_eq!(distribution.handle_timeout(Instant::from_millis(0)).len(), together);
+            assert_eq!(distribution.due(), Some(Instant::from_millis(pause)));
+        }
     }
 }

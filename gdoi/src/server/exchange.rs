@@ -3,7 +3,7 @@
 use super::sessions::{Established, Session, State};
 use super::{Answer, KeyServer};
 use crate::crypto::Secret;
-use crate::endpoint::Instant;
+use crate::endpoint::{Instant, Output};
 use crate::error::{Error, Misbehaved, Unacceptable, Unauthenticated};
 use crate::event::KeyServerEvent;
 use crate::phase1::{Cookies, Informational, IsakmpSa, Responder, ResponderStep, Settings};
@@ -13,6 +13,45 @@ use crate::wire::{emit_chain, Cookie, ExchangeType, Flags, Header, Notify, Notif
 use std::net::{IpAddr, SocketAddr};
 
 impl KeyServer {
+    /// A whole message, however it came.
+    pub(super) fn handle_message(&mut self, from: SocketAddr, bytes: &[u8], now: Instant) {
+        let (header, body) = match Header::parse(bytes) {
+            Ok(parsed) => parsed,
+            Err(reason) => return self.malformed(from, bytes, reason, now),
+        };
+        if header.exchange == ExchangeType::GROUPKEY_PUSH_ACK {
+            self.acknowledgement(from, &header, body, now);
+            return self.store_members(now);
+        }
+        let main_mode = header.exchange == ExchangeType::IDENTITY_PROTECTION;
+        if self.links.owns(from, &header) && !(main_mode && self.sessions.knows(from, header.initiator)) {
+            self.links.handle_datagram(from, &header, body, self.random.as_mut(), now);
+            self.drain_links(now);
+            return self.store_members(now);
+        }
+        let Some(mut session) = self.sessions.take(from, header.initiator) else {
+            return self.open(from, &header, body, bytes, now);
+        };
+        let answer = match session.repeated(bytes) {
+            Some(reply) => Ok(Answer::Send(reply)),
+            None => self.advance(from, &mut session, &header, body, now),
+        };
+        match answer {
+            Ok(Answer::Send(message)) => {
+                session.remember(bytes, message.clone());
+                self.transmit(from, message);
+            }
+            Ok(Answer::Silence) => {}
+            Ok(Answer::Close) => return,
+            Err(reason) => self.refuse(from, &mut session, &header, bytes, reason, now),
+        }
+        self.sessions.insert(from, header.initiator, session);
+        let registered: Vec<_> =
+            self.groups.iter_mut().flat_map(|group| std::mem::take(&mut group.events)).collect();
+        self.output.extend(registered.into_iter().map(Output::Event));
+        self.store_members(now);
+    }
+
     /// A message without a session: the first of a phase 1, or nothing of ours.
     pub(super) fn open(
         &mut self,

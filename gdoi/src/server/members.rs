@@ -81,6 +81,7 @@ impl Members {
             last_registered: now,
             registrations: known.map_or(0, |known| known.registrations).saturating_add(1),
             ours: sa.ours,
+            fragments: sa.fragments,
             rekeys_acknowledged: known.map_or(0, |known| known.rekeys_acknowledged),
             rekeys_missed: 0,
             last_acknowledged: known.and_then(|known| known.last_acknowledged),
@@ -162,6 +163,14 @@ impl Members {
     /// Whether private attributes may go to all of them.
     pub(super) fn are_all_ours(&self) -> bool {
         self.records().all(|record| record.ours)
+    }
+
+    /// Whether what is sent to `to`, a member or a multicast group, is understood in fragments by all that it reaches.
+    pub(super) fn take_fragments(&self, to: SocketAddr) -> bool {
+        match to.ip() {
+            group if group.is_multicast() => self.records().all(|record| record.fragments),
+            member => self.records.get(&member).is_some_and(|listed| listed.record.fragments),
+        }
     }
 
     /// Those of other software.

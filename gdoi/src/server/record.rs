@@ -13,7 +13,7 @@
 //! KEK:    SPI(16) key(octets) expires(8) sequence(4) succession(1): 0 smooth, 1 abrupt, 2 ended; lineage(8)
 //! terms:  ACL(octets, as in the ACL payload) receive only(1) ATD(8) DTD(8) [multicast(1) address(16) port(2) algorithm(2) hash(2) key(octets)]
 //! member: address(16) port(2) owner(16) author(8) version(8) gone(1) identity(octets) first(8) last(8)
-//!         registrations(8) ours(1)
+//!         registrations(8) software(1): 0 other, 1 ours, 2 ours and takes fragments
 //! ```
 
 mod octets;
@@ -39,6 +39,8 @@ use std::time::Duration;
 
 /// So that a state with the longest ACL is no longer than one message between servers.
 pub(super) const MAX_REVOKED: usize = 512;
+const OURS: u8 = 1;
+const OURS_WITH_FRAGMENTS: u8 = 2;
 const VALUE: Malformed = Malformed::Value("state record");
 
 pub(super) fn parse_state(reader: &mut Reader<'_>) -> Result<GroupState, Error> {
@@ -144,15 +146,21 @@ pub(super) fn parse_member(reader: &mut Reader<'_>) -> Result<Listed, Error> {
     let (author, version) = (Author(reader.array()?), reader.u64()?);
     let presence = if flag(reader)? { Presence::Gone } else { Presence::Here };
     let identity = Identification::parse(octets(reader)?)?.identity()?;
+    let (first_registered, last_registered) = (instant(reader)?, instant(reader)?);
+    let (registrations, software) = (reader.u64()?, reader.u8()?);
+    if software > OURS_WITH_FRAGMENTS {
+        return Err(VALUE.into());
+    }
     let record = MemberRecord {
         address: member,
         port,
         identity,
         owner,
-        first_registered: instant(reader)?,
-        last_registered: instant(reader)?,
-        registrations: reader.u64()?,
-        ours: flag(reader)?,
+        first_registered,
+        last_registered,
+        registrations,
+        ours: software >= OURS,
+        fragments: software == OURS_WITH_FRAGMENTS,
         rekeys_acknowledged: 0,
         rekeys_missed: 0,
         last_acknowledged: None,
@@ -272,7 +280,10 @@ impl Sink {
         self.instant(record.first_registered);
         self.instant(record.last_registered);
         self.u64(record.registrations);
-        self.raw(&[u8::from(record.ours)]);
+        self.raw(&[match (record.ours, record.fragments) {
+            (true, true) => OURS_WITH_FRAGMENTS,
+            (ours, _) => u8::from(ours) * OURS,
+        }]);
     }
 
     fn address(&mut self, address: &IpAddr) {

@@ -4,7 +4,7 @@ use crate::crypto::prf::digest;
 use crate::crypto::Hash;
 use crate::endpoint::Instant;
 use crate::error::{Error, Misbehaved, Unacceptable};
-use crate::phase1::{IsakmpSa, Responder};
+use crate::phase1::{Cookies, IsakmpSa, Responder};
 use crate::pull::AwaitProof;
 use crate::wire::Cookie;
 use std::collections::{BTreeMap, VecDeque};
@@ -132,6 +132,16 @@ impl Sessions {
 
     pub(super) fn knows(&self, peer: SocketAddr, cookie: Cookie) -> bool {
         self.sessions.contains_key(&(peer, cookie))
+    }
+
+    /// Whether this is an SA with a peer that both sides agreed fragments with.
+    pub(super) fn talks_in_fragments(&self, peer: SocketAddr, cookies: Cookies) -> bool {
+        match self.sessions.get(&(peer, cookies.initiator)).map(|session| &session.state) {
+            Some(State::Established(established)) => {
+                established.sa.fragments && established.sa.cookies == cookies
+            }
+            _ => false,
+        }
     }
 
     /// A first message came to nothing.

@@ -64,6 +64,8 @@ registry! {
         COOP = 128 "COOP",
         /// A whole access control list, inside a group SA; from the private range.
         ACL = 129 "ACL",
+        /// A part of a message; from the private range, as other implementations use it.
+        FRAGMENT = 132 "fragment",
     }
 }
 

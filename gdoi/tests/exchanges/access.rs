@@ -7,6 +7,7 @@ use crate::bench::fleet::{
 use crate::bench::foreign::anonymous;
 use crate::bench::random::Seeded;
 use crate::bench::stored::{OpenedPush, Stored};
+use crate::bench::whole::messages;
 use crate::bench::{Link, World};
 use gdoi::policy::{Acl, SendMode, MAX_ACES};
 use gdoi::wire::{ExchangeType, GroupSa, PayloadType};
@@ -82,7 +83,7 @@ pub fn rekey(world: &mut World, kind: RekeyKind) -> Stored {
 /// The last rekey message, opened, and its length.
 pub fn last_push(world: &World, before: &Stored) -> (OpenedPush, usize) {
     let is_push = |datagram: &[u8]| datagram[18] == ExchangeType::GROUPKEY_PUSH.0;
-    let flight = world.sent.iter().rfind(|flight| is_push(&flight.payload)).unwrap();
+    let flight = messages(&world.sent).into_iter().rfind(|flight| is_push(&flight.payload)).unwrap();
     (before.kek_of(&flight.payload).unwrap().open(&flight.payload), flight.payload.len())
 }
 
@@ -104,7 +105,7 @@ pub fn acls(world: &World) -> Vec<Acl> {
 fn a_thousand_entries_arrive_with_the_registration() {
     let world = start(2, config(thousand(1), Transport::Unicast));
     assert_eq!(acls(&world), [thousand(1), thousand(1)]);
-    let longest = world.sent.iter().map(|flight| flight.payload.len()).max().unwrap();
+    let longest = messages(&world.sent).iter().map(|flight| flight.payload.len()).max().unwrap();
     assert!((12_000..20_000).contains(&longest), "{longest}");
 }
 

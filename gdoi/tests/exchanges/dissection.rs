@@ -5,15 +5,20 @@
 //! GAP it reads no more of an SA payload, and it takes the ID data lengths of SAT for two octets, where RFC 6407 section 5.5.1
 //! and RFC 3547 before it have one: for the SATs it gets the message once more without GAP and with wider lengths.
 
-use crate::bench::fleet::group;
+use crate::access::{config, thousand};
+use crate::bench::fleet::{group, member, member_address, member_config, server, server_address};
 use crate::bench::rogue::Rogue;
-use crate::bench::Flight;
-use crate::transcripts::{decryption, foreign_registration, insider, registration, write_capture};
+use crate::bench::{Flight, Link, World};
+use crate::transcripts::{
+    decryption, foreign_registration, insider, registration, write_capture, MEMBER_SEED,
+};
 use gdoi::policy::Doi;
 use gdoi::wire::{emit_chain, Chain, ExchangeType, GroupSa, Header, Kd, KeyPacket, Padding, PayloadType};
+use gdoi::Transport;
 use std::io::{ErrorKind, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 fn hex(octets: &[u8]) -> String {
     octets.iter().map(|octet| format!("{octet:02x}")).collect()
@@ -67,6 +72,26 @@ fn nothing_is_malformed() {
             "{read:?}"
         );
     }
+}
+
+/// The layout of fragments is the known one.
+#[test]
+fn fragments_are_put_together() {
+    let mut world = World::new(5, Link::CALM);
+    world.add_server(server_address(1), server(config(thousand(1), Transport::Unicast), 1, world.now));
+    world.add_member(member_address(1), member(member_config(1), MEMBER_SEED));
+    world.run_for(Duration::from_secs(5));
+    let (flights, insider) = (&world.sent, insider(&world.sent));
+    let fields = ["isakmp.frag.seq", "isakmp.fragment.count", "isakmp.exchangetype", "_ws.malformed"];
+    let Some(read) = tshark(&write_capture("fragments", flights, &insider), &insider, &fields) else {
+        return;
+    };
+    let fragments: Vec<_> = read.into_iter().filter(|fields| !fields[0].is_empty()).collect();
+    let expected = (1..=12).map(|number| match number {
+        12 => ["12".to_owned(), "12".into(), "32,32".into(), String::new()],
+        _ => [number.to_string(), String::new(), "32".into(), String::new()],
+    });
+    assert!(fragments.iter().map(|fields| &fields[..]).eq(expected), "{fragments:?}");
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod bench;
 mod coop;
 mod crash;
 mod dissection;
+mod fragments;
 mod hostile;
 mod hostile_access;
 mod hostile_coop;

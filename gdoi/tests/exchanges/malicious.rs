@@ -217,7 +217,7 @@ fn item_5_messages_with_other_payloads() {
     assert!(refuses(&[nonce]).contains("SA payload is missing"));
     assert!(refuses(&[nonce, sa, sa]).contains("SA payload occurs twice"));
     assert!(refuses(&[nonce, sa, (PayloadType::KD, &keys())]).contains("KD payload is out of place"));
-    assert!(refuses(&[nonce, sa, (PayloadType(132), &[1])]).contains("132 payload is out of place"));
+    assert!(refuses(&[nonce, sa, (PayloadType(133), &[1])]).contains("133 payload is out of place"));
     assert!(refuses(&[(PayloadType::NONCE, &[1; 7]), sa]).contains("nonce is not"));
     assert!(refuses(&[(PayloadType::NONCE, &[1; 129]), sa]).contains("nonce is not"));
     let gap = Gap { activation_delay: Some(1), ..Gap::default() }.emit();

@@ -3,6 +3,7 @@
 
 #[path = "../../fuzz/src/coop.rs"]
 mod coop;
+mod fragments;
 #[path = "../../fuzz/src/rekey.rs"]
 mod rekey;
 #[path = "../../fuzz/src/responder.rs"]

@@ -13,7 +13,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-const MEMBER_SEED: u64 = 2;
+pub const MEMBER_SEED: u64 = 2;
 
 /// A registration with everything that the protocol has: three ACL entries, GAP, KEK.
 pub fn registration(doi: Doi) -> Vec<Flight> {

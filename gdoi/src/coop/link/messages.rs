@@ -19,6 +19,10 @@ impl Link {
         self.negotiates(header) || self.channels.iter().any(of_sa)
     }
 
+    pub(super) fn talks_in_fragments(&self, cookies: Cookies) -> bool {
+        self.channels.iter().any(|channel| channel.sa.cookies == cookies && channel.sa.fragments)
+    }
+
     fn negotiates(&self, header: &Header) -> bool {
         match &self.initiation {
             Initiation::Underway(negotiation) => negotiation.cookie() == header.initiator,

@@ -19,6 +19,7 @@ fn member(number: u32, registrations: u64) -> MemberRecord {
         last_registered: Instant::from_millis(6_000),
         registrations,
         ours: true,
+        fragments: true,
         rekeys_acknowledged: 0,
         rekeys_missed: 0,
         last_acknowledged: None,

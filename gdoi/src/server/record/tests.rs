@@ -327,6 +327,7 @@ fn member(identity: Identity) -> Listed {
         last_registered: at(4),
         registrations: 5,
         ours: true,
+        fragments: true,
         rekeys_acknowledged: 0,
         rekeys_missed: 0,
         last_acknowledged: None,
@@ -351,9 +352,11 @@ fn parse_one(octets: &[u8]) -> Result<Listed, Error> {
 fn members_round_trip() {
     let address = member(Identity::Address([10, 1, 2, 3].into()));
     let mut alone = member(Identity::Fqdn("gm1.example".into()));
-    (alone.record.owner, alone.record.ours, alone.presence) = (None, false, Presence::Here);
+    (alone.record.owner, alone.presence) = (None, Presence::Here);
+    (alone.record.ours, alone.record.fragments) = (false, false);
     let mut far = member(Identity::Address("2001:db8::3".parse().unwrap()));
     (far.record.address, far.record.owner) = ("2001:db8::3".parse().unwrap(), "2001:db8::1".parse().ok());
+    far.record.fragments = false;
     for listed in [address, alone, far, member(Identity::UserFqdn("gm@example".into()))] {
         assert_eq!(parse_one(&emit_member(&listed)), Ok(listed));
     }
@@ -379,9 +382,9 @@ fn members_that_cannot_be_are_refused() {
         changed[at] = octet;
         parse_one(&changed)
     };
-    // Gone, whether it is ours, the kind of the identity, its length.
+    // Gone, its software, the kind of the identity, its length.
     assert_eq!(changed(50, 2), Err(VALUE.into()));
-    assert_eq!(changed(whole.len() - 1, 2), Err(VALUE.into()));
+    assert_eq!(changed(whole.len() - 1, 3), Err(VALUE.into()));
     assert!(matches!(changed(53, 200), Err(Error::Unacceptable(_) | Error::Malformed(_))));
     assert_eq!(changed(52, 7), Err(Malformed::Length("ID payload").into()));
     assert_eq!(changed(52, 4), Err(Malformed::Length("ID payload").into()));

@@ -18,6 +18,9 @@ impl Link {
     /// One of twenty is lost, one of ten comes twice, many come in another order.
     pub const RAIN: Link = Link { loss_percent: 5, duplication_percent: 10, delay_ms: (1, 200) };
 
+    /// One of ten is lost, one of ten comes twice, many come in another order.
+    pub const HAIL: Link = Link { loss_percent: 10, duplication_percent: 10, delay_ms: (1, 200) };
+
     /// One of five is lost, one of five comes twice, and what comes, comes in any order.
     pub const GALE: Link = Link { loss_percent: 20, duplication_percent: 20, delay_ms: (1, 400) };
 

@@ -12,6 +12,7 @@ pub mod random;
 pub mod rogue;
 pub mod stored;
 pub mod traitor;
+pub mod whole;
 mod world;
 
 pub use link::Link;

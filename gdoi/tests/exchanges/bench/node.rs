@@ -1,9 +1,10 @@
 //! One endpoint and what it has said.
 
+use super::whole::Joint;
 use gdoi::crypto::Secret;
 use gdoi::{Endpoint, Instant, Output, Transmit};
 
-/// Looks at each datagram when it is taken, with what was stored before.
+/// Looks at each message when it is taken, or the last of its fragments, with what was stored before.
 pub type Witness = Box<dyn FnMut(&Transmit, Option<&Secret>)>;
 
 pub struct Node<E: Endpoint> {
@@ -12,6 +13,7 @@ pub struct Node<E: Endpoint> {
     /// What it last asked to be stored.
     pub stored: Option<Secret>,
     pub witness: Option<Witness>,
+    joint: Joint,
     wake: Option<Instant>,
     /// So many outputs are taken before it is killed.
     fuse: Option<u64>,
@@ -20,7 +22,7 @@ pub struct Node<E: Endpoint> {
 impl<E: Endpoint> Node<E> {
     pub fn new(endpoint: E, now: Instant) -> Self {
         let (events, wake) = (Vec::new(), Some(now));
-        Node { endpoint, events, stored: None, witness: None, wake, fuse: None }
+        Node { endpoint, events, stored: None, witness: None, joint: Joint::default(), wake, fuse: None }
     }
 
     pub fn wake(&self) -> Option<Instant> {
@@ -59,12 +61,19 @@ impl<E: Endpoint> Node<E> {
         panic!("spins at {now:?}")
     }
 
+    fn testify(&mut self, Transmit { to, payload }: &Transmit, now: Instant) {
+        let Some(witness) = &mut self.witness else { return };
+        if let Some(payload) = self.joint.message(*to, payload, now) {
+            witness(&Transmit { to: *to, payload }, self.stored.as_ref());
+        }
+    }
+
     fn settle(&mut self, now: Instant) -> Vec<Transmit> {
         let mut sent = Vec::new();
         while !self.is_dead() {
             match self.endpoint.poll() {
                 Output::Transmit(transmit) => {
-                    self.witness.iter_mut().for_each(|witness| witness(&transmit, self.stored.as_ref()));
+                    self.testify(&transmit, now);
                     sent.push(transmit);
                 }
                 Output::Store(state) => self.stored = Some(state),

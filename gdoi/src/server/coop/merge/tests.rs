@@ -130,6 +130,7 @@ fn primary(own: GroupState) -> Group {
         last_registered: at(0),
         registrations: 1,
         ours: true,
+        fragments: true,
         rekeys_acknowledged: 0,
         rekeys_missed: 0,
         last_acknowledged: None,

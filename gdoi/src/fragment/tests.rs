@@ -1,0 +1,231 @@
+use super::*;
+use crate::endpoint::Instant;
+use crate::error::Misbehaved;
+use crate::wire::{Cookie, ExchangeType, MAX_MESSAGE};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+const START: Instant = Instant::from_millis(1_000_000);
+
+fn peer(number: u8) -> SocketAddr {
+    ([192, 0, 2, number], 848).into()
+}
+
+fn header() -> Header {
+    Header {
+        initiator: Cookie([1; 8]),
+        responder: Cookie([2; 8]),
+        next: PayloadType::HASH,
+        exchange: ExchangeType::GROUPKEY_PULL,
+        flags: Flags::ENCRYPTED,
+        message_id: 0x0a0b_0c0d,
+    }
+}
+
+/// A message of so many octets, all different from their neighbours.
+fn message(length: usize) -> Vec<u8> {
+    let body: Vec<_> = (0..length - HEADER_LEN).map(|octet| (octet % 251) as u8).collect();
+    header().emit(&body)
+}
+
+/// What each of these datagrams leads to.
+fn feed(
+    reassembly: &mut Reassembly,
+    from: SocketAddr,
+    datagrams: &[Vec<u8>],
+    now: Instant,
+) -> Vec<Result<Option<Vec<u8>>, Error>> {
+    let each = datagrams.iter().map(|datagram| reassembly.add(from, &Piece::parse(datagram)?, now));
+    each.collect()
+}
+
+fn wholes(results: Vec<Result<Option<Vec<u8>>, Error>>) -> Vec<Vec<u8>> {
+    results.into_iter().filter_map(Result::unwrap).collect()
+}
+
+/// A datagram with this fragment in it.
+fn datagram(id: u16, number: u8, position: Position, data: &[u8]) -> Vec<u8> {
+    let fragment = Fragment { id, number, position, data }.emit();
+    let header = Header { next: PayloadType::FRAGMENT, flags: Flags::NONE, ..header() };
+    header.emit(&emit_chain(&[(PayloadType::FRAGMENT, &fragment)]))
+}
+
+#[test]
+fn the_layout_is_the_known_one() {
+    let fragments = split(&message(1_165), 0x1234).unwrap();
+    let [first, last] = &fragments[..] else { panic!("{}", fragments.len()) };
+    let front = |length: u16, payload: u16, number: u8, flags: u8| {
+        let mut front = vec![1; 8];
+        front.extend([2; 8]);
+        front.extend([132, 0x10, 32, 0, 0x0a, 0x0b, 0x0c, 0x0d, 0, 0]);
+        front.extend(length.to_be_bytes());
+        front.extend([0, 0]);
+        front.extend(payload.to_be_bytes());
+        front.extend([0x12, 0x34, number, flags]);
+        front
+    };
+    assert_eq!(first[..36], front(1_200, 1_172, 1, 0));
+    assert_eq!(first[36..], message(1_165)[..1_164]);
+    assert_eq!(*last, [front(37, 9, 2, 1), message(1_165)[1_164..].to_vec()].concat());
+    assert!(is_fragment(first) && is_fragment(last) && !is_fragment(&message(1_165)));
+}
+
+#[test]
+fn messages_of_any_length_come_whole_in_any_order() {
+    for length in [28, 29, 1_164, 1_165, 2_328, 2_329, 20_000, MAX_MESSAGE] {
+        let mut fragments = split(&message(length), 7).unwrap();
+        assert!(fragments.iter().all(|fragment| fragment.len() <= LONGEST_DATAGRAM));
+        for _ in 0..2 {
+            fragments.reverse();
+            let whole = wholes(feed(&mut Reassembly::default(), peer(1), &fragments, START));
+            assert_eq!(whole, [message(length)]);
+        }
+    }
+    assert_eq!(split(&[0; 27], 7), Err(Malformed::Truncated("ISAKMP header")));
+}
+
+#[test]
+fn duplicates_change_nothing() {
+    let mut fragments = split(&message(5_000), 7).unwrap();
+    fragments.extend(fragments.clone());
+    fragments.sort();
+    let mut reassembly = Reassembly::default();
+    assert_eq!(wholes(feed(&mut reassembly, peer(1), &fragments, START)), [message(5_000)]);
+    assert_eq!(wholes(feed(&mut reassembly, peer(1), &fragments, START)).len(), 0, "it came already");
+    assert_eq!(reassembly.held(), (1, 0));
+}
+
+#[test]
+fn a_lost_fragment_is_a_lost_message_and_the_next_transmission_cures_it() {
+    let mut reassembly = Reassembly::default();
+    let (mut first, again) = (split(&message(5_000), 7).unwrap(), split(&message(5_000), 8).unwrap());
+    let late = first.remove(2);
+    assert_eq!(wholes(feed(&mut reassembly, peer(1), &first, START)).len(), 0);
+    assert_eq!(wholes(feed(&mut reassembly, peer(1), &again, START)), [message(5_000)]);
+    assert_eq!(reassembly.held(), (2, 5_000 - 1_164));
+    let now = START + LIFE;
+    assert_eq!(reassembly.next_timeout(), Some(now));
+    assert_eq!(wholes(feed(&mut reassembly, peer(1), &[late], now)).len(), 0, "given up before");
+    reassembly.expire(now + LIFE);
+    assert_eq!((reassembly.held(), reassembly.next_timeout()), ((0, 0), None));
+}
+
+#[test]
+fn peers_and_associations_do_not_mix() {
+    let mut reassembly = Reassembly::default();
+    let fragments = split(&message(2_000), 7).unwrap();
+    let mut other = fragments[1].clone();
+    other[8] ^= 1;
+    assert_eq!(wholes(feed(&mut reassembly, peer(1), &fragments[..1], START)).len(), 0);
+    assert_eq!(wholes(feed(&mut reassembly, peer(2), &fragments[1..], START)).len(), 0);
+    assert_eq!(wholes(feed(&mut reassembly, peer(1), &[other], START)).len(), 0);
+    assert_eq!(wholes(feed(&mut reassembly, peer(1), &fragments[1..], START)), [message(2_000)]);
+}
+
+/// Whatever is said after the first two of three fragments, the true message comes out.
+#[test]
+fn what_contradicts_is_refused_and_changes_nothing() {
+    let fragments = split(&message(3_000), 7).unwrap();
+    let other = [5; 1_164];
+    let hostile = [
+        datagram(7, 1, Position::Before, &other),
+        datagram(7, 1, Position::Last, &other),
+        datagram(7, 2, Position::Last, &other),
+        datagram(7, 2, Position::Before, &other[..9]),
+    ];
+    for forged in &hostile {
+        let mut reassembly = Reassembly::default();
+        assert_eq!(wholes(feed(&mut reassembly, peer(1), &fragments[..2], START)).len(), 0);
+        let results = feed(&mut reassembly, peer(1), std::slice::from_ref(forged), START);
+        assert_eq!(results, [Err(Misbehaved::Fragment.into())]);
+        assert_eq!(reassembly.held(), (1, 2 * 1_164));
+        assert_eq!(wholes(feed(&mut reassembly, peer(1), &fragments[2..], START)), [message(3_000)]);
+    }
+    let mut reassembly = Reassembly::default();
+    assert_eq!(wholes(feed(&mut reassembly, peer(1), &fragments[2..], START)).len(), 0);
+    for number in [3, 4, 255] {
+        let behind = [datagram(7, number, Position::Before, &other)];
+        let results = feed(&mut reassembly, peer(1), &behind, START);
+        assert_eq!(results, [Err(Misbehaved::Fragment.into())], "{number}");
+    }
+    assert_eq!(wholes(feed(&mut reassembly, peer(1), &fragments[..2], START)), [message(3_000)]);
+}
+
+#[test]
+fn a_fragment_in_fragments_is_refused() {
+    let inner = split(&message(5_000), 7).unwrap().remove(0);
+    let results = feed(&mut Reassembly::default(), peer(1), &split(&inner, 8).unwrap(), START);
+    let refused = Err(Misbehaved::UnexpectedPayload(PayloadType::FRAGMENT).into());
+    assert_eq!(results, [Ok(None), refused]);
+}
+
+#[test]
+fn no_message_is_longer_than_one_that_comes_whole() {
+    let mut reassembly = Reassembly::default();
+    let datagrams: Vec<_> =
+        (1..=255).map(|number| datagram(7, number, Position::Before, &[9; 300])).collect();
+    let results = feed(&mut reassembly, peer(1), &datagrams, START);
+    let refused = Err(Malformed::Length("message in fragments").into());
+    assert!(results[..200].iter().all(|result| *result == Ok(None)));
+    assert!(results[200..].iter().all(|result| *result == refused));
+    assert_eq!(reassembly.held(), (1, MAX_MESSAGE));
+}
+
+#[test]
+fn what_is_no_fragment_is_refused() {
+    let sound = datagram(7, 1, Position::Last, &[9; 40]);
+    assert!(Piece::parse(&sound).is_ok());
+    let encrypted = [&sound[..19], &[1], &sound[20..]].concat();
+    assert_eq!(Piece::parse(&encrypted), Err(Misbehaved::Encryption.into()));
+    let fragment = Fragment { id: 7, number: 1, position: Position::Last, data: &[9; 40] }.emit();
+    let header = Header { next: PayloadType::FRAGMENT, flags: Flags::NONE, ..header() };
+    let two = emit_chain(&[(PayloadType::FRAGMENT, &fragment), (PayloadType::FRAGMENT, &fragment)]);
+    let twice = Misbehaved::DuplicatePayload(PayloadType::FRAGMENT);
+    assert_eq!(Piece::parse(&header.emit(&two)), Err(twice.into()));
+    let more = emit_chain(&[(PayloadType::FRAGMENT, &fragment), (PayloadType::NONCE, &[1])]);
+    let unexpected = Misbehaved::UnexpectedPayload(PayloadType::NONCE);
+    assert_eq!(Piece::parse(&header.emit(&more)), Err(unexpected.into()));
+    let behind = [&emit_chain(&[(PayloadType::FRAGMENT, &fragment)])[..], &[0]].concat();
+    let trailing = Malformed::TrailingBytes("payload chain");
+    assert_eq!(Piece::parse(&header.emit(&behind)), Err(trailing.into()));
+}
+
+#[test]
+fn one_peer_gets_only_its_share() {
+    let mut reassembly = Reassembly::default();
+    let honest = split(&message(3_000), 7).unwrap();
+    assert_eq!(wholes(feed(&mut reassembly, peer(1), &honest[..2], START)).len(), 0);
+    for id in 0..1_000 {
+        let now = START + Duration::from_millis(id.into());
+        let begun = split(&message(60_000), id).unwrap();
+        feed(&mut reassembly, peer(2), &begun[..begun.len() - 1], now);
+        assert!(reassembly.held().0 <= 1 + MAX_PER_PEER);
+        assert!(reassembly.held().1 <= 3_000 + MAX_PER_PEER * MAX_MESSAGE);
+    }
+    let now = START + Duration::from_secs(2);
+    assert_eq!(wholes(feed(&mut reassembly, peer(1), &honest[2..], now)), [message(3_000)]);
+}
+
+/// Many peers flood with whatever takes the most; the one message of an honest peer gets through.
+#[test]
+fn memory_is_bounded_and_the_greedy_pay() {
+    let mut reassembly = Reassembly::default();
+    let honest = split(&message(3_000), 7).unwrap();
+    assert_eq!(wholes(feed(&mut reassembly, peer(0), &honest[..2], START)).len(), 0);
+    let mut most = (0, 0);
+    for round in 0..5 {
+        for hostile in 1..=100 {
+            let begun = split(&message(60_000), round).unwrap();
+            feed(&mut reassembly, peer(hostile), &begun[1..], START + Duration::from_millis(1));
+            let held = reassembly.held();
+            most = (most.0.max(held.0), most.1.max(held.1));
+        }
+    }
+    assert!(most.0 <= MAX_MESSAGES && (MAX_OCTETS - MAX_MESSAGE..=MAX_OCTETS).contains(&most.1), "{most:?}");
+    assert_eq!(wholes(feed(&mut reassembly, peer(0), &honest[2..], START)), [message(3_000)]);
+    for id in 0..1_000 {
+        let small = [datagram(id, 2, Position::Before, &[1])];
+        feed(&mut reassembly, peer(id as u8), &small, START + Duration::from_millis(2));
+        assert!(reassembly.held().0 <= MAX_MESSAGES && reassembly.held().1 <= MAX_OCTETS);
+    }
+}

@@ -1,0 +1,111 @@
+//! What a member does with a datagram. All that it sends itself is short; what it gets may come in fragments.
+
+use super::attempt::Progress;
+use super::rekeys::Received;
+use super::{Activity, Member};
+use crate::endpoint::{Instant, Transmit};
+use crate::error::{Error, Misbehaved};
+use crate::event::MemberEvent;
+use crate::fragment::Piece;
+use crate::phase1::Cookies;
+use crate::policy::Identity;
+use crate::push::Push;
+use crate::rejections::Report;
+use crate::retransmit::draw;
+use crate::wire::{ExchangeType, Header};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// Below the 5 s after which no acknowledgement may come (RFC 8263 section 6).
+const ACK_JITTER: Duration = Duration::from_secs(4);
+
+impl Member {
+    /// A whole message, however it came.
+    pub(super) fn handle_message(&mut self, from: SocketAddr, bytes: &[u8], now: Instant) {
+        if ExchangeType::claimed_by(bytes) == Some(ExchangeType::GROUPKEY_PUSH) {
+            return self.rekey(from, bytes, now);
+        }
+        let progress = match &mut self.activity {
+            Activity::Registering(attempt) => attempt.handle_datagram(from, bytes, self.random.as_mut(), now),
+            Activity::Idle(_) | Activity::Retrying(_) => {
+                Progress::Ignored(Misbehaved::UnknownExchange.into())
+            }
+        };
+        self.progress(from, progress, now);
+    }
+
+    /// Takes in a fragment; the message, if it is whole now.
+    pub(super) fn gather(
+        &mut self,
+        from: SocketAddr,
+        datagram: &[u8],
+        now: Instant,
+    ) -> Result<Option<Vec<u8>>, Error> {
+        let piece = Piece::parse(datagram)?;
+        match self.takes_fragments(from, &piece.header, now) {
+            true => self.reassembly.add(from, &piece, now),
+            false => Err(Misbehaved::UnknownExchange.into()),
+        }
+    }
+
+    /// Rekey messages may come from any address, whole or in fragments.
+    fn takes_fragments(&self, from: SocketAddr, header: &Header, now: Instant) -> bool {
+        match &self.activity {
+            _ if header.exchange == ExchangeType::GROUPKEY_PUSH => {
+                let kek = self.keyring.kek_named(Cookies::of(header).octets(), now);
+                self.rekeys_in_fragments && kek.is_some()
+            }
+            Activity::Registering(attempt) => attempt.takes_fragments(from, header),
+            Activity::Idle(_) | Activity::Retrying(_) => false,
+        }
+    }
+
+    /// A rekey message. It may come from any address: the signature says who made it.
+    fn rekey(&mut self, from: SocketAddr, datagram: &[u8], now: Instant) {
+        let own = match self.config.identity {
+            Identity::Address(address) => Some(address),
+            _ => None,
+        };
+        match self.rekeys.receive(&self.keyring, own, from, datagram, now) {
+            Received::New(push, ack) => {
+                self.take_rekey(from, *push, now);
+                self.acknowledge(ack, now);
+            }
+            Received::Again(ack) => self.acknowledge(ack, now),
+            Received::Refused(reason) => {
+                if self.rejections.count(now) == Report::Yes {
+                    self.report(MemberEvent::RekeyRefused { group: self.group(), from, reason });
+                }
+            }
+        }
+    }
+
+    fn take_rekey(&mut self, from: SocketAddr, push: Push, now: Instant) {
+        let (sequence, had_kek) = (push.sequence, self.keyring.kek(now).is_some());
+        let teks = push.policy.iter().flat_map(|policy| policy.teks.iter().map(|tek| tek.spi)).collect();
+        self.keyring.push(push, now);
+        self.report(MemberEvent::Rekeyed { group: self.group(), from, sequence, teks });
+        self.report(MemberEvent::ViewChanged);
+        self.next_view = self.keyring.next_change(now);
+        if had_kek && self.keyring.kek(now).is_none() {
+            return self.dismissed(from, now);
+        }
+        if self.keyring.lacks_acl() {
+            return self.fetch_acl(now);
+        }
+        if let Activity::Idle(_) | Activity::Retrying(_) = self.activity {
+            self.activity = Activity::Idle(self.reregistration(now));
+        }
+    }
+
+    /// At once to a server that waits for it; where the message came by multicast, a little later each.
+    fn acknowledge(&mut self, ack: Option<Transmit>, now: Instant) {
+        let Some(ack) = ack else { return };
+        self.rekeys.counters.acknowledged += 1;
+        let multicast = self.keyring.kek(now).is_some_and(|(kek, _)| kek.destination.ip().is_multicast());
+        match multicast {
+            true => self.late_ack = Some((now + draw(self.random.as_mut(), ACK_JITTER), ack)),
+            false => self.transmit(ack),
+        }
+    }
+}

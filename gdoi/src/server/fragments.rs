@@ -1,0 +1,71 @@
+//! What a key server sends and takes in fragments.
+
+use super::KeyServer;
+use crate::crypto::Random;
+use crate::endpoint::{Instant, Output, Transmit};
+use crate::error::{Error, Misbehaved};
+use crate::event::KeyServerEvent;
+use crate::fragment::{split, Piece, LONGEST_DATAGRAM};
+use crate::phase1::Cookies;
+use crate::wire::{ExchangeType, Header};
+use std::net::SocketAddr;
+
+impl KeyServer {
+    /// Takes in a fragment; the message, if it is whole now.
+    pub(super) fn gather(
+        &mut self,
+        from: SocketAddr,
+        datagram: &[u8],
+        now: Instant,
+    ) -> Result<Option<Vec<u8>>, Error> {
+        let piece = Piece::parse(datagram)?;
+        match self.talks_in_fragments(from, &piece.header) {
+            true => self.reassembly.add(from, &piece, now),
+            false => Err(Misbehaved::UnknownExchange.into()),
+        }
+    }
+
+    /// The next output; a message that is too long for its receiver's path is cut here, whatever made it.
+    pub(super) fn next_output(&mut self) -> Option<Output<KeyServerEvent>> {
+        let output = self.output.pop_front()?;
+        let Output::Transmit(Transmit { to, payload }) = &output else { return Some(output) };
+        let Some(fragments) = self.fragments(*to, payload) else { return Some(output) };
+        let to = *to;
+        for payload in fragments.into_iter().rev() {
+            self.output.push_front(Output::Transmit(Transmit { to, payload }));
+        }
+        self.output.pop_front()
+    }
+
+    /// The message in fragments, if it is to be cut. Without randomness it goes whole.
+    fn fragments(&mut self, to: SocketAddr, message: &[u8]) -> Option<Vec<Vec<u8>>> {
+        if message.len() <= LONGEST_DATAGRAM || !self.may_cut(to, message) {
+            return None;
+        }
+        split(message, fresh_id(self.random.as_mut()).ok()?).ok()
+    }
+
+    fn may_cut(&self, to: SocketAddr, message: &[u8]) -> bool {
+        let Ok((header, _)) = Header::parse(message) else { return false };
+        match header.exchange {
+            ExchangeType::GROUPKEY_PUSH => {
+                let spi = Cookies::of(&header).octets();
+                let mut groups = self.groups.iter().filter(|group| group.has_kek(spi));
+                groups.any(|group| group.members.take_fragments(to))
+            }
+            _ => self.talks_in_fragments(to, &header),
+        }
+    }
+
+    /// Whether an SA protects the message with whose peer fragments were agreed.
+    fn talks_in_fragments(&self, peer: SocketAddr, header: &Header) -> bool {
+        self.sessions.talks_in_fragments(peer, Cookies::of(header))
+            || self.links.talks_in_fragments(peer, Cookies::of(header))
+    }
+}
+
+fn fresh_id(random: &mut dyn Random) -> Result<u16, Error> {
+    let mut octets = [0; 2];
+    random.fill(&mut octets)?;
+    Ok(u16::from_be_bytes(octets))
+}
