@@ -105,7 +105,7 @@ impl GroupMember {
     fn meet(&mut self, packet: Unknown, now: Instant) {
         let views = self.memberships.views(now);
         let (dataplane, journal) = (&mut self.dataplane, &mut self.journal);
-        self.ears.judge(packet, |packet| dataplane.meet(packet, &views, now, journal));
+        self.ears.judge(packet, |packets| dataplane.meet(packets, &views, now, journal));
     }
 
     /// These groups register for new sender IDs.

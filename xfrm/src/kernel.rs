@@ -6,7 +6,7 @@ use std::io;
 use netlink_sys::protocols::{NETLINK_ROUTE, NETLINK_XFRM};
 
 use crate::counters::{self, Counters, StateCounters};
-use crate::model::{Algorithm, Desired, Sa, Slot, Spi};
+use crate::model::{Algorithm, Desired, Family, Sa, Slot, Spi};
 use crate::nft::{HeldTable, Tables};
 use crate::object::{Direction, State, StateId};
 use crate::plan::{plan, Installed, Offload, Op};
@@ -36,6 +36,15 @@ pub struct Report {
     /// They are not installed again and what they would send is blocked: the member needs new sender identifiers, and
     /// the SAs that come with them.
     pub spent: Vec<(Slot, Spi)>,
+}
+
+/// What became of senders that were heard for the first time.
+#[derive(Debug, Default)]
+pub struct Admission {
+    /// Who is received from now on.
+    pub received: BTreeSet<(Family, Spi)>,
+    /// Why others are not: the kernel refused the state, or the table is not there.
+    pub refused: Vec<Error>,
 }
 
 /// An interface of this router.
@@ -97,18 +106,28 @@ impl Kernel {
         slots.iter().map(|slot| Ok((slot, self.tables.known(slot)?))).collect()
     }
 
-    /// Lets a plane receive from a sender that was heard for the first time, before its packet is let go. The caller
-    /// keeps the SA for what it desires next: `apply` removes what is not desired.
+    /// Lets a plane receive from senders that were heard for the first time, before their packets are let go. The caller
+    /// keeps the SAs for what it desires next: `apply` removes what is not desired.
     ///
-    /// # Errors
-    /// The kernel refused the state, or the table is not there.
-    pub fn admit(&mut self, slot: Slot, sa: &Sa) -> Result<(), Error> {
-        let state = State::new(slot, Direction::Inbound, sa);
-        let refused = |error| Error::Refused(format!("add {}", state.id), error);
-        match message::add_state(&mut self.xfrm, &state) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(refused(error)),
-            _ => self.tables.add_known(slot, &[sa.spi]).map_err(refused),
+    /// The table changes once for all of them: a change waits until the kernel has done with the one before it, tens of
+    /// milliseconds on a busy machine.
+    pub fn admit(&mut self, slot: Slot, sas: &[Sa]) -> Admission {
+        let mut admission = Admission::default();
+        for sa in sas {
+            let state = State::new(slot, Direction::Inbound, sa);
+            match message::add_state(&mut self.xfrm, &state) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                    admission.refused.push(Error::Refused(format!("add {}", state.id), error));
+                }
+                _ => drop(admission.received.insert((sa.family, sa.spi))),
+            }
         }
+        let spis: Vec<_> = admission.received.iter().map(|(_, spi)| *spi).collect();
+        if let Err(error) = self.tables.add_known(slot, &spis) {
+            admission.received.clear();
+            admission.refused.push(Error::Refused("the lists of known senders".into(), error));
+        }
+        admission
     }
 
     /// Makes the kernel hold exactly what is desired; does nothing where it already does. It reads first, so it also

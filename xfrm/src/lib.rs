@@ -81,7 +81,7 @@ mod target;
 
 pub use counters::{Count, Counters, PlaneCounters, StateCounters};
 pub use error::Error;
-pub use kernel::{Interface, Kernel, Report};
+pub use kernel::{Admission, Interface, Kernel, Report};
 pub use model::{
     Ace, Action, AeadKey, Algorithm, Desired, EncryptionKey, Family, Gate, IntegrityKey, Key, Lane, Mode,
     PathMtu, Plane, Ports, Prefix, Protection, Replay, Sa, Selector, Slot, Spi, SpiBlock,

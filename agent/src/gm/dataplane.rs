@@ -18,10 +18,12 @@ use crate::clock;
 use crate::config::{FailMode, GroupSettings};
 use crate::events::{Event, Journal, Severity};
 use crate::report::{Detachment, Protection};
+use admission::Place;
 use adoption::{abandoned, adopt, is_damaged, is_whole, waits_for_adopted};
 use gdoi::endpoint::Instant;
 use gdoi::View;
 use spent::Spent;
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use xfrm::{Counters, Desired, Direction, Interface, Kernel, Report, StateCounters, Subject};
 
@@ -40,6 +42,8 @@ pub struct DataPlane {
     sending: Vec<Sender>,
     /// Who is received, where every sender has its own key.
     senders: Senders,
+    /// Those that were let in since the kernel was compared last.
+    admitted: BTreeSet<Place>,
     /// Whether there were too many of them, which is told once.
     crowded: bool,
     /// Those that must not come back.
@@ -71,6 +75,7 @@ impl DataPlane {
             path_mtus: PathMtus::default(),
             sending: Vec::new(),
             senders: Senders::default(),
+            admitted: BTreeSet::new(),
             crowded: false,
             spent: Spent::default(),
             abandoned,
@@ -274,6 +279,7 @@ impl DataPlane {
     }
 
     fn apply(&mut self, wanted: Result<Desired, String>, cause: Cause, now: Instant, journal: &mut Journal) {
+        self.admitted.clear();
         let result = wanted.and_then(|mut wanted| {
             self.spent.withhold(&mut wanted);
             self.sending = learning::sending(&wanted);

@@ -47,8 +47,8 @@ impl Ears {
         self.path_mtu.as_ref().and_then(PathMtuReader::next)
     }
 
-    /// Judges this packet and others that wait.
-    pub fn judge(&mut self, first: Unknown, judge: impl FnMut(&Unknown) -> Word) {
+    /// Judges this packet and others that wait; `judge` has a word for each.
+    pub fn judge(&mut self, first: Unknown, judge: impl FnOnce(&[Unknown]) -> Vec<Word>) {
         if let Some(strangers) = &mut self.strangers {
             strangers.judge(first, judge);
         }

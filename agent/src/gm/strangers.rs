@@ -34,17 +34,15 @@ impl Strangers {
         }
     }
 
-    /// Judges this one and others that wait, but not more than a few.
-    pub fn judge(&mut self, first: Unknown, mut judge: impl FnMut(&Unknown) -> Word) {
-        let mut packet = first;
-        for _ in 1..AT_ONCE {
-            self.tell(packet.id, judge(&packet));
-            match self.queue.get_mut().next_unknown() {
-                Ok(Some(next)) => packet = next,
-                _ => return,
-            }
+    /// Judges this one and others that wait, but not more than a few; `judge` has a word for each.
+    pub fn judge(&mut self, first: Unknown, judge: impl FnOnce(&[Unknown]) -> Vec<Word>) {
+        let mut packets = vec![first];
+        while packets.len() < AT_ONCE {
+            let Ok(Some(next)) = self.queue.get_mut().next_unknown() else { break };
+            packets.push(next);
         }
-        self.tell(packet.id, judge(&packet));
+        let words = judge(&packets);
+        packets.iter().zip(words).for_each(|(packet, word)| self.tell(packet.id, word));
     }
 
     fn tell(&mut self, packet: PacketId, word: Word) {

@@ -57,7 +57,8 @@ fn judge(kernel: &mut Kernel, queue: &mut Queue, senders: &[Sa], unknown: Unknow
     assert_eq!(unknown.esp[..4], unknown.spi.0.to_be_bytes());
     match senders.iter().find(|sa| (sa.spi, sa.family) == (unknown.spi, unknown.family)) {
         Some(sa) => {
-            kernel.admit(unknown.slot, sa).unwrap();
+            let admission = kernel.admit(unknown.slot, std::slice::from_ref(sa));
+            assert!(admission.received.contains(&(sa.family, sa.spi)), "{admission:?}");
             queue.accept(unknown.id).unwrap();
             judged.accepted.push(unknown.spi);
         }

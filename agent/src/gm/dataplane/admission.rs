@@ -7,7 +7,8 @@ use crate::gm::desired::newcomer;
 use gdoi::endpoint::Instant;
 use gdoi::policy::Spi;
 use gdoi::{Esn, Sa, SenderSa, View};
-use xfrm::{Slot, Unknown};
+use std::collections::BTreeMap;
+use xfrm::{Admission, Family, Slot, Unknown};
 
 /// What becomes of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,19 +27,47 @@ struct Met<'a> {
     sequence: u64,
 }
 
+/// A sender as the kernel tells it from others.
+pub type Place = (Slot, Family, xfrm::Spi);
+
 impl DataPlane {
-    /// Lets the kernel receive from the sender of this packet, if one of the group has sent it: whoever can only send
-    /// packets, and not make them, leaves no trace.
-    pub fn meet(&mut self, packet: &Unknown, views: &[View], now: Instant, journal: &mut Journal) -> Word {
-        let view = self.view_of(packet.slot, views);
-        let Some(met) = view.and_then(|view| identify(view, packet)) else { return Word::Drop };
-        match self.admit(packet, &met, now, journal) {
-            Ok(()) => Word::Accept,
-            Err(reason) => {
-                tracing::warn!("a sender is not received from: {reason}");
-                Word::Drop
+    /// Lets the kernel receive from the senders of these packets, as far as members of the group have sent them: whoever
+    /// can only send packets, and not make them, leaves no trace. Answers a word for each packet.
+    pub fn meet(
+        &mut self,
+        packets: &[Unknown],
+        views: &[View],
+        now: Instant,
+        journal: &mut Journal,
+    ) -> Vec<Word> {
+        let newcomers = self.newcomers(packets, views, now, journal);
+        self.admit(newcomers);
+        let word = |packet| if self.admitted.contains(&place(packet)) { Word::Accept } else { Word::Drop };
+        packets.iter().map(word).collect()
+    }
+
+    /// Of senders that were admitted a moment ago more packets may wait: what the kernel can decrypt it judges itself.
+    fn newcomers(
+        &mut self,
+        packets: &[Unknown],
+        views: &[View],
+        now: Instant,
+        journal: &mut Journal,
+    ) -> BTreeMap<Place, xfrm::Sa> {
+        let mut newcomers = BTreeMap::new();
+        for packet in packets {
+            let place = place(packet);
+            if self.admitted.contains(&place) || newcomers.contains_key(&place) {
+                continue;
+            }
+            let view = self.view_of(packet.slot, views);
+            let Some(met) = view.and_then(|view| identify(view, packet)) else { continue };
+            match self.get_to_know(packet, &met, now, journal) {
+                Ok(state) => drop(newcomers.insert(place, state)),
+                Err(reason) => tracing::warn!("a sender is not received from: {reason}"),
             }
         }
+        newcomers
     }
 
     fn view_of<'a>(&self, slot: Slot, views: &'a [View]) -> Option<&'a View> {
@@ -47,20 +76,32 @@ impl DataPlane {
         found.map(|(_, view)| view)
     }
 
-    fn admit(
+    fn get_to_know(
         &mut self,
         packet: &Unknown,
         met: &Met<'_>,
         now: Instant,
         journal: &mut Journal,
-    ) -> Result<(), String> {
+    ) -> Result<xfrm::Sa, String> {
         let state = newcomer(met.sa, &met.sender, packet.family, met.sequence, now)?;
         let admitted = self.senders.admit(packet.slot, packet.family, met.sa.spi, met.sender.clone());
         if admitted.is_err() {
             self.tell_of_crowd(now, journal);
             return Err("there are too many".into());
         }
-        self.kernel.admit(packet.slot, &state).map_err(|error| error.to_string())
+        Ok(state)
+    }
+
+    fn admit(&mut self, newcomers: BTreeMap<Place, xfrm::Sa>) {
+        let mut planes = BTreeMap::<Slot, Vec<xfrm::Sa>>::new();
+        for ((slot, ..), state) in newcomers {
+            planes.entry(slot).or_default().push(state);
+        }
+        for (slot, states) in planes {
+            let Admission { received, refused } = self.kernel.admit(slot, &states);
+            refused.iter().for_each(|error| tracing::warn!("a sender is not received from: {error}"));
+            self.admitted.extend(received.into_iter().map(|(family, spi)| (slot, family, spi)));
+        }
     }
 
     fn tell_of_crowd(&mut self, now: Instant, journal: &mut Journal) {
@@ -70,6 +111,10 @@ impl DataPlane {
             journal.record(Event::new(Severity::Error, "GM_TOO_MANY_SENDERS", message), now);
         }
     }
+}
+
+fn place(packet: &Unknown) -> Place {
+    (packet.slot, packet.family, packet.spi)
 }
 
 /// Whose packet it is, if it is authentic.
