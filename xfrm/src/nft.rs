@@ -124,10 +124,11 @@ fn render(planes: &[PlaneRules]) -> String {
         let _ = writeln!(text, "\t\ttypeof {key} : {address}\n\t\tsize 65536\n\t\tflags dynamic,timeout");
         let _ = writeln!(text, "\t\ttimeout 10s\n\t}}");
     }
-    text.push_str(
-        "\tset stash_multicast {\n\t\ttypeof meta mark\n\t\tsize 65536\n\t\tflags dynamic,timeout\n",
-    );
-    text.push_str("\t\ttimeout 10s\n\t}\n");
+    for name in ["stashed", "stash_multicast"] {
+        let _ = writeln!(text, "\tset {name} {{");
+        let _ = writeln!(text, "\t\ttypeof meta mark\n\t\tsize 65536\n\t\tflags dynamic,timeout");
+        let _ = writeln!(text, "\t\ttimeout 10s\n\t}}");
+    }
     for plane in planes {
         for name in COUNTERS {
             let _ = writeln!(text, "\tcounter {name}_{} {{ }}", plane.slot.number());

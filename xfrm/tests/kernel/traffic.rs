@@ -123,6 +123,23 @@ fn tcp_bulk_crosses_in_both_directions() {
     assert!(lines.len() > 100);
 }
 
+/// Their cipher text looks like anything now and then: like a multicast packet once in 256.
+#[test]
+fn of_many_oversize_datagrams_none_is_lost() {
+    const BURSTS: u32 = 40;
+    let Some(lab) = Lab::build() else { return };
+    lab.protect(&[1]);
+    let receiver = lab.within("h2", || UdpSocket::bind("10.2.2.10:5000").unwrap());
+    receiver.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    let sender = lab.within("h1", || UdpSocket::bind("10.1.1.10:0").unwrap());
+    sender.connect("10.2.2.10:5000").unwrap();
+    for burst in 0..BURSTS {
+        (0..50).for_each(|_| assert_eq!(sender.send(&[0; 2000]).unwrap(), 2000));
+        let arrived = (0..50).filter(|_| receiver.recv(&mut [0; 2000]).is_ok()).count();
+        assert_eq!(arrived, 50, "of burst {burst}");
+    }
+}
+
 #[test]
 fn the_outbound_state_is_switched_under_a_flood_without_loss() {
     let Some(lab) = Lab::build() else { return };

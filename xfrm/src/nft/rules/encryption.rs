@@ -119,7 +119,7 @@ impl PlaneRules {
             format!(
                 "{packets}meta priority set @nh,96,32 meta mark set @nh,128,32 \
                  update @stash_source {{ meta priority : ip saddr }} \
-                 update @stash_destination {{ meta mark : ip daddr }}"
+                 update @stash_destination {{ meta mark : ip daddr }} update @stashed {{ meta mark }}"
             ),
             format!(
                 "{} ip daddr 224.0.0.0/4 meta mark != 0 update @stash_multicast {{ meta mark }}",
@@ -144,8 +144,11 @@ impl PlaneRules {
             .restored
             .iter()
             .map(|one| format!("{} {} {}", one.matches(), one.is_multicast(), one.copies()));
-        let rules = std::iter::once(stashed("meta mark @stash_multicast")).chain(copied);
-        rules.map(|rule| self.restored(&rule)).collect()
+        let mut rules: Vec<_> = copied.map(|rule| self.restored(&rule)).collect();
+        // What is stashed is cipher text, and one in 256 such packets looks like a multicast packet inside.
+        rules.insert(0, "meta mark @stashed return".into());
+        rules.insert(0, self.restored(&stashed("meta mark @stash_multicast")));
+        rules
     }
 
     fn restored(&self, rule: &str) -> String {
