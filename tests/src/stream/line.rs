@@ -18,6 +18,8 @@ const HOPS: u8 = 16;
 /// Octets that a receiver may be late by; several seconds.
 const BUFFER: usize = 8 << 20;
 const PATIENCE: Duration = Duration::from_millis(200);
+/// How long a host may be unable to send.
+const SULKING: Duration = Duration::from_secs(10);
 
 /// A host's end of its streams.
 #[derive(Debug)]
@@ -59,9 +61,7 @@ impl Line {
         while !ends.sending.load(Ordering::Relaxed) {
             let datagram = [MAGIC, number.to_be_bytes()].concat();
             for destination in &destinations {
-                while let Err(error) = self.socket.send_to(&datagram, (*destination, PORT)) {
-                    ensure!(error.kind() == ErrorKind::Interrupted, "a host cannot send: {error}");
-                }
+                self.send_one(&datagram, *destination)?;
             }
             number += 1;
             ends.sent[self.number].store(number, Ordering::Relaxed);
@@ -69,6 +69,20 @@ impl Line {
             thread::sleep(due.saturating_duration_since(Instant::now()));
         }
         Ok(number)
+    }
+
+    /// A host that cannot send for a moment has lost nothing, but says so at once: others may wait for what it sends.
+    fn send_one(&self, datagram: &[u8], destination: IpAddr) -> Outcome {
+        let end = Instant::now() + SULKING;
+        let mut said = false;
+        while let Err(error) = self.socket.send_to(datagram, (destination, PORT)) {
+            if error.kind() != ErrorKind::Interrupted && !std::mem::replace(&mut said, true) {
+                println!("   {} cannot send to {destination}: {error}", self.name());
+            }
+            ensure!(Instant::now() < end, "{} cannot send to {destination}: {error}", self.name());
+            thread::sleep(Duration::from_millis(10));
+        }
+        Ok(())
     }
 
     /// Receives until the streams end; what came from each other host.
