@@ -19,7 +19,7 @@ const HOPS: u8 = 16;
 const BUFFER: usize = 8 << 20;
 const PATIENCE: Duration = Duration::from_millis(200);
 /// How long a host may be unable to send.
-const SULKING: Duration = Duration::from_secs(10);
+const PERSISTENCE: Duration = Duration::from_secs(10);
 
 /// A host's end of its streams.
 #[derive(Debug)]
@@ -73,7 +73,7 @@ impl Line {
 
     /// A host that cannot send for a moment has lost nothing, but says so at once: others may wait for what it sends.
     fn send_one(&self, datagram: &[u8], destination: IpAddr) -> Outcome {
-        let end = Instant::now() + SULKING;
+        let end = Instant::now() + PERSISTENCE;
         let mut said = false;
         while let Err(error) = self.socket.send_to(datagram, (destination, PORT)) {
             if error.kind() != ErrorKind::Interrupted && !std::mem::replace(&mut said, true) {
