@@ -4,12 +4,15 @@ mod asker;
 
 pub use asker::Asker;
 
+use nix::sys::socket::{bind, listen, socket, AddressFamily, Backlog, SockFlag, SockType, UnixAddr};
+use nix::sys::stat::{fchmod, Mode};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::io;
 use std::net::IpAddr;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileTypeExt;
-use std::os::unix::net::UnixStream as BlockingStream;
+use std::os::unix::net::{UnixListener as BlockingListener, UnixStream as BlockingStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +28,9 @@ pub const CLIENT_TIME: Duration = Duration::from_secs(20);
 
 /// How many clients are served at a time; others wait.
 const MAX_CLIENTS: usize = 8;
+
+/// How many clients may wait until they are accepted; others wait longer.
+const BACKLOG: i32 = 128;
 
 /// What can be asked of a daemon.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -198,12 +204,15 @@ pub fn is_served(path: &Path) -> bool {
     BlockingStream::connect(path).is_ok()
 }
 
-/// The mask and not a later chmod: the socket must never be open to others, not even for a moment.
+/// The mode is set before there is a name (unix(7)): the socket must never be open to others, not even for a moment. A
+/// mask would do, too, but it holds for the whole process.
 fn bind_private(path: &Path) -> io::Result<UnixListener> {
-    let before = nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o177));
-    let listener = UnixListener::bind(path);
-    nix::sys::stat::umask(before);
-    listener
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let socket = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+    fchmod(&socket, Mode::S_IRUSR | Mode::S_IWUSR)?;
+    bind(socket.as_raw_fd(), &UnixAddr::new(path)?)?;
+    listen(&socket, Backlog::new(BACKLOG)?)?;
+    UnixListener::from_std(BlockingListener::from(socket))
 }
 
 async fn accept(listener: UnixListener, queries: mpsc::Sender<Query>) {
