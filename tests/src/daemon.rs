@@ -55,7 +55,7 @@ impl Places {
     pub fn of_this_run() -> Outcome<Self> {
         let this = std::env::current_exe()?;
         let programs = this.parent().unwrap_or(Path::new("/")).to_owned();
-        let out = std::env::var_os("LAB_OUT").map_or_else(|| "target/lab".into(), PathBuf::from).join("run");
+        let out = left_behind().join("run");
         let _ = fs::remove_dir_all(&out);
         fs::create_dir_all(&out)?;
         Ok(Places { programs, out, names: Mutex::default() })
@@ -88,6 +88,11 @@ impl Places {
     fn names(&self) -> MutexGuard<'_, Names> {
         self.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The folder of all that a lab leaves behind: $LAB_OUT, or else target/lab.
+pub fn left_behind() -> PathBuf {
+    std::env::var_os("LAB_OUT").map_or_else(|| "target/lab".into(), PathBuf::from)
 }
 
 /// A running daemon; it is killed when dropped.

@@ -5,6 +5,7 @@
 //! in a kernel with ESP, with network namespaces of its own; `scripts/lab` makes such a place.
 
 mod bench;
+mod beside;
 mod capture;
 mod cell;
 mod cooperating;
@@ -31,8 +32,9 @@ mod topology;
 mod vectors;
 mod watch;
 
+use beside::Beside;
 use runner::Runner;
-use scenarios::{Scenario, ALL, MATRIX};
+use scenarios::{Scenario, ALL, MATRIX, PATIENT};
 use site::Site;
 use std::process::ExitCode;
 
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         ["--demo"] => demo(),
         ["--bench", transform] => bench(transform),
         names if names.iter().any(|name| name.starts_with('-')) => Err(USAGE.to_owned()),
+        [] => all(),
         names => chosen(names).and_then(|scenarios| run(&scenarios)),
     };
     match done {
@@ -59,7 +62,7 @@ fn main() -> ExitCode {
 }
 
 fn list() -> Result<bool, String> {
-    ALL.iter().chain(MATRIX).for_each(|scenario| println!("{:40} {}", scenario.name, scenario.about));
+    every().for_each(|scenario| println!("{:40} {}", scenario.name, scenario.about));
     Ok(true)
 }
 
@@ -73,18 +76,22 @@ fn bench(transform: &str) -> Result<bool, String> {
     done.map(|()| true).map_err(|stop| stop.to_string())
 }
 
-/// The named scenarios, or all.
+fn every() -> impl Iterator<Item = &'static Scenario> {
+    ALL.iter().chain(PATIENT).chain(MATRIX)
+}
+
 fn chosen(names: &[&str]) -> Result<Vec<&'static Scenario>, String> {
-    if names.is_empty() {
-        return Ok(ALL.iter().collect());
-    }
     let find = |name: &&str| {
-        ALL.iter()
-            .chain(MATRIX)
-            .find(|scenario| scenario.name == *name)
-            .ok_or(format!("there is no scenario {name}"))
+        every().find(|scenario| scenario.name == *name).ok_or(format!("there is no scenario {name}"))
     };
     names.iter().map(find).collect()
+}
+
+fn all() -> Result<bool, String> {
+    let beside = Beside::start(PATIENT).map_err(|stop| stop.to_string())?;
+    let passed = run(&ALL.iter().collect::<Vec<_>>());
+    let others_passed = beside.finish().map_err(|stop| stop.to_string())?;
+    Ok(passed? && others_passed)
 }
 
 fn run(scenarios: &[&Scenario]) -> Result<bool, String> {

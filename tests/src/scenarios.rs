@@ -62,7 +62,7 @@ pub enum Run {
     Cell(fn(&Site, Cell) -> Outcome, Cell),
 }
 
-/// All of them.
+/// All that every run shows one after the other.
 pub const ALL: &[Scenario] = &[
     empty(
         "kernel",
@@ -174,17 +174,6 @@ pub const ALL: &[Scenario] = &[
     ),
     empty("vlan", "a VLAN that is made after the daemon's start is protected", links::vlan),
     empty("gre", "so is a GRE tunnel", links::gre),
-    empty("wrong-key", "a wrong pre-shared key", refusals::wrong_key),
-    empty("unknown-group", "a group that the server does not have", refusals::unknown_group),
-    empty("unauthorized-address", "an address that the group does not admit", refusals::unauthorized_address),
-    empty(
-        "unauthorized-identity",
-        "an identity that the group does not admit",
-        refusals::unauthorized_identity,
-    ),
-    empty("no-proposal", "no common phase 1 proposal", refusals::no_proposal),
-    empty("silent-server", "a server that takes everything and says nothing", refusals::silent_server),
-    empty("unreachable-server", "a server address without a route", refusals::unreachable_server),
     empty(
         "rekey-unicast",
         "keys change under streams, by acknowledged unicast, without loss or clear text",
@@ -291,6 +280,21 @@ pub const ALL: &[Scenario] = &[
         "strongSwan starts phase 1 with us, groups 19 and 14",
         strongswan::initiator,
     ),
+];
+
+/// Scenarios that wait for the protocol's own timers and load nothing: they run beside [`ALL`], in a lab of their own.
+pub const PATIENT: &[Scenario] = &[
+    empty("wrong-key", "a wrong pre-shared key", refusals::wrong_key),
+    empty("unknown-group", "a group that the server does not have", refusals::unknown_group),
+    empty("unauthorized-address", "an address that the group does not admit", refusals::unauthorized_address),
+    empty(
+        "unauthorized-identity",
+        "an identity that the group does not admit",
+        refusals::unauthorized_identity,
+    ),
+    empty("no-proposal", "no common phase 1 proposal", refusals::no_proposal),
+    empty("silent-server", "a server that takes everything and says nothing", refusals::silent_server),
+    empty("unreachable-server", "a server address without a route", refusals::unreachable_server),
 ];
 
 /// Every other kind of group through changes of its keys. Run by name: [`ALL`] has what every run shows.

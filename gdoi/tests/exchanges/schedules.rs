@@ -6,19 +6,20 @@
 //! A failing seed is printed; `GDOI_SEED=N cargo test -p gdoi --test exchanges schedules` replays it. 60 schedules in
 //! every run, `GDOI_SCHEDULES=10000 cargo test --release -p gdoi --test exchanges schedules` for more.
 
-use crate::bench::alliance::{
-    address, allied_config, allied_member, coop, primaries, start_server, start_with,
-};
+mod checks;
+mod sender_ids;
+
+use crate::bench::alliance::{address, allied_config, allied_member, primaries, start_server, start_with};
 use crate::bench::fleet::{member, member_address};
 use crate::bench::random::Seeded;
 use crate::bench::stored::{with_sids_given, Stored, StoredKek};
 use crate::bench::{Archive, Link, World};
 use gdoi::crypto::Secret;
-use gdoi::policy::{Sid, SidGeneration, TekKeys};
 use gdoi::wire::ExchangeType;
 use gdoi::{KeyServerCommand, KeyServerConfig, MemberCommand, RekeyKind, Removal, Transmit};
+use sender_ids::SenderIds;
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -43,23 +44,6 @@ struct Schedule {
     sids: SenderIds,
     log: Vec<String>,
 }
-
-/// Which sender IDs were given out, and who sent with what.
-#[derive(Default)]
-struct SenderIds {
-    /// By member, how many of its registrations were looked at.
-    registrations: BTreeMap<u16, u64>,
-    given: BTreeMap<(SidGeneration, Sid), Sender>,
-    /// By the seed of the key.
-    sent: Vec<(TekKeys, BTreeMap<Sid, Sender>)>,
-    /// How often each member began anew.
-    lives: BTreeMap<u16, u64>,
-    /// Servers that lost their state: what nobody else heard of before, nobody can know.
-    forgetful: BTreeSet<u32>,
-}
-
-/// A member in one of its lives.
-type Sender = (u16, u64);
 
 impl Schedule {
     fn new(seed: u64) -> Self {
@@ -163,50 +147,6 @@ impl Schedule {
         }
     }
 
-    /// No sender ID is given twice in one generation, and none is used twice with one key.
-    fn follow_sender_ids(&mut self) {
-        for address in std::mem::take(&mut self.world.changed) {
-            let number = (1..=self.members).find(|number| member_address(*number) == address).unwrap();
-            self.follow_registration(number);
-            self.follow_sender(number);
-        }
-    }
-
-    fn follow_registration(&mut self, number: u16) {
-        let Schedule { world, sids, seed, .. } = self;
-        let member = world.member(member_address(number));
-        let before = sids.registrations.entry(number).or_default();
-        if std::mem::replace(before, member.registrations()) == member.registrations() {
-            return;
-        }
-        let status = member.status(world.now);
-        assert_eq!(status.sender_ids.len(), 2, "seed {seed}: member {number} asked for two");
-        let sender = (number, sids.lives.get(&number).copied().unwrap_or_default());
-        for sid in status.sender_ids {
-            let other = sids.given.insert((status.sid_generation.unwrap(), sid), sender);
-            let known = other.filter(|_| !sids.forgetful.contains(&(sid.0 >> 17)));
-            assert_eq!(known, None, "seed {seed}: sender ID {sid} of {number} twice");
-        }
-    }
-
-    fn follow_sender(&mut self, number: u16) {
-        let Schedule { world, sids, seed, .. } = self;
-        let view = world.view(member_address(number));
-        let Some(sa) = view.outbound.filter(|sa| sa.transform.is_per_sender()) else { return };
-        assert_eq!(view.sids.len(), 2, "seed {seed}: member {number} sends");
-        let sender = (number, sids.lives.get(&number).copied().unwrap_or_default());
-        if !sids.sent.iter().any(|(keys, _)| *keys == sa.keys) {
-            sids.sent.push((sa.keys.clone(), BTreeMap::new()));
-        }
-        let senders = sids.sent.iter_mut().find(|(keys, _)| *keys == sa.keys);
-        let senders = senders.map(|(_, senders)| senders).unwrap();
-        for sid in view.sids {
-            let other = senders.insert(sid, sender).filter(|other| *other != sender);
-            let known = other.filter(|_| !sids.forgetful.contains(&(sid.0 >> 17)));
-            assert_eq!(known, None, "seed {seed}: {sid} of {number} was another's under {}", sa.spi);
-        }
-    }
-
     fn some_server(&mut self) -> u8 {
         1 + self.random.below(u64::from(self.servers)) as u8
     }
@@ -242,7 +182,7 @@ impl Schedule {
         let generous = self.random.percent(20);
         let stored = stored.map(|stored| if generous { self.use_up(number, &stored) } else { stored });
         if stored.is_none() {
-            self.sids.forgetful.insert(u32::from(number) - 1);
+            self.sids.server_forgot(number);
             let skew = SECOND * self.random.below(7200) as u32;
             self.world.set_skew(address(number), skew);
         }
@@ -309,8 +249,7 @@ impl Schedule {
     fn restart_member(&mut self) {
         let number = 1 + self.random.below(u64::from(self.members)) as u16;
         self.note(format!("member {number} starts anew"));
-        *self.sids.lives.entry(number).or_default() += 1;
-        self.sids.registrations.remove(&number);
+        self.sids.member_began_anew(number);
         let config = allied_member(number, self.some_server(), self.servers);
         self.world.add_member(member_address(number), member(config, self.random.draw()));
     }
@@ -357,83 +296,6 @@ impl Schedule {
         }
         self.pass(SETTLED + LIFE * 2);
         self.note("calm".into());
-    }
-
-    /// Servers that hear each other have one primary.
-    fn check_parts(&self) {
-        let leaders = primaries(&self.world, self.servers);
-        let side = |number: &u8| self.world.side(address(*number).ip());
-        let running: Vec<_> =
-            (1..=self.servers).filter(|number| self.world.has_server(address(*number))).collect();
-        for part in running.iter().map(side).collect::<BTreeSet<_>>() {
-            let led = leaders.iter().filter(|number| side(number) == part).count();
-            assert_eq!(led, 1, "one primary in part {part}: {leaders:?}");
-        }
-    }
-
-    fn check_all(&mut self) {
-        for _ in 0..20 {
-            self.check_members();
-            self.world.run_for(SECOND * 5);
-        }
-        // Just when a key ends or is made, they may differ for a moment.
-        for _ in 0..5 {
-            if !self.all_know_the_same() {
-                self.world.run_for(SECOND);
-            }
-        }
-        self.check_servers();
-    }
-
-    /// All hear all.
-    fn check_members(&self) {
-        let views: Vec<_> =
-            (1..=self.members).map(|number| self.world.view(member_address(number))).collect();
-        for (number, view) in (1..).zip(&views) {
-            assert!(view.outbound.is_some(), "member {number} has a key");
-        }
-        for spi in views.iter().flat_map(|view| view.outbound.as_ref().map(|sa| sa.spi)) {
-            for (number, view) in (1..).zip(&views) {
-                assert!(view.inbound.iter().any(|sa| sa.spi == spi), "member {number} has {spi}");
-            }
-        }
-    }
-
-    /// All know the same.
-    fn digest(&self, number: u8) -> impl PartialEq + std::fmt::Debug {
-        let status = self.world.server(address(number)).status(self.world.clock_of(address(number)));
-        let group = &status.groups[0];
-        let members: Vec<_> = group.members.iter().map(|record| (record.address, record.owner)).collect();
-        let teks: Vec<_> = group.teks.iter().map(|tek| tek.spi).collect();
-        let kek = group.kek.as_ref().map(|kek| kek.spi);
-        (teks, kek, members, group.revoked.clone())
-    }
-
-    fn all_know_the_same(&self) -> bool {
-        let in_step = |number| {
-            let peers = coop(&self.world, number).peers;
-            peers.iter().all(|peer| peer.said.is_some_and(|said| said.in_step))
-        };
-        (1..=self.servers).all(|number| self.digest(number) == self.digest(1) && in_step(number))
-    }
-
-    fn check_servers(&self) {
-        let first = self.digest(1);
-        for number in 1..=self.servers {
-            assert_eq!(self.digest(number), first, "servers 1 and {number} know the same");
-            let coop = coop(&self.world, number);
-            for peer in &coop.peers {
-                assert!(
-                    peer.said.is_some_and(|said| said.in_step),
-                    "{number} and {} are in step",
-                    peer.address
-                );
-            }
-        }
-        let pseudotimes: Vec<_> =
-            (1..=self.servers).map(|number| coop(&self.world, number).pseudotime).collect();
-        let (least, most) = (pseudotimes.iter().min(), pseudotimes.iter().max());
-        assert!(most.zip(least).is_some_and(|(most, least)| most - least < 1000), "{pseudotimes:?}");
     }
 }
 
