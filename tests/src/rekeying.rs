@@ -4,6 +4,7 @@ use crate::cell::Cell;
 use crate::corp::{self, registered, REGISTRATION};
 use crate::daemon::Daemon;
 use crate::eventually::eventually_true;
+use crate::machine;
 use crate::multicast::{protected_way, Routing};
 use crate::outcome::{ensure, Outcome};
 use crate::site::{Site, KS1, MEMBERS};
@@ -139,6 +140,11 @@ pub fn receives(member: &Daemon, more_than: u64) -> Outcome {
 /// A number from the environment, for longer runs than the usual ones.
 pub fn repetitions(variable: &str, usual: usize) -> usize {
     std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
+}
+
+/// How often keys change while streams run: $LAB_ROLLOVERS.
+pub fn rollovers() -> usize {
+    repetitions("LAB_ROLLOVERS", if machine::emulated() { 1 } else { 2 })
 }
 
 /// ks.yaml of the key server, with a signing key and stored state.

@@ -14,9 +14,9 @@ const NEW: &str = "198.51.100.33";
 /// Both ends of gm1's link, before and after.
 const OLD_LINK: [(&str, &str); 2] = [
     ("core", "route replace 10.1.1.0/24 via 198.51.100.1\n"),
-    ("gm1", "addr flush dev wan\naddr add 198.51.100.1/30 dev wan\nroute replace default via 198.51.100.2\n"),
+    ("gm1", "addr flush dev wan to 198.51.100.0/24\naddr add 198.51.100.1/30 dev wan\nroute replace default via 198.51.100.2\n"),
 ];
-const NO_ADDRESS: (&str, &str) = ("gm1", "addr flush dev wan\n");
+const NO_ADDRESS: (&str, &str) = ("gm1", "addr flush dev wan to 198.51.100.0/24\n");
 const NEW_LINK: [(&str, &str); 2] = [
     ("core", "addr replace 198.51.100.34/30 dev gm1\nroute replace 10.1.1.0/24 via 198.51.100.33\n"),
     ("gm1", "addr add 198.51.100.33/30 dev wan\nroute replace default via 198.51.100.34\n"),

@@ -2,16 +2,15 @@
 
 use crate::cell::Cell;
 use crate::eventually::eventually_true;
-use crate::machine;
 use crate::outcome::{ensure, Outcome};
-use crate::rekeying::{key_server_of, repetitions, Rekeyed, Transport, LIFE};
+use crate::rekeying::{key_server_of, rollovers, Rekeyed, Transport, LIFE};
 use crate::site::Site;
 use crate::vectors::Vectors;
 use std::time::Duration;
 
 /// Nothing is lost, clear or repeated while keys change.
 pub fn rekeyed(site: &Site, cell: Cell) -> Outcome {
-    let times = repetitions("LAB_ROLLOVERS", if machine::emulated() { 1 } else { 2 });
+    let times = rollovers();
     let mut vectors = Vectors::watch(site, cell.transform)?;
     let config = key_server_of(site, Transport::Unicast, cell)?;
     let group = Rekeyed::of(site, Transport::Unicast, config, cell)?;

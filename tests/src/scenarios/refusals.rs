@@ -4,7 +4,7 @@
 //! gm1 knows ks1, which refuses or does not answer, and ks2, which at first does not have the group.
 
 use crate::capture::Capture;
-use crate::corp::{self, nothing_installed, registered};
+use crate::corp::{self, nothing_installed, registered, REGISTRATION};
 use crate::daemon::Daemon;
 use crate::eventually::eventually_true;
 use crate::outcome::{ensure, Outcome};
@@ -137,7 +137,7 @@ fn next_server(site: &Site, member: &mut Daemon) -> Outcome {
     registered(member)?;
     let mut other = site.member("gm2", corp::member(&[KS2]))?;
     registered(&mut other)?;
-    key_server.says(&["KS_REGS_COMPL", &WAN[0].to_string()], Duration::from_secs(5))?;
+    key_server.says(&["KS_REGS_COMPL", &WAN[0].to_string()], REGISTRATION)?;
     let answers = site.host("h1")?.ping(HOSTS[1].1)?;
     ensure!(answers == 3, "{answers} of 3 requests were answered with the second server's keys");
     Ok(())

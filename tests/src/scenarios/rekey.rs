@@ -2,7 +2,7 @@
 
 use crate::eventually::eventually_true;
 use crate::outcome::{ensure, Outcome};
-use crate::rekeying::{repetitions, Rekeyed, Transport, LIFE};
+use crate::rekeying::{rollovers, Rekeyed, Transport, LIFE};
 use crate::site::{Site, KS1, WAN};
 use crate::watch::exchange;
 use std::time::Duration;
@@ -16,7 +16,7 @@ pub fn multicast(site: &Site) -> Outcome {
 }
 
 fn roll_over(site: &Site, transport: Transport) -> Outcome {
-    let times = repetitions("LAB_ROLLOVERS", 2);
+    let times = rollovers();
     let mut group = Rekeyed::start(site, transport)?;
     let limit = LIFE * (times as u32 + 1) + Duration::from_secs(60);
     let what = format!("{times} changes of the key in the core");
