@@ -10,7 +10,7 @@ mod passage;
 use super::inbound::{inbound, unknown_senders, Receivable};
 use super::list::List;
 use super::matching::View;
-use crate::model::{Family, Mode, Slot, Spi};
+use crate::model::{Family, Mode, Slot};
 
 pub use encryption::Restored;
 
@@ -43,8 +43,6 @@ pub struct ProtectRules {
     /// Where ESP of ours shows its own addresses before it is encrypted.
     pub restored: Vec<Restored>,
     pub stash: Stash,
-    /// SPIs that this router sends with.
-    pub sent: Vec<(Family, Spi)>,
     /// The largest TCP segment, in octets, that is announced through the plane.
     pub mss: Option<u16>,
 }

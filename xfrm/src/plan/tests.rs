@@ -6,6 +6,7 @@ mod wishes;
 use super::*;
 use crate::model::{
     Ace, Action, AeadKey, Algorithm, Family, Gate, Key, Lane, Plane, Prefix, Protection, Sa, Selector,
+    SpiBlock,
 };
 use kernel::{empty_kernel, holdings};
 use wishes::{desired, permit, plane, sa, selectors, Dice, BLOCK};
@@ -141,6 +142,30 @@ fn reception_comes_first_and_goes_last() {
             assert!(!removed(op) || replaced || number >= last_other, "{op} comes early");
         }
     });
+}
+
+/// Time is short when keys change, and writing the table takes a process.
+#[test]
+fn a_change_of_the_key_that_is_sent_with_leaves_the_table_alone() {
+    let algorithm = Algorithm::Aead(AeadKey::AesGcm256(Key::new([1; 36])));
+    let bases = [Spi(BLOCK), Spi(BLOCK + (1 << 20))];
+    let [mine, next] = bases.map(|base| Sa {
+        spi: Spi(base.0 + 1),
+        family: Family::V4,
+        algorithm: algorithm.clone(),
+        ..sa(&mut Dice(11))
+    });
+    let wish = |outbound: &Sa| {
+        let blocks = bases.into_iter().filter_map(|base| SpiBlock::new(base, 20)).collect();
+        let (acl, outbound) = (permit(selectors()), vec![outbound.clone()]);
+        let gate = Gate::Protect(Protection { acl, outbound, blocks, ..Default::default() });
+        Desired { planes: vec![Plane { gate, ..plane(0, "wan0") }] }
+    };
+    let mut kernel = empty_kernel();
+    kernel.apply(&wish(&mine));
+    let ops = kernel.apply(&wish(&next));
+    assert!(ops.iter().any(|op| matches!(op, Op::UpdatePolicy(..))), "{ops:?}");
+    assert!(!ops.iter().any(|op| matches!(op, Op::WriteTable(_))), "{ops:?}");
 }
 
 #[test]

@@ -54,10 +54,9 @@ fn refusal(blocks: Vec<SpiBlock>) -> Option<Error> {
         gate: GateRules::Protect(ProtectRules {
             acl: List::new(&acl),
             mode: Mode::Strict,
-            receivable: Receivable { shared: vec![(Family::V4, Spi(256))], blocks },
+            receivable: Receivable { shared: Family::ALL.map(|family| (family, Spi(256))).into(), blocks },
             restored: Family::ALL.map(restored).concat(),
             stash: Stash::Oversize(1400),
-            sent: Family::ALL.map(|family| (family, Spi(256))).into(),
             mss: Some(1300),
         }),
     };

@@ -22,7 +22,6 @@ pub fn plane_rules(plane: &Plane, link: Option<&Link>, offload: Offload) -> Opti
             receivable: receivable(protection),
             restored: restored(protection, offload),
             stash: stash(plane, protection, link, offload),
-            sent: protection.outbound.iter().map(|sa| (sa.family, sa.spi)).collect(),
             mss: plane.mss,
         }),
     };

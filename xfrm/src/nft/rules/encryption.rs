@@ -171,27 +171,30 @@ impl PlaneRules {
     }
 
     /// A router of the core cannot carry ESP of ours and says so to the host, which has sent no ESP. It is handed to this
-    /// router, for the agent to read with a raw socket. The quoted header lies behind 8 octets of ICMP.
+    /// router, for the agent to read with a raw socket. By all SPIs of the group: those that this router sends with change
+    /// when it changes keys, and then only netlink is fast enough. The agent knows which are its own.
     pub(super) fn too_big(&self) -> Vec<String> {
         let Some(protect) = self.protect() else { return Vec::new() };
-        let rule = |family: Family| {
-            let spis = protect.sent.iter().filter(|(of, _)| *of == family).map(|(_, spi)| spi.to_string());
-            let spis: Vec<_> = spis.collect();
-            let quoted = match family {
-                Family::V4 => "icmp type destination-unreachable icmp code 4 @th,136,8 50 @th,224,32",
-                Family::V6 => "icmpv6 type packet-too-big @th,112,8 50 @th,384,32",
-            };
-            (!spis.is_empty()).then(|| {
-                format!(
-                    "iifname \"{}\" {quoted} {{ {} }} {} daddr set {} notrack accept",
-                    self.interface,
-                    spis.join(", "),
-                    name(family),
-                    self.slot.inbound_anchor(family)
-                )
-            })
+        let receivable = &protect.receivable;
+        let shared = receivable.shared.iter().map(|(family, spi)| (*family, SpiBlock::only(*spi)));
+        let blocks = receivable.blocks.iter().flat_map(|block| Family::ALL.map(|family| (family, *block)));
+        shared.chain(blocks).map(|(family, spis)| self.hand_to_agent(family, spis)).collect()
+    }
+
+    /// The quoted header lies behind 8 octets of ICMP, and the SPI behind it.
+    fn hand_to_agent(&self, family: Family, spis: SpiBlock) -> String {
+        let quoted = match family {
+            Family::V4 => "icmp type destination-unreachable icmp code 4 @th,136,8 50 @th,224,32",
+            Family::V6 => "icmpv6 type packet-too-big @th,112,8 50 @th,384,32",
         };
-        Family::ALL.into_iter().filter_map(rule).collect()
+        format!(
+            "iifname \"{}\" {quoted} & {:#010x} == {} {} daddr set {} notrack accept",
+            self.interface,
+            spis.mask(),
+            spis.base(),
+            name(family),
+            self.slot.inbound_anchor(family)
+        )
     }
 }
 
