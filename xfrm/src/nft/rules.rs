@@ -7,10 +7,12 @@
 mod encryption;
 mod passage;
 
+use std::collections::BTreeSet;
+
 use super::inbound::{inbound, unknown_senders, Receivable};
 use super::list::List;
 use super::matching::View;
-use crate::model::{Family, Mode, Slot};
+use crate::model::{Family, Mode, Slot, SpiBlock};
 
 pub use encryption::Restored;
 
@@ -40,6 +42,8 @@ pub struct ProtectRules {
     pub acl: List,
     pub mode: Mode,
     pub receivable: Receivable,
+    /// All that the group's ESP can have.
+    pub spis: BTreeSet<(Family, SpiBlock)>,
     /// Where ESP of ours shows its own addresses before it is encrypted.
     pub restored: Vec<Restored>,
     pub stash: Stash,

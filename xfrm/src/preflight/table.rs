@@ -54,8 +54,9 @@ fn refusal(blocks: Vec<SpiBlock>) -> Option<Error> {
         gate: GateRules::Protect(ProtectRules {
             acl: List::new(&acl),
             mode: Mode::Strict,
-            receivable: Receivable { shared: Family::ALL.map(|family| (family, Spi(256))).into(), blocks },
+            receivable: Receivable { shared: vec![(Family::V4, Spi(256))], blocks },
             restored: Family::ALL.map(restored).concat(),
+            spis: Family::ALL.map(|family| (family, SpiBlock::only(Spi(256)))).into(),
             stash: Stash::Oversize(1400),
             mss: Some(1300),
         }),

@@ -11,6 +11,8 @@ use crate::plan::Offload;
 
 /// Octets of the IV of all ciphers that have blocks of SPIs.
 const BLOCK_IV: u32 = 8;
+/// Octets of the IVs of all ciphers.
+const IV_OCTETS: [u32; 2] = [BLOCK_IV, 16];
 
 pub fn plane_rules(plane: &Plane, link: Option<&Link>, offload: Offload) -> Option<PlaneRules> {
     let gate = match &plane.gate {
@@ -20,6 +22,7 @@ pub fn plane_rules(plane: &Plane, link: Option<&Link>, offload: Offload) -> Opti
             acl: List::new(&protection.acl),
             mode: protection.mode,
             receivable: receivable(protection),
+            spis: spis(protection),
             restored: restored(protection, offload),
             stash: stash(plane, protection, link, offload),
             mss: plane.mss,
@@ -40,12 +43,22 @@ fn receivable(protection: &Protection) -> Receivable {
     Receivable { shared: shared.map(|sa| (sa.family, sa.spi)).collect(), blocks: protection.blocks.clone() }
 }
 
+fn spis(protection: &Protection) -> BTreeSet<(Family, SpiBlock)> {
+    let mut all = BTreeSet::new();
+    for family in Family::ALL {
+        for iv_octets in IV_OCTETS {
+            all.extend(blocks(protection, family, iv_octets).into_iter().map(|spis| (family, spis)));
+        }
+    }
+    all
+}
+
 /// By SPI, because nothing else tells the length of the IV. What can be received counts, too: it is what was sent with
 /// before the last change, and may be under way to `restore` still.
 fn restored(protection: &Protection, offload: Offload) -> Vec<Restored> {
     let mut all = Vec::new();
     for family in Family::ALL.into_iter().filter(|family| offload.restores(*family)) {
-        for iv_octets in [8, 16] {
+        for iv_octets in IV_OCTETS {
             let blocks = blocks(protection, family, iv_octets).into_iter();
             all.extend(blocks.map(|spis| Restored { family, iv_octets, spis }));
         }

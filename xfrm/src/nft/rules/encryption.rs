@@ -175,10 +175,7 @@ impl PlaneRules {
     /// when it changes keys, and then only netlink is fast enough. The agent knows which are its own.
     pub(super) fn too_big(&self) -> Vec<String> {
         let Some(protect) = self.protect() else { return Vec::new() };
-        let receivable = &protect.receivable;
-        let shared = receivable.shared.iter().map(|(family, spi)| (*family, SpiBlock::only(*spi)));
-        let blocks = receivable.blocks.iter().flat_map(|block| Family::ALL.map(|family| (family, *block)));
-        shared.chain(blocks).map(|(family, spis)| self.hand_to_agent(family, spis)).collect()
+        protect.spis.iter().map(|(family, spis)| self.hand_to_agent(*family, *spis)).collect()
     }
 
     /// The quoted header lies behind 8 octets of ICMP, and the SPI behind it.
