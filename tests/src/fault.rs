@@ -127,9 +127,12 @@ impl Fault {
             Fault::KeysExpired => {
                 key_server.kill()?;
                 eventually_true("no member has a key any more", LIFE * 3, || {
-                    let is_blocked =
-                        |member: &Daemon| Ok(rekeying::group(member)?["protection"] == "blocked");
-                    Ok(members.iter().map(is_blocked).collect::<Outcome<Vec<_>>>()?.iter().all(|one| *one))
+                    Ok(members
+                        .iter()
+                        .map(is_without_key)
+                        .collect::<Outcome<Vec<_>>>()?
+                        .iter()
+                        .all(|one| *one))
                 })?;
             }
             Fault::Reloaded(member) => reload(&members[member], dice.below(200))?,
@@ -151,6 +154,12 @@ impl Fault {
             Fault::Damaged(..) | Fault::Reloaded(_) | Fault::BadReload(_) => Ok(()),
         }
     }
+}
+
+/// One that the fault before this killed may not have registered again, and is closed then.
+fn is_without_key(member: &Daemon) -> Outcome<bool> {
+    let group = rekeying::group(member)?;
+    Ok(group["protection"] == "blocked" || group["protection"] == "closed")
 }
 
 impl Damage {
