@@ -111,7 +111,8 @@ impl GroupMember {
     /// These groups register for new sender IDs.
     fn renew(&mut self, names: &[String], now: Instant) {
         for index in names.iter().filter_map(|name| self.memberships.find(name)).collect::<Vec<_>>() {
-            self.memberships.handle_command((index, MemberCommand::Register), now);
+            // A member refuses nothing.
+            drop(self.memberships.handle_command((index, MemberCommand::Register), now));
         }
     }
 

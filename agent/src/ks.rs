@@ -3,7 +3,6 @@
 mod action;
 mod coop;
 mod keeper;
-mod primacy;
 mod reload;
 mod status;
 
@@ -20,7 +19,7 @@ use crate::socket::Listening;
 use clap::Parser;
 use gdoi::crypto::{Secret, SystemRandom};
 use gdoi::endpoint::Instant;
-use gdoi::{KeyServer, KeyServerEvent, RekeyKind, Removal};
+use gdoi::{KeyServer, KeyServerEvent};
 use keeper::{Heritage, Keeper};
 use reload::OwnSettings;
 use std::net::SocketAddr;
@@ -142,7 +141,7 @@ impl Service for KeyServerDaemon {
             Request::ShowKsCoop { .. } => Answer::of(&coop::report(&status(), &self.own, now)),
             Request::ShowKsRekey => Answer::of(&status::rekeys(&status(), now)),
             Request::ShowEvents => Answer::of(&self.journal.report()),
-            request => self.act(request, now),
+            request => Answer::from_result(action::act(&mut self.server, &request, now)),
         }
     }
 
@@ -161,34 +160,6 @@ impl Service for KeyServerDaemon {
     }
 
     fn stop(&mut self, _: Instant) {}
-}
-
-impl KeyServerDaemon {
-    fn act(&mut self, request: Request, now: Instant) -> Answer {
-        let server = &mut self.server;
-        Answer::from_result(match request {
-            Request::KsRekey { group, replace_now } => {
-                let kind = if replace_now { RekeyKind::ReplaceNow } else { RekeyKind::Forced };
-                action::rekey(server, group.as_deref(), kind, now)
-            }
-            Request::KsRemove { group, member, now: at_once } => {
-                action::remove(server, group.as_deref(), member, removal(at_once), now)
-            }
-            Request::KsRemoveAll { group, now: at_once } => {
-                action::remove_all(server, group.as_deref(), removal(at_once), now)
-            }
-            Request::KsCoopResign { group } => action::resign(server, group.as_deref(), now),
-            Request::KsReadmit { group, member } => action::readmit(server, group.as_deref(), member, now),
-            _ => Err("this is the key server daemon, not the group member's".into()),
-        })
-    }
-}
-
-const fn removal(at_once: bool) -> Removal {
-    match at_once {
-        true => Removal::Now,
-        false => Removal::Graceful,
-    }
 }
 
 fn log_entry(event: &KeyServerEvent) -> Event {

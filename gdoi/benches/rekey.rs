@@ -171,7 +171,8 @@ fn measure(loss_percent: u64) {
     let (mut network, kek) = Network::new(loss_percent);
     network.answers = answers(&kek, 2);
     let (begin, before) = (network.now, processor_time());
-    network.server.handle_command(KeyServerCommand::Rekey(group().id, RekeyKind::Forced), begin);
+    let command = KeyServerCommand::Rekey(group().id.into(), RekeyKind::Forced);
+    network.server.handle_command(command, begin).expect("a primary");
     network.run();
     let spent = processor_time() - before;
     let seen = &network.seen;

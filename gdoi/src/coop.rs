@@ -60,6 +60,15 @@ pub struct Redundancy {
 }
 
 impl Redundancy {
+    /// That of a server without others.
+    pub(crate) const NONE: Redundancy = Redundancy {
+        priority: 0,
+        peers: Vec::new(),
+        preemption: Preemption::Never,
+        interval: Duration::from_secs(1),
+        dead_after: 3,
+    };
+
     /// After so long without a word a server is taken for dead.
     pub fn patience(&self) -> Duration {
         self.interval * self.dead_after

@@ -1,6 +1,7 @@
 //! The contract between the protocol and whoever owns the socket and the clock.
 
 use crate::crypto::Secret;
+use crate::error::Error;
 use std::net::SocketAddr;
 use std::ops::Add;
 use std::time::Duration;
@@ -68,14 +69,19 @@ pub enum Output<E> {
 pub trait Endpoint {
     /// What operators can ask for.
     type Command;
+    /// What became of it.
+    type Done;
     /// What the endpoint reports.
     type Event;
 
     /// Takes in one datagram that came from `from`. A bad one changes nothing but a counter.
     fn handle_datagram(&mut self, from: SocketAddr, bytes: &[u8], now: Instant);
 
-    /// Carries out an operator's command.
-    fn handle_command(&mut self, command: Self::Command, now: Instant);
+    /// Carries out an operator's command, and answers what was done.
+    ///
+    /// # Errors
+    /// Why it was not: nothing has changed.
+    fn handle_command(&mut self, command: Self::Command, now: Instant) -> Result<Self::Done, Error>;
 
     /// Does what is due at `now`; calling it early or twice is harmless.
     fn handle_timeout(&mut self, now: Instant);

@@ -3,6 +3,7 @@
 use crate::crypto;
 use crate::wire::{ExchangeType, PayloadType};
 use std::fmt;
+use std::net::IpAddr;
 
 /// Why a datagram, an exchange or an operation came to nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,8 +16,47 @@ pub enum Error {
     Unacceptable(Unacceptable),
     /// The sender could not prove to be who it should be.
     Unauthenticated(Unauthenticated),
+    /// What an operator asked for cannot be done.
+    Refused(Refused),
     /// Something on this machine failed.
     Internal(crypto::Error),
+}
+
+/// Why an operator's command was not carried out. Nothing was changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// There is no such group.
+    NoGroup,
+    /// The group has no rekey SA by which members could be told.
+    NoRekeySa,
+    /// No such member is registered.
+    NotRegistered(IpAddr),
+    /// No such member was removed.
+    NotRemoved(IpAddr),
+    /// Another key server is primary of the group.
+    NotPrimary {
+        /// The group.
+        group: String,
+        /// Whom to ask.
+        primary: IpAddr,
+    },
+    /// This key server hands the role of the primary over.
+    Yielding {
+        /// The group.
+        group: String,
+    },
+    /// No primary is elected yet.
+    NoPrimary {
+        /// The group.
+        group: String,
+    },
+    /// No other servers share the group.
+    NoRedundancy,
+    /// None of the other servers can take the role of the primary.
+    NoSuccessor {
+        /// The group.
+        group: String,
+    },
 }
 
 /// What is wrong with the octets. Each names the part of the message.
@@ -179,6 +219,12 @@ impl From<Unauthenticated> for Error {
     }
 }
 
+impl From<Refused> for Error {
+    fn from(error: Refused) -> Self {
+        Error::Refused(error)
+    }
+}
+
 impl From<crypto::Error> for Error {
     fn from(error: crypto::Error) -> Self {
         Error::Internal(error)
@@ -194,7 +240,42 @@ impl fmt::Display for Error {
             Error::Misbehaved(error) => write!(f, "peer broke the protocol: {error}"),
             Error::Unacceptable(error) => error.fmt(f),
             Error::Unauthenticated(error) => write!(f, "authentication failed: {error}"),
+            Error::Refused(error) => error.fmt(f),
             Error::Internal(error) => write!(f, "internal error: {error}"),
+        }
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refused::NoGroup => f.write_str("there is no such group"),
+            Refused::NoRekeySa => {
+                f.write_str("without `rekey` in its configuration members fetch new keys by themselves")
+            }
+            Refused::NotRegistered(member) => write!(f, "{member} is registered in no such group"),
+            Refused::NotRemoved(member) => write!(f, "{member} was removed from no such group"),
+            Refused::NotPrimary { group, primary } => write!(
+                f,
+                "group {group}: this key server is not primary, ask {primary}; nothing was changed"
+            ),
+            Refused::Yielding { group } => write!(
+                f,
+                "group {group}: this key server hands the role of the primary over, try again in a few seconds; \
+                 nothing was changed"
+            ),
+            Refused::NoPrimary { group } => write!(
+                f,
+                "group {group}: no primary key server is elected yet, try again in a few seconds; nothing was changed"
+            ),
+            Refused::NoRedundancy => {
+                f.write_str("there is nobody to take the role of the primary: no `redundancy` is configured")
+            }
+            Refused::NoSuccessor { group } => write!(
+                f,
+                "group {group}: no other key server is alive, secondary and has the same keys, see `gdoictl show ks \
+                 coop`; nothing was changed"
+            ),
         }
     }
 }

@@ -5,7 +5,7 @@ mod key_server;
 mod member;
 
 pub use coop::CoopEvent;
-pub use key_server::KeyServerEvent;
+pub use key_server::{Change, Effect, KeyServerEvent};
 pub use member::{Cause, MemberEvent};
 
 use crate::policy::{GroupId, Spi};

@@ -78,16 +78,14 @@ pub mod wire;
 
 pub use coop::CoopPeer;
 pub use endpoint::{Endpoint, Instant, Output, Transmit};
-pub use error::{Error, Malformed, Misbehaved, Unacceptable, Unauthenticated};
+pub use error::{Error, Malformed, Misbehaved, Refused, Unacceptable, Unauthenticated};
 pub use esp::{Esn, SenderSa};
-pub use event::{Cause, CoopEvent, GroupName, KeyServerEvent, MemberEvent, Severity};
+pub use event::{Cause, Change, CoopEvent, Effect, GroupName, KeyServerEvent, MemberEvent, Severity};
 pub use keyring::{Sa, View};
 pub use member::{Member, MemberCommand, MemberConfig, ServerEntry};
 pub use server::{
-    Authorization, Change, Effect, GroupConfig, KeyServer, KeyServerCommand, KeyServerConfig, PskEntry,
-    RekeyConfig, RekeyKind, Removal, Retransmit, Transport,
+    AckCounters, Authorization, Done, GroupConfig, GroupStatus, KeyServer, KeyServerCommand, KeyServerConfig,
+    KeyServerStatus, MemberRecord, Outcome, PskEntry, RekeyConfig, RekeyKind, RekeyStatus, Removal,
+    Retransmit, SidStatus, Transport, Which,
 };
-pub use status::{
-    AckCounters, GroupStatus, KekStatus, KeyServerStatus, MemberRecord, MemberStatus, RegistrationState,
-    RekeyCounters, RekeyStatus, SidStatus, TekRole, TekStatus,
-};
+pub use status::{KekStatus, MemberStatus, RegistrationState, RekeyCounters, TekRole, TekStatus};

@@ -282,6 +282,7 @@ impl Member {
 
 impl Endpoint for Member {
     type Command = MemberCommand;
+    type Done = ();
     type Event = MemberEvent;
 
     fn handle_datagram(&mut self, from: SocketAddr, bytes: &[u8], now: Instant) {
@@ -294,13 +295,14 @@ impl Endpoint for Member {
         }
     }
 
-    fn handle_command(&mut self, command: MemberCommand, now: Instant) {
+    fn handle_command(&mut self, command: MemberCommand, now: Instant) -> Result<(), Error> {
         match command {
             MemberCommand::Register => {
                 self.cause = Cause::Command;
                 self.start_again(now);
             }
         }
+        Ok(())
     }
 
     fn handle_timeout(&mut self, now: Instant) {

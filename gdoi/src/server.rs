@@ -1,49 +1,45 @@
 //! A key server: authenticates members, authorizes them for groups, hands out policy and keys, and changes them.
 
-mod acknowledge;
 mod clock;
 mod command;
 mod config;
-mod coop;
-mod cooperation;
-mod dismissal;
 mod distribution;
 mod exchange;
-mod foreign;
 mod fragments;
 mod group;
 mod keys;
+mod ledger;
+mod links;
 mod members;
 mod record;
-mod rekey;
-mod rekey_message;
+mod registrant;
+mod rekeying;
 mod reload;
-mod report;
-mod sender_ids;
 mod sessions;
 mod snapshot;
 mod spis;
+mod standing;
 mod state;
 mod terms;
 
-pub use config::{Authorization, GroupConfig, RekeyConfig};
-pub use dismissal::Removal;
-pub use distribution::{Retransmit, Transport};
-pub use rekey::RekeyKind;
-pub use reload::{Change, Effect};
+pub use command::{Done, KeyServerCommand, Which};
+pub use config::{Authorization, GroupConfig, KeyServerConfig, PskEntry, RekeyConfig, RekeyKind, Removal};
+pub use group::{GroupStatus, KeyServerStatus, MemberRecord, Outcome, RekeyStatus, SidStatus};
+pub use rekeying::AckCounters;
+pub use terms::{Retransmit, Transport};
 
-use crate::coop::{Author, CoopPeer, LinkSettings, Links};
+use crate::coop::{Author, LinkSettings, Links};
 use crate::crypto::{Random, Secret};
 use crate::endpoint::{Endpoint, Instant, Output, Transmit};
-use crate::error::{Error, Malformed, Misbehaved};
-use crate::event::{CoopEvent, KeyServerEvent};
+use crate::error::{Error, Malformed, Misbehaved, Unacceptable};
+use crate::event::KeyServerEvent;
 use crate::fragment::{is_fragment, Reassembly};
 use crate::phase1::Cookies;
-use crate::policy::{GroupId, Identity, Prefix, Proposal};
+use crate::policy::{GroupId, Spi};
 use crate::rejections::{Rejections, Report};
-use crate::status::{GroupStatus, KeyServerStatus};
 use crate::wire::{ExchangeType, Header};
-use group::Group;
+use group::{Group, Outbox};
+use ledger::Unstored;
 use sessions::Sessions;
 use snapshot::Stored;
 use std::collections::{BTreeMap, VecDeque};
@@ -52,45 +48,6 @@ use std::time::Duration;
 
 /// So long the stored member list may lag behind.
 const MEMBERS_LAG: Duration = Duration::from_secs(1);
-
-/// What operators can ask of a key server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KeyServerCommand {
-    /// New keys for a group.
-    Rekey(GroupId, RekeyKind),
-    /// Remove a member, or all of them; all others must register again.
-    Remove(GroupId, Option<IpAddr>, Removal),
-    /// A member that was removed may register again.
-    Readmit(GroupId, IpAddr),
-    /// Give the role of the primary to the best of the other servers, and do not take it back.
-    Resign(GroupId),
-}
-
-/// What a key server is told.
-#[derive(Debug)]
-pub struct KeyServerConfig {
-    /// Who it says it is; members expect the address that they ask.
-    pub identity: Identity,
-    /// The address and port from which it answers.
-    pub address: SocketAddr,
-    /// Pre-shared keys; the longest prefix that contains a peer's address gives its key.
-    pub psks: Vec<PskEntry>,
-    /// The phase 1 proposals that it accepts.
-    pub proposals: Vec<Proposal>,
-    /// Its groups.
-    pub groups: Vec<GroupConfig>,
-    /// The servers that share a group with it; each peer of a group's redundancy is one.
-    pub peers: Vec<CoopPeer>,
-}
-
-/// A pre-shared key for some peers.
-#[derive(Clone, Debug)]
-pub struct PskEntry {
-    /// Which.
-    pub peers: Prefix,
-    /// The key.
-    pub key: Secret,
-}
 
 /// A key server.
 pub struct KeyServer {
@@ -132,15 +89,18 @@ impl KeyServer {
         mut random: Box<dyn Random + Send>,
         now: Instant,
     ) -> Result<Self, Error> {
-        let stored = stored.map(Stored::parse).transpose()?;
+        let mut stored = stored.map(Stored::parse).transpose()?;
         let author = match &stored {
             Some(stored) => stored.author,
             None => fresh_author(random.as_mut())?,
         };
-        let address = config.address;
-        let groups = config.groups.drain(..);
-        let mut groups: Vec<_> = groups.map(|group| Group::new(group, address, author, now)).collect();
-        stored.into_iter().for_each(|stored| stored.restore(&mut groups));
+        let groups = std::mem::take(&mut config.groups).into_iter().map(|group| {
+            let mut group = Group::new(group, config.address, author, now);
+            let ledger = stored.as_mut().and_then(|stored| stored.take(group.id()));
+            ledger.into_iter().for_each(|ledger| group.restore(ledger));
+            group
+        });
+        let groups = groups.collect();
         let links = Links::new(link_settings(&config), config.peers.clone(), now);
         let mut server = KeyServer {
             config,
@@ -155,28 +115,17 @@ impl KeyServer {
             rejections: Rejections::default(),
             store_members: None,
         };
-        server.introduce_peers();
         server.refresh_groups(now)?;
         server.resume(now)?;
         Ok(server)
     }
 
-    fn introduce_peers(&mut self) {
-        for index in 0..self.groups.len() {
-            let peers: Vec<_> = self.groups[index].peers().collect();
-            peers.into_iter().for_each(|peer| self.groups[index].say(CoopEvent::PeerAdded(peer)));
-        }
-    }
-
     /// A rekey that a crash cut off goes out again. Where there are other servers the next primary sees to it.
     fn resume(&mut self, now: Instant) -> Result<(), Error> {
-        for index in 0..self.groups.len() {
-            self.acquaint(index);
-            let group = &mut self.groups[index];
-            if group.coop.is_none() {
-                group.resume(self.random.as_mut(), group.clock.time(now))?;
-            }
-        }
+        self.act_on_all(now, |group, random| match group.leads() {
+            true => group.resume(random, group.ledger().time(now)),
+            false => Ok(()),
+        })?;
         self.refresh_groups(now)
     }
 
@@ -198,46 +147,80 @@ impl KeyServer {
         status
     }
 
+    fn group(&self, id: GroupId) -> Option<&Group> {
+        self.groups.iter().find(|group| group.id() == id)
+    }
+
     fn refresh_groups(&mut self, now: Instant) -> Result<(), Error> {
-        for index in 0..self.groups.len() {
-            self.acquaint(index);
-            let group = &mut self.groups[index];
-            let transmits = group.handle_timeout(self.random.as_mut(), group.clock.time(now))?;
-            self.flush(index, transmits, now);
+        self.act_on_all(now, |group, random| group.handle_timeout(random, now))
+    }
+
+    /// Does something to every group. What goes wrong with one does not keep the others from it.
+    ///
+    /// # Errors
+    /// The first of the groups' errors.
+    fn act_on_all(
+        &mut self,
+        now: Instant,
+        act: impl Fn(&mut Group, &mut dyn Random) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let results = (0..self.groups.len()).map(|index| self.act_on(index, now, &act));
+        results.fold(Ok(()), Result::and)
+    }
+
+    /// Does something to one group.
+    ///
+    /// # Errors
+    /// Those of `act`; [`Unacceptable::UnknownGroup`] if the group is no more.
+    fn act<T>(
+        &mut self,
+        id: GroupId,
+        now: Instant,
+        act: impl FnOnce(&mut Group, &mut dyn Random) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        match self.groups.iter().position(|group| group.id() == id) {
+            Some(index) => self.act_on(index, now, act),
+            None => Err(Unacceptable::UnknownGroup(id.to_string()).into()),
         }
-        Ok(())
     }
 
-    /// Tells a group which SPIs the others have: new keys keep out of them, since a member may be in both.
-    fn acquaint(&mut self, index: usize) {
-        let others = self.groups.iter().enumerate().filter(|(other, _)| *other != index);
-        let others: Vec<_> = others.flat_map(|(_, group)| group.spis()).collect();
-        self.groups[index].others = others;
-    }
-
-    /// What a group has to say: first stored, then told, then sent.
-    fn flush(&mut self, index: usize, transmits: Vec<Transmit>, now: Instant) {
+    /// All that is done to a group is done here. What it then has to say goes out: first stored, then told, then sent.
+    fn act_on<T>(
+        &mut self,
+        index: usize,
+        now: Instant,
+        act: impl FnOnce(&mut Group, &mut dyn Random) -> T,
+    ) -> T {
+        let taken = self.spis_besides(index);
         let group = &mut self.groups[index];
-        if std::mem::take(&mut group.state_changed) {
-            group.commit(self.author, now);
-        }
-        if std::mem::take(&mut group.changed) {
+        group.keep_out_of(taken);
+        let done = act(group, self.random.as_mut());
+        let unstored = group.settle(now);
+        let Outbox { events, letters, transmits } = group.take_outbox();
+        if unstored == Unstored::Now {
             self.store();
         }
-        let events = std::mem::take(&mut self.groups[index].events);
         self.output.extend(events.into_iter().map(Output::Event));
-        self.post(index);
+        self.post(letters);
         self.output.extend(transmits.into_iter().map(Output::Transmit));
+        done
+    }
+
+    /// The SPIs of all groups but one.
+    fn spis_besides(&self, index: usize) -> Vec<Spi> {
+        let others = self.groups.iter().enumerate().filter(|(other, _)| *other != index);
+        others.flat_map(|(_, group)| group.spis()).collect()
     }
 
     fn store(&mut self) {
         self.store_members = None;
-        self.groups.iter_mut().for_each(|group| group.members_changed = false);
-        self.output.push_back(Output::Store(snapshot::take(self.author, &self.groups)));
+        self.groups.iter_mut().for_each(Group::stored);
+        let groups = self.groups.iter().map(|group| (group.id(), group.ledger()));
+        self.output.push_back(Output::Store(snapshot::take(self.author, groups)));
     }
 
     fn store_members(&mut self, now: Instant) {
-        let changed = self.groups.iter().any(|group| group.members_changed);
+        let changed = self.groups.iter().any(|group| group.unstored() == Unstored::Soon);
         match self.store_members {
             None if changed => self.store_members = Some(now + MEMBERS_LAG),
             Some(due) if due <= now => self.store(),
@@ -251,8 +234,7 @@ impl KeyServer {
             let reason = Misbehaved::UnknownExchange.into();
             return self.complain(KeyServerEvent::Rejected { from, reason }, now);
         };
-        let time = self.groups[index].clock.time(now);
-        if let Err(reason) = self.groups[index].acknowledge(from, spi, (header, body), time) {
+        if let Err(reason) = self.groups[index].acknowledge(from, spi, (header, body), now) {
             let group = self.groups[index].name();
             self.complain(KeyServerEvent::AckRefused { group, from, reason }, now);
         }
@@ -286,6 +268,7 @@ impl KeyServer {
 
 impl Endpoint for KeyServer {
     type Command = KeyServerCommand;
+    type Done = Vec<Done>;
     type Event = KeyServerEvent;
 
     fn handle_datagram(&mut self, from: SocketAddr, bytes: &[u8], now: Instant) {
@@ -298,10 +281,8 @@ impl Endpoint for KeyServer {
         }
     }
 
-    fn handle_command(&mut self, command: KeyServerCommand, now: Instant) {
-        if let Err(reason) = self.carry_out(command, now) {
-            self.report(KeyServerEvent::Rejected { from: self.config.address, reason });
-        }
+    fn handle_command(&mut self, command: KeyServerCommand, now: Instant) -> Result<Vec<Done>, Error> {
+        self.carry_out(&command, now)
     }
 
     fn handle_timeout(&mut self, now: Instant) {

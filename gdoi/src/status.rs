@@ -1,14 +1,12 @@
 //! What `show` commands print: plain values, taken at one point in time.
 
-use crate::coop::CoopStatus;
 use crate::crypto::sign::SignatureAlgorithm;
 use crate::endpoint::Instant;
 use crate::event::GroupName;
-use crate::policy::{Acl, Identity, SendMode, Sid, SidGeneration, Spi, Transform};
+use crate::policy::{Acl, SendMode, Sid, SidGeneration, Spi, Transform};
 use crate::pull::Kek;
-use crate::server::{Authorization, Retransmit, Transport};
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// A member and its group.
@@ -177,132 +175,4 @@ impl KekStatus {
             sequence: kek.sequence,
         }
     }
-}
-
-/// A key server and its groups.
-#[derive(Clone, Debug)]
-pub struct KeyServerStatus {
-    /// Who it says it is.
-    pub identity: Identity,
-    /// Phase 1 exchanges that are not finished.
-    pub half_open: usize,
-    /// ISAKMP SAs.
-    pub established: usize,
-    /// Datagrams that changed nothing.
-    pub rejected: u64,
-    /// Its groups.
-    pub groups: Vec<GroupStatus>,
-}
-
-/// A group on its key server.
-#[derive(Clone, Debug)]
-pub struct GroupStatus {
-    /// The group.
-    pub group: GroupName,
-    /// How its traffic is protected.
-    pub transform: Transform,
-    /// The anti-replay window of a new TEK, packets; 0 is none.
-    pub replay_window: u16,
-    /// The life of a new TEK.
-    pub tek_lifetime: Duration,
-    /// Which traffic is protected.
-    pub acl: Acl,
-    /// What members do when they send.
-    pub mode: SendMode,
-    /// Who may register.
-    pub authorization: Authorization,
-    /// The traffic keys that live, the one that ends first before the others.
-    pub teks: Vec<TekStatus>,
-    /// The rekey SA.
-    pub kek: Option<KekStatus>,
-    /// Who has registered.
-    pub members: Vec<MemberRecord>,
-    /// Who was removed and may not come back.
-    pub revoked: Vec<IpAddr>,
-    /// Requests refused.
-    pub refused: u64,
-    /// The sender IDs.
-    pub sids: SidStatus,
-    /// Rekeying, where the group has a rekey SA.
-    pub rekey: Option<RekeyStatus>,
-    /// How this server stands with those that share the group, if there are others.
-    pub coop: Option<CoopStatus>,
-}
-
-/// What became of a group's sender IDs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SidStatus {
-    /// How many bits each has.
-    pub bits: u16,
-    /// A new generation begins when they are used up.
-    pub generation: u32,
-    /// How many were given out in this one, as far as this server knows.
-    pub given: u32,
-    /// How many there are for the servers of the group.
-    pub of: u32,
-}
-
-/// How a group is rekeyed.
-#[derive(Clone, Debug)]
-pub struct RekeyStatus {
-    /// How messages reach the members.
-    pub transport: Transport,
-    /// When they are sent again.
-    pub retransmit: Retransmit,
-    /// Rekeys made.
-    pub rekeys: u64,
-    /// When the last one was.
-    pub last: Option<Instant>,
-    /// When new keys are due.
-    pub next: Option<Instant>,
-    /// When the keys of now are sent once more.
-    pub reminder: Option<Instant>,
-    /// Members that have not acknowledged the one under way.
-    pub waiting_for: usize,
-    /// Messages sent for the one under way.
-    pub transmissions: u64,
-    /// Acknowledgements by what became of them.
-    pub acks: AckCounters,
-}
-
-/// What became of the acknowledgements that a key server got.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct AckCounters {
-    /// Good ones.
-    pub received: u64,
-    /// Repeated, or of no rekey under way.
-    pub unexpected: u64,
-    /// The hash does not match.
-    pub forged: u64,
-    /// No acknowledgement.
-    pub malformed: u64,
-}
-
-/// A member that has registered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MemberRecord {
-    /// Its address.
-    pub address: IpAddr,
-    /// The UDP port from which it registered.
-    pub port: u16,
-    /// The identity that it proved.
-    pub identity: Identity,
-    /// The key server that it registered with; None where there are no others.
-    pub owner: Option<IpAddr>,
-    /// When it came first.
-    pub first_registered: Instant,
-    /// When it came last.
-    pub last_registered: Instant,
-    /// How often it came.
-    pub registrations: u64,
-    /// Whether it runs this implementation.
-    pub ours: bool,
-    /// Whether it takes messages in fragments.
-    pub fragments: bool,
-    /// Rekey messages that it acknowledged.
-    pub rekeys_acknowledged: u64,
-    /// Rekey messages in a row that it did not acknowledge.
-    pub rekeys_missed: u32,
-    /// When it acknowledged last.
-    pub last_acknowledged: Option<Instant>,
 }

@@ -57,7 +57,8 @@ impl Memberships {
     pub fn retry(&mut self, now: Instant) {
         for membership in &mut self.members {
             if !membership.member.view(now).registered {
-                membership.member.handle_command(MemberCommand::Register, now);
+                // A member refuses nothing.
+                drop(membership.member.handle_command(MemberCommand::Register, now));
             }
         }
     }
@@ -109,6 +110,7 @@ impl Membership {
 
 impl Endpoint for Memberships {
     type Command = (GroupIndex, MemberCommand);
+    type Done = ();
     type Event = (GroupIndex, MemberEvent);
 
     fn handle_datagram(&mut self, from: SocketAddr, bytes: &[u8], now: Instant) {
@@ -117,12 +119,14 @@ impl Endpoint for Memberships {
         }
     }
 
-    fn handle_command(&mut self, (GroupIndex(index), command): Self::Command, now: Instant) {
-        if self.standing == Standing::Waiting {
-            return;
-        }
-        if let Some(membership) = self.members.get_mut(index) {
-            membership.member.handle_command(command, now);
+    fn handle_command(
+        &mut self,
+        (GroupIndex(index), command): Self::Command,
+        now: Instant,
+    ) -> Result<(), gdoi::Error> {
+        match self.members.get_mut(index).filter(|_| self.standing == Standing::Active) {
+            Some(membership) => membership.member.handle_command(command, now),
+            None => Ok(()),
         }
     }
 
@@ -234,7 +238,7 @@ mod tests {
         let now = Instant::from_millis(1_000);
         let mut memberships = from(None);
         memberships.handle_timeout(now);
-        memberships.handle_command((GroupIndex(0), MemberCommand::Register), now);
+        memberships.handle_command((GroupIndex(0), MemberCommand::Register), now).unwrap();
         assert_eq!(outputs(&mut memberships), (vec![], vec![], None));
         memberships.move_to("198.51.100.1".parse().unwrap(), now);
         let (sent, events, _) = outputs(&mut memberships);

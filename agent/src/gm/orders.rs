@@ -69,7 +69,9 @@ impl GroupMember {
         }
         for index in chosen.iter().filter_map(|label| self.memberships.find(&label.name)).collect::<Vec<_>>()
         {
-            self.memberships.handle_command((index, MemberCommand::Register), now);
+            if let Err(reason) = self.memberships.handle_command((index, MemberCommand::Register), now) {
+                return Answer::Error(reason.to_string());
+            }
         }
         Answer::of(&serde_json::Value::Null)
     }

@@ -1,169 +1,141 @@
-//! What operators make a key server do.
+//! What operators make a key server do, and how it is told.
 
-use super::primacy;
 use crate::clock::Timestamp;
+use crate::control::Request;
 use crate::report::{ActionEntry, ActionReport, GroupLabel};
 use gdoi::endpoint::{Endpoint, Instant};
-use gdoi::{GroupStatus, KeyServer, KeyServerCommand, RekeyKind, Removal, Transport};
-use std::net::IpAddr;
+use gdoi::{Done, KeyServer, KeyServerCommand, Outcome, RekeyKind, Removal, Transport, Which};
 
-/// New keys for one group or all.
+/// Carries out a request that changes something.
 ///
 /// # Errors
-/// No such group, one that cannot tell its members, or one that has another primary.
-pub fn rekey(
-    server: &mut KeyServer,
-    group: Option<&str>,
-    kind: RekeyKind,
-    now: Instant,
-) -> Result<ActionReport, String> {
-    let groups = chosen(server, group, now)?;
-    // Without being told, members would go on sending with a key that others no more have.
-    let rekeyed: Vec<_> = groups.iter().filter(|group| group.rekey.is_some()).collect();
-    if rekeyed.is_empty() || group.is_some() && rekeyed.len() < groups.len() {
-        return Err("without `rekey` in its configuration members fetch new keys by themselves".into());
-    }
-    primacy::require(&rekeyed)?;
-    carry_out(server, &rekeyed, |group| KeyServerCommand::Rekey(group.group.id, kind), now);
-    Ok(report(server, &rekeyed, |before, after| rekeyed_text(before, after, kind), now))
+/// Why nothing was changed, what failed in which group, or that the request is not for a key server.
+pub fn act(server: &mut KeyServer, request: &Request, now: Instant) -> Result<ActionReport, String> {
+    let which = |group: &Option<String>| which(server, group.as_deref(), now);
+    let command = match request {
+        Request::KsRekey { group, replace_now: true } => {
+            KeyServerCommand::Rekey(which(group)?, RekeyKind::ReplaceNow)
+        }
+        Request::KsRekey { group, replace_now: false } => {
+            KeyServerCommand::Rekey(which(group)?, RekeyKind::Forced)
+        }
+        Request::KsRemove { group, member, now } => {
+            KeyServerCommand::Remove(which(group)?, Some(*member), removal(*now))
+        }
+        Request::KsRemoveAll { group, now } => KeyServerCommand::Remove(which(group)?, None, removal(*now)),
+        Request::KsReadmit { group, member } => KeyServerCommand::Readmit(which(group)?, *member),
+        Request::KsCoopResign { group } => KeyServerCommand::Resign(which(group)?),
+        _ => return Err("this is the key server daemon, not the group member's".into()),
+    };
+    report(&server.handle_command(command, now).map_err(|reason| reason.to_string())?)
 }
 
-fn rekeyed_text(before: &GroupStatus, after: &GroupStatus, kind: RekeyKind) -> String {
-    let newest = |group: &GroupStatus| group.teks.last().map(|tek| tek.spi);
-    let Some(spi) = newest(after).filter(|spi| Some(*spi) != newest(before)) else {
-        return "no new key could be made, see the log".into();
+const fn removal(at_once: bool) -> Removal {
+    match at_once {
+        true => Removal::Now,
+        false => Removal::Graceful,
+    }
+}
+
+fn which(server: &KeyServer, name: Option<&str>, now: Instant) -> Result<Which, String> {
+    let Some(name) = name else { return Ok(Which::All) };
+    let groups = server.status(now).groups;
+    let named = groups.iter().find(|group| group.group.name == name);
+    named.map(|group| Which::Group(group.group.id)).ok_or_else(|| format!("there is no group `{name}`"))
+}
+
+fn report(done: &[Done]) -> Result<ActionReport, String> {
+    let entry = |done: &Done| match &done.outcome {
+        Ok(outcome) => Ok(ActionEntry { group: GroupLabel::from(&done.group), done: text(outcome) }),
+        Err(reason) => Err(format!("group {}: {reason}", done.group.name)),
     };
-    let old = match kind {
+    let groups = done.iter().map(entry).collect::<Result<_, _>>()?;
+    Ok(ActionReport { generated_at: Timestamp::now(), groups })
+}
+
+fn text(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Rekeyed { spi, members: 0, .. } => format!("new key {spi}; there are no members to tell"),
+        Outcome::Rekeyed { spi, members, kind, transport } => {
+            let to = match transport {
+                Transport::Multicast(to) => format!("{to} by multicast"),
+                Transport::Unicast => format!("{members} members by unicast"),
+            };
+            format!("new key {spi} goes to {to}; {}", old_keys(*kind))
+        }
+        Outcome::Dismissed { member: Some(member), others, removal } => {
+            format!("{member} is removed and may not register again; {}", dismissed(*others, *removal))
+        }
+        Outcome::Dismissed { member: None, others, removal } => dismissed(*others, *removal),
+        Outcome::Readmitted { member } => format!("{member} may register again"),
+        Outcome::Resigned => {
+            "the role of the primary is handed over; `gdoictl show ks coop` tells to whom".into()
+        }
+    }
+}
+
+const fn old_keys(kind: RekeyKind) -> &'static str {
+    match kind {
         RekeyKind::ReplaceNow => "the old keys end now",
         _ => "the old keys are received until all have it",
+    }
+}
+
+fn dismissed(others: usize, removal: Option<Removal>) -> String {
+    let keys = match removal {
+        None => return "without `rekey` members cannot be told: they keep their keys until these end".into(),
+        Some(Removal::Graceful) => "live on for the deactivation-delay",
+        Some(Removal::Now) => "end now",
     };
-    match after.rekey.as_ref().map(|rekey| rekey.transport) {
-        _ if after.members.is_empty() => format!("new key {spi}; there are no members to tell"),
-        Some(Transport::Multicast(to)) => format!("new key {spi} goes to {to} by multicast; {old}"),
-        _ => format!("new key {spi} goes to {} members by unicast; {old}", after.members.len()),
+    format!("{others} members are told to register again; their keys {keys}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gdoi::policy::{GroupId, Spi};
+    use gdoi::{Error, GroupName, Unacceptable};
+    use std::net::IpAddr;
+
+    const MEMBER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+
+    fn rekeyed(kind: RekeyKind, transport: Transport, members: usize) -> String {
+        text(&Outcome::Rekeyed { spi: Spi(0x1234), members, kind, transport })
     }
-}
 
-/// Removes a member for good; the others must register again.
-///
-/// # Errors
-/// No such group, no such member, or a group that has another primary.
-pub fn remove(
-    server: &mut KeyServer,
-    group: Option<&str>,
-    member: IpAddr,
-    removal: Removal,
-    now: Instant,
-) -> Result<ActionReport, String> {
-    let groups = chosen(server, group, now)?;
-    let has = |group: &&GroupStatus| group.members.iter().any(|record| record.address == member);
-    let groups: Vec<_> = groups.iter().filter(has).collect();
-    if groups.is_empty() {
-        return Err(format!("{member} is registered in no such group"));
+    #[test]
+    fn who_is_told_of_new_keys_and_what_becomes_of_the_old_ones() {
+        let multicast = Transport::Multicast("239.1.1.1:848".parse().unwrap());
+        let (forced, now) = (RekeyKind::Forced, RekeyKind::ReplaceNow);
+        assert_eq!(
+            rekeyed(forced, Transport::Unicast, 3),
+            "new key 0x00001234 goes to 3 members by unicast; the old keys are received until all have it"
+        );
+        assert_eq!(
+            rekeyed(now, multicast, 3),
+            "new key 0x00001234 goes to 239.1.1.1:848 by multicast; the old keys end now"
+        );
+        assert_eq!(rekeyed(now, multicast, 0), "new key 0x00001234; there are no members to tell");
     }
-    primacy::require(&groups)?;
-    carry_out(server, &groups, |group| KeyServerCommand::Remove(group.group.id, Some(member), removal), now);
-    let text = |before: &GroupStatus, _: &GroupStatus| {
-        format!("{member} is removed and may not register again; {}", dismissed(before, 1, removal))
-    };
-    Ok(report(server, &groups, text, now))
-}
 
-/// Makes all members register again.
-///
-/// # Errors
-/// No such group, or one that has another primary.
-pub fn remove_all(
-    server: &mut KeyServer,
-    group: Option<&str>,
-    removal: Removal,
-    now: Instant,
-) -> Result<ActionReport, String> {
-    let groups = chosen(server, group, now)?;
-    let groups: Vec<_> = groups.iter().collect();
-    primacy::require(&groups)?;
-    carry_out(server, &groups, |group| KeyServerCommand::Remove(group.group.id, None, removal), now);
-    Ok(report(server, &groups, |before, _| dismissed(before, 0, removal), now))
-}
-
-fn dismissed(group: &GroupStatus, removed: usize, removal: Removal) -> String {
-    let others = group.members.len() - removed;
-    match (&group.rekey, removal) {
-        (None, _) => "without `rekey` members cannot be told: they keep their keys until these end".into(),
-        (Some(_), Removal::Graceful) => {
-            format!(
-                "{others} members are told to register again; their keys live on for the deactivation-delay"
-            )
-        }
-        (Some(_), Removal::Now) => format!("{others} members are told to register again; their keys end now"),
+    #[test]
+    fn who_is_removed_and_who_must_register_again() {
+        let told = |member, removal| text(&Outcome::Dismissed { member, others: 2, removal });
+        assert_eq!(
+            told(Some(MEMBER), Some(Removal::Now)),
+            "192.0.2.1 is removed and may not register again; 2 members are told to register again; their keys end now"
+        );
+        assert!(
+            told(None, Some(Removal::Graceful)).ends_with("their keys live on for the deactivation-delay")
+        );
+        assert!(told(None, None).starts_with("without `rekey` members cannot be told"));
+        assert_eq!(text(&Outcome::Readmitted { member: MEMBER }), "192.0.2.1 may register again");
     }
-}
 
-/// Lets a removed member come back.
-///
-/// # Errors
-/// No such group, the member was not removed, or the group has another primary.
-pub fn readmit(
-    server: &mut KeyServer,
-    group: Option<&str>,
-    member: IpAddr,
-    now: Instant,
-) -> Result<ActionReport, String> {
-    let groups = chosen(server, group, now)?;
-    let groups: Vec<_> = groups.iter().filter(|group| group.revoked.contains(&member)).collect();
-    if groups.is_empty() {
-        return Err(format!("{member} was removed from no such group"));
+    #[test]
+    fn what_failed_is_told_with_its_group() {
+        let group = GroupName { name: "corp".into(), id: GroupId(100) };
+        let failed = Done { group, outcome: Err(Error::from(Unacceptable::TooManyMembers)) };
+        assert_eq!(report(&[failed]), Err("group corp: more members than a group can have".into()));
     }
-    primacy::require(&groups)?;
-    carry_out(server, &groups, |group| KeyServerCommand::Readmit(group.group.id, member), now);
-    Ok(report(server, &groups, |_, _| format!("{member} may register again"), now))
-}
-
-/// Gives the role of the primary to another key server, in one group or in all that this one is primary of.
-///
-/// # Errors
-/// No such group, this server is not primary, or nobody can take the role.
-pub fn resign(server: &mut KeyServer, group: Option<&str>, now: Instant) -> Result<ActionReport, String> {
-    let groups = chosen(server, group, now)?;
-    let led = primacy::can_be_given_away(&groups)?;
-    carry_out(server, &led, |group| KeyServerCommand::Resign(group.group.id), now);
-    let after = server.status(now).groups;
-    let tried = after.iter().filter(|after| led.iter().any(|before| before.group == after.group));
-    let texts = tried.map(primacy::given_away).collect::<Result<Vec<_>, _>>()?;
-    let entry = |(before, done): (&&GroupStatus, String)| ActionEntry { group: (&before.group).into(), done };
-    Ok(ActionReport { generated_at: Timestamp::now(), groups: led.iter().zip(texts).map(entry).collect() })
-}
-
-fn chosen(server: &KeyServer, name: Option<&str>, now: Instant) -> Result<Vec<GroupStatus>, String> {
-    let mut groups = server.status(now).groups;
-    if let Some(name) = name {
-        groups.retain(|group| group.group.name == name);
-        if groups.is_empty() {
-            return Err(format!("there is no group `{name}`"));
-        }
-    }
-    Ok(groups)
-}
-
-fn carry_out(
-    server: &mut KeyServer,
-    groups: &[&GroupStatus],
-    command: impl Fn(&GroupStatus) -> KeyServerCommand,
-    now: Instant,
-) {
-    groups.iter().for_each(|group| server.handle_command(command(group), now));
-}
-
-fn report(
-    server: &KeyServer,
-    before: &[&GroupStatus],
-    text: impl Fn(&GroupStatus, &GroupStatus) -> String,
-    now: Instant,
-) -> ActionReport {
-    let after = server.status(now).groups;
-    let entry = |before: &&GroupStatus| {
-        let after = after.iter().find(|after| after.group == before.group).unwrap_or(before);
-        ActionEntry { group: GroupLabel::from(&before.group), done: text(before, after) }
-    };
-    ActionReport { generated_at: Timestamp::now(), groups: before.iter().map(entry).collect() }
 }

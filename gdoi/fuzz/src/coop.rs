@@ -98,15 +98,15 @@ impl Court {
     pub fn command(&mut self, number: u8) {
         let (id, member) = (group().id, Some([198, 51, 0, 1].into()));
         let command = match number % 7 {
-            0 => KeyServerCommand::Rekey(id, RekeyKind::Forced),
-            1 => KeyServerCommand::Rekey(id, RekeyKind::ReplaceNow),
-            2 => KeyServerCommand::Rekey(id, RekeyKind::Reminder),
-            3 => KeyServerCommand::Remove(id, member, Removal::Graceful),
-            4 => KeyServerCommand::Remove(id, None, Removal::Now),
-            5 => KeyServerCommand::Readmit(id, [198, 51, 0, 1].into()),
-            _ => KeyServerCommand::Resign(id),
+            0 => KeyServerCommand::Rekey(id.into(), RekeyKind::Forced),
+            1 => KeyServerCommand::Rekey(id.into(), RekeyKind::ReplaceNow),
+            2 => KeyServerCommand::Rekey(id.into(), RekeyKind::Reminder),
+            3 => KeyServerCommand::Remove(id.into(), member, Removal::Graceful),
+            4 => KeyServerCommand::Remove(id.into(), None, Removal::Now),
+            5 => KeyServerCommand::Readmit(id.into(), [198, 51, 0, 1].into()),
+            _ => KeyServerCommand::Resign(id.into()),
         };
-        let sent = self.node.command(command, self.now);
+        let (_, sent) = self.node.command(command, self.now);
         self.listen(&sent);
     }
 

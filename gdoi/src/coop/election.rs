@@ -4,53 +4,15 @@
 //! server passes the highest count on, so that a reign is known to live wherever it can be heard through others; it is
 //! over when its count stands still. Of several living reigns the one of the highest priority, then address, goes on.
 
+mod claim;
 mod others;
+
+pub(crate) use claim::{Claim, Reign, Step, Word};
 
 use super::{Preemption, Redundancy, Role};
 use crate::endpoint::Instant;
 use others::{Heard, Others};
 use std::net::IpAddr;
-
-/// A primary as a server tells of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Reign {
-    pub(crate) primary: IpAddr,
-    pub(crate) priority: u8,
-    pub(crate) epoch: u64,
-    pub(crate) heartbeat: u64,
-}
-
-/// What a server says of itself, as far as it matters here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Word {
-    pub(crate) role: Role,
-    pub(crate) priority: u8,
-    /// The highest epoch that it knows.
-    pub(crate) epoch: u64,
-    /// The reign that it follows; its own if it is primary.
-    pub(crate) reign: Option<Reign>,
-    /// Whether it wants the role of a primary of lower priority.
-    pub(crate) claims: Claim,
-    /// To whom it hands the role over.
-    pub(crate) successor: Option<IpAddr>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Claim {
-    Laid,
-    None,
-}
-
-/// How a peer's keys compare with ours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
-    /// The same.
-    Same,
-    /// It lacks some of ours and has nothing that we lack.
-    Behind,
-    /// It has some that we lack.
-    Ahead,
-}
 
 /// Whether the role can be handed over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,18 +60,19 @@ pub(crate) struct Election {
 }
 
 impl Election {
-    /// A server that has just started; `epoch` is the highest that it knew in an earlier life.
-    pub(crate) fn new(own: IpAddr, rules: Redundancy, epoch: u64, now: Instant) -> Self {
+    /// A server that has just started.
+    pub(crate) fn new(own: IpAddr, rules: Redundancy, now: Instant) -> Self {
+        Election::begin(own, rules, Standing::Starting { since: now })
+    }
+
+    /// A server without others: it is primary from the beginning.
+    pub(crate) fn alone(own: IpAddr) -> Self {
+        Election::begin(own, Redundancy::NONE, Standing::Reigning { epoch: 0, yielding: None })
+    }
+
+    fn begin(own: IpAddr, rules: Redundancy, standing: Standing) -> Self {
         let others = Others::new(rules.patience());
-        Election {
-            own,
-            rules,
-            standing: Standing::Starting { since: now },
-            epoch,
-            heartbeat: 0,
-            others,
-            resigned: false,
-        }
+        Election { own, rules, standing, epoch: 0, heartbeat: 0, others, resigned: false }
     }
 
     pub(crate) fn role(&self) -> Role {
@@ -231,6 +194,11 @@ impl Election {
     pub(crate) fn start_again(&mut self, now: Instant) {
         self.standing = Standing::Starting { since: now };
         self.others = Others::new(self.rules.patience());
+    }
+
+    /// Whether another server could take the role.
+    pub(crate) fn has_successor(&self, now: Instant) -> bool {
+        self.others.in_step(now).next().is_some()
     }
 
     /// Hands the role to the best of the others, on an operator's word; false if there is none.

@@ -3,7 +3,7 @@
 use super::{write_keys, CoopEvent, GroupName, Severity};
 use crate::error::{Error, Unacceptable};
 use crate::policy::{Identity, Spi};
-use crate::server::{Change, Transport};
+use crate::server::Transport;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
@@ -116,6 +116,47 @@ pub enum KeyServerEvent {
         /// Why.
         reason: Error,
     },
+}
+
+/// When a change reaches the members that are registered. Who registers after it gets the new policy at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Effect {
+    /// Now.
+    AtOnce,
+    /// With the next rekey, which an operator can ask for; the keys of now live on until their end.
+    NextRekey,
+    /// When they register again by themselves: the group has no rekey SA to tell them by.
+    NextRegistration,
+    /// All members are told to register again.
+    Reregistration,
+}
+
+impl fmt::Display for Effect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Effect::AtOnce => "applied at once",
+            Effect::NextRekey => "reaches registered members with the next rekey (`ks rekey` does it now)",
+            Effect::NextRegistration => "reaches registered members when they register again by themselves",
+            Effect::Reregistration => "all members are told to register again",
+        })
+    }
+}
+
+/// One thing that differs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The group.
+    pub group: GroupName,
+    /// What differs, as the configuration names it.
+    pub what: &'static str,
+    /// When it holds.
+    pub effect: Effect,
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "group {}: {}: {}", self.group, self.what, self.effect)
+    }
 }
 
 impl KeyServerEvent {

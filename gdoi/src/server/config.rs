@@ -1,17 +1,43 @@
 //! What a key server is told about a group.
 
-use super::distribution::{Retransmit, Transport};
-use super::state::{RekeyTerms, Terms};
-use crate::coop::Redundancy;
+use super::keys::Life;
+use super::terms::{RekeyTerms, Retransmit, Terms, Transport};
+use crate::coop::{CoopPeer, Redundancy};
 use crate::crypto::prf::digest;
 use crate::crypto::sign::SigningKey;
-use crate::crypto::Hash;
+use crate::crypto::{Hash, Secret};
 use crate::error::Unacceptable;
 use crate::event::GroupName;
-use crate::policy::{Acl, Identity, Prefix, SendMode, Transform};
+use crate::policy::{Acl, Identity, Prefix, Proposal, SendMode, Transform};
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
+
+/// What a key server is told.
+#[derive(Debug)]
+pub struct KeyServerConfig {
+    /// Who it says it is; members expect the address that they ask.
+    pub identity: Identity,
+    /// The address and port from which it answers.
+    pub address: SocketAddr,
+    /// Pre-shared keys; the longest prefix that contains a peer's address gives its key.
+    pub psks: Vec<PskEntry>,
+    /// The phase 1 proposals that it accepts.
+    pub proposals: Vec<Proposal>,
+    /// Its groups.
+    pub groups: Vec<GroupConfig>,
+    /// The servers that share a group with it; each peer of a group's redundancy is one.
+    pub peers: Vec<CoopPeer>,
+}
+
+/// A pre-shared key for some peers.
+#[derive(Clone, Debug)]
+pub struct PskEntry {
+    /// Which.
+    pub peers: Prefix,
+    /// The key.
+    pub key: Secret,
+}
 
 /// What a key server is told about a group.
 #[derive(Debug)]
@@ -67,6 +93,28 @@ pub struct Authorization {
     pub identities: Vec<Identity>,
 }
 
+/// Why the group is rekeyed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RekeyKind {
+    /// Keys come to their end.
+    Scheduled,
+    /// An operator wants new keys, without loss.
+    Forced,
+    /// An operator wants the old keys gone now; what is under way is lost.
+    ReplaceNow,
+    /// The keys of now once more, for members that missed them.
+    Reminder,
+}
+
+/// How members are sent away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removal {
+    /// The keys live on for the DTD, so that those who may come back lose nothing.
+    Graceful,
+    /// The keys end at once.
+    Now,
+}
+
 impl Authorization {
     /// One match in either list is enough.
     pub(super) fn check(&self, address: IpAddr, identity: &Identity) -> Result<(), Unacceptable> {
@@ -85,6 +133,25 @@ impl Authorization {
 }
 
 impl GroupConfig {
+    pub(super) fn tek_life(&self) -> Life {
+        Life { total: self.tek_lifetime, distribution: self.distribution_time() }
+    }
+
+    pub(super) fn kek_life(&self) -> Option<Life> {
+        let total = self.rekey.as_ref()?.lifetime;
+        Some(Life { total, distribution: self.distribution_time() })
+    }
+
+    /// What the retransmissions of a rekey message take.
+    pub(super) fn distribution_time(&self) -> Duration {
+        self.rekey.as_ref().map_or(Duration::ZERO, |rekey| rekey.retransmit.total())
+    }
+
+    /// How long a replaced TEK lives on: who hears of it last still sends with it until the ATD is over.
+    pub(super) fn retirement(&self) -> Duration {
+        self.deactivation_delay.max(self.activation_delay + self.distribution_time())
+    }
+
     /// What members are told besides the keys.
     pub(super) fn terms(&self) -> Terms {
         Terms {

@@ -1,6 +1,8 @@
 //! One rekey message on its way to the members: paced, repeated to the silent, bounded.
 
-use crate::endpoint::{Instant, Transmit};
+use super::clock::GroupTime;
+use super::terms::{Retransmit, Transport};
+use crate::endpoint::Transmit;
 use crate::fragment::LONGEST_DATAGRAM;
 use crate::wire::AclDigest;
 use std::collections::{BTreeMap, VecDeque};
@@ -14,31 +16,6 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// Long messages are several datagrams each: fewer go out together, so that a socket's buffer holds them, and as many in
 /// a second.
 const BATCH_DATAGRAMS: usize = 40;
-
-/// How rekey messages reach the members.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Transport {
-    /// To each member, acknowledged (RFC 8263).
-    Unicast,
-    /// To all at once, repeated blindly.
-    Multicast(SocketAddr),
-}
-
-/// When a message is sent again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Retransmit {
-    /// How long to wait for acknowledgements, or between repetitions; whole seconds.
-    pub interval: Duration,
-    /// How often after the first time.
-    pub number: u32,
-}
-
-impl Retransmit {
-    /// How long after the first transmission the last one is over.
-    pub fn total(&self) -> Duration {
-        self.interval * (self.number + 1)
-    }
-}
 
 /// A rekey message, encrypted under one KEK.
 pub(super) struct Message {
@@ -57,7 +34,7 @@ pub(super) struct Distribution {
     queue: VecDeque<SocketAddr>,
     rounds_left: u32,
     /// None while it is held back.
-    due: Option<Instant>,
+    due: Option<GroupTime>,
     transmissions: u64,
     /// Which ACL its receivers have after it.
     acl: AclDigest,
@@ -89,12 +66,12 @@ impl Distribution {
     }
 
     /// It may go out.
-    pub(super) fn release(&mut self, now: Instant) {
+    pub(super) fn release(&mut self, now: GroupTime) {
         self.due.get_or_insert(now);
     }
 
     /// What to send at `now`.
-    pub(super) fn handle_timeout(&mut self, now: Instant) -> Vec<Transmit> {
+    pub(super) fn handle_timeout(&mut self, now: GroupTime) -> Vec<Transmit> {
         if self.due.is_none_or(|due| now < due) {
             return Vec::new();
         }
@@ -120,7 +97,7 @@ impl Distribution {
     }
 
     /// When [`Distribution::handle_timeout`] or [`Distribution::is_over`] has something new to say.
-    pub(super) const fn due(&self) -> Option<Instant> {
+    pub(super) const fn due(&self) -> Option<GroupTime> {
         self.due
     }
 
@@ -142,7 +119,7 @@ impl Distribution {
     }
 
     /// Whether all have acknowledged, or the last wait is over.
-    pub(super) fn is_over(&self, now: Instant) -> bool {
+    pub(super) fn is_over(&self, now: GroupTime) -> bool {
         let waited = self.queue.is_empty() && self.rounds_left == 0 && self.due.is_some_and(|due| due <= now);
         waited || matches!(&self.receivers, Receivers::Silent(silent) if silent.is_empty())
     }
@@ -194,15 +171,15 @@ mod tests {
         let message = Message { kek_spi: [0; 16], sequence: 1, payload };
         let mut distribution =
             Distribution::new(vec![message], AclDigest([0; 16]), transport, RETRANSMIT, members);
-        assert!(distribution.handle_timeout(Instant::from_millis(0)).is_empty(), "held back");
-        distribution.release(Instant::from_millis(0));
+        assert!(distribution.handle_timeout(GroupTime::from_millis(0)).is_empty(), "held back");
+        distribution.release(GroupTime::from_millis(0));
         distribution
     }
 
     /// Seconds and receivers of all transmissions until the end.
     fn run(distribution: &mut Distribution) -> Vec<(u64, SocketAddr)> {
         let mut sent = Vec::new();
-        let mut now = Instant::from_millis(0);
+        let mut now = GroupTime::from_millis(0);
         loop {
             let out = distribution.handle_timeout(now);
             sent.extend(out.iter().map(|transmit| (now.as_millis() / 1000, transmit.to)));
@@ -216,7 +193,7 @@ mod tests {
     #[test]
     fn only_the_silent_get_it_again() {
         let mut distribution = start(Transport::Unicast, 3);
-        assert_eq!(distribution.handle_timeout(Instant::from_millis(0)).len(), 3);
+        assert_eq!(distribution.handle_timeout(GroupTime::from_millis(0)).len(), 3);
         assert!(distribution.acknowledge(member(0).ip()) && distribution.acknowledge(member(2).ip()));
         assert!(!distribution.acknowledge(member(2).ip()) && !distribution.expects(member(2).ip()));
         assert_eq!(run(&mut distribution), [(10, member(1)), (20, member(1))]);
@@ -227,7 +204,7 @@ mod tests {
     #[test]
     fn it_is_over_when_all_have_acknowledged() {
         let mut distribution = start(Transport::Unicast, 1);
-        let now = Instant::from_millis(0);
+        let now = GroupTime::from_millis(0);
         distribution.handle_timeout(now);
         assert!(!distribution.is_over(now));
         distribution.acknowledge(member(0).ip());
@@ -246,17 +223,17 @@ mod tests {
     #[test]
     fn a_large_group_is_paced() {
         let mut distribution = start(Transport::Unicast, 100);
-        assert_eq!(distribution.handle_timeout(Instant::from_millis(0)).len(), 20);
-        assert_eq!(distribution.handle_timeout(Instant::from_millis(49)).len(), 0);
-        assert_eq!(distribution.handle_timeout(Instant::from_millis(50)).len(), 20);
+        assert_eq!(distribution.handle_timeout(GroupTime::from_millis(0)).len(), 20);
+        assert_eq!(distribution.handle_timeout(GroupTime::from_millis(49)).len(), 0);
+        assert_eq!(distribution.handle_timeout(GroupTime::from_millis(50)).len(), 20);
     }
 
     #[test]
     fn long_messages_go_out_in_small_bursts_and_as_many_in_a_second() {
         for (length, together, pause) in [(1_200, 20, 50), (1_201, 20, 50), (16_000, 2, 5), (60_000, 1, 2)] {
             let mut distribution = start_with(vec![1; length], Transport::Unicast, 100);
-            assert_eq!(distribution.handle_timeout(Instant::from_millis(0)).len(), together);
-            assert_eq!(distribution.due(), Some(Instant::from_millis(pause)));
+            assert_eq!(distribution.handle_timeout(GroupTime::from_millis(0)).len(), together);
+            assert_eq!(distribution.due(), Some(GroupTime::from_millis(pause)));
         }
     }
 }

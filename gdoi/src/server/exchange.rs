@@ -1,14 +1,16 @@
 //! What a key server does with the messages of members: phase 1, then the PULL.
 
+use super::group::Group;
+use super::registrant::Registrant;
 use super::sessions::{Established, Session, State};
 use super::{Answer, KeyServer};
 use crate::crypto::Secret;
-use crate::endpoint::{Instant, Output};
+use crate::endpoint::Instant;
 use crate::error::{Error, Misbehaved, Unacceptable, Unauthenticated};
 use crate::event::KeyServerEvent;
-use crate::phase1::{Cookies, Informational, IsakmpSa, Responder, ResponderStep, Settings};
-use crate::policy::{Doi, Identity};
-use crate::pull::Request;
+use crate::phase1::{Cookies, Informational, Responder, ResponderStep, Settings};
+use crate::policy::{Doi, GroupId, Identity};
+use crate::pull::{AwaitProof, Proof, Request};
 use crate::wire::{emit_chain, Cookie, ExchangeType, Flags, Header, Notify, NotifyType, PayloadType};
 use std::net::{IpAddr, SocketAddr};
 
@@ -46,9 +48,6 @@ impl KeyServer {
             Err(reason) => self.refuse(from, &mut session, &header, bytes, reason, now),
         }
         self.sessions.insert(from, header.initiator, session);
-        let registered: Vec<_> =
-            self.groups.iter_mut().flat_map(|group| std::mem::take(&mut group.events)).collect();
-        self.output.extend(registered.into_iter().map(Output::Event));
         self.store_members(now);
     }
 
@@ -165,20 +164,16 @@ impl KeyServer {
     ) -> Result<Answer, Error> {
         match &established.pull {
             Some((pull, group)) if pull.message_id() == header.message_id => {
-                let proof = pull.check(&established.sa, header, body)?;
-                let index = *group;
-                let group = &mut self.groups[index];
-                let sids = match group.give_sids(proof.sender_ids, pull, &established.sa) {
-                    Err(reason) => return self.refuse_sids(from, established, index, reason),
-                    Ok(sids) => sids,
-                };
-                let keys = pull.deliver(&established.sa, &proof, sids)?;
-                group.register(from, &established.sa, group.clock.time(now));
-                group.share_members(now);
+                let (proof, group) = (pull.check(&established.sa, header, body)?, *group);
+                let delivered = self.deliver(from, established, group, (pull, &proof), now);
                 established.pull = None;
-                // Sender IDs must not be forgotten before they are known.
-                self.flush(index, Vec::new(), now);
-                Ok(Answer::Send(keys))
+                match delivered {
+                    Ok(keys) => Ok(Answer::Send(keys)),
+                    Err(reason) => {
+                        self.report_refusal(from, Some(group), reason);
+                        self.put_off(established)
+                    }
+                }
             }
             _ => {
                 let request = Request::parse(&established.sa, header, body)?;
@@ -186,6 +181,26 @@ impl KeyServer {
                 self.offer(from, established, request, now)
             }
         }
+    }
+
+    /// The keys for a member that has proved to be alive, and that is authorized still.
+    fn deliver(
+        &mut self,
+        from: SocketAddr,
+        established: &Established,
+        group: GroupId,
+        (pull, proof): (&AwaitProof, &Proof),
+        now: Instant,
+    ) -> Result<Vec<u8>, Error> {
+        let sa = &established.sa;
+        let (registrant, offered) = (Registrant::of(from, sa), pull.generations().collect::<Vec<_>>());
+        // Sender IDs must not be forgotten before they are known: what happens to a group is stored first.
+        self.act(group, now, |group, _| {
+            let sids = group.give_sids(proof.sender_ids, &offered, &registrant)?;
+            let keys = pull.deliver(sa, proof, sids)?;
+            group.register(&registrant, now);
+            Ok(keys)
+        })
     }
 
     /// Answers a member that asks for a group: with the policy, or with a notify that says why not.
@@ -196,39 +211,48 @@ impl KeyServer {
         request: Request,
         now: Instant,
     ) -> Result<Answer, Error> {
-        match self.authorized(from, &established.sa, request.group()) {
-            Ok((index, _)) if self.groups[index].is_blocked(from) => self.put_off(established),
-            Ok((index, member)) => {
-                let time = self.groups[index].clock.time(now);
-                let policy = self.groups[index].policy(member, &established.sa, time);
-                let (pull, message) = request.offer(&established.sa, policy, self.random.as_mut())?;
-                established.pull = Some((pull, index));
+        let (sa, registrant) = (&established.sa, Registrant::of(from, &established.sa));
+        let Some(id) = self.groups.iter().find(|group| group.is_named(request.group())).map(Group::id) else {
+            let reason = Unacceptable::UnknownGroup(group_text(request.group()));
+            return self.refuse_group(from, established, None, reason);
+        };
+        let offered = self.act(id, now, |group, random| {
+            group.authorize(&registrant)?;
+            match group.admits(from) {
+                true => request.offer(sa, group.policy(&registrant, now), random).map(Some),
+                false => Ok(None),
+            }
+        });
+        match offered {
+            Ok(Some((pull, message))) => {
+                established.pull = Some((pull, id));
                 Ok(Answer::Send(message))
             }
-            Err((group, reason)) => {
-                let kind = match reason {
-                    Unacceptable::UnknownGroup(_) => NotifyType::INVALID_ID_INFORMATION,
-                    Unacceptable::ForeignMember => NotifyType::NO_PROPOSAL_CHOSEN,
-                    _ => NotifyType::AUTHENTICATION_FAILED,
-                };
-                let group = group.map(|index| self.groups[index].name());
-                self.report(KeyServerEvent::Refused { group, member: from, reason: reason.into() });
-                Ok(Answer::Send(established.sa.notify(kind, self.random.as_mut())?))
-            }
+            Ok(None) => self.put_off(established),
+            Err(Error::Unacceptable(reason)) => self.refuse_group(from, established, Some(id), reason),
+            Err(reason) => Err(reason),
         }
     }
 
-    fn refuse_sids(
+    fn refuse_group(
         &mut self,
         from: SocketAddr,
-        established: &mut Established,
-        index: usize,
-        reason: Error,
+        established: &Established,
+        group: Option<GroupId>,
+        reason: Unacceptable,
     ) -> Result<Answer, Error> {
-        established.pull = None;
-        let group = Some(self.groups[index].name());
-        self.report(KeyServerEvent::Refused { group, member: from, reason });
-        self.put_off(established)
+        let kind = match reason {
+            Unacceptable::UnknownGroup(_) => NotifyType::INVALID_ID_INFORMATION,
+            Unacceptable::ForeignMember => NotifyType::NO_PROPOSAL_CHOSEN,
+            _ => NotifyType::AUTHENTICATION_FAILED,
+        };
+        self.report_refusal(from, group, reason.into());
+        Ok(Answer::Send(established.sa.notify(kind, self.random.as_mut())?))
+    }
+
+    fn report_refusal(&mut self, member: SocketAddr, group: Option<GroupId>, reason: Error) {
+        let group = group.and_then(|id| self.group(id)).map(Group::name);
+        self.report(KeyServerEvent::Refused { group, member, reason });
     }
 
     /// "Try later": a word of ours, which others would not understand.
@@ -236,23 +260,6 @@ impl KeyServer {
         match established.sa.ours {
             true => Ok(Answer::Send(established.sa.notify(NotifyType::TRY_LATER, self.random.as_mut())?)),
             false => Ok(Answer::Silence),
-        }
-    }
-
-    /// The group asked for, if this member may have it.
-    fn authorized(
-        &mut self,
-        from: SocketAddr,
-        sa: &IsakmpSa,
-        asked: &[u8],
-    ) -> Result<(usize, IpAddr), (Option<usize>, Unacceptable)> {
-        let found = self.groups.iter().position(|group| group.is_named(asked));
-        let index = found.ok_or_else(|| (None, Unacceptable::UnknownGroup(group_text(asked))))?;
-        let address = from.ip();
-        let group = &mut self.groups[index];
-        match group.authorize(address, &sa.peer).and_then(|()| group.admit(from, sa)) {
-            Ok(()) => Ok((index, address)),
-            Err(reason) => Err((Some(index), reason)),
         }
     }
 

@@ -51,7 +51,7 @@ impl KeyServer {
             ExchangeType::GROUPKEY_PUSH => {
                 let spi = Cookies::of(&header).octets();
                 let mut groups = self.groups.iter().filter(|group| group.has_kek(spi));
-                groups.any(|group| group.members.take_fragments(to))
+                groups.any(|group| group.take_fragments(to))
             }
             _ => self.talks_in_fragments(to, &header),
         }

@@ -1,9 +1,13 @@
 //! A group's keys on its key server: when they are made, and when they end.
 
+mod union;
+
+pub(super) use union::Memory;
+
+use super::clock::GroupTime;
 use super::spis::{fresh_block, fresh_spi};
 use crate::coop::Lineage;
 use crate::crypto::{Random, Secret};
-use crate::endpoint::Instant;
 use crate::error::Error;
 use crate::lifetime::server_margin;
 use crate::policy::{Aead, Cipher, Integrity, Seed, SenderTerms, Spi, TekKeys, Transform};
@@ -36,7 +40,7 @@ pub(super) struct GroupTek {
     pub(super) keys: TekKeys,
     /// Where every sender has its own key.
     pub(super) senders: Option<SenderTerms>,
-    pub(super) expires: Instant,
+    pub(super) expires: GroupTime,
 }
 
 #[derive(Clone, PartialEq)]
@@ -44,7 +48,7 @@ pub(super) struct GroupKek {
     pub(super) spi: [u8; 16],
     /// IV and key.
     pub(super) key: Secret,
-    pub(super) expires: Instant,
+    pub(super) expires: GroupTime,
     /// The number of the last message under it.
     pub(super) sequence: u32,
     /// How the one after it came, if one came.
@@ -69,7 +73,7 @@ pub(super) struct Keys {
     /// The one that ends first before the others.
     pub(super) teks: Vec<GroupTek>,
     /// TEKs that were ended before their time, and that time: servers that were apart may still have them.
-    pub(super) ended: Vec<(Spi, Instant)>,
+    pub(super) ended: Vec<(Spi, GroupTime)>,
     pub(super) kek: Option<GroupKek>,
     /// The KEKs before, under which members may still have to hear of this one: one, or several after servers were
     /// apart.
@@ -83,7 +87,7 @@ pub(super) struct Keys {
 pub(super) struct SpentKek {
     pub(super) spi: [u8; 16],
     pub(super) sequence: u32,
-    pub(super) expires: Instant,
+    pub(super) expires: GroupTime,
 }
 
 /// How long a key of this kind lives, and how long before its end it is replaced.
@@ -102,12 +106,17 @@ impl Life {
 
 impl Keys {
     /// Forgets what has ended; whether there was anything.
-    pub(super) fn expire(&mut self, now: Instant) -> bool {
+    pub(super) fn expire(&mut self, now: GroupTime) -> bool {
         let before = self.teks.len();
         self.teks.retain(|tek| tek.expires > now);
         self.ended.retain(|(_, expires)| *expires > now);
         self.spent.retain(|spent| spent.expires > now);
         before != self.teks.len()
+    }
+
+    /// All TEKs with what is left of their lives.
+    pub(super) fn as_of(&self, now: GroupTime) -> Vec<Tek> {
+        self.teks.iter().filter_map(|tek| tek.as_of(now)).collect()
     }
 
     /// Ends all TEKs at once.
@@ -118,15 +127,15 @@ impl Keys {
     }
 
     /// When the next TEK must be made; at once without one.
-    pub(super) fn tek_due(&self, life: Life) -> Instant {
-        self.teks.last().map_or(Instant::default(), |tek| before(tek.expires, life.margin()))
+    pub(super) fn tek_due(&self, life: Life) -> GroupTime {
+        self.teks.last().map_or(GroupTime::default(), |tek| tek.expires.before(life.margin()))
     }
 
     /// When the next KEK must be made; at once without one.
-    pub(super) fn kek_due(&self, life: Life) -> Instant {
+    pub(super) fn kek_due(&self, life: Life) -> GroupTime {
         match &self.kek {
-            Some(kek) if kek.sequence < LAST_SEQUENCE => before(kek.expires, life.margin()),
-            _ => Instant::default(),
+            Some(kek) if kek.sequence < LAST_SEQUENCE => kek.expires.before(life.margin()),
+            _ => GroupTime::default(),
         }
     }
 
@@ -134,7 +143,7 @@ impl Keys {
         &mut self,
         new: NewTek<'_>,
         random: &mut dyn Random,
-        now: Instant,
+        now: GroupTime,
     ) -> Result<GroupTek, Error> {
         let taken: Vec<_> = self.spis().chain(new.taken.iter().copied()).collect();
         let tek = match new.transform {
@@ -156,7 +165,7 @@ impl Keys {
         &mut self,
         (key_len, life, lineage): (usize, Duration, Option<Lineage>),
         random: &mut dyn Random,
-        now: Instant,
+        now: GroupTime,
     ) -> Result<(), Error> {
         let mut spi = [0; 16];
         random.fill(&mut spi)?;
@@ -201,12 +210,12 @@ impl Keys {
     }
 
     /// All TEKs end by `end`.
-    pub(super) fn shorten(&mut self, end: Instant) {
+    pub(super) fn shorten(&mut self, end: GroupTime) {
         self.teks.iter_mut().for_each(|tek| tek.expires = tek.expires.min(end));
     }
 
     /// All TEKs but the newest end by `end`.
-    pub(super) fn shorten_but_last(&mut self, end: Instant) {
+    pub(super) fn shorten_but_last(&mut self, end: GroupTime) {
         let old = self.teks.len().saturating_sub(1);
         self.teks[..old].iter_mut().for_each(|tek| tek.expires = tek.expires.min(end));
     }
@@ -255,7 +264,7 @@ impl NewTek<'_> {
         integrity: Integrity,
         taken: &[Spi],
         random: &mut dyn Random,
-        now: Instant,
+        now: GroupTime,
     ) -> Result<GroupTek, Error> {
         let keys = TekKeys::Shared {
             encryption: random.secret(cipher.key_len())?,
@@ -271,7 +280,7 @@ impl NewTek<'_> {
         aead: Aead,
         taken: &[Spi],
         random: &mut dyn Random,
-        now: Instant,
+        now: GroupTime,
     ) -> Result<GroupTek, Error> {
         let seed = Seed::draw(random)?;
         let (spi, expires) = (fresh_block(self.place, taken, random)?, now + self.life);
@@ -288,7 +297,7 @@ impl GroupKek {
 
 impl GroupTek {
     /// The TEK with what is left of its life; None where that is less than a second.
-    pub(super) fn as_of(&self, now: Instant) -> Option<Tek> {
+    pub(super) fn as_of(&self, now: GroupTime) -> Option<Tek> {
         let lifetime = Duration::from_secs(self.expires.saturating_since(now).as_secs());
         let GroupTek { spi, transform, keys, senders, .. } = self.clone();
         let tek = Tek { spi, transform, keys, senders, lifetime };
@@ -297,15 +306,11 @@ impl GroupTek {
 }
 
 /// Those that end first are forgotten.
-fn make_room<T>(keys: &mut Vec<T>, most: usize, end: impl Fn(&T) -> Instant) {
+fn make_room<T>(keys: &mut Vec<T>, most: usize, end: impl Fn(&T) -> GroupTime) {
     while keys.len() > most {
         let first = keys.iter().enumerate().min_by_key(|(_, key)| end(key)).map(|(index, _)| index);
         keys.remove(first.unwrap_or_default());
     }
-}
-
-fn before(end: Instant, margin: Duration) -> Instant {
-    Instant::default() + end.saturating_since(Instant::default() + margin)
 }
 
 #[cfg(test)]

@@ -1,11 +1,12 @@
 //! Who has registered, and how they answer to rekey messages. Servers that share a group share this list: the newest
 //! version of each record counts, wherever it was made.
 
+use super::clock::GroupTime;
+use super::registrant::Registrant;
 use crate::coop::{Author, Versions};
-use crate::endpoint::Instant;
 use crate::error::{Error, Unacceptable};
-use crate::phase1::IsakmpSa;
-use crate::status::MemberRecord;
+use crate::policy::Identity;
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
@@ -28,10 +29,30 @@ pub(super) enum Presence {
     Gone,
 }
 
+/// A member that has registered; all times are the group's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Record {
+    pub(super) address: IpAddr,
+    /// The UDP port from which it registered.
+    pub(super) port: u16,
+    pub(super) identity: Identity,
+    /// The key server that it registered with; None where there are no others.
+    pub(super) owner: Option<IpAddr>,
+    pub(super) first_registered: GroupTime,
+    pub(super) last_registered: GroupTime,
+    pub(super) registrations: u64,
+    pub(super) ours: bool,
+    pub(super) fragments: bool,
+    pub(super) rekeys_acknowledged: u64,
+    /// In a row.
+    pub(super) rekeys_missed: u32,
+    pub(super) last_acknowledged: Option<GroupTime>,
+}
+
 /// A member's record, and who made this version of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Listed {
-    pub(super) record: MemberRecord,
+    pub(super) record: Record,
     pub(super) author: Author,
     pub(super) version: u64,
     pub(super) presence: Presence,
@@ -70,18 +91,19 @@ impl Members {
     }
 
     /// A member has proved to be alive.
-    pub(super) fn register(&mut self, from: SocketAddr, sa: &IsakmpSa, owner: Option<IpAddr>, now: Instant) {
+    pub(super) fn register(&mut self, registrant: &Registrant, owner: Option<IpAddr>, now: GroupTime) {
+        let Registrant { address: from, identity, ours, fragments } = registrant.clone();
         let known = self.records.get(&from.ip()).map(|listed| &listed.record);
-        let record = MemberRecord {
+        let record = Record {
             address: from.ip(),
             port: from.port(),
-            identity: sa.peer.clone(),
+            identity,
             owner,
             first_registered: known.map_or(now, |known| known.first_registered),
             last_registered: now,
             registrations: known.map_or(0, |known| known.registrations).saturating_add(1),
-            ours: sa.ours,
-            fragments: sa.fragments,
+            ours,
+            fragments,
             rekeys_acknowledged: known.map_or(0, |known| known.rekeys_acknowledged),
             rekeys_missed: 0,
             last_acknowledged: known.and_then(|known| known.last_acknowledged),
@@ -89,7 +111,7 @@ impl Members {
         self.write(record, Presence::Here);
     }
 
-    fn write(&mut self, record: MemberRecord, presence: Presence) {
+    fn write(&mut self, record: Record, presence: Presence) {
         self.newest += 1;
         let (author, version) = (self.author, self.newest);
         self.seen.raise(author, version);
@@ -106,7 +128,7 @@ impl Members {
         }
     }
 
-    pub(super) fn acknowledged(&mut self, member: IpAddr, now: Instant) {
+    pub(super) fn acknowledged(&mut self, member: IpAddr, now: GroupTime) {
         if let Some(listed) = self.records.get_mut(&member) {
             listed.record.rekeys_acknowledged += 1;
             listed.record.rekeys_missed = 0;
@@ -151,7 +173,7 @@ impl Members {
         self.records().map(|record| SocketAddr::new(record.address, record.port)).collect()
     }
 
-    pub(super) fn records(&self) -> impl Iterator<Item = &MemberRecord> {
+    pub(super) fn records(&self) -> impl Iterator<Item = &Record> {
         self.records.values().filter(|listed| listed.presence == Presence::Here).map(|listed| &listed.record)
     }
 
@@ -239,7 +261,7 @@ impl Members {
     }
 
     /// The group's time was set: the times in the records, too.
-    pub(super) fn rebase(&mut self, time: impl Fn(Instant) -> Instant) {
+    pub(super) fn rebase(&mut self, time: impl Fn(GroupTime) -> GroupTime) {
         for Listed { record, .. } in self.records.values_mut() {
             record.first_registered = time(record.first_registered);
             record.last_registered = time(record.last_registered);

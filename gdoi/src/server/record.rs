@@ -22,17 +22,17 @@ pub(super) use octets::{list, optional, Sink};
 
 use octets::{flag, octets, text};
 
-use super::distribution::Transport;
+use super::clock::GroupTime;
 use super::keys::{GroupKek, GroupTek, Keys, SpentKek, Succession, MAX_ENDED, MAX_KEKS, MAX_SPENT, MAX_TEKS};
-use super::members::{Listed, Presence};
-use super::state::{GroupState, RekeyTerms, Terms};
+use super::members::{Listed, Presence, Record};
+use super::state::GroupState;
+use super::terms::{RekeyTerms, Terms, Transport};
 use crate::coop::{address_octets, parse_address, Author, Lineage, Versions};
 use crate::crypto::sign::{PublicKey, SignatureAlgorithm};
 use crate::crypto::Secret;
-use crate::endpoint::Instant;
 use crate::error::{Error, Malformed};
 use crate::policy::{Seed, SendMode, SenderTerms, SidGeneration, Spi, TekKeys, Transform, MAX_REPLAY_WINDOW};
-use crate::status::MemberRecord;
+
 use crate::wire::{emit_acl, parse_acl, AclDigest, Identification, Reader};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -151,7 +151,7 @@ pub(super) fn parse_member(reader: &mut Reader<'_>) -> Result<Listed, Error> {
     if software > OURS_WITH_FRAGMENTS {
         return Err(VALUE.into());
     }
-    let record = MemberRecord {
+    let record = Record {
         address: member,
         port,
         identity,
@@ -168,8 +168,8 @@ pub(super) fn parse_member(reader: &mut Reader<'_>) -> Result<Listed, Error> {
     Ok(Listed { record, author, version, presence })
 }
 
-pub(super) fn instant(reader: &mut Reader<'_>) -> Result<Instant, Error> {
-    Ok(Instant::from_millis(reader.u64()?))
+pub(super) fn instant(reader: &mut Reader<'_>) -> Result<GroupTime, Error> {
+    Ok(GroupTime::from_millis(reader.u64()?))
 }
 
 fn address(reader: &mut Reader<'_>) -> Result<IpAddr, Error> {
@@ -177,7 +177,7 @@ fn address(reader: &mut Reader<'_>) -> Result<IpAddr, Error> {
 }
 
 impl Sink {
-    fn instant(&mut self, time: Instant) {
+    fn instant(&mut self, time: GroupTime) {
         self.u64(time.as_millis());
     }
 

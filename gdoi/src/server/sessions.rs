@@ -5,6 +5,7 @@ use crate::crypto::Hash;
 use crate::endpoint::Instant;
 use crate::error::{Error, Misbehaved, Unacceptable};
 use crate::phase1::{Cookies, IsakmpSa, Responder};
+use crate::policy::GroupId;
 use crate::pull::AwaitProof;
 use crate::wire::Cookie;
 use std::collections::{BTreeMap, VecDeque};
@@ -43,8 +44,8 @@ pub(super) enum State {
 /// An ISAKMP SA and the PULL under way.
 pub(super) struct Established {
     pub(super) sa: IsakmpSa,
-    /// The PULL that waits for its third message, and the number of its group.
-    pub(super) pull: Option<(AwaitProof, usize)>,
+    /// The PULL that waits for its third message, and its group.
+    pub(super) pull: Option<(AwaitProof, GroupId)>,
     /// The message IDs seen: none begins twice.
     begun: Vec<u32>,
 }

@@ -7,15 +7,16 @@
 //! stored member:  member acknowledged(8) missed(4) [last acknowledged(8)]
 //! ```
 
-use super::group::Group;
+use super::clock::GroupClock;
+use super::ledger::Ledger;
 use super::members::{Listed, Members};
 use super::record::{instant, list, optional, parse_member, parse_state, Sink};
-use super::state::GroupState;
 use crate::coop::{Author, Sids, Versions};
 use crate::crypto::Secret;
 use crate::error::{Error, Malformed};
 use crate::policy::GroupId;
 use crate::wire::Reader;
+use std::collections::BTreeMap;
 
 const MAGIC: &[u8; 4] = b"GDKS";
 const VERSION: u16 = 5;
@@ -24,21 +25,24 @@ const MAX_GROUPS: usize = 1024;
 const MAX_MEMBERS: usize = 16_384;
 
 /// The state of all groups.
-pub(super) fn take(author: Author, groups: &[Group]) -> Secret {
-    let length = groups.iter().map(|group| 8192 + group.members.all().count() * 512).sum::<usize>();
+pub(super) fn take<'a>(
+    author: Author,
+    groups: impl Iterator<Item = (GroupId, &'a Ledger)> + Clone,
+) -> Secret {
+    let length = groups.clone().map(|(_, ledger)| 8192 + ledger.members().all().count() * 512).sum();
     let mut out = Sink::with_capacity(length);
     out.raw(MAGIC);
     out.u16(VERSION);
     out.raw(&author.0);
-    out.u16(groups.len() as u16);
-    groups.iter().for_each(|group| out.group(group));
+    out.u16(groups.clone().count() as u16);
+    groups.for_each(|(id, ledger)| out.group(id, ledger));
     Secret::from(&out.0[..])
 }
 
 /// What was stored, read and found sound.
 pub(super) struct Stored {
     pub(super) author: Author,
-    groups: Vec<StoredGroup>,
+    groups: BTreeMap<GroupId, Ledger>,
 }
 
 impl Stored {
@@ -50,56 +54,25 @@ impl Stored {
             return Err(Malformed::Value(PART).into());
         }
         let author = Author(reader.array()?);
-        let parse = |reader: &mut Reader<'_>| StoredGroup::parse(author, reader);
+        let parse = |reader: &mut Reader<'_>| parse_group(author, reader);
         let groups = list(reader.u16()?.into(), MAX_GROUPS, &mut reader, parse)?;
         reader.finish()?;
-        Ok(Stored { author, groups })
+        Ok(Stored { author, groups: groups.into_iter().collect() })
     }
 
-    /// Gives every group its state back; a group that is no more configured is forgotten.
-    pub(super) fn restore(self, groups: &mut [Group]) {
-        for stored in self.groups {
-            if let Some(group) = groups.iter_mut().find(|group| group.name().id == stored.id) {
-                stored.give(group);
-            }
-        }
+    /// What a group must not have forgotten.
+    pub(super) fn take(&mut self, id: GroupId) -> Option<Ledger> {
+        self.groups.remove(&id)
     }
 }
 
-struct StoredGroup {
-    id: GroupId,
-    offset: i64,
-    epoch: u64,
-    state: GroupState,
-    sids: Sids,
-    members: Members,
-}
-
-impl StoredGroup {
-    fn parse(author: Author, reader: &mut Reader<'_>) -> Result<Self, Error> {
-        let (id, offset, epoch) = (GroupId(reader.u32()?), reader.u64()? as i64, reader.u64()?);
-        let (state, sids) = (parse_state(reader)?, Sids::parse(reader)?);
-        let (newest, seen) = (reader.u64()?, Versions::parse(reader)?);
-        let records = list(reader.u32()?, MAX_MEMBERS, reader, parse_stored_member)?;
-        Ok(StoredGroup {
-            id,
-            offset,
-            epoch,
-            state,
-            sids,
-            members: Members::restore(author, newest, seen, records),
-        })
-    }
-
-    fn give(self, group: &mut Group) {
-        group.clock.offset = self.offset;
-        group.members = self.members;
-        group.state = self.state;
-        group.sids = self.sids;
-        if let Some(coop) = &mut group.coop {
-            coop.restore(self.epoch, &group.state);
-        }
-    }
+fn parse_group(author: Author, reader: &mut Reader<'_>) -> Result<(GroupId, Ledger), Error> {
+    let (id, offset, epoch) = (GroupId(reader.u32()?), reader.u64()? as i64, reader.u64()?);
+    let (state, sids) = (parse_state(reader)?, Sids::parse(reader)?);
+    let (newest, seen) = (reader.u64()?, Versions::parse(reader)?);
+    let records = list(reader.u32()?, MAX_MEMBERS, reader, parse_stored_member)?;
+    let members = Members::restore(author, newest, seen, records);
+    Ok((id, Ledger::restored(GroupClock::ahead_by(offset), epoch, state, sids, members)))
 }
 
 fn parse_stored_member(reader: &mut Reader<'_>) -> Result<Listed, Error> {
@@ -111,16 +84,16 @@ fn parse_stored_member(reader: &mut Reader<'_>) -> Result<Listed, Error> {
 }
 
 impl Sink {
-    fn group(&mut self, group: &Group) {
-        self.u32(group.name().id.0);
-        self.u64(group.clock.offset as u64);
-        self.u64(group.coop.as_ref().map_or(0, |coop| coop.epoch()));
-        self.state(&group.state);
-        group.sids.emit(&mut self.0);
-        self.u64(group.members.newest());
-        self.versions(group.members.seen());
-        self.u32(group.members.all().count() as u32);
-        group.members.all().for_each(|listed| self.stored_member(listed));
+    fn group(&mut self, id: GroupId, ledger: &Ledger) {
+        self.u32(id.0);
+        self.u64(ledger.clock().offset() as u64);
+        self.u64(ledger.epoch());
+        self.state(ledger.state());
+        ledger.sids().emit(&mut self.0);
+        self.u64(ledger.members().newest());
+        self.versions(ledger.members().seen());
+        self.u32(ledger.members().all().count() as u32);
+        ledger.members().all().for_each(|listed| self.stored_member(listed));
     }
 
     fn stored_member(&mut self, listed: &Listed) {

@@ -1,15 +1,13 @@
 //! What the servers of a group share about its keys. Only the primary changes it; the others have what it had.
 
-use super::distribution::Transport;
+use super::clock::GroupTime;
 use super::keys::Keys;
+use super::terms::Terms;
 use crate::coop::{Lineage, Versions};
-use crate::crypto::sign::{PublicKey, SignatureAlgorithm};
-use crate::endpoint::Instant;
-use crate::policy::{Acl, SendMode};
+use crate::policy::SidGeneration;
 use crate::wire::AclDigest;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::time::Duration;
 
 /// Keys and what goes with them; all times are the group's.
 #[derive(Clone, Default)]
@@ -22,7 +20,7 @@ pub(super) struct GroupState {
     /// Who was removed and must not come back.
     pub(super) revoked: BTreeSet<IpAddr>,
     pub(super) rekeys: u64,
-    pub(super) last_rekey: Option<Instant>,
+    pub(super) last_rekey: Option<GroupTime>,
     /// Whether the last rekey message may not have reached all members yet.
     pub(super) under_way: bool,
     /// Which generation of sender IDs goes with the keys.
@@ -33,20 +31,44 @@ pub(super) struct GroupState {
     pub(super) told: Option<AclDigest>,
 }
 
-/// The policy that members get with the keys.
-#[derive(Clone, PartialEq)]
-pub(super) struct Terms {
-    pub(super) acl: Acl,
-    pub(super) mode: SendMode,
-    pub(super) activation_delay: Duration,
-    pub(super) deactivation_delay: Duration,
-    pub(super) rekey: Option<RekeyTerms>,
+impl GroupState {
+    /// The generation of sender IDs that goes with the keys made now.
+    pub(super) fn generation(&self) -> SidGeneration {
+        SidGeneration { lineage: Lineage::octets(self.lineage), number: self.sid_generation }
+    }
+
+    /// All that any side has, but for what one of them ended. The first side goes before the others.
+    pub(super) fn union(sides: &[GroupState], now: GroupTime) -> GroupState {
+        let mut union = sides[0].clone();
+        for side in &sides[1..] {
+            union.versions.join(&side.versions);
+            union.keys.join(&side.keys);
+            union.revoked.extend(&side.revoked);
+            union.under_way |= side.under_way;
+            union.rekeys = union.rekeys.max(side.rekeys);
+            union.sid_generation = union.sid_generation.max(side.sid_generation);
+            union.told = union.told.filter(|told| side.told == Some(*told));
+        }
+        union.keys.expire(now);
+        union
+    }
+
+    /// Whether all TEKs of the other are in this one.
+    pub(super) fn has_teks_of(&self, other: &GroupState) -> bool {
+        let has = |spi| self.keys.teks.iter().any(|tek| tek.spi == spi);
+        other.keys.teks.iter().all(|tek| has(tek.spi))
+    }
+
+    /// All times were another group's.
+    pub(super) fn rebase(&mut self, time: impl Fn(GroupTime) -> GroupTime) {
+        let keys = &mut self.keys;
+        keys.teks.iter_mut().for_each(|tek| tek.expires = time(tek.expires));
+        keys.ended.iter_mut().for_each(|(_, expires)| *expires = time(*expires));
+        keys.kek.iter_mut().chain(&mut keys.previous_keks).for_each(|kek| kek.expires = time(kek.expires));
+        keys.spent.iter_mut().for_each(|spent| spent.expires = time(spent.expires));
+        self.last_rekey = self.last_rekey.map(&time);
+    }
 }
 
-/// What members are told of rekey messages.
-#[derive(Clone, PartialEq)]
-pub(super) struct RekeyTerms {
-    pub(super) transport: Transport,
-    pub(super) signature: SignatureAlgorithm,
-    pub(super) verification: PublicKey,
-}
+#[cfg(test)]
+pub(super) mod tests;

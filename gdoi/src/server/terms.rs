@@ -1,66 +1,49 @@
-//! What members get: keys, and the terms that go with them.
+//! What members are told besides the keys.
 
-use super::distribution::Transport;
-use super::group::Group;
-use super::keys::GroupKek;
-use super::state::{RekeyTerms, Terms};
-use crate::endpoint::Instant;
-use crate::phase1::IsakmpSa;
-use crate::policy::{Family, Prefix};
-use crate::pull::{AckType, AclNotice, GroupPolicy, Kek};
-use std::net::{IpAddr, SocketAddr};
+use crate::crypto::sign::{PublicKey, SignatureAlgorithm};
+use crate::policy::{Acl, SendMode};
+use std::net::SocketAddr;
 use std::time::Duration;
 
-impl Group {
-    /// A secondary hands out what the primary's configuration says.
-    pub(super) fn terms(&self) -> Terms {
-        let shared = self.state.terms.as_ref().filter(|_| !self.leads());
-        shared.map_or_else(|| self.config.terms(), Terms::clone)
-    }
+/// The policy that members get with the keys.
+#[derive(Clone, PartialEq)]
+pub(super) struct Terms {
+    pub(super) acl: Acl,
+    pub(super) mode: SendMode,
+    pub(super) activation_delay: Duration,
+    pub(super) deactivation_delay: Duration,
+    pub(super) rekey: Option<RekeyTerms>,
+}
 
-    /// What `member` gets in a PULL.
-    pub(super) fn policy(&self, member: IpAddr, sa: &IsakmpSa, now: Instant) -> GroupPolicy {
-        let (terms, keys) = (self.terms(), self.released());
-        let kek = terms.rekey.as_ref().zip(keys.kek.as_ref());
-        GroupPolicy {
-            teks: keys.teks.iter().filter_map(|tek| tek.as_of(now)).collect(),
-            kek: kek.map(|(rekey, kek)| self.kek_for(rekey, kek, member, now)),
-            acl: if sa.ours { AclNotice::List(terms.acl) } else { AclNotice::Selectors(terms.acl) },
-            mode: terms.mode,
-            activation_delay: Some(terms.activation_delay),
-            deactivation_delay: Some(terms.deactivation_delay),
-            pseudotime: sa.ours.then(|| now.as_millis()),
-        }
-    }
+/// What members are told of rekey messages.
+#[derive(Clone, PartialEq)]
+pub(super) struct RekeyTerms {
+    pub(super) transport: Transport,
+    pub(super) signature: SignatureAlgorithm,
+    pub(super) verification: PublicKey,
+}
 
-    /// The KEK as one member gets it in a PULL: with its own address.
-    fn kek_for(&self, rekey: &RekeyTerms, kek: &GroupKek, member: IpAddr, now: Instant) -> Kek {
-        let mut kek = self.kek_of(rekey, kek, now);
-        if rekey.transport == Transport::Unicast {
-            kek.destination = SocketAddr::new(member, self.source.port());
-        }
-        kek
-    }
+/// How rekey messages reach the members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// To each member, acknowledged (RFC 8263).
+    Unicast,
+    /// To all at once, repeated blindly.
+    Multicast(SocketAddr),
+}
 
-    /// The KEK as all members get it in a PUSH: a unicast one cannot name the address of each.
-    pub(super) fn kek_of(&self, rekey: &RekeyTerms, kek: &GroupKek, now: Instant) -> Kek {
-        let (destination, ack) = match rekey.transport {
-            Transport::Unicast => (
-                SocketAddr::new(Prefix::any(Family::of(self.source.ip())).address(), self.source.port()),
-                Some(AckType::KekSha256),
-            ),
-            Transport::Multicast(group) => (group, None),
-        };
-        Kek {
-            spi: kek.spi,
-            key: kek.key.clone(),
-            lifetime: Duration::from_secs(kek.expires.saturating_since(now).as_secs().max(1)),
-            signature: rekey.signature,
-            verification: rekey.verification.clone(),
-            source: self.source,
-            destination,
-            sequence: kek.sequence,
-            ack,
-        }
+/// When a message is sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retransmit {
+    /// How long to wait for acknowledgements, or between repetitions; whole seconds.
+    pub interval: Duration,
+    /// How often after the first time.
+    pub number: u32,
+}
+
+impl Retransmit {
+    /// How long after the first transmission the last one is over.
+    pub fn total(&self) -> Duration {
+        self.interval * (self.number + 1)
     }
 }

@@ -76,7 +76,7 @@ pub fn join_foreign(world: &mut World, number: u16) {
 /// With the keys from before, which open what is sent now.
 pub fn rekey(world: &mut World, kind: RekeyKind) -> Stored {
     let stored = Stored::read(&world.stored(key_server()).unwrap());
-    world.command_server(key_server(), KeyServerCommand::Rekey(group().id, kind));
+    world.command_server(key_server(), KeyServerCommand::Rekey(group().id.into(), kind));
     stored
 }
 
@@ -242,7 +242,7 @@ fn a_secondary_hands_out_the_list_of_the_primary() {
     assert_eq!(acls(&world), [thousand(PRIMARY.into())]);
     world.crash_server(alliance::address(PRIMARY));
     world.run_for(seconds(30));
-    let command = KeyServerCommand::Rekey(group().id, RekeyKind::Forced);
+    let command = KeyServerCommand::Rekey(group().id.into(), RekeyKind::Forced);
     world.command_server(alliance::address(SECONDARY), command);
     world.run_for(seconds(10));
     assert_eq!(acls(&world), [thousand(SECONDARY.into())], "a primary says what its own configuration says");

@@ -122,7 +122,7 @@ fn an_operator_gives_the_role_away() {
     world.run_until(Duration::from_secs(40), |world| registered(world, 3));
     world.run_for(Duration::from_secs(10));
     let group = world.server(address(3)).status(world.now).groups[0].group.id;
-    world.command_server(address(3), KeyServerCommand::Resign(group));
+    world.command_server(address(3), KeyServerCommand::Resign(group.into()));
     world.run_for(Duration::from_secs(30));
     assert_eq!(primaries(&world, 3), [2]);
     assert!(coop(&world, 3).resigned);

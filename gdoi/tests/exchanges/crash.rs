@@ -55,9 +55,9 @@ impl Step {
         let last = Some(member_address(MEMBERS).ip());
         match self {
             Step::Scheduled | Step::ScheduledKek => None,
-            Step::Command(kind) => Some(KeyServerCommand::Rekey(group().id, kind)),
-            Step::Removal(removal) => Some(KeyServerCommand::Remove(group().id, last, removal)),
-            Step::RemovalOfAll => Some(KeyServerCommand::Remove(group().id, None, Removal::Graceful)),
+            Step::Command(kind) => Some(KeyServerCommand::Rekey(group().id.into(), kind)),
+            Step::Removal(removal) => Some(KeyServerCommand::Remove(group().id.into(), last, removal)),
+            Step::RemovalOfAll => Some(KeyServerCommand::Remove(group().id.into(), None, Removal::Graceful)),
         }
     }
 

@@ -127,7 +127,7 @@ fn states_and_rekeys_of_cooperating_servers_go_in_fragments() {
     world.crash_server(alliance::address(PRIMARY));
     world.run_for(seconds(30));
     let before = world.sent.len();
-    let command = gdoi::KeyServerCommand::Rekey(crate::bench::fleet::group().id, RekeyKind::Forced);
+    let command = gdoi::KeyServerCommand::Rekey(crate::bench::fleet::group().id.into(), RekeyKind::Forced);
     world.command_server(alliance::address(SECONDARY), command);
     world.run_until(seconds(90), |world| acls(world) == [thousand(SECONDARY.into())]);
     assert_eq!(longest(&world.sent), LONGEST_DATAGRAM);

@@ -115,7 +115,7 @@ fn rekeyed() -> (World, OpenedPush, Stored) {
     world.add_server(server_address(1), server(config, 1, world.now));
     world.add_member(member_address(1), member(member_config(1), 1));
     world.run_for(Duration::from_secs(5));
-    let command = KeyServerCommand::Rekey(group().id, RekeyKind::Reminder);
+    let command = KeyServerCommand::Rekey(group().id.into(), RekeyKind::Reminder);
     world.command_server(server_address(1), command);
     world.run_for(Duration::from_secs(2));
     let stored = Stored::read(&world.stored(server_address(1)).unwrap());

@@ -40,12 +40,12 @@ fn start() -> World {
 }
 
 fn rekey(world: &mut World, kind: RekeyKind) {
-    world.command_server(key_server(), KeyServerCommand::Rekey(group().id, kind));
+    world.command_server(key_server(), KeyServerCommand::Rekey(group().id.into(), kind));
     world.run_for(seconds(2));
 }
 
 fn remove_all(world: &mut World) {
-    world.command_server(key_server(), KeyServerCommand::Remove(group().id, None, Removal::Graceful));
+    world.command_server(key_server(), KeyServerCommand::Remove(group().id.into(), None, Removal::Graceful));
 }
 
 /// The KEK of now.

@@ -70,7 +70,10 @@ fn registrations(world: &World) -> Vec<u64> {
 }
 
 fn rekey(world: &mut World, server: u8) {
-    world.command_server(server_address(server), KeyServerCommand::Rekey(group().id, RekeyKind::Forced));
+    world.command_server(
+        server_address(server),
+        KeyServerCommand::Rekey(group().id.into(), RekeyKind::Forced),
+    );
 }
 
 fn hold_one_key(world: &World, keys: usize) -> bool {

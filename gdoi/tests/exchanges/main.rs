@@ -4,6 +4,7 @@
 
 mod access;
 mod bench;
+mod commands;
 mod coop;
 mod crash;
 mod dissection;

@@ -71,7 +71,7 @@ fn group() -> gdoi::policy::GroupId {
 }
 
 fn rekey(world: &mut World, kind: RekeyKind) {
-    world.command_server(server_address(1), KeyServerCommand::Rekey(group(), kind));
+    world.command_server(server_address(1), KeyServerCommand::Rekey(group().into(), kind));
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn replace_now_leaves_only_the_new_key() {
 #[test]
 fn removing_all_members_loses_nothing_without_now() {
     let mut world = start(4, config(3600, Transport::Unicast), Link::CALM, 7);
-    let command = KeyServerCommand::Remove(group(), None, Removal::Graceful);
+    let command = KeyServerCommand::Remove(group().into(), None, Removal::Graceful);
     world.command_server(server_address(1), command);
     run_checked(&mut world, seconds(120));
     assert!((1..=4).all(|number| registrations(&world, number) == 2));
@@ -165,7 +165,7 @@ fn a_large_group_loses_nothing_when_it_must_register_again() {
     for seed in 0..5 {
         let mut world = start(60, config(3600, Transport::Unicast), Link::CALM, 100 * seed);
         world.link = Link::RAIN;
-        let command = KeyServerCommand::Remove(group(), None, Removal::Graceful);
+        let command = KeyServerCommand::Remove(group().into(), None, Removal::Graceful);
         world.command_server(server_address(1), command);
         run_checked(&mut world, seconds(120));
         assert!((1..=60).all(|number| registrations(&world, number) == 2));
@@ -176,7 +176,7 @@ fn a_large_group_loses_nothing_when_it_must_register_again() {
 fn a_removed_member_cannot_come_back_and_cannot_read_the_new_keys() {
     for removal in [Removal::Graceful, Removal::Now] {
         let mut world = start(3, config(3600, Transport::Unicast), Link::CALM, 8);
-        let command = KeyServerCommand::Remove(group(), Some(member_address(2).ip()), removal);
+        let command = KeyServerCommand::Remove(group().into(), Some(member_address(2).ip()), removal);
         world.command_server(server_address(1), command);
         world.run_for(seconds(120));
         let state = world.member(member_address(2)).status(world.now).registration;
@@ -262,12 +262,12 @@ fn a_changed_policy_reaches_the_members_with_the_next_rekey() {
 fn who_is_readmitted_comes_back() {
     let mut world = start(2, config(3600, Transport::Unicast), Link::CALM, 12);
     let removed = member_address(2).ip();
-    let remove = KeyServerCommand::Remove(group(), Some(removed), Removal::Now);
+    let remove = KeyServerCommand::Remove(group().into(), Some(removed), Removal::Now);
     world.command_server(server_address(1), remove);
     world.run_for(seconds(60));
     let status = world.server(server_address(1)).status(world.now);
     assert_eq!((status.groups[0].revoked.clone(), status.groups[0].members.len()), (vec![removed], 1));
-    world.command_server(server_address(1), KeyServerCommand::Readmit(group(), removed));
+    world.command_server(server_address(1), KeyServerCommand::Readmit(group().into(), removed));
     world.run_for(seconds(120));
     let status = world.server(server_address(1)).status(world.now);
     assert_eq!((status.groups[0].revoked.len(), status.groups[0].members.len()), (0, 2));
@@ -279,7 +279,7 @@ fn a_group_without_members_needs_no_reminders() {
     let mut world = start(1, config(30 * 86_400, Transport::Unicast), Link::CALM, 13);
     rekey(&mut world, RekeyKind::Forced);
     world.run_for(seconds(60));
-    let command = KeyServerCommand::Remove(group(), Some(member_address(1).ip()), Removal::Now);
+    let command = KeyServerCommand::Remove(group().into(), Some(member_address(1).ip()), Removal::Now);
     world.command_server(server_address(1), command);
     world.run_for(seconds(3 * 86_400));
 }
@@ -292,8 +292,11 @@ fn the_multicast_group_is_known_while_the_kek_lives() {
     assert_eq!(group(&world), Some(expected));
     assert_eq!(group(&start(1, config(3600, Transport::Unicast), Link::CALM, 14)), None);
     let mut removed = start(1, config(3600, MULTICAST), Link::CALM, 15);
-    let command =
-        KeyServerCommand::Remove(crate::bench::fleet::group().id, Some(member_address(1).ip()), Removal::Now);
+    let command = KeyServerCommand::Remove(
+        crate::bench::fleet::group().id.into(),
+        Some(member_address(1).ip()),
+        Removal::Now,
+    );
     removed.command_server(server_address(1), command);
     removed.run_for(seconds(60));
     assert_eq!(group(&removed), None);

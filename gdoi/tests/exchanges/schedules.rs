@@ -258,14 +258,14 @@ impl Schedule {
         for number in primaries(&self.world, self.servers) {
             self.note(format!("server {number} rekeys: {kind:?}"));
             let group = self.world.server(address(number)).status(self.world.now).groups[0].group.id;
-            self.world.command_server(address(number), KeyServerCommand::Rekey(group, kind));
+            let _ = self.world.ask_server(address(number), KeyServerCommand::Rekey(group.into(), kind));
         }
     }
 
     fn resign(&mut self, number: u8) {
         self.note(format!("server {number} resigns"));
         let group = self.world.server(address(number)).status(self.world.now).groups[0].group.id;
-        self.world.command_server(address(number), KeyServerCommand::Resign(group));
+        let _ = self.world.ask_server(address(number), KeyServerCommand::Resign(group.into()));
     }
 
     fn rarely(&mut self) {
@@ -280,8 +280,10 @@ impl Schedule {
         for number in primaries(&self.world, self.servers) {
             self.note(format!("server {number} sends all members away"));
             let group = self.world.server(address(number)).status(self.world.now).groups[0].group.id;
-            self.world
-                .command_server(address(number), KeyServerCommand::Remove(group, None, Removal::Graceful));
+            self.world.command_server(
+                address(number),
+                KeyServerCommand::Remove(group.into(), None, Removal::Graceful),
+            );
         }
     }
 

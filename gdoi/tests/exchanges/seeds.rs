@@ -292,9 +292,9 @@ fn rekeys() {
     let kek = Stored::read(&world.stored(key_server).unwrap()).keks[0].clone();
     let group = crate::bench::fleet::group().id;
     let commands = [
-        KeyServerCommand::Rekey(group, RekeyKind::Forced),
-        KeyServerCommand::Rekey(group, RekeyKind::ReplaceNow),
-        KeyServerCommand::Remove(group, None, Removal::Graceful),
+        KeyServerCommand::Rekey(group.into(), RekeyKind::Forced),
+        KeyServerCommand::Rekey(group.into(), RekeyKind::ReplaceNow),
+        KeyServerCommand::Remove(group.into(), None, Removal::Graceful),
     ];
     let mut pushes = Vec::new();
     for command in commands {

@@ -68,7 +68,7 @@ fn given(world: &World, number: u16) -> Vec<Sid> {
 
 fn command(world: &mut World, server: u8, kind: RekeyKind) {
     let group = status(world, server).group.id;
-    world.command_server(address(server), KeyServerCommand::Rekey(group, kind));
+    world.command_server(address(server), KeyServerCommand::Rekey(group.into(), kind));
 }
 
 /// What was ever sent with, and by which life of which member.

@@ -1,6 +1,6 @@
 //! What a server has heard of the others, and how long ago.
 
-use super::{Reign, Step, Word};
+use super::claim::{Reign, Step, Word};
 use crate::coop::Role;
 use crate::endpoint::Instant;
 use std::collections::BTreeMap;

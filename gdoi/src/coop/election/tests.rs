@@ -36,7 +36,7 @@ impl Field {
 
     fn start(&mut self, number: u8) {
         let rules = rules(number, self.count, number * 10, self.preemption);
-        self.servers.insert(number, Election::new(address(number), rules, 0, self.now));
+        self.servers.insert(number, Election::new(address(number), rules, self.now));
     }
 
     fn hears(&self, to: u8, from: u8) -> bool {
@@ -95,7 +95,7 @@ fn among_equals_the_highest_address_is_elected() {
     let mut field = Field::new(2, Preemption::Never);
     for number in 1..=2 {
         let rules = rules(number, 2, 7, Preemption::Never);
-        field.servers.insert(number, Election::new(address(number), rules, 0, field.now));
+        field.servers.insert(number, Election::new(address(number), rules, field.now));
     }
     field.run(10);
     assert_eq!(field.primaries(), [2]);
@@ -138,7 +138,7 @@ fn nothing_is_handed_over_while_a_rekey_is_under_way() {
     let mut field = Field::new(2, Preemption::After(Duration::ZERO));
     let low = rules(1, 2, 5, Preemption::Never);
     field.servers.remove(&2);
-    field.servers.insert(1, Election::new(address(1), low, 0, field.now));
+    field.servers.insert(1, Election::new(address(1), low, field.now));
     field.run(10);
     field.start(2);
     let mut primary = field.servers.remove(&1).unwrap();

@@ -4,8 +4,8 @@ use crate::policy::SidGeneration;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-fn at(seconds: u64) -> Instant {
-    Instant::from_millis(seconds * 1000)
+fn at(seconds: u64) -> GroupTime {
+    GroupTime::from_millis(seconds * 1000)
 }
 
 fn kek(name: u8, sequence: u32, succession: Succession) -> GroupKek {

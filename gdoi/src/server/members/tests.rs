@@ -9,14 +9,14 @@ fn ip(number: u32) -> IpAddr {
     IpAddr::V4(Ipv4Addr::from(0x0a00_0000 + number))
 }
 
-fn member(number: u32, registrations: u64) -> MemberRecord {
-    MemberRecord {
+fn member(number: u32, registrations: u64) -> Record {
+    Record {
         address: ip(number),
         port: 848,
         identity: Identity::Address(ip(number)),
         owner: Some([192, 0, 2, 1].into()),
-        first_registered: Instant::from_millis(5_000),
-        last_registered: Instant::from_millis(6_000),
+        first_registered: GroupTime::from_millis(5_000),
+        last_registered: GroupTime::from_millis(6_000),
         registrations,
         ours: true,
         fragments: true,
@@ -148,7 +148,7 @@ fn other_servers_learn_that_a_member_has_gone() {
 #[test]
 fn without_other_servers_a_member_that_goes_is_forgotten() {
     let mut members = Members::new(OURS);
-    members.write(MemberRecord { owner: None, ..member(1, 1) }, Presence::Here);
+    members.write(Record { owner: None, ..member(1, 1) }, Presence::Here);
     members.forget_all();
     assert_eq!(members.all().count(), 0);
 }
@@ -168,12 +168,12 @@ fn changes_of_one_author_come_in_their_order() {
 fn what_a_member_acknowledged_here_outlives_news_from_others() {
     let mut members = Members::new(OURS);
     members.write(member(1, 1), Presence::Here);
-    (0..2).for_each(|_| members.acknowledged(ip(1), Instant::from_millis(9_000)));
+    (0..2).for_each(|_| members.acknowledged(ip(1), GroupTime::from_millis(9_000)));
     assert!(!members.missed(ip(1)));
     members.merge(THEIRS, (0, 5), vec![listed(THEIRS, 1, 5)]).unwrap();
     let record = members.records().next().unwrap();
     assert_eq!((record.rekeys_acknowledged, record.rekeys_missed, record.registrations), (2, 0, 5));
-    assert_eq!(record.last_acknowledged, Some(Instant::from_millis(9_000)));
+    assert_eq!(record.last_acknowledged, Some(GroupTime::from_millis(9_000)));
     assert!((1..=3).map(|_| members.missed(ip(1))).eq([false, false, true]));
     assert!(members.is_empty());
 }
@@ -196,9 +196,9 @@ fn after_a_restart_no_number_is_used_again() {
 fn times_move_with_the_group_s() {
     let mut members = Members::new(OURS);
     members.write(member(1, 1), Presence::Here);
-    members.acknowledged(ip(1), Instant::from_millis(7_000));
+    members.acknowledged(ip(1), GroupTime::from_millis(7_000));
     members.rebase(|time| time + std::time::Duration::from_secs(1));
     let record = members.records().next().unwrap();
     let times = [record.first_registered, record.last_registered, record.last_acknowledged.unwrap()];
-    assert_eq!(times.map(Instant::as_millis), [6_000, 7_000, 8_000]);
+    assert_eq!(times.map(GroupTime::as_millis), [6_000, 7_000, 8_000]);
 }

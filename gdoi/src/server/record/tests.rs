@@ -6,8 +6,8 @@ use crate::wire::MAX_MESSAGE;
 
 const AUTHOR: Author = Author([8; 8]);
 
-fn at(seconds: u64) -> Instant {
-    Instant::from_millis(seconds * 1000)
+fn at(seconds: u64) -> GroupTime {
+    GroupTime::from_millis(seconds * 1000)
 }
 
 fn tek(spi: u32, transform: &str) -> GroupTek {
@@ -318,7 +318,7 @@ fn rekey_terms_that_contradict_themselves_are_refused() {
 }
 
 fn member(identity: Identity) -> Listed {
-    let record = MemberRecord {
+    let record = Record {
         address: [10, 1, 2, 3].into(),
         port: 4500,
         identity,

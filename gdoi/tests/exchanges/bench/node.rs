@@ -2,7 +2,7 @@
 
 use super::whole::Joint;
 use gdoi::crypto::Secret;
-use gdoi::{Endpoint, Instant, Output, Transmit};
+use gdoi::{Endpoint, Error, Instant, Output, Transmit};
 
 /// Looks at each message when it is taken, or the last of its fragments, with what was stored before.
 pub type Witness = Box<dyn FnMut(&Transmit, Option<&Secret>)>;
@@ -43,9 +43,9 @@ impl<E: Endpoint> Node<E> {
         self.settle(now)
     }
 
-    pub fn command(&mut self, command: E::Command, now: Instant) -> Vec<Transmit> {
-        self.endpoint.handle_command(command, now);
-        self.settle(now)
+    pub fn command(&mut self, command: E::Command, now: Instant) -> (Result<E::Done, Error>, Vec<Transmit>) {
+        let done = self.endpoint.handle_command(command, now);
+        (done, self.settle(now))
     }
 
     /// Time has come; an endpoint that then still waits for the past would spin its owner.

@@ -6,8 +6,8 @@ use super::random::Seeded;
 use gdoi::crypto::Secret;
 use gdoi::wire::ExchangeType;
 use gdoi::{
-    Change, Instant, KeyServer, KeyServerCommand, KeyServerConfig, KeyServerEvent, Member, MemberCommand,
-    MemberEvent, Transmit, View,
+    Change, Done, Error, Instant, KeyServer, KeyServerCommand, KeyServerConfig, KeyServerEvent, Member,
+    MemberCommand, MemberEvent, Outcome, Transmit, View,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
@@ -118,12 +118,29 @@ impl World {
 
     pub fn command(&mut self, address: SocketAddr, command: MemberCommand) {
         let now = self.now;
-        self.with_member(address, |node| node.command(command, now));
+        self.with_member(address, |node| {
+            let (done, sent) = node.command(command, now);
+            done.unwrap();
+            sent
+        });
     }
 
-    pub fn command_server(&mut self, address: SocketAddr, command: KeyServerCommand) {
+    /// The key server must carry it out.
+    pub fn command_server(&mut self, address: SocketAddr, command: KeyServerCommand) -> Vec<Outcome> {
+        let done = self.ask_server(address, command).unwrap();
+        done.into_iter().map(|done| done.outcome.unwrap()).collect()
+    }
+
+    /// The key server may refuse it.
+    pub fn ask_server(&mut self, address: SocketAddr, command: KeyServerCommand) -> Result<Vec<Done>, Error> {
         let now = self.clock_of(address);
-        self.with_server(address, |node| node.command(command, now));
+        let mut answer = None;
+        self.with_server(address, |node| {
+            let (done, sent) = node.command(command, now);
+            answer = Some(done);
+            sent
+        });
+        answer.unwrap()
     }
 
     /// A key server reads its configuration again.

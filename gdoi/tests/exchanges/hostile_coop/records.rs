@@ -160,7 +160,7 @@ fn survive(mut world: World) {
     world.run_until(Duration::from_secs(60), |world| world.view(member_address(5)).registered);
     assert_eq!(primaries(&world, 1), [SECONDARY]);
     for kind in [RekeyKind::Forced, RekeyKind::Reminder, RekeyKind::ReplaceNow] {
-        world.command_server(address(SECONDARY), KeyServerCommand::Rekey(group().id, kind));
+        world.command_server(address(SECONDARY), KeyServerCommand::Rekey(group().id.into(), kind));
         world.run_for(Duration::from_secs(5));
     }
     let stored = world.crash_server(address(SECONDARY));

@@ -1,7 +1,8 @@
 //! What is known of one of the other servers.
 
-use super::Coop;
-use crate::coop::{Announcement, Claim, CoopPeerStatus, CoopPeerWord, CoopRefusals, Step, Versions};
+use crate::coop::{
+    Announcement, Claim, CoopPeerStatus, CoopPeerWord, CoopRefusals, Election, Step, Versions,
+};
 use crate::endpoint::Instant;
 use crate::error::{Error, Misbehaved};
 use std::net::IpAddr;
@@ -73,18 +74,37 @@ impl Peer {
         } += 1;
     }
 
-    pub(super) fn status(&self, address: IpAddr, coop: &Coop, now: Instant) -> CoopPeerStatus {
-        let last = coop.election.last_word(address);
+    /// For how long all that it says has been of another time, this message included; a pause of the patience ends that.
+    pub(super) fn untimely_for(&mut self, patience: Duration, now: Instant) -> Duration {
+        let going_on = self.untimely.filter(|(_, last)| now.saturating_since(*last) < patience);
+        let since = going_on.map_or(now, |(since, _)| since);
+        self.untimely = Some((since, now));
+        now.saturating_since(since)
+    }
+
+    /// What was of another time is forgotten.
+    pub(super) fn forgive(&mut self) {
+        self.untimely = None;
+    }
+
+    pub(super) fn status(
+        &self,
+        address: IpAddr,
+        election: &Election,
+        configured_alike: bool,
+        now: Instant,
+    ) -> CoopPeerStatus {
+        let last = election.last_word(address);
         CoopPeerStatus {
             address,
             linked: false,
-            alive: coop.election.is_alive(address, now),
+            alive: election.is_alive(address, now),
             last_heard: last.map(|(.., at)| at),
             said: last.map(|(word, step, _)| CoopPeerWord {
                 role: word.role,
                 priority: word.priority,
                 epoch: word.epoch,
-                configured_alike: self.configuration == Some(coop.configuration),
+                configured_alike,
                 in_step: step == Step::Same,
                 members: self.members,
                 claims: word.claims == Claim::Laid,

@@ -1,18 +1,22 @@
 //! Becoming primary or secondary.
 
-use super::*;
+use super::Group;
+use crate::coop::{Turn, Work};
+use crate::crypto::Random;
+use crate::endpoint::Instant;
+use crate::error::Error;
+use crate::event::CoopEvent;
+use crate::server::clock::GroupTime;
 
 impl Group {
     /// Lets the election decide until it has nothing more to say.
     pub(super) fn take_turns(&mut self, random: &mut dyn Random, now: Instant) -> Result<(), Error> {
         loop {
-            let busy = self.distribution.is_some();
-            let Some(coop) = &mut self.coop else { return Ok(()) };
-            let work = if busy || coop.committing.is_some() { Work::Busy } else { Work::Idle };
-            let before = coop.election.role();
-            let Some(turn) = coop.election.judge(work, now) else {
-                if coop.election.role() != before {
-                    self.announce(now);
+            let work = if self.rekeying.is_under_way() { Work::Busy } else { Work::Idle };
+            let before = self.standing.role();
+            let Some(turn) = self.standing.judge(work, now) else {
+                if self.standing.role() != before {
+                    self.standing.announce(&self.ledger, now);
                 }
                 return Ok(());
             };
@@ -21,8 +25,6 @@ impl Group {
     }
 
     fn turn(&mut self, turn: Turn, random: &mut dyn Random, now: Instant) -> Result<(), Error> {
-        // The epoch must not be forgotten.
-        self.changed = true;
         match turn {
             Turn::Primary { previous, epoch } => {
                 self.say(CoopEvent::BecamePrimary { previous, epoch });
@@ -32,31 +34,28 @@ impl Group {
                 self.abandon_commitment();
                 self.say(CoopEvent::BecameSecondary { primary, epoch });
             }
-            Turn::Leaderless { lost } => {
-                self.coop.iter_mut().for_each(|coop| coop.elections += 1);
-                self.say(CoopEvent::Election { lost });
-            }
+            Turn::Leaderless { lost } => self.say(CoopEvent::Election { lost }),
         }
-        self.announce(now);
+        self.standing.announce(&self.ledger, now);
         Ok(())
     }
 
     /// Goes on where the primary before was; a group without keys begins.
     fn lead(&mut self, random: &mut dyn Random, now: Instant) -> Result<(), Error> {
-        if self.state.lineage.is_none() {
-            self.state.lineage = Some(Lineage(self.members.author().0));
-            self.clock.set(Instant::default(), now);
+        self.standing.serve(self.ledger.state());
+        if self.ledger.state().lineage.is_none() {
+            self.ledger.correct_time(GroupTime::default(), now);
+            self.make_keys(random, GroupTime::default())?;
         }
-        self.release_all();
         self.finish(random, now)
     }
 
     /// Merges what is to be merged, and sends what the primary before began to send.
     pub(super) fn finish(&mut self, random: &mut dyn Random, now: Instant) -> Result<(), Error> {
         self.merge(random, now)?;
-        let alone = self.coop.as_ref().is_some_and(|coop| coop.leads() && !coop.election.has_rival(now));
-        match alone && self.state.under_way && self.distribution.is_none() {
-            true => self.resume(random, self.clock.time(now)),
+        let alone = self.leads() && !self.standing.has_rival(now);
+        match alone && self.ledger.state().under_way && !self.rekeying.is_under_way() {
+            true => self.resume(random, self.ledger.time(now)),
             false => Ok(()),
         }
     }

@@ -1,12 +1,14 @@
-//! Members of other software: they get what RFC 6407 can say, and are refused where that would leave traffic in clear.
+//! Who may join, and what is said to members of other software: they get what RFC 6407 can say, and are refused where
+//! that would leave traffic in clear.
 
-use super::group::Group;
-use super::keys::MAX_TEKS;
+use super::Group;
+use crate::endpoint::Instant;
 use crate::error::{Error, Unacceptable};
-use crate::event::KeyServerEvent;
-use crate::phase1::IsakmpSa;
+use crate::event::{CoopEvent, KeyServerEvent};
 use crate::policy::{Acl, Action, Family, Selector};
 use crate::pull::Tek;
+use crate::server::keys::MAX_TEKS;
+use crate::server::registrant::Registrant;
 use crate::wire::MAX_MESSAGE;
 use std::net::SocketAddr;
 
@@ -14,24 +16,59 @@ use std::net::SocketAddr;
 const REST: usize = 4_000;
 
 impl Group {
-    /// Whether this member can be told the group's ACL and use its keys. Deny entries are left out for other software, so
-    /// that it encrypts more, and an event says so.
+    /// Whether this member may join and can be told the group's ACL and use its keys. Deny entries are left out for other
+    /// software, so that it encrypts more, and an event says so.
     ///
     /// # Errors
-    /// [`Unacceptable::Inexpressible`], [`Unacceptable::ForeignMember`].
-    pub(super) fn admit(&mut self, member: SocketAddr, sa: &IsakmpSa) -> Result<(), Unacceptable> {
-        if sa.ours {
-            return Ok(());
-        }
-        let acl = self.terms().acl;
-        let usable = if self.is_per_sender() { Err(Unacceptable::ForeignMember) } else { express(&acl) };
-        self.refused += u64::from(usable.is_err());
-        usable?;
-        let entries = acl.entries().iter().filter(|ace| ace.action == Action::Deny).count();
+    /// Not authorized, removed, too many, [`Unacceptable::Inexpressible`], [`Unacceptable::ForeignMember`].
+    pub(in crate::server) fn authorize(&mut self, registrant: &Registrant) -> Result<(), Unacceptable> {
+        let result = self.check(registrant);
+        self.refused += u64::from(result.is_err());
+        let entries = result?;
         if entries > 0 {
-            self.events.push(KeyServerEvent::DeniesLeftOut { group: self.name(), member, entries });
+            let (group, member) = (self.name(), registrant.address);
+            self.tell(KeyServerEvent::DeniesLeftOut { group, member, entries });
         }
         Ok(())
+    }
+
+    /// How many deny entries it cannot be told.
+    fn check(&self, registrant: &Registrant) -> Result<usize, Unacceptable> {
+        let address = registrant.address.ip();
+        if self.ledger.state().revoked.contains(&address) {
+            return Err(Unacceptable::Revoked);
+        }
+        if self.ledger.members().is_full_for(address) {
+            return Err(Unacceptable::Busy);
+        }
+        self.config.authorization.check(address, &registrant.identity)?;
+        if registrant.ours {
+            return Ok(0);
+        }
+        let acl = self.terms().acl;
+        if self.is_per_sender() {
+            return Err(Unacceptable::ForeignMember);
+        }
+        express(&acl)?;
+        Ok(acl.entries().iter().filter(|ace| ace.action == Action::Deny).count())
+    }
+
+    /// Whether members may register now; who is put off is told of.
+    pub(in crate::server) fn admits(&mut self, member: SocketAddr) -> bool {
+        let admits = self.standing.admits();
+        if !admits {
+            self.say(CoopEvent::RegistrationBlocked(member));
+        }
+        admits
+    }
+
+    /// Records a member that has proved to be alive, and tells the other servers.
+    pub(in crate::server) fn register(&mut self, registrant: &Registrant, now: Instant) {
+        let (owner, time) = (self.standing.owner(), self.ledger.time(now));
+        self.ledger.amend_members().register(registrant, owner, time);
+        let (member, identity) = (registrant.address, registrant.identity.clone());
+        self.tell(KeyServerEvent::Registered { group: self.name(), member, identity });
+        self.standing.share_members(&self.ledger, now);
     }
 
     /// Members that cannot be told the list of now, or cannot use these keys, get no more rekey messages: their keys are of
@@ -43,11 +80,10 @@ impl Group {
             false => express(&self.config.acl),
         };
         let Err(reason) = reason else { return };
-        for member in self.members.foreigners() {
-            self.members.forget(member.ip());
-            self.members_changed = true;
+        for member in self.ledger.members().foreigners() {
+            self.ledger.amend_members().forget(member.ip());
             let (group, reason) = (Some(self.name()), Error::from(reason.clone()));
-            self.events.push(KeyServerEvent::Refused { group, member, reason });
+            self.tell(KeyServerEvent::Refused { group, member, reason });
         }
     }
 }

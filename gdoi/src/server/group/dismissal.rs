@@ -1,21 +1,13 @@
 //! Sending members away: the rekey SA ends, and all must register again.
 
-use super::group::Group;
-use super::keys::{GroupKek, Succession};
-use super::rekey::{Plan, RekeyKind};
+use super::rekey_message::Plan;
+use super::Group;
 use crate::crypto::Random;
-use crate::endpoint::Instant;
 use crate::error::Error;
+use crate::server::clock::GroupTime;
+use crate::server::config::{RekeyKind, Removal};
+use crate::server::keys::{GroupKek, Succession};
 use crate::wire::Delete;
-
-/// How members are sent away.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Removal {
-    /// The keys live on for the DTD, so that those who may come back lose nothing.
-    Graceful,
-    /// The keys end at once.
-    Now,
-}
 
 impl Group {
     /// Ends the rekey SA for all members: they must register again, and who is revoked cannot.
@@ -23,9 +15,9 @@ impl Group {
         &mut self,
         removal: Removal,
         random: &mut dyn Random,
-        now: Instant,
+        now: GroupTime,
     ) -> Result<(), Error> {
-        let protecting: Vec<_> = self.state.keys.kek.iter().cloned().collect();
+        let protecting: Vec<_> = self.keys().kek.iter().cloned().collect();
         self.dismiss_under(&protecting, removal, random, now)
     }
 
@@ -35,7 +27,7 @@ impl Group {
         protecting: &[GroupKek],
         removal: Removal,
         random: &mut dyn Random,
-        now: Instant,
+        now: GroupTime,
     ) -> Result<(), Error> {
         if protecting.is_empty() {
             return Ok(());
@@ -43,12 +35,13 @@ impl Group {
         let mut plan = Plan { ends_kek: true, ..Plan::default() };
         match removal {
             Removal::Graceful => {
-                self.state.keys.shorten(now + self.config.deactivation_delay);
-                plan.teks = self.state.keys.teks.iter().filter_map(|tek| tek.as_of(now)).collect();
+                let end = now + self.config.deactivation_delay;
+                self.ledger.amend_state().keys.shorten(end);
+                plan.teks = self.keys().as_of(now);
             }
             Removal::Now => {
                 plan.deletes.push(Delete::teks(&[0]));
-                self.state.keys.end_teks();
+                self.ledger.amend_state().keys.end_teks();
             }
         }
         self.fresh_tek(random, now)?;
@@ -61,22 +54,24 @@ impl Group {
         protecting: &[GroupKek],
         plan: Plan,
         random: &mut dyn Random,
-        now: Instant,
+        now: GroupTime,
     ) -> Result<(), Error> {
         self.distribute(protecting, plan, now)?;
-        let ended = self.state.keys.named(protecting);
+        let ended = self.keys().named(protecting);
         self.next_kek(RekeyKind::Forced, random, now)?;
-        self.state.keys.set_previous(ended);
-        self.state.keys.succeeded(Succession::Ended);
+        let keys = &mut self.ledger.amend_state().keys;
+        keys.set_previous(ended);
+        keys.succeeded(Succession::Ended);
         Ok(())
     }
 
     /// Says once more that the rekey SA is over, after a restart that cut it off. The TEKs before the last one are
     /// those that were to live on.
-    pub(super) fn dismiss_again(&mut self, now: Instant) -> Result<(), Error> {
-        let ended = self.state.keys.previous_keks.iter();
+    pub(super) fn dismiss_again(&mut self, now: GroupTime) -> Result<(), Error> {
+        let keys = self.keys();
+        let ended = keys.previous_keks.iter();
         let ended: Vec<_> = ended.filter(|kek| kek.succession == Succession::Ended).cloned().collect();
-        let old = &self.state.keys.teks[..self.state.keys.teks.len().saturating_sub(1)];
+        let old = &keys.teks[..keys.teks.len().saturating_sub(1)];
         let teks: Vec<_> = old.iter().filter_map(|tek| tek.as_of(now)).collect();
         let deletes = teks.is_empty().then(|| Delete::teks(&[0])).into_iter().collect();
         self.distribute(&ended, Plan { deletes, ends_kek: true, teks, ..Plan::default() }, now)

@@ -1,16 +1,29 @@
 //! What a rekey message says, and to whom.
 
-use super::config::RekeyConfig;
-use super::distribution::{Distribution, Message};
-use super::group::Group;
-use super::keys::GroupKek;
-use super::rekey::Plan;
-use crate::endpoint::Instant;
+use super::Group;
 use crate::error::Error;
 use crate::event::KeyServerEvent;
-use crate::pull::{AclNotice, GroupPolicy};
+use crate::pull::{AclNotice, GroupPolicy, Tek};
 use crate::push::{emit, PushContent};
+use crate::server::clock::GroupTime;
+use crate::server::config::RekeyConfig;
+use crate::server::distribution::{Distribution, Message};
+use crate::server::keys::{GroupKek, GroupTek};
 use crate::wire::{AclDigest, Delete};
+use std::time::Duration;
+
+/// What a message carries besides its number.
+#[derive(Default)]
+pub(super) struct Plan {
+    pub(super) deletes: Vec<Delete>,
+    /// Whether it ends the KEK that it is under.
+    pub(super) ends_kek: bool,
+    pub(super) teks: Vec<Tek>,
+    pub(super) activation_delay: Option<Duration>,
+    pub(super) deactivation_delay: Option<Duration>,
+    /// The new KEK that goes with it.
+    pub(super) kek: Option<GroupKek>,
+}
 
 impl Group {
     /// One content, encrypted and signed once for each KEK that members may have: nearly always one.
@@ -18,38 +31,44 @@ impl Group {
         &mut self,
         protecting: &[GroupKek],
         plan: Plan,
-        now: Instant,
+        now: GroupTime,
     ) -> Result<(), Error> {
         self.part_with_foreigners(&plan.teks);
         let digest = AclDigest::of(&self.config.acl);
-        if self.members.is_empty() {
-            self.state.told = Some(digest);
+        if self.ledger.members().is_empty() {
+            let state = self.ledger.amend_state();
+            state.told = Some(digest);
             // Nobody has the KEKs before: who comes now gets the one of now.
-            self.state.keys.set_previous(Vec::new());
+            state.keys.set_previous(Vec::new());
         }
-        let nobody = protecting.is_empty() || self.members.is_empty();
+        let nobody = protecting.is_empty() || self.ledger.members().is_empty();
         let Some(rekey) = self.config.rekey.as_ref().filter(|_| !nobody) else { return Ok(()) };
         let messages = protecting.iter().map(|kek| self.message(rekey, kek, &plan, now));
         let messages = messages.collect::<Result<Vec<_>, _>>()?;
-        let (transport, retransmit) = (rekey.transport, rekey.retransmit);
-        let members = self.members.addresses();
+        let members = self.ledger.members().addresses();
+        let events = messages.iter().map(|message| self.sent(rekey, message, members.len(), &plan));
+        let events: Vec<_> = events.collect();
+        let state = self.ledger.amend_state();
         for Message { kek_spi, sequence, .. } in &messages {
-            self.state.keys.used(*kek_spi, *sequence);
-            self.events.push(KeyServerEvent::RekeySent {
-                group: self.name(),
-                transport,
-                sequence: *sequence,
-                members: members.len(),
-                teks: plan.teks.iter().map(|tek| tek.spi).collect(),
-            });
+            state.keys.used(*kek_spi, *sequence);
         }
-        let to = members.into_iter();
-        self.distribution = Some(Distribution::new(messages, digest, transport, retransmit, to));
-        self.state.rekeys = self.state.rekeys.saturating_add(1);
-        self.state.last_rekey = Some(now);
-        self.state.under_way = true;
-        self.mark_changed();
+        state.rekeys = state.rekeys.saturating_add(1);
+        state.last_rekey = Some(now);
+        state.under_way = true;
+        let (transport, retransmit) = (rekey.transport, rekey.retransmit);
+        self.rekeying.begin(Distribution::new(messages, digest, transport, retransmit, members.into_iter()));
+        self.outbox.events.extend(events);
         Ok(())
+    }
+
+    fn sent(&self, rekey: &RekeyConfig, message: &Message, members: usize, plan: &Plan) -> KeyServerEvent {
+        KeyServerEvent::RekeySent {
+            group: self.name(),
+            transport: rekey.transport,
+            sequence: message.sequence,
+            members,
+            teks: plan.teks.iter().map(|tek| tek.spi).collect(),
+        }
     }
 
     fn message(
@@ -57,9 +76,9 @@ impl Group {
         rekey: &RekeyConfig,
         protecting: &GroupKek,
         plan: &Plan,
-        now: Instant,
+        now: GroupTime,
     ) -> Result<Message, Error> {
-        let sequence = self.next_sequence(self.state.keys.used_under(protecting.spi));
+        let sequence = self.next_sequence(self.keys().used_under(protecting.spi));
         let ends_kek = plan.ends_kek.then(|| Delete::kek(protecting.spi));
         let deletes: Vec<_> = plan.deletes.iter().cloned().chain(ends_kek).collect();
         let policy = self.policy_of(rekey, protecting, plan, now);
@@ -71,8 +90,7 @@ impl Group {
     /// Each server has numbers of its own, so that none is used twice even by servers that do not hear each other.
     fn next_sequence(&self, last: u32) -> u32 {
         let next = last.saturating_add(1);
-        let Some(coop) = &self.coop else { return next };
-        let (slot, slots) = coop.slot();
+        let (slot, slots) = self.standing.slot();
         next.saturating_add((slot + slots - next % slots) % slots)
     }
 
@@ -81,13 +99,13 @@ impl Group {
         rekey: &RekeyConfig,
         protecting: &GroupKek,
         plan: &Plan,
-        now: Instant,
+        now: GroupTime,
     ) -> Option<GroupPolicy> {
         if plan.teks.is_empty() && plan.kek.is_none() {
             return None;
         }
         // Members that got their KEK from servers that began apart have another time.
-        let timed = self.members.are_all_ours() && protecting.lineage == self.state.lineage;
+        let timed = self.ledger.members().are_all_ours() && protecting.lineage == self.ledger.state().lineage;
         Some(GroupPolicy {
             acl: self.notice(),
             mode: self.config.mode,
@@ -102,10 +120,15 @@ impl Group {
     /// The whole list goes out only where members may have another.
     fn notice(&self) -> AclNotice {
         let (acl, digest) = (&self.config.acl, AclDigest::of(&self.config.acl));
-        match (self.members.are_all_ours(), self.state.told == Some(digest)) {
+        match (self.ledger.members().are_all_ours(), self.ledger.state().told == Some(digest)) {
             (false, _) => AclNotice::Selectors(acl.clone()),
             (true, true) => AclNotice::Digest(digest),
             (true, false) => AclNotice::List(acl.clone()),
         }
     }
+}
+
+pub(super) fn deletes(teks: &[GroupTek]) -> Option<Delete> {
+    let spis: Vec<_> = teks.iter().map(|tek| tek.spi.0).collect();
+    (!spis.is_empty()).then(|| Delete::teks(&spis))
 }

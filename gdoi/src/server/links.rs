@@ -1,11 +1,14 @@
 //! What cooperating key servers say to each other, on its way between their links and the groups.
 
+use super::group::{Group, GroupStatus};
+use super::standing::Letter;
 use super::KeyServer;
-use crate::coop::{split, LinkOutput, LinkState};
+use crate::coop::{split, Kind, LinkOutput, LinkState};
 use crate::endpoint::{Instant, Output};
 use crate::error::{Error, Unacceptable};
 use crate::event::{CoopEvent, KeyServerEvent};
-use crate::status::GroupStatus;
+use crate::policy::GroupId;
+use crate::wire::Reader;
 use std::net::IpAddr;
 
 impl KeyServer {
@@ -29,7 +32,8 @@ impl KeyServer {
     /// A link that goes on failing for one reason is worth one event.
     fn note_failure(&mut self, peer: IpAddr, reason: Error, now: Instant) {
         if self.link_failures.insert(peer, reason.clone()).as_ref() != Some(&reason) {
-            self.complain_of(None, CoopEvent::LinkFailed { peer, reason }, now);
+            let event = CoopEvent::LinkFailed { peer, reason };
+            self.complain(KeyServerEvent::Coop { group: None, event }, now);
         }
     }
 
@@ -37,65 +41,45 @@ impl KeyServer {
     pub(super) fn cooperate(&mut self, now: Instant) -> Result<(), Error> {
         self.links.handle_timeout(self.random.as_mut(), now);
         self.drain_links(now);
-        for index in 0..self.groups.len() {
-            self.acquaint(index);
-            self.groups[index].cooperate(self.random.as_mut(), now)?;
-            self.flush(index, Vec::new(), now);
-        }
-        Ok(())
+        self.act_on_all(now, |group, random| group.cooperate(random, now))
     }
 
     fn hear(&mut self, peer: IpAddr, body: &[u8], now: Instant) {
-        let (index, heard) = match self.addressed(peer, body) {
-            Ok((index, message)) => {
-                self.acquaint(index);
-                (Some(index), self.groups[index].hear(peer, message, self.random.as_mut(), now))
+        let (group, heard) = match self.addressed(peer, body) {
+            Ok((id, message)) => {
+                (Some(id), self.act(id, now, |group, random| group.hear(peer, message, random, now)))
             }
             Err(reason) => (None, Err(reason)),
         };
         if let Err(reason) = heard {
-            self.complain_of(index, CoopEvent::Refused { peer, reason }, now);
-        }
-        if let Some(index) = index {
-            self.flush(index, Vec::new(), now);
+            let group = group.and_then(|id| self.group(id)).map(Group::name);
+            self.complain(KeyServerEvent::Coop { group, event: CoopEvent::Refused { peer, reason } }, now);
         }
     }
 
     /// The group that a message is about; it must be one that is shared with its sender.
-    fn addressed<'a>(
-        &self,
-        peer: IpAddr,
-        body: &'a [u8],
-    ) -> Result<(usize, (crate::coop::Kind, crate::wire::Reader<'a>)), Error> {
+    fn addressed<'a>(&self, peer: IpAddr, body: &'a [u8]) -> Result<(GroupId, (Kind, Reader<'a>)), Error> {
         let (kind, id, reader) = split(body)?;
-        let shared = self.groups.iter().position(|group| {
-            group.name().id == id && group.coop.as_ref().is_some_and(|coop| coop.has_peer(peer))
-        });
-        let index = shared.ok_or_else(|| Unacceptable::UnknownGroup(id.to_string()))?;
-        Ok((index, (kind, reader)))
+        match self.group(id).is_some_and(|group| group.has_peer(peer)) {
+            true => Ok((id, (kind, reader))),
+            false => Err(Unacceptable::UnknownGroup(id.to_string()).into()),
+        }
     }
 
     /// A server is there: it is told at once how this one stands.
     fn greet(&mut self, peer: IpAddr, now: Instant) {
         self.link_failures.remove(&peer);
         for index in 0..self.groups.len() {
-            self.groups[index].greet(peer, now);
-            self.flush(index, Vec::new(), now);
+            self.act_on(index, now, |group, _| group.greet(peer, now));
         }
     }
 
     /// Sends what a group has for the others. What cannot be sent is said again with the next announcement.
-    pub(super) fn post(&mut self, index: usize) {
-        let Some(coop) = &mut self.groups[index].coop else { return };
-        for letter in coop.take_letters() {
+    pub(super) fn post(&mut self, letters: Vec<Letter>) {
+        for letter in letters {
             self.links.send(letter.to, &letter.body, self.random.as_mut());
         }
         self.output.extend(self.links.transmits().map(Output::Transmit));
-    }
-
-    fn complain_of(&mut self, index: Option<usize>, event: CoopEvent, now: Instant) {
-        let group = index.map(|index| self.groups[index].name());
-        self.complain(KeyServerEvent::Coop { group, event }, now);
     }
 
     /// What only the links know.

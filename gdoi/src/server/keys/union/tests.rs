@@ -1,7 +1,9 @@
 //! Keys of two sides.
 
 use super::*;
-use crate::server::keys::{MAX_ENDED, MAX_KEKS, MAX_TEKS};
+use crate::policy::Spi;
+use crate::server::keys::{GroupKek, GroupTek, Succession, MAX_ENDED, MAX_KEKS, MAX_TEKS};
+use crate::server::state::tests::{at, kek, tek};
 
 fn tek_until(spi: u32, expires: u64) -> GroupTek {
     tek(spi, at(expires))

@@ -1,0 +1,119 @@
+//! A changed configuration of a group: what of it holds at once and what waits for a rekey.
+
+use super::Group;
+use crate::crypto::Random;
+use crate::endpoint::Instant;
+use crate::error::Error;
+use crate::event::{Change, CoopEvent, Effect};
+use crate::server::config::{GroupConfig, RekeyConfig, Removal};
+
+impl Group {
+    /// What another configuration of the group would change.
+    pub(in crate::server) fn differences(&self, new: &GroupConfig) -> Vec<Change> {
+        differences(&self.config, new, self.acl_effect(new))
+    }
+
+    /// That it is no more configured, and when its members learn of it.
+    pub(in crate::server) fn removed(&self) -> Change {
+        change(&self.config, "removed", when_told(&self.config))
+    }
+
+    /// When members learn of the list of `new`. With other software in the group, rekey messages say only which traffic
+    /// is encrypted: other deny entries must be fetched.
+    fn acl_effect(&self, new: &GroupConfig) -> Effect {
+        let all_ours = self.ledger.members().are_all_ours();
+        match all_ours || !self.config.acl.permits().eq(new.acl.permits()) {
+            true => with_keys(&self.config),
+            false => when_told(&self.config),
+        }
+    }
+
+    /// Goes on with another configuration.
+    pub(in crate::server) fn reconfigure(&mut self, config: GroupConfig, now: Instant) {
+        let (known, changed_terms) = (self.peers(), config.terms() != self.config.terms());
+        self.config = config;
+        for peer in self.peers().into_iter().filter(|peer| !known.contains(peer)) {
+            self.say(CoopEvent::PeerAdded(peer));
+        }
+        self.standing.reconfigure(&self.config, &self.ledger, now);
+        if self.leads() && changed_terms {
+            // The others hand out what this server's configuration says.
+            self.ledger.amend_state();
+        }
+        if self.standing.is_alone() {
+            self.rekeying.release(self.ledger.time(now));
+        }
+    }
+
+    /// Tells members to register again under the policy that they still have.
+    pub(in crate::server) fn send_away(
+        &mut self,
+        random: &mut dyn Random,
+        now: Instant,
+    ) -> Result<(), Error> {
+        if self.leads() {
+            self.dismiss(Removal::Graceful, random, self.ledger.time(now))?;
+        }
+        self.handle_timeout(random, now)
+    }
+}
+
+/// That a group is new here.
+pub(in crate::server) fn added(config: &GroupConfig) -> Change {
+    change(config, "new group", Effect::AtOnce)
+}
+
+fn change(config: &GroupConfig, what: &'static str, effect: Effect) -> Change {
+    Change { group: config.group.clone(), what, effect }
+}
+
+/// How members learn that they must register again.
+fn when_told(config: &GroupConfig) -> Effect {
+    match config.rekey {
+        Some(_) => Effect::Reregistration,
+        None => Effect::NextRegistration,
+    }
+}
+
+/// When members learn what goes with keys.
+fn with_keys(config: &GroupConfig) -> Effect {
+    match config.rekey {
+        Some(_) => Effect::NextRekey,
+        None => Effect::NextRegistration,
+    }
+}
+
+fn differences(old: &GroupConfig, new: &GroupConfig, acl_effect: Effect) -> Vec<Change> {
+    let mut changes = Vec::new();
+    let with_keys = with_keys(old);
+    let mut compare = |differs: bool, what, effect| {
+        if differs {
+            changes.push(change(new, what, effect));
+        }
+    };
+    compare(old.authorization != new.authorization, "authorization", Effect::AtOnce);
+    compare(old.acl != new.acl, "match-address", acl_effect);
+    compare(old.mode != new.mode, "receive-only", with_keys);
+    compare(old.transform != new.transform, "transform", with_keys);
+    compare(old.replay_window != new.replay_window, "sa-ipsec replay-window", with_keys);
+    compare(old.tek_lifetime != new.tek_lifetime, "sa-ipsec lifetime", with_keys);
+    let delays = |config: &GroupConfig| (config.activation_delay, config.deactivation_delay);
+    compare(delays(old) != delays(new), "activation and deactivation delay", with_keys);
+    compare(old.redundancy != new.redundancy, "redundancy", Effect::AtOnce);
+    match (&old.rekey, &new.rekey) {
+        (Some(old), Some(new)) => compare_rekey(old, new, &mut compare),
+        (None, None) => {}
+        _ => compare(true, "rekey", when_told(old)),
+    }
+    changes
+}
+
+fn compare_rekey(old: &RekeyConfig, new: &RekeyConfig, compare: &mut impl FnMut(bool, &'static str, Effect)) {
+    let public = |rekey: &RekeyConfig| rekey.signing_key.public().spki().to_vec();
+    compare(public(old) != public(new), "rekey authentication", Effect::Reregistration);
+    compare(old.transport != new.transport, "rekey transport", Effect::Reregistration);
+    let kek = |rekey: &RekeyConfig| (rekey.key_len, rekey.lifetime);
+    compare(kek(old) != kek(new), "rekey encryption or lifetime", Effect::NextRekey);
+    let sending = |rekey: &RekeyConfig| (rekey.retransmit, rekey.reminder);
+    compare(sending(old) != sending(new), "rekey retransmit", Effect::AtOnce);
+}

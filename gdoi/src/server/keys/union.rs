@@ -1,0 +1,63 @@
+//! Keys of servers that were apart.
+
+use super::{Keys, SpentKek};
+
+/// Whether a server knows what it did before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::server) enum Memory {
+    Whole,
+    Lost,
+}
+
+impl Keys {
+    /// Takes in what another side has. Where both have a key, it ends at the earlier time; what either ended is over.
+    pub(in crate::server) fn join(&mut self, other: &Keys) {
+        for (spi, expires) in &other.ended {
+            if self.ended.iter().all(|(ended, _)| ended != spi) {
+                self.ended.push((*spi, *expires));
+            }
+        }
+        for tek in &other.teks {
+            match self.teks.iter_mut().find(|known| known.spi == tek.spi) {
+                Some(known) => known.expires = known.expires.min(tek.expires),
+                None => self.teks.push(tek.clone()),
+            }
+        }
+        let ended = &self.ended;
+        self.teks.retain(|tek| ended.iter().all(|(spi, _)| *spi != tek.spi));
+        self.teks.sort_by_key(|tek| tek.expires);
+        self.join_keks(other);
+        self.bound();
+    }
+
+    /// What is known of used numbers stays known. A server without memory does not know which ones it has used, and
+    /// leaves a gap in those that it will use; members are told the number that came last.
+    pub(in crate::server) fn keep_numbers_of(&mut self, before: &Keys, memory: Memory) {
+        const GAP: u32 = 1 << 16;
+        before.spent.iter().for_each(|spent| self.spend(*spent));
+        if memory == Memory::Lost {
+            let keks: Vec<_> = self.kek.iter().chain(&self.previous_keks).cloned().collect();
+            keks.iter().for_each(|kek| {
+                self.spend(SpentKek { sequence: kek.sequence.saturating_add(GAP), ..kek.spent() })
+            });
+        }
+    }
+
+    /// The KEK of this side stays the current one.
+    fn join_keks(&mut self, other: &Keys) {
+        other.spent.iter().for_each(|spent| self.spend(*spent));
+        for kek in other.kek.iter().chain(&other.previous_keks) {
+            let known = self.kek.iter_mut().chain(&mut self.previous_keks).find(|known| known.spi == kek.spi);
+            match known {
+                Some(known) => {
+                    known.sequence = known.sequence.max(kek.sequence);
+                    known.succession = known.succession.max(kek.succession);
+                }
+                None => self.previous_keks.push(kek.clone()),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

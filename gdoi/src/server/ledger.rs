@@ -1,0 +1,266 @@
+//! What a group must not forget: its keys and all that goes with them, its members, the sender IDs given out, and its
+//! time. Nobody changes anything of it without its being noted that it is to be stored, and how soon: there is no other
+//! way to it than the methods here.
+
+use super::clock::{GroupClock, GroupTime};
+use super::members::{Listed, Members};
+use super::state::GroupState;
+use super::terms::Terms;
+use crate::coop::{Author, Sids, Slice};
+use crate::endpoint::Instant;
+use crate::error::Error;
+
+/// How soon what has changed must be stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Unstored {
+    /// Nothing has changed.
+    #[default]
+    Nothing,
+    /// It may lag behind for a while.
+    Soon,
+    /// Before anything is sent.
+    Now,
+}
+
+/// What a group must not forget.
+pub(super) struct Ledger {
+    clock: GroupClock,
+    /// The highest number of a reign that is known.
+    epoch: u64,
+    /// The newest keys, and what goes with them.
+    state: GroupState,
+    /// The sender IDs given out.
+    sids: Sids,
+    members: Members,
+    unstored: Unstored,
+    /// Whether the state was changed here, and is not yet counted as a change that the other servers must have.
+    uncommitted: bool,
+}
+
+impl Ledger {
+    /// That of a group that begins now.
+    pub(super) fn new(author: Author, now: Instant) -> Self {
+        let (state, sids) = (GroupState::default(), Sids::default());
+        Ledger::restored(GroupClock::starting(now), 0, state, sids, Members::new(author))
+    }
+
+    /// As it was stored.
+    pub(super) const fn restored(
+        clock: GroupClock,
+        epoch: u64,
+        state: GroupState,
+        sids: Sids,
+        members: Members,
+    ) -> Self {
+        Ledger { clock, epoch, state, sids, members, unstored: Unstored::Nothing, uncommitted: false }
+    }
+
+    pub(super) const fn clock(&self) -> &GroupClock {
+        &self.clock
+    }
+
+    /// The group's time.
+    pub(super) fn time(&self, now: Instant) -> GroupTime {
+        self.clock.time(now)
+    }
+
+    pub(super) const fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    pub(super) const fn state(&self) -> &GroupState {
+        &self.state
+    }
+
+    pub(super) const fn sids(&self) -> &Sids {
+        &self.sids
+    }
+
+    pub(super) const fn members(&self) -> &Members {
+        &self.members
+    }
+
+    /// The state, to be changed by this server: it is stored before anything is sent, and the other servers get it.
+    pub(super) fn amend_state(&mut self) -> &mut GroupState {
+        self.uncommitted = true;
+        self.unstored = Unstored::Now;
+        &mut self.state
+    }
+
+    /// The sender IDs, to be given out: none may be forgotten once it is known to somebody.
+    pub(super) fn amend_sids(&mut self) -> &mut Sids {
+        self.unstored = Unstored::Now;
+        &mut self.sids
+    }
+
+    /// The list of members, which may lag when it is stored.
+    pub(super) fn amend_members(&mut self) -> &mut Members {
+        self.note(Unstored::Soon);
+        &mut self.members
+    }
+
+    /// Takes in members that another server has.
+    ///
+    /// # Errors
+    /// Those of [`Members::merge`]: nothing has changed.
+    pub(super) fn merge_members(&mut self, slice: &Slice, records: Vec<Listed>) -> Result<(), Error> {
+        self.members.merge(slice.author, (slice.from, slice.to), records)?;
+        self.note(Unstored::Soon);
+        Ok(())
+    }
+
+    /// Forgets the keys that have ended.
+    pub(super) fn expire(&mut self, now: GroupTime) {
+        if self.state.keys.expire(now) {
+            self.note(Unstored::Now);
+        }
+    }
+
+    /// Goes on with the state of another server.
+    pub(super) fn adopt(&mut self, state: GroupState) {
+        self.state = state;
+        self.sids.begin(self.state.sid_generation);
+        self.note(Unstored::Now);
+    }
+
+    /// What another server knows of the sender IDs given out.
+    pub(super) fn learn_sids(&mut self, theirs: &Sids) {
+        let before = self.sids.clone();
+        self.sids.join(theirs);
+        if self.sids != before {
+            self.note(Unstored::Soon);
+        }
+    }
+
+    /// A reign with this number is known.
+    pub(super) fn learn_epoch(&mut self, epoch: u64) {
+        if epoch > self.epoch {
+            self.epoch = epoch;
+            self.note(Unstored::Now);
+        }
+    }
+
+    /// Goes over to another time, and the members' records with it.
+    pub(super) fn set_time(&mut self, time: GroupTime, now: Instant) {
+        let ours = self.time(now);
+        self.clock.set(time, now);
+        self.members.rebase(|then| then.moved(ours, time));
+        self.note(Unstored::Now);
+    }
+
+    /// Has another idea of what the group's time is; the times that are kept are of the same group and stay.
+    pub(super) fn correct_time(&mut self, time: GroupTime, now: Instant) {
+        self.move_clock(|clock| clock.set(time, now));
+    }
+
+    /// Goes along with the primary's time.
+    pub(super) fn follow_time(&mut self, time: GroupTime, now: Instant) {
+        self.move_clock(|clock| clock.follow(time, now));
+    }
+
+    fn move_clock(&mut self, how: impl FnOnce(&mut GroupClock)) {
+        let before = self.clock;
+        how(&mut self.clock);
+        if self.clock != before {
+            self.note(Unstored::Soon);
+        }
+    }
+
+    /// Counts what was changed in the state since the last time as one change of `author`; whether there was any.
+    pub(super) fn commit(&mut self, author: Author, terms: impl FnOnce() -> Terms) -> bool {
+        let uncommitted = std::mem::take(&mut self.uncommitted);
+        if uncommitted {
+            self.state.versions.bump(author);
+            self.state.terms = Some(terms());
+            self.note(Unstored::Now);
+        }
+        uncommitted
+    }
+
+    /// How soon it must be stored.
+    pub(super) const fn unstored(&self) -> Unstored {
+        self.unstored
+    }
+
+    /// It is stored as it is now.
+    pub(super) fn stored(&mut self) {
+        self.unstored = Unstored::Nothing;
+    }
+
+    fn note(&mut self, how_soon: Unstored) {
+        self.unstored = self.unstored.max(how_soon);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::{Acl, SendMode};
+    use std::time::Duration;
+
+    const AUTHOR: Author = Author([1; 8]);
+    const NOW: Instant = Instant::from_millis(5_000);
+
+    fn terms() -> Terms {
+        Terms {
+            acl: Acl::default(),
+            mode: SendMode::Both,
+            activation_delay: Duration::ZERO,
+            deactivation_delay: Duration::ZERO,
+            rekey: None,
+        }
+    }
+
+    /// What becomes of a fresh one, and how soon it is to be stored then.
+    fn after(change: impl FnOnce(&mut Ledger)) -> (Ledger, Unstored) {
+        let mut ledger = Ledger::new(AUTHOR, NOW);
+        assert_eq!(ledger.unstored(), Unstored::Nothing);
+        change(&mut ledger);
+        let unstored = ledger.unstored();
+        (ledger, unstored)
+    }
+
+    #[test]
+    fn every_change_is_noted_and_none_makes_an_earlier_one_wait() {
+        let noted = |change: fn(&mut Ledger)| after(change).1;
+        assert_eq!(noted(|ledger| ledger.amend_state().rekeys = 1), Unstored::Now);
+        assert_eq!(noted(|ledger| drop(ledger.amend_sids().give(0, 1))), Unstored::Now);
+        assert_eq!(noted(|ledger| ledger.amend_members().forget_all()), Unstored::Soon);
+        assert_eq!(noted(|ledger| ledger.adopt(GroupState::default())), Unstored::Now);
+        assert_eq!(noted(|ledger| ledger.learn_epoch(1)), Unstored::Now);
+        assert_eq!(noted(|ledger| ledger.set_time(GroupTime::from_millis(9), NOW)), Unstored::Now);
+        assert_eq!(noted(|ledger| ledger.follow_time(GroupTime::from_millis(9), NOW)), Unstored::Soon);
+        let both = |ledger: &mut Ledger| {
+            ledger.learn_epoch(1);
+            ledger.amend_members().forget_all();
+        };
+        assert_eq!(after(both).1, Unstored::Now);
+    }
+
+    #[test]
+    fn what_changes_nothing_is_not_stored() {
+        let (mut ledger, unstored) = after(|ledger| {
+            ledger.learn_epoch(0);
+            ledger.learn_sids(&Sids::default());
+            ledger.follow_time(GroupTime::default(), NOW);
+            ledger.expire(GroupTime::from_millis(1));
+        });
+        assert_eq!(unstored, Unstored::Nothing);
+        ledger.learn_epoch(7);
+        ledger.stored();
+        ledger.learn_epoch(7);
+        assert_eq!(ledger.unstored(), Unstored::Nothing);
+    }
+
+    #[test]
+    fn what_was_changed_here_is_one_change_for_the_others() {
+        let (mut ledger, _) = after(|ledger| {
+            ledger.amend_state().rekeys = 1;
+            ledger.amend_state().rekeys = 2;
+        });
+        assert!(ledger.commit(AUTHOR, terms) && !ledger.commit(AUTHOR, terms));
+        assert_eq!(ledger.state().versions.of(AUTHOR), 1);
+        ledger.adopt(GroupState::default());
+        assert!(!ledger.commit(AUTHOR, terms), "the others have it already");
+    }
+}

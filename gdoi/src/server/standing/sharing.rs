@@ -1,0 +1,165 @@
+//! What a server tells the others of its group: how it stands, all states that it holds, the members that they lack.
+
+use super::peer::Peer;
+use super::{Letter, Standing};
+use crate::coop::{head, Announcement, Author, Commitment, Kind, Lineage, Slice, Versions};
+use crate::endpoint::Instant;
+use crate::policy::GroupId;
+use crate::server::ledger::Ledger;
+use crate::server::members::{Listed, Members};
+use crate::server::record::Sink;
+use crate::server::state::GroupState;
+use std::net::IpAddr;
+use zeroize::Zeroizing;
+
+/// Member records in one message: about 1,100 octets.
+pub(in crate::server) const SLICE: usize = 16;
+
+/// Messages of members for one announcement that shows that they are lacking.
+const SLICES: usize = 32;
+
+/// Members that others registered are told by those, unless a server goes without them for so many announcements.
+const PATIENT: u32 = 3;
+
+impl Standing {
+    /// What is to be sent.
+    pub(in crate::server) fn take_letters(&mut self) -> Vec<Letter> {
+        std::mem::take(&mut self.outbox)
+    }
+
+    pub(in crate::server) fn announce_if_due(&mut self, ledger: &Ledger, now: Instant) {
+        if now >= self.next_announcement {
+            self.next_announcement = now + self.election.rules().interval;
+            self.election.beat();
+            self.announce(ledger, now);
+        }
+    }
+
+    /// Tells all others how this server stands.
+    pub(in crate::server) fn announce(&mut self, ledger: &Ledger, now: Instant) {
+        let peers: Vec<_> = self.peers.keys().copied().collect();
+        if !peers.is_empty() {
+            let body = self.announcement(ledger, now);
+            self.outbox.extend(peers.into_iter().map(|to| Letter { to, body: body.clone() }));
+        }
+    }
+
+    /// Tells one.
+    pub(in crate::server) fn announce_to(&mut self, ledger: &Ledger, to: IpAddr, now: Instant) {
+        let body = self.announcement(ledger, now);
+        self.outbox.push(Letter { to, body });
+    }
+
+    fn announcement(&self, ledger: &Ledger, now: Instant) -> Zeroizing<Vec<u8>> {
+        let announcement = Announcement {
+            lineage: ledger.state().lineage,
+            pseudotime: ledger.time(now).as_millis(),
+            word: self.election.word(now),
+            commitment: if self.committing.is_some() { Commitment::Pending } else { Commitment::Done },
+            members: ledger.members().records().count() as u32,
+            configuration: self.configuration,
+            sids: ledger.sids().clone(),
+            keys: ledger.state().versions.clone(),
+            held: self.held(ledger.state()),
+            listed: ledger.members().seen().clone(),
+        };
+        Zeroizing::new(announcement.emit(self.group))
+    }
+
+    /// Gives a server all states that are held here.
+    pub(in crate::server) fn send_states(&mut self, ledger: &Ledger, to: IpAddr, now: Instant) {
+        let (held, pause) = (self.held(ledger.state()), self.tick());
+        let Some(peer) = self.peers.get_mut(&to) else { return };
+        if !Peer::may_give(&mut peer.given_states, &held, pause, now) {
+            return;
+        }
+        let states = std::iter::once(ledger.state()).chain(&self.apart);
+        let begun = states.filter(|state| state.lineage.is_some());
+        let letters = begun.map(|state| Letter { to, body: state_message(self.group, ledger, state, now) });
+        let letters: Vec<_> = letters.collect();
+        self.outbox.extend(letters);
+    }
+
+    /// A member has registered here: the others learn of it at once, for this server may die.
+    pub(in crate::server) fn share_members(&mut self, ledger: &Ledger, now: Instant) {
+        let listed = |peer| Some((peer, self.peers.get(&peer)?.listed.clone()));
+        let heard: Vec<_> = self.election.alive(now).filter_map(listed).collect();
+        heard.into_iter().for_each(|(peer, listed)| self.send_members(ledger, peer, &listed, now));
+    }
+
+    /// Gives a server the member records that it lacks.
+    pub(in crate::server) fn send_members(
+        &mut self,
+        ledger: &Ledger,
+        to: IpAddr,
+        listed: &Versions,
+        now: Instant,
+    ) {
+        let (members, pause) = (ledger.members(), self.tick());
+        let lacking = !listed.covers(members.seen());
+        let Some(peer) = self.peers.get_mut(&to) else { return };
+        if lacking && !Peer::may_give(&mut peer.given_members, listed, pause, now) {
+            return;
+        }
+        peer.lacking = if lacking { peer.lacking + 1 } else { 0 };
+        let patient = peer.lacking < PATIENT;
+        let mut slices = Vec::new();
+        for (author, newest) in members.seen().iter() {
+            let own = author == members.author();
+            if newest > listed.of(author) && (own || !patient) {
+                slices.extend(cut(members, ledger.state().lineage, author, (listed.of(author), newest)));
+            }
+        }
+        slices.truncate(SLICES);
+        let last = slices.len();
+        for (number, (slice, records)) in slices.into_iter().enumerate() {
+            let slice = Slice { last: number + 1 == last, ..slice };
+            self.outbox.push(Letter { to, body: members_message(self.group, &slice, &records) });
+        }
+    }
+}
+
+fn state_message(group: GroupId, ledger: &Ledger, state: &GroupState, now: Instant) -> Zeroizing<Vec<u8>> {
+    let mut out = Sink::with_capacity(16_384);
+    out.raw(&head(Kind::State, group));
+    out.raw(&Lineage::octets(ledger.state().lineage));
+    out.u64(ledger.time(now).as_millis());
+    out.state(state);
+    out.0
+}
+
+fn members_message(group: GroupId, slice: &Slice, records: &[Listed]) -> Zeroizing<Vec<u8>> {
+    let mut out = Sink::with_capacity(2048);
+    out.raw(&slice.emit(group));
+    out.u16(records.len() as u16);
+    records.iter().for_each(|listed| out.member(listed));
+    out.0
+}
+
+/// All changes of one author after `from` and up to `newest`, in pieces.
+fn cut(
+    members: &Members,
+    lineage: Option<Lineage>,
+    author: Author,
+    (from, newest): (u64, u64),
+) -> Vec<(Slice, Vec<Listed>)> {
+    let records = members.after(author, from);
+    let mut start = from;
+    let pieces =
+        records.chunks(SLICE).take(SLICES).map(|piece| piece.iter().copied().cloned().collect::<Vec<_>>());
+    let mut slices: Vec<_> = pieces
+        .map(|piece| {
+            let to = piece.last().map_or(newest, |listed| listed.version);
+            let slice = Slice { lineage, author, from: start, to, last: false };
+            start = to;
+            (slice, piece)
+        })
+        .collect();
+    if records.len() <= SLICE * SLICES {
+        match slices.last_mut() {
+            Some((slice, _)) => slice.to = newest,
+            None => slices.push((Slice { lineage, author, from, to: newest, last: false }, Vec::new())),
+        }
+    }
+    slices
+}
