@@ -10,11 +10,10 @@ pub use sa::{Sa, View};
 
 use crate::endpoint::Instant;
 use crate::error::{Error, Misbehaved, Unacceptable};
+use crate::group::{AclNotice, Deletion, GroupPolicy, Kek, SenderIds, Tek};
 use crate::lifetime::switch_margin;
-use crate::policy::{GroupId, SendMode, Sid, SidGeneration, Spi};
-use crate::pull::{AclNotice, GroupPolicy, Kek, SenderIds, Tek};
+use crate::policy::{GroupId, SendMode, Sid, SidGeneration};
 use crate::push::Push;
-use crate::wire::Deletion;
 use group_clock::GroupClock;
 use held_acl::HeldAcl;
 use identifiers::Identifiers;
@@ -132,7 +131,7 @@ impl Keyring {
 
     fn delete(&mut self, deletion: &Deletion) {
         match deletion {
-            Deletion::Tek(spi) => self.teks.retain(|tek| tek.sa.spi != Spi(*spi)),
+            Deletion::Tek(spi) => self.teks.retain(|tek| tek.sa.spi != *spi),
             Deletion::AllTeks => self.teks.clear(),
             Deletion::Kek => (self.kek, self.previous_kek) = (None, None),
         }

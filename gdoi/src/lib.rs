@@ -62,6 +62,7 @@ mod error;
 mod esp;
 mod event;
 pub mod fragment;
+pub mod group;
 mod keyring;
 pub mod lifetime;
 mod member;

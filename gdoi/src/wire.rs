@@ -20,7 +20,7 @@ mod registry;
 mod sa;
 mod tek;
 
-pub use acl::{emit_acl, parse_acl, AclDigest, MAX_ACL_LEN};
+pub use acl::{emit_acl, parse_acl, MAX_ACL_LEN};
 pub use attribute::{Attribute, Attributes, Value};
 pub use codec::Reader;
 pub use fragment::{Fragment, Position};
@@ -29,7 +29,7 @@ pub use header::{Cookie, Header, HEADER_LEN, MAX_MESSAGE};
 pub use id::{IdField, Identification};
 pub use kd::{Kd, KeyPacket, MAX_KEY_PACKETS};
 pub use kek::SaKek;
-pub use notify::{Delete, Deletion, Liveness, Notify};
+pub use notify::{Delete, Liveness, Notify};
 pub use payloads::{emit_chain, Chain, Padding, Payload, Payloads, MAX_PAYLOADS};
 pub use phase1::{Phase1Sa, Phase1Transform};
 pub use registry::{ExchangeType, Flags, IdType, NotifyType, PayloadType};

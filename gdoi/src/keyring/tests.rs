@@ -1,7 +1,7 @@
 use super::*;
 use crate::crypto::sign::{NewKey, SigningKey};
 use crate::crypto::{Hash, Secret};
-use crate::policy::Acl;
+use crate::policy::{Acl, Spi};
 use crate::policy::{Seed, SenderTerms, TekKeys};
 
 fn at(second: u64) -> Instant {
@@ -150,7 +150,7 @@ fn deletions_take_what_they_name() {
     let delete = |deletion| Push { kek_spi: [0; 16], sequence: 1, deletions: vec![deletion], policy: None };
     let mut keyring = empty();
     pull(&mut keyring, policy(vec![tek(1000, 60), tek(2000, 90)]), 0);
-    keyring.push(delete(Deletion::Tek(1000)), at(1));
+    keyring.push(delete(Deletion::Tek(Spi(1000))), at(1));
     assert_eq!(shape(&keyring, 1), (vec![2000], Some(2000)), "the only key sends, whenever it was due");
     keyring.push(delete(Deletion::AllTeks), at(2));
     assert_eq!(shape(&keyring, 2), (vec![], None));

@@ -1,10 +1,11 @@
 //! The member's side: every check before anything is believed, the signature before the content is read.
 
-use super::{split_key, REKEY};
+use super::{cookies, split_key, REKEY};
 use crate::error::{Error, Misbehaved, Unauthenticated};
+use crate::group::{Deletion, GroupPolicy, Kek};
 use crate::protect::open;
-use crate::pull::{GroupPolicy, Kek, Offer};
-use crate::wire::{Delete, Deletion, Flags, GroupSa, Header, Kd, Payload, PayloadType, Reader, HEADER_LEN};
+use crate::pull::Offer;
+use crate::wire::{Delete, Flags, GroupSa, Header, Kd, Payload, PayloadType, Reader, HEADER_LEN};
 use zeroize::Zeroizing;
 
 /// What a rekey message says, proved to come from the key server.
@@ -44,7 +45,7 @@ pub(crate) fn receive(kek: &Kek, datagram: &[u8]) -> Result<Push, Error> {
 }
 
 fn check_header(kek: &Kek, header: &Header) -> Result<(), Error> {
-    if (header.initiator.0, header.responder.0) != kek.cookies() || header.message_id != 0 {
+    if (header.initiator.0, header.responder.0) != cookies(kek) || header.message_id != 0 {
         return Err(Misbehaved::UnknownExchange.into());
     }
     match header.flags {

@@ -6,7 +6,7 @@ use super::rekey::{Plan, RekeyKind};
 use crate::crypto::Random;
 use crate::endpoint::Instant;
 use crate::error::Error;
-use crate::wire::Delete;
+use crate::group::Deletion;
 
 /// How members are sent away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +47,7 @@ impl Group {
                 plan.teks = self.state.keys.teks.iter().filter_map(|tek| tek.as_of(now)).collect();
             }
             Removal::Now => {
-                plan.deletes.push(Delete::teks(&[0]));
+                plan.deletions.push(Deletion::AllTeks);
                 self.state.keys.end_teks();
             }
         }
@@ -78,7 +78,7 @@ impl Group {
         let ended: Vec<_> = ended.filter(|kek| kek.succession == Succession::Ended).cloned().collect();
         let old = &self.state.keys.teks[..self.state.keys.teks.len().saturating_sub(1)];
         let teks: Vec<_> = old.iter().filter_map(|tek| tek.as_of(now)).collect();
-        let deletes = teks.is_empty().then(|| Delete::teks(&[0])).into_iter().collect();
-        self.distribute(&ended, Plan { deletes, ends_kek: true, teks, ..Plan::default() }, now)
+        let deletions = teks.is_empty().then_some(Deletion::AllTeks).into_iter().collect();
+        self.distribute(&ended, Plan { deletions, ends_kek: true, teks, ..Plan::default() }, now)
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::endpoint::{Instant, Transmit};
 use crate::fragment::LONGEST_DATAGRAM;
-use crate::wire::AclDigest;
+use crate::group::AclDigest;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;

@@ -4,9 +4,9 @@ use super::group::Group;
 use super::keys::MAX_TEKS;
 use crate::error::{Error, Unacceptable};
 use crate::event::KeyServerEvent;
+use crate::group::Tek;
 use crate::phase1::IsakmpSa;
 use crate::policy::{Acl, Action, Family, Selector};
-use crate::pull::Tek;
 use crate::wire::MAX_MESSAGE;
 use std::net::SocketAddr;
 

@@ -6,10 +6,9 @@ use crate::crypto::Random;
 use crate::endpoint::Instant;
 use crate::error::Error;
 use crate::event::KeyServerEvent;
+use crate::group::{Deletion, Tek};
 use crate::lifetime::switch_margin;
 use crate::policy::SenderTerms;
-use crate::pull::Tek;
-use crate::wire::Delete;
 use std::time::Duration;
 
 /// Why the group is rekeyed.
@@ -28,7 +27,7 @@ pub enum RekeyKind {
 /// What a message carries besides its number.
 #[derive(Default)]
 pub(super) struct Plan {
-    pub(super) deletes: Vec<Delete>,
+    pub(super) deletions: Vec<Deletion>,
     /// Whether it ends the KEK that it is under.
     pub(super) ends_kek: bool,
     pub(super) teks: Vec<Tek>,
@@ -59,7 +58,7 @@ impl Group {
         }
         plan.kek = self.state.keys.kek.clone();
         if unfinished.iter().any(|kek| kek.succession == Succession::Abrupt) {
-            plan.deletes.push(Delete::teks(&[0]));
+            plan.deletions.push(Deletion::AllTeks);
         }
         self.distribute(&unfinished, plan, now)
     }
@@ -82,7 +81,7 @@ impl Group {
                 self.state.keys.shorten_but_last(now + retirement);
             }
             RekeyKind::ReplaceNow => {
-                plan.deletes.extend(deletes(&old));
+                plan.deletions.extend(old.iter().map(|tek| Deletion::Tek(tek.spi)));
                 self.state.keys.end_teks();
                 plan.teks.extend(self.fresh_tek(random, now)?);
             }
@@ -157,9 +156,4 @@ impl Group {
         self.events.push(KeyServerEvent::NewKek { group: self.name() });
         Ok(self.state.keys.kek.clone())
     }
-}
-
-fn deletes(teks: &[GroupTek]) -> Option<Delete> {
-    let spis: Vec<_> = teks.iter().map(|tek| tek.spi.0).collect();
-    (!spis.is_empty()).then(|| Delete::teks(&spis))
 }

@@ -8,9 +8,8 @@ use super::rekey::Plan;
 use crate::endpoint::Instant;
 use crate::error::Error;
 use crate::event::KeyServerEvent;
-use crate::pull::{AclNotice, GroupPolicy};
+use crate::group::{AclDigest, AclNotice, Deletion, GroupPolicy};
 use crate::push::{emit, PushContent};
-use crate::wire::{AclDigest, Delete};
 
 impl Group {
     /// One content, encrypted and signed once for each KEK that members may have: nearly always one.
@@ -60,10 +59,10 @@ impl Group {
         now: Instant,
     ) -> Result<Message, Error> {
         let sequence = self.next_sequence(self.state.keys.used_under(protecting.spi));
-        let ends_kek = plan.ends_kek.then(|| Delete::kek(protecting.spi));
-        let deletes: Vec<_> = plan.deletes.iter().cloned().chain(ends_kek).collect();
+        let ends_kek = plan.ends_kek.then_some(Deletion::Kek);
+        let deletions: Vec<_> = plan.deletions.iter().copied().chain(ends_kek).collect();
         let policy = self.policy_of(rekey, protecting, plan, now);
-        let content = PushContent { sequence, deletes: &deletes, policy: policy.as_ref() };
+        let content = PushContent { sequence, deletions: &deletions, policy: policy.as_ref() };
         let payload = emit(&self.kek_of(&rekey.terms(), protecting, now), &rekey.signing_key, &content)?;
         Ok(Message { kek_spi: protecting.spi, sequence, payload })
     }

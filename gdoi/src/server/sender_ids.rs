@@ -8,10 +8,11 @@ use crate::crypto::Random;
 use crate::endpoint::Instant;
 use crate::error::{Error, Unacceptable};
 use crate::event::KeyServerEvent;
+use crate::group::SenderIds;
 use crate::lifetime::switch_margin;
 use crate::phase1::IsakmpSa;
 use crate::policy::{SidGeneration, MAX_SIDS, SID_BITS};
-use crate::pull::{AwaitProof, SenderIds};
+use crate::pull::AwaitProof;
 use crate::status::SidStatus;
 
 impl GroupState {

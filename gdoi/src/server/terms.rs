@@ -5,9 +5,9 @@ use super::group::Group;
 use super::keys::GroupKek;
 use super::state::{RekeyTerms, Terms};
 use crate::endpoint::Instant;
+use crate::group::{AckType, AclNotice, GroupPolicy, Kek};
 use crate::phase1::IsakmpSa;
 use crate::policy::{Family, Prefix};
-use crate::pull::{AckType, AclNotice, GroupPolicy, Kek};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
