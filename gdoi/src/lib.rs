@@ -85,8 +85,8 @@ pub use event::{Cause, CoopEvent, GroupName, KeyServerEvent, MemberEvent, Severi
 pub use keyring::{Sa, View};
 pub use member::{Member, MemberCommand, MemberConfig, ServerEntry};
 pub use server::{
-    Authorization, Change, Effect, GroupConfig, KeyServer, KeyServerCommand, KeyServerConfig, PskEntry,
-    RekeyConfig, RekeyKind, Removal, Retransmit, Transport,
+    Authorization, Change, CredentialEntry, Effect, GroupConfig, KeyServer, KeyServerCommand,
+    KeyServerConfig, RekeyConfig, RekeyKind, Removal, Retransmit, Transport,
 };
 pub use status::{
     AckCounters, GroupStatus, KekStatus, KeyServerStatus, MemberRecord, MemberStatus, RegistrationState,

@@ -1,12 +1,15 @@
 //! A group member: registers with the first key server of its list that answers, and again before its keys end.
 
 mod attempt;
+mod config;
 mod datagrams;
 mod recall;
 mod rekeys;
 mod status;
 
-use crate::crypto::{Random, Secret};
+pub use config::{MemberConfig, ServerEntry};
+
+use crate::crypto::Random;
 use crate::endpoint::{Endpoint, Instant, Output, Transmit};
 use crate::error::Error;
 use crate::event::{Cause, GroupName, MemberEvent};
@@ -14,7 +17,7 @@ use crate::fragment::{is_fragment, Reassembly};
 use crate::keyring::{Keyring, View};
 use crate::lifetime::{registration_jitter, registration_margin};
 use crate::phase1::Cookies;
-use crate::policy::{Doi, Identity, Proposal};
+use crate::policy::Identity;
 use crate::rejections::{Rejections, Report};
 use crate::retransmit::draw;
 use crate::wire::Header;
@@ -26,33 +29,6 @@ use std::time::Duration;
 
 const FIRST_RETRY: Duration = Duration::from_secs(5);
 const LAST_RETRY: Duration = Duration::from_secs(60);
-
-/// What a member is told.
-#[derive(Clone, Debug)]
-pub struct MemberConfig {
-    /// The group to join.
-    pub group: GroupName,
-    /// Its key servers in order of preference, at least one.
-    pub servers: Vec<ServerEntry>,
-    /// Who this member says it is.
-    pub identity: Identity,
-    /// The phase 1 proposal to make.
-    pub proposal: Proposal,
-    /// The DOI of the phase 1 SA payload.
-    pub doi: Doi,
-    /// How many sender IDs to ask for, 0 to [`crate::policy::MAX_SIDS`]: one for each state that sends where every
-    /// sender has its own key (RFC 6407 section 3.5). A member without any receives only.
-    pub sender_ids: u16,
-}
-
-/// A key server of a member's list.
-#[derive(Clone, Debug)]
-pub struct ServerEntry {
-    /// Where it is; it must prove this address as its identity.
-    pub address: SocketAddr,
-    /// The pre-shared key with it.
-    pub psk: Secret,
-}
 
 /// What operators can ask of a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -38,7 +38,7 @@ use crate::endpoint::{Endpoint, Instant, Output, Transmit};
 use crate::error::{Error, Malformed, Misbehaved};
 use crate::event::{CoopEvent, KeyServerEvent};
 use crate::fragment::{is_fragment, Reassembly};
-use crate::phase1::Cookies;
+use crate::phase1::{Cookies, Credential};
 use crate::policy::{GroupId, Identity, Prefix, Proposal};
 use crate::rejections::{Rejections, Report};
 use crate::status::{GroupStatus, KeyServerStatus};
@@ -73,8 +73,8 @@ pub struct KeyServerConfig {
     pub identity: Identity,
     /// The address and port from which it answers.
     pub address: SocketAddr,
-    /// Pre-shared keys; the longest prefix that contains a peer's address gives its key.
-    pub psks: Vec<PskEntry>,
+    /// What goes with whom; the longest prefix that contains a peer's address decides.
+    pub credentials: Vec<CredentialEntry>,
     /// The phase 1 proposals that it accepts.
     pub proposals: Vec<Proposal>,
     /// Its groups.
@@ -83,13 +83,13 @@ pub struct KeyServerConfig {
     pub peers: Vec<CoopPeer>,
 }
 
-/// A pre-shared key for some peers.
-#[derive(Clone, Debug)]
-pub struct PskEntry {
+/// The credential that goes with some peers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CredentialEntry {
     /// Which.
     pub peers: Prefix,
-    /// The key.
-    pub key: Secret,
+    /// What goes with them.
+    pub credential: Credential,
 }
 
 /// A key server.

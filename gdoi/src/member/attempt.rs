@@ -70,7 +70,7 @@ impl Attempt {
         now: Instant,
     ) -> Result<Self, Error> {
         let settings = Settings {
-            psk: server.psk.clone(),
+            credential: server.credential.clone(),
             identity: config.identity.clone(),
             proposals: vec![config.proposal],
             doi: config.doi,

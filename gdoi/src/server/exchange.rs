@@ -2,11 +2,10 @@
 
 use super::sessions::{Established, Session, State};
 use super::{Answer, KeyServer};
-use crate::crypto::Secret;
 use crate::endpoint::{Instant, Output};
 use crate::error::{Error, Misbehaved, Unacceptable, Unauthenticated};
 use crate::event::KeyServerEvent;
-use crate::phase1::{Cookies, Informational, IsakmpSa, Responder, ResponderStep, Settings};
+use crate::phase1::{Cookies, Credential, Informational, IsakmpSa, Responder, ResponderStep, Settings};
 use crate::policy::{Doi, Identity};
 use crate::pull::Request;
 use crate::wire::{emit_chain, Cookie, ExchangeType, Flags, Header, Notify, NotifyType, PayloadType};
@@ -102,19 +101,19 @@ impl KeyServer {
     }
 
     fn settings(&self, peer: SocketAddr) -> Result<Settings, Error> {
-        let table = || self.key_of(peer.ip());
-        let psk = self.links.psk(peer.ip()).cloned().or_else(table).ok_or(Unacceptable::NoKey)?;
+        let table = || self.credential_of(peer.ip());
+        let own = self.links.credential(peer.ip()).cloned();
         Ok(Settings {
-            psk,
+            credential: own.or_else(table).ok_or(Unacceptable::NoKey)?,
             identity: self.config.identity.clone(),
             proposals: self.config.proposals.clone(),
             doi: Doi::Gdoi,
         })
     }
 
-    fn key_of(&self, address: IpAddr) -> Option<Secret> {
-        let candidates = self.config.psks.iter().filter(|entry| entry.peers.contains(address));
-        candidates.max_by_key(|entry| entry.peers.length()).map(|entry| entry.key.clone())
+    fn credential_of(&self, address: IpAddr) -> Option<Credential> {
+        let candidates = self.config.credentials.iter().filter(|entry| entry.peers.contains(address));
+        candidates.max_by_key(|entry| entry.peers.length()).map(|entry| entry.credential.clone())
     }
 
     pub(super) fn advance(
