@@ -59,7 +59,7 @@ pub struct Tek {
 /// A key encryption key: the rekey SA.
 #[derive(Clone, Debug)]
 pub struct Kek {
-    /// The cookie pair of the rekey messages, 16 octets.
+    /// Names it in rekey messages, 16 octets: the cookie pair of IKEv1.
     pub spi: [u8; 16],
     /// The IV (16 octets) and the AES key (16 or 32 octets).
     pub key: Secret,

@@ -3,6 +3,8 @@
 mod attempt;
 mod config;
 mod datagrams;
+mod progress;
+mod pulling;
 mod recall;
 mod rekeys;
 mod status;
@@ -13,15 +15,15 @@ use crate::crypto::Random;
 use crate::endpoint::{Endpoint, Instant, Output, Transmit};
 use crate::error::Error;
 use crate::event::{Cause, GroupName, MemberEvent};
-use crate::fragment::{is_fragment, Reassembly};
+use crate::fragment::Reassembly;
 use crate::keyring::{Keyring, View};
 use crate::lifetime::{registration_jitter, registration_margin};
-use crate::phase1::Cookies;
 use crate::policy::Identity;
 use crate::rejections::{Rejections, Report};
 use crate::retransmit::draw;
-use crate::wire::Header;
-use attempt::{Attempt, Download, Progress};
+use crate::wire::Version;
+use attempt::Attempt;
+use progress::{Download, Progress};
 use rekeys::Rekeys;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -118,10 +120,9 @@ impl Member {
 
     /// Whether a datagram is for this member: an answer to it, or a rekey message under its KEK.
     pub fn owns(&self, datagram: &[u8], now: Instant) -> bool {
-        let Ok((header, _)) = Header::parse(datagram) else { return false };
-        match &self.activity {
-            Activity::Registering(attempt) if attempt.cookie() == header.initiator => true,
-            _ => self.keyring.kek_named(Cookies::of(&header).octets(), now).is_some(),
+        match Version::of(datagram) {
+            Ok(Version::IkeV1) => self.owns_isakmp(datagram, now),
+            Err(_) => false,
         }
     }
 
@@ -261,12 +262,9 @@ impl Endpoint for Member {
     type Event = MemberEvent;
 
     fn handle_datagram(&mut self, from: SocketAddr, bytes: &[u8], now: Instant) {
-        if !is_fragment(bytes) {
-            return self.handle_message(from, bytes, now);
-        }
-        match self.gather(from, bytes, now) {
-            Ok(message) => message.iter().for_each(|message| self.handle_message(from, message, now)),
-            Err(reason) => self.reject(from, reason, now),
+        match Version::of(bytes) {
+            Ok(Version::IkeV1) => self.handle_isakmp(from, bytes, now),
+            Err(reason) => self.refuse_version(from, bytes, reason.into(), now),
         }
     }
 

@@ -25,7 +25,7 @@ pub use attribute::{Attribute, Attributes, Value};
 pub use codec::Reader;
 pub use fragment::{Fragment, Position};
 pub use gap::Gap;
-pub use header::{Cookie, Header, HEADER_LEN, MAX_MESSAGE};
+pub use header::{Cookie, Header, Version, HEADER_LEN, MAX_MESSAGE};
 pub use id::{IdField, Identification};
 pub use kd::{Kd, KeyPacket, MAX_KEY_PACKETS};
 pub use kek::SaKek;

@@ -78,7 +78,8 @@ impl Rekeys {
         Ok(push)
     }
 
-    fn count(&mut self, reason: &Error) {
+    /// Counts one that changes nothing.
+    pub(super) fn count(&mut self, reason: &Error) {
         let counters = &mut self.counters;
         *match reason {
             Error::Misbehaved(Misbehaved::Sequence { .. }) => &mut counters.replayed,

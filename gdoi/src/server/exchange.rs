@@ -1,6 +1,6 @@
 //! What a key server does with the messages of members: phase 1, then the PULL.
 
-use super::sessions::{Established, Session, State};
+use super::sessions::{Established, Exchange, Session, SessionName};
 use super::{Answer, KeyServer};
 use crate::endpoint::{Instant, Output};
 use crate::error::{Error, Misbehaved, Unacceptable, Unauthenticated};
@@ -12,7 +12,7 @@ use crate::wire::{emit_chain, Cookie, ExchangeType, Flags, Header, Notify, Notif
 use std::net::{IpAddr, SocketAddr};
 
 impl KeyServer {
-    /// A whole message, however it came.
+    /// A whole message of IKEv1, however it came.
     pub(super) fn handle_message(&mut self, from: SocketAddr, bytes: &[u8], now: Instant) {
         let (header, body) = match Header::parse(bytes) {
             Ok(parsed) => parsed,
@@ -22,14 +22,15 @@ impl KeyServer {
             self.acknowledgement(from, &header, body, now);
             return self.store_members(now);
         }
+        let name = SessionName { peer: from, initiator: header.initiator.0 };
         let main_mode = header.exchange == ExchangeType::IDENTITY_PROTECTION;
-        if self.links.owns(from, &header) && !(main_mode && self.sessions.knows(from, header.initiator)) {
+        if self.links.owns(from, &header) && !(main_mode && self.sessions.knows(name)) {
             self.links.handle_datagram(from, &header, body, self.random.as_mut(), now);
             self.drain_links(now);
             return self.store_members(now);
         }
-        let Some(mut session) = self.sessions.take(from, header.initiator) else {
-            return self.open(from, &header, body, bytes, now);
+        let Some(mut session) = self.sessions.take(name) else {
+            return self.open(name, &header, body, bytes, now);
         };
         let answer = match session.repeated(bytes) {
             Some(reply) => Ok(Answer::Send(reply)),
@@ -44,7 +45,7 @@ impl KeyServer {
             Ok(Answer::Close) => return,
             Err(reason) => self.refuse(from, &mut session, &header, bytes, reason, now),
         }
-        self.sessions.insert(from, header.initiator, session);
+        self.sessions.insert(name, session);
         let registered: Vec<_> =
             self.groups.iter_mut().flat_map(|group| std::mem::take(&mut group.events)).collect();
         self.output.extend(registered.into_iter().map(Output::Event));
@@ -54,12 +55,13 @@ impl KeyServer {
     /// A message without a session: the first of a phase 1, or nothing of ours.
     pub(super) fn open(
         &mut self,
-        from: SocketAddr,
+        name: SessionName,
         header: &Header,
         body: &[u8],
         datagram: &[u8],
         now: Instant,
     ) {
+        let from = name.peer;
         if let Some(reply) = self.sessions.turned_away(datagram) {
             return reply.into_iter().for_each(|reply| self.transmit(from, reply));
         }
@@ -68,7 +70,7 @@ impl KeyServer {
                 self.transmit(from, reply.clone());
                 let mut session = Session::half_open(responder, now);
                 session.remember(datagram, reply);
-                self.sessions.insert(from, header.initiator, session);
+                self.sessions.insert(name, session);
             }
             Err(reason @ Error::Unacceptable(_)) => {
                 let no_proposal = reason == Unacceptable::NoProposal.into();
@@ -124,8 +126,8 @@ impl KeyServer {
         body: &[u8],
         now: Instant,
     ) -> Result<Answer, Error> {
-        match &mut session.state {
-            State::HalfOpen(responder) => match responder.step(header, body, self.random.as_mut())? {
+        match &mut session.exchange {
+            Exchange::MainMode(responder) => match responder.step(header, body, self.random.as_mut())? {
                 ResponderStep::Next(next, message) => {
                     **responder = next;
                     Ok(Answer::Send(message))
@@ -142,7 +144,7 @@ impl KeyServer {
                     Ok(Answer::Send(message))
                 }
             },
-            State::Established(established) => match header.exchange {
+            Exchange::Pull(established) => match header.exchange {
                 ExchangeType::GROUPKEY_PULL => self.pull(from, established, header, body, now),
                 ExchangeType::INFORMATIONAL => match established.sa.informed(header, body)? {
                     Informational::Deleted => Ok(Answer::Close),
@@ -150,7 +152,7 @@ impl KeyServer {
                 },
                 other => Err(Misbehaved::UnsupportedExchange(other).into()),
             },
-            State::Handed => Err(Misbehaved::UnknownExchange.into()),
+            Exchange::Handed => Err(Misbehaved::UnknownExchange.into()),
         }
     }
 

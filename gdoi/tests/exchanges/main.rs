@@ -26,3 +26,4 @@ mod schedules;
 mod seeds;
 mod senders;
 mod transcripts;
+mod versions;
