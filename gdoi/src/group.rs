@@ -88,6 +88,19 @@ pub enum AckType {
     KekSha512,
 }
 
+/// What a rekey message says, proved to come from the key server.
+#[derive(Clone, Debug)]
+pub struct Rekey {
+    /// Which KEK it was under.
+    pub kek_spi: [u8; 16],
+    /// Its number under this KEK.
+    pub sequence: u32,
+    /// What ends.
+    pub deletions: Vec<Deletion>,
+    /// What begins.
+    pub policy: Option<GroupPolicy>,
+}
+
 /// What a rekey ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deletion {

@@ -10,10 +10,9 @@ pub use sa::{Sa, View};
 
 use crate::endpoint::Instant;
 use crate::error::{Error, Misbehaved, Unacceptable};
-use crate::group::{AclNotice, Deletion, GroupPolicy, Kek, SenderIds, Tek};
+use crate::group::{AclNotice, Deletion, GroupPolicy, Kek, Rekey, SenderIds, Tek};
 use crate::lifetime::switch_margin;
 use crate::policy::{GroupId, SendMode, Sid, SidGeneration};
-use crate::push::Push;
 use group_clock::GroupClock;
 use held_acl::HeldAcl;
 use identifiers::Identifiers;
@@ -116,7 +115,7 @@ impl Keyring {
 
     /// Takes in what a PUSH said. The delays of its GAP are about its own TEKs: what they replace goes after
     /// the DTD.
-    pub(crate) fn push(&mut self, push: Push, now: Instant) {
+    pub(crate) fn push(&mut self, push: Rekey, now: Instant) {
         push.deletions.iter().for_each(|deletion| self.delete(deletion));
         let keks = [&mut self.kek, &mut self.previous_kek].into_iter().flatten();
         keks.filter(|(kek, _)| kek.spi == push.kek_spi).for_each(|(kek, _)| kek.sequence = push.sequence);
@@ -238,7 +237,7 @@ impl Keyring {
     ///
     /// # Errors
     /// [`Unacceptable::Unsupported`].
-    pub(crate) fn check(&self, push: &Push) -> Result<(), Error> {
+    pub(crate) fn check(&self, push: &Rekey) -> Result<(), Error> {
         let receives = |policy: &GroupPolicy| {
             policy.mode == SendMode::ReceiveOnly && matches!(policy.acl, AclNotice::Selectors(_))
         };

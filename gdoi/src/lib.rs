@@ -1,7 +1,7 @@
 //! The Group Domain of Interpretation (GDOI, RFC 6407) without I/O: no sockets, no clock, no global randomness.
 //!
 //! A [`Member`] registers with a [`KeyServer`]: IKEv1 Main Mode ([`phase1`], RFC 2409) authenticates both, then
-//! GROUPKEY-PULL ([`pull`], RFC 6407 section 3) downloads the group's policy and keys. What the member's data
+//! GROUPKEY-PULL ([`pull`], RFC 6407 section 3) downloads the group's policy and keys ([`group`]). What the member's data
 //! plane must hold at a point in time is a [`View`]. The server changes the keys with GROUPKEY-PUSH (section 4).
 //! Several servers can share a group ([`coop`]). Both are an [`Endpoint`]: datagrams, commands and time go in, datagrams
 //! and events come out.

@@ -7,9 +7,9 @@ use crate::endpoint::{Instant, Transmit};
 use crate::error::{Error, Misbehaved};
 use crate::event::MemberEvent;
 use crate::fragment::{is_fragment, Piece};
+use crate::group::Rekey;
 use crate::phase1::Cookies;
 use crate::policy::Identity;
-use crate::push::Push;
 use crate::rejections::Report;
 use crate::retransmit::draw;
 use crate::wire::{ExchangeType, Header};
@@ -98,8 +98,8 @@ impl Member {
             _ => None,
         };
         match self.rekeys.receive(&self.keyring, own, from, datagram, now) {
-            Received::New(push, ack) => {
-                self.take_rekey(from, *push, now);
+            Received::New(rekey, ack) => {
+                self.take_rekey(from, *rekey, now);
                 self.acknowledge(ack, now);
             }
             Received::Again(ack) => self.acknowledge(ack, now),
@@ -113,10 +113,10 @@ impl Member {
         }
     }
 
-    fn take_rekey(&mut self, from: SocketAddr, push: Push, now: Instant) {
-        let (sequence, had_kek) = (push.sequence, self.keyring.kek(now).is_some());
-        let teks = push.policy.iter().flat_map(|policy| policy.teks.iter().map(|tek| tek.spi)).collect();
-        self.keyring.push(push, now);
+    fn take_rekey(&mut self, from: SocketAddr, rekey: Rekey, now: Instant) {
+        let (sequence, had_kek) = (rekey.sequence, self.keyring.kek(now).is_some());
+        let teks = rekey.policy.iter().flat_map(|policy| policy.teks.iter().map(|tek| tek.spi)).collect();
+        self.keyring.push(rekey, now);
         self.report(MemberEvent::Rekeyed { group: self.group(), from, sequence, teks });
         self.report(MemberEvent::ViewChanged);
         self.next_view = self.keyring.next_change(now);

@@ -2,27 +2,17 @@
 
 use super::{cookies, split_key, REKEY};
 use crate::error::{Error, Misbehaved, Unauthenticated};
-use crate::group::{Deletion, GroupPolicy, Kek};
+use crate::group::{Deletion, GroupPolicy, Kek, Rekey};
 use crate::protect::open;
 use crate::pull::Offer;
 use crate::wire::{Delete, Flags, GroupSa, Header, Kd, Payload, PayloadType, Reader, HEADER_LEN};
 use zeroize::Zeroizing;
 
-/// What a rekey message says, proved to come from the key server.
-#[derive(Debug)]
-pub(crate) struct Push {
-    /// Which KEK it was under.
-    pub(crate) kek_spi: [u8; 16],
-    pub(crate) sequence: u32,
-    pub(crate) deletions: Vec<Deletion>,
-    pub(crate) policy: Option<GroupPolicy>,
-}
-
 /// Takes in a rekey message under `kek`, whose last sequence number is `kek.sequence`.
 ///
 /// # Errors
 /// Any: the message changes nothing.
-pub(crate) fn receive(kek: &Kek, datagram: &[u8]) -> Result<Push, Error> {
+pub(crate) fn receive(kek: &Kek, datagram: &[u8]) -> Result<Rekey, Error> {
     let (header, body) = Header::parse(datagram)?;
     check_header(kek, &header)?;
     let (iv, key) = split_key(kek)?;
@@ -41,7 +31,7 @@ pub(crate) fn receive(kek: &Kek, datagram: &[u8]) -> Result<Push, Error> {
     let covered = Zeroizing::new([REKEY, &datagram[..HEADER_LEN], signed].concat());
     kek.verification.verify(&covered, signature.body).map_err(|_| Unauthenticated::Signature)?;
     let (deletions, policy) = content(&payloads[1..])?;
-    Ok(Push { kek_spi: kek.spi, sequence, deletions, policy })
+    Ok(Rekey { kek_spi: kek.spi, sequence, deletions, policy })
 }
 
 fn check_header(kek: &Kek, header: &Header) -> Result<(), Error> {

@@ -35,7 +35,7 @@ pub(crate) fn emit(kek: &Kek, signing_key: &SigningKey, content: &PushContent<'_
 }
 
 /// TEKs share one payload (RFC 6407 section 5.9).
-fn deletes(kek: &Kek, deletions: &[Deletion]) -> Vec<Delete> {
+pub(super) fn deletes(kek: &Kek, deletions: &[Deletion]) -> Vec<Delete> {
     let spi = |deletion: &Deletion| match deletion {
         Deletion::Tek(spi) => Some(spi.0),
         Deletion::AllTeks => Some(0),

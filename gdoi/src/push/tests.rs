@@ -69,6 +69,18 @@ fn a_push_arrives_as_it_was_sent() {
 }
 
 #[test]
+fn what_ends_arrives_as_it_was_sent() {
+    let (one, other) = (Deletion::Tek(Spi(1000)), Deletion::Tek(Spi(2000)));
+    let cases = [vec![one, other], vec![one, other, Deletion::Kek], vec![Deletion::AllTeks, Deletion::Kek]];
+    for deletions in cases {
+        let sent = message(&PushContent { sequence: 1, deletions: &deletions, policy: None });
+        assert_eq!(receive(&kek(0), &sent).unwrap().deletions, deletions);
+    }
+    let payloads = sender::deletes(&kek(0), &[one, other, Deletion::Kek]);
+    assert_eq!(payloads, [Delete::teks(&[1000, 2000]), Delete::kek(kek(0).spi)], "TEKs share one");
+}
+
+#[test]
 fn a_new_kek_begins_at_sequence_zero() {
     let sent = GroupPolicy {
         acl: AclNotice::Selectors(Acl::default()),
