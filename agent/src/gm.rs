@@ -31,6 +31,7 @@ use dataplane::DataPlane;
 use ears::{Ears, Heard};
 use gdoi::crypto::Secret;
 use gdoi::endpoint::{Endpoint, Instant};
+use gdoi::phase1::Credential;
 use gdoi::{MemberCommand, MemberEvent, View};
 use membership::{GroupIndex, Memberships};
 use speaker::{Change, Speaker};
@@ -169,7 +170,7 @@ impl Service for GroupMember {
 
     fn listening(&self, now: Instant) -> Vec<Listening> {
         let groups = self.settings.groups.iter().zip(self.memberships.views(now));
-        let listening = |(group, view): (&(GroupSettings, Secret), View)| {
+        let listening = |(group, view): (&(GroupSettings, Credential), View)| {
             let interface = group.0.interfaces.first()?.clone();
             Some(Listening { group: view.rekey_group?, interface })
         };

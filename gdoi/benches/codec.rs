@@ -3,10 +3,11 @@
 #![allow(clippy::expect_used)]
 
 use criterion::{criterion_group, criterion_main, Criterion, Throughput};
+use gdoi::group::AclDigest;
 use gdoi::policy::{Acl, Family, Prefix, SendMode, MAX_ACES};
 use gdoi::wire::{
-    emit_chain, AclDigest, Chain, Cookie, ExchangeType, Flags, Gap, GroupSa, Header, IdField, Padding,
-    PayloadType, SaKek, SaTek,
+    emit_chain, Chain, Cookie, ExchangeType, Flags, Gap, GroupSa, Header, IdField, Padding, PayloadType,
+    SaKek, SaTek,
 };
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};

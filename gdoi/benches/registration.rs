@@ -3,10 +3,11 @@
 
 use criterion::{criterion_group, criterion_main, BatchSize, Criterion};
 use gdoi::crypto::{DhGroup, Secret, SystemRandom};
+use gdoi::phase1::Credential;
 use gdoi::policy::{Acl, Doi, GroupId, Identity, Proposal, SendMode};
 use gdoi::{
-    Authorization, Endpoint, GroupConfig, GroupName, Instant, KeyServer, KeyServerConfig, Member,
-    MemberConfig, Output, PskEntry, ServerEntry,
+    Authorization, CredentialEntry, Endpoint, GroupConfig, GroupName, Instant, KeyServer, KeyServerConfig,
+    Member, MemberConfig, Output, ServerEntry,
 };
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -18,8 +19,8 @@ fn group() -> GroupName {
     GroupName { name: "bench".into(), id: GroupId(100) }
 }
 
-fn psk() -> Secret {
-    Secret::from(&b"bench"[..])
+fn credential() -> Credential {
+    Credential::PreSharedKey(Secret::from(&b"bench"[..]))
 }
 
 fn key_server(proposal: Proposal) -> KeyServer {
@@ -41,7 +42,10 @@ fn key_server(proposal: Proposal) -> KeyServer {
     let config = KeyServerConfig {
         identity: Identity::Address(KEY_SERVER.ip()),
         address: KEY_SERVER,
-        psks: vec![PskEntry { peers: "0.0.0.0/0".parse().expect("a prefix"), key: psk() }],
+        credentials: vec![CredentialEntry {
+            peers: "0.0.0.0/0".parse().expect("a prefix"),
+            credential: credential(),
+        }],
         proposals: vec![proposal],
         groups: vec![group],
         peers: Vec::new(),
@@ -53,7 +57,7 @@ fn member(proposal: Proposal) -> Member {
     let config = MemberConfig {
         sender_ids: 0,
         group: group(),
-        servers: vec![ServerEntry { address: KEY_SERVER, psk: psk() }],
+        servers: vec![ServerEntry { address: KEY_SERVER, credential: credential() }],
         identity: Identity::Address(MEMBER.ip()),
         proposal,
         doi: Doi::Gdoi,

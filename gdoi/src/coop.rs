@@ -23,8 +23,8 @@ pub(crate) use message::{
 pub(crate) use sids::Sids;
 pub(crate) use version::{Author, Versions};
 
-use crate::crypto::Secret;
 use crate::endpoint::Instant;
+use crate::phase1::Credential;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -40,8 +40,8 @@ pub(crate) const TOLERANCE: Duration = Duration::from_secs(10);
 pub struct CoopPeer {
     /// Where it is; it must prove this address as its identity.
     pub address: SocketAddr,
-    /// The pre-shared key with it, and with nobody else.
-    pub psk: Secret,
+    /// What goes with it and with nobody else.
+    pub credential: Credential,
 }
 
 /// What a group is told about the servers that share it.

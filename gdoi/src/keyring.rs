@@ -10,11 +10,9 @@ pub use sa::{Sa, View};
 
 use crate::endpoint::Instant;
 use crate::error::{Error, Misbehaved, Unacceptable};
+use crate::group::{AclNotice, Deletion, GroupPolicy, Kek, Rekey, SenderIds, Tek};
 use crate::lifetime::switch_margin;
-use crate::policy::{GroupId, SendMode, Sid, SidGeneration, Spi};
-use crate::pull::{AclNotice, GroupPolicy, Kek, SenderIds, Tek};
-use crate::push::Push;
-use crate::wire::Deletion;
+use crate::policy::{GroupId, SendMode, Sid, SidGeneration};
 use group_clock::GroupClock;
 use held_acl::HeldAcl;
 use identifiers::Identifiers;
@@ -117,7 +115,7 @@ impl Keyring {
 
     /// Takes in what a PUSH said. The delays of its GAP are about its own TEKs: what they replace goes after
     /// the DTD.
-    pub(crate) fn push(&mut self, push: Push, now: Instant) {
+    pub(crate) fn push(&mut self, push: Rekey, now: Instant) {
         push.deletions.iter().for_each(|deletion| self.delete(deletion));
         let keks = [&mut self.kek, &mut self.previous_kek].into_iter().flatten();
         keks.filter(|(kek, _)| kek.spi == push.kek_spi).for_each(|(kek, _)| kek.sequence = push.sequence);
@@ -132,7 +130,7 @@ impl Keyring {
 
     fn delete(&mut self, deletion: &Deletion) {
         match deletion {
-            Deletion::Tek(spi) => self.teks.retain(|tek| tek.sa.spi != Spi(*spi)),
+            Deletion::Tek(spi) => self.teks.retain(|tek| tek.sa.spi != *spi),
             Deletion::AllTeks => self.teks.clear(),
             Deletion::Kek => (self.kek, self.previous_kek) = (None, None),
         }
@@ -239,7 +237,7 @@ impl Keyring {
     ///
     /// # Errors
     /// [`Unacceptable::Unsupported`].
-    pub(crate) fn check(&self, push: &Push) -> Result<(), Error> {
+    pub(crate) fn check(&self, push: &Rekey) -> Result<(), Error> {
         let receives = |policy: &GroupPolicy| {
             policy.mode == SendMode::ReceiveOnly && matches!(policy.acl, AclNotice::Selectors(_))
         };

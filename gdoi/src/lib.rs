@@ -1,7 +1,7 @@
 //! The Group Domain of Interpretation (GDOI, RFC 6407) without I/O: no sockets, no clock, no global randomness.
 //!
 //! A [`Member`] registers with a [`KeyServer`]: IKEv1 Main Mode ([`phase1`], RFC 2409) authenticates both, then
-//! GROUPKEY-PULL ([`pull`], RFC 6407 section 3) downloads the group's policy and keys. What the member's data
+//! GROUPKEY-PULL ([`pull`], RFC 6407 section 3) downloads the group's policy and keys ([`group`]). What the member's data
 //! plane must hold at a point in time is a [`View`]. The server changes the keys with GROUPKEY-PUSH (section 4).
 //! Several servers can share a group ([`coop`]). Both are an [`Endpoint`]: datagrams, commands and time go in, datagrams
 //! and events come out.
@@ -62,6 +62,7 @@ mod error;
 mod esp;
 mod event;
 pub mod fragment;
+pub mod group;
 mod keyring;
 pub mod lifetime;
 mod member;
@@ -84,8 +85,8 @@ pub use event::{Cause, Change, CoopEvent, Effect, GroupName, KeyServerEvent, Mem
 pub use keyring::{Sa, View};
 pub use member::{Member, MemberCommand, MemberConfig, ServerEntry};
 pub use server::{
-    AckCounters, Authorization, Done, GroupConfig, GroupStatus, KeyServer, KeyServerCommand, KeyServerConfig,
-    KeyServerStatus, MemberRecord, Outcome, PskEntry, RekeyConfig, RekeyKind, RekeyStatus, Removal,
+    AckCounters, Authorization, CredentialEntry, Done, GroupConfig, GroupStatus, KeyServer, KeyServerCommand,
+    KeyServerConfig, KeyServerStatus, MemberRecord, Outcome, RekeyConfig, RekeyKind, RekeyStatus, Removal,
     Retransmit, SidStatus, Transport, Which,
 };
 pub use status::{KekStatus, MemberStatus, RegistrationState, RekeyCounters, TekRole, TekStatus};

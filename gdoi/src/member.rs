@@ -1,24 +1,29 @@
 //! A group member: registers with the first key server of its list that answers, and again before its keys end.
 
 mod attempt;
+mod config;
 mod datagrams;
+mod progress;
+mod pulling;
 mod recall;
 mod rekeys;
 mod status;
 
-use crate::crypto::{Random, Secret};
+pub use config::{MemberConfig, ServerEntry};
+
+use crate::crypto::Random;
 use crate::endpoint::{Endpoint, Instant, Output, Transmit};
 use crate::error::Error;
 use crate::event::{Cause, GroupName, MemberEvent};
-use crate::fragment::{is_fragment, Reassembly};
+use crate::fragment::Reassembly;
 use crate::keyring::{Keyring, View};
 use crate::lifetime::{registration_jitter, registration_margin};
-use crate::phase1::Cookies;
-use crate::policy::{Doi, Identity, Proposal};
+use crate::policy::Identity;
 use crate::rejections::{Rejections, Report};
 use crate::retransmit::draw;
-use crate::wire::Header;
-use attempt::{Attempt, Download, Progress};
+use crate::wire::Version;
+use attempt::Attempt;
+use progress::{Download, Progress};
 use rekeys::Rekeys;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -26,33 +31,6 @@ use std::time::Duration;
 
 const FIRST_RETRY: Duration = Duration::from_secs(5);
 const LAST_RETRY: Duration = Duration::from_secs(60);
-
-/// What a member is told.
-#[derive(Clone, Debug)]
-pub struct MemberConfig {
-    /// The group to join.
-    pub group: GroupName,
-    /// Its key servers in order of preference, at least one.
-    pub servers: Vec<ServerEntry>,
-    /// Who this member says it is.
-    pub identity: Identity,
-    /// The phase 1 proposal to make.
-    pub proposal: Proposal,
-    /// The DOI of the phase 1 SA payload.
-    pub doi: Doi,
-    /// How many sender IDs to ask for, 0 to [`crate::policy::MAX_SIDS`]: one for each state that sends where every
-    /// sender has its own key (RFC 6407 section 3.5). A member without any receives only.
-    pub sender_ids: u16,
-}
-
-/// A key server of a member's list.
-#[derive(Clone, Debug)]
-pub struct ServerEntry {
-    /// Where it is; it must prove this address as its identity.
-    pub address: SocketAddr,
-    /// The pre-shared key with it.
-    pub psk: Secret,
-}
 
 /// What operators can ask of a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,10 +120,9 @@ impl Member {
 
     /// Whether a datagram is for this member: an answer to it, or a rekey message under its KEK.
     pub fn owns(&self, datagram: &[u8], now: Instant) -> bool {
-        let Ok((header, _)) = Header::parse(datagram) else { return false };
-        match &self.activity {
-            Activity::Registering(attempt) if attempt.cookie() == header.initiator => true,
-            _ => self.keyring.kek_named(Cookies::of(&header).octets(), now).is_some(),
+        match Version::of(datagram) {
+            Ok(Version::IkeV1) => self.owns_isakmp(datagram, now),
+            Err(_) => false,
         }
     }
 
@@ -286,12 +263,9 @@ impl Endpoint for Member {
     type Event = MemberEvent;
 
     fn handle_datagram(&mut self, from: SocketAddr, bytes: &[u8], now: Instant) {
-        if !is_fragment(bytes) {
-            return self.handle_message(from, bytes, now);
-        }
-        match self.gather(from, bytes, now) {
-            Ok(message) => message.iter().for_each(|message| self.handle_message(from, message, now)),
-            Err(reason) => self.reject(from, reason, now),
+        match Version::of(bytes) {
+            Ok(Version::IkeV1) => self.handle_isakmp(from, bytes, now),
+            Err(reason) => self.refuse_version(from, bytes, reason.into(), now),
         }
     }
 

@@ -1,4 +1,4 @@
-//! IKEv1 Main Mode with pre-shared keys (RFC 2409 section 5.4).
+//! IKEv1 Main Mode (RFC 2409 section 5), here with pre-shared keys (section 5.4).
 //!
 //! ```text
 //!     initiator                      responder
@@ -10,11 +10,13 @@
 //!                             <--    HDR*, IDir, HASH_R
 //! ```
 
+mod credential;
 mod initiator;
 mod negotiation;
 mod responder;
 mod sa;
 
+pub use credential::Credential;
 pub use initiator::{Initiator, InitiatorStep};
 pub(crate) use negotiation::{hinted, Negotiated, Negotiation};
 pub use responder::{Responder, ResponderStep};
@@ -22,9 +24,9 @@ pub(crate) use sa::fresh_message_id;
 pub use sa::{Cookies, Informational, IsakmpSa};
 
 use crate::crypto::cbc::Block;
-use crate::crypto::derive::{phase1_iv, skeyid_psk, Exchange, Skeyid};
+use crate::crypto::derive::{phase1_iv, Exchange, Skeyid};
 use crate::crypto::{KeyPair, Random, Secret};
-use crate::error::{Error, Misbehaved, Unacceptable, Unauthenticated};
+use crate::error::{Error, Misbehaved, Unacceptable};
 use crate::policy::{Doi, Identity, Proposal};
 use crate::protect::Opened;
 use crate::wire::{
@@ -51,8 +53,8 @@ const NONCE_LEN: usize = 32;
 /// What one side brings to phase 1.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The pre-shared key of this peer.
-    pub psk: Secret,
+    /// What it proves itself with to this peer.
+    pub credential: Credential,
     /// Who this side says it is.
     pub identity: Identity,
     /// What the initiator offers, or the responder accepts; in order of preference.
@@ -100,7 +102,7 @@ struct Contribution<'a> {
 impl Keys {
     fn derive(
         transcript: &Transcript,
-        psk: &Secret,
+        credential: &Credential,
         g_xy: &Secret,
         initiator: &Contribution<'_>,
         responder: &Contribution<'_>,
@@ -108,8 +110,8 @@ impl Keys {
         let hash = transcript.proposal.hash;
         let (initiator_public, responder_public) = (initiator.public.to_vec(), responder.public.to_vec());
         let exchange = exchange(transcript, &initiator_public, &responder_public);
-        let skeyid =
-            Skeyid::derive(hash, skeyid_psk(hash, psk, initiator.nonce, responder.nonce), g_xy, &exchange);
+        let skeyid = credential.skeyid(hash, initiator.nonce, responder.nonce);
+        let skeyid = Skeyid::derive(hash, skeyid, g_xy, &exchange);
         let cipher = skeyid.cipher_key(transcript.proposal.key_len);
         let iv = phase1_iv(hash, &exchange);
         Keys { skeyid, cipher, iv, initiator_public, responder_public }
@@ -218,16 +220,16 @@ fn agree(pair: &KeyPair, peer: &[u8]) -> Result<Secret, Error> {
     })
 }
 
-/// The fifth or sixth message: the identity payload's body and its sender, once the hash is proved.
-fn take_identity(opened: &Opened, expected: impl FnOnce(&[u8]) -> Secret) -> Result<Identity, Error> {
-    let mut payloads = opened.payloads().map_err(|_| Unauthenticated::PreSharedKey)?;
-    let (id, hash) = match (payloads.take(PayloadType::ID), payloads.take(PayloadType::HASH)) {
-        (Ok(id), Ok(hash)) => (id.body, hash.body),
-        _ => return Err(Unauthenticated::PreSharedKey.into()),
-    };
-    if !expected(id).matches(hash) {
-        return Err(Unauthenticated::PreSharedKey.into());
-    }
+/// The fifth or sixth message: the identity of its sender, once that is proved. The sender's HASH_I or HASH_R is `hash` of
+/// the identity payload's body.
+fn take_identity(
+    opened: &Opened,
+    credential: &Credential,
+    hash: impl FnOnce(&[u8]) -> Secret,
+) -> Result<Identity, Error> {
+    let mut payloads = opened.payloads().map_err(|_| credential.failure())?;
+    let id = payloads.take(PayloadType::ID).map_err(|_| credential.failure())?.body;
+    credential.check(&mut payloads, &hash(id))?;
     take_vendor_ids(&mut payloads);
     payloads.take_all(PayloadType::NOTIFY);
     payloads.finish()?;

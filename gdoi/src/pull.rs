@@ -8,16 +8,15 @@
 //!                             <--    HDR*, HASH(4), [SEQ,] KD
 //! ```
 
+mod announce;
 mod initiator;
 mod notice;
+mod numbers;
 mod offer;
-mod policy;
 mod responder;
 
 pub use initiator::{PullInitiator, PullStep};
-pub use notice::AclNotice;
 pub(crate) use offer::Offer;
-pub use policy::{AckType, GroupPolicy, Kek, SenderIds, Tek};
 pub use responder::{AwaitProof, Proof, Request};
 
 use crate::error::{Error, Misbehaved};

@@ -13,13 +13,13 @@ mod receiver;
 mod sender;
 
 pub(crate) use ack::Acknowledgement;
-pub(crate) use receiver::{receive, Push};
+pub(crate) use receiver::receive;
 pub(crate) use sender::{emit, PushContent};
 
 use crate::crypto::cbc::{Block, BLOCK};
 use crate::crypto::Secret;
 use crate::error::Error;
-use crate::pull::Kek;
+use crate::group::Kek;
 
 /// What the signature covers before the header, so that it cannot serve any other purpose.
 const REKEY: &[u8] = b"rekey";
@@ -29,6 +29,14 @@ fn split_key(kek: &Kek) -> Result<(Block, Secret), Error> {
     let octets = kek.key.expose();
     let (iv, key) = octets.split_at_checked(BLOCK).ok_or(crate::crypto::Error::KeyLength)?;
     Ok((Block::try_from(iv).map_err(|_| crate::crypto::Error::KeyLength)?, Secret::from(key)))
+}
+
+/// The SPI of a KEK as the two cookies of a message under it.
+fn cookies(kek: &Kek) -> ([u8; 8], [u8; 8]) {
+    let (mut initiator, mut responder) = ([0; 8], [0; 8]);
+    initiator.copy_from_slice(&kek.spi[..8]);
+    responder.copy_from_slice(&kek.spi[8..]);
+    (initiator, responder)
 }
 
 #[cfg(test)]

@@ -23,7 +23,9 @@ mod state;
 mod terms;
 
 pub use command::{Done, KeyServerCommand, Which};
-pub use config::{Authorization, GroupConfig, KeyServerConfig, PskEntry, RekeyConfig, RekeyKind, Removal};
+pub use config::{
+    Authorization, CredentialEntry, GroupConfig, KeyServerConfig, RekeyConfig, RekeyKind, Removal,
+};
 pub use group::{GroupStatus, KeyServerStatus, MemberRecord, Outcome, RekeyStatus, SidStatus};
 pub use rekeying::AckCounters;
 pub use terms::{Retransmit, Transport};
@@ -37,7 +39,7 @@ use crate::fragment::{is_fragment, Reassembly};
 use crate::phase1::Cookies;
 use crate::policy::{GroupId, Spi};
 use crate::rejections::{Rejections, Report};
-use crate::wire::{ExchangeType, Header};
+use crate::wire::{ExchangeType, Header, Version};
 use group::{Group, Outbox};
 use ledger::Unstored;
 use sessions::Sessions;
@@ -242,7 +244,8 @@ impl KeyServer {
 
     /// A datagram that is no message; one that begins as an acknowledgement of a group's is counted there, too.
     fn malformed(&mut self, from: SocketAddr, datagram: &[u8], reason: Malformed, now: Instant) {
-        if ExchangeType::claimed_by(datagram) == Some(ExchangeType::GROUPKEY_PUSH_ACK) {
+        let claimed = ExchangeType::claimed_by(datagram).filter(|_| !is_fragment(datagram));
+        if claimed == Some(ExchangeType::GROUPKEY_PUSH_ACK) {
             let named = datagram.first_chunk().copied();
             let groups = self.groups.iter_mut().filter(|group| named.is_some_and(|spi| group.has_kek(spi)));
             groups.for_each(Group::count_malformed);
@@ -272,12 +275,9 @@ impl Endpoint for KeyServer {
     type Event = KeyServerEvent;
 
     fn handle_datagram(&mut self, from: SocketAddr, bytes: &[u8], now: Instant) {
-        if !is_fragment(bytes) {
-            return self.handle_message(from, bytes, now);
-        }
-        match self.gather(from, bytes, now) {
-            Ok(message) => message.iter().for_each(|message| self.handle_message(from, message, now)),
-            Err(reason) => self.complain(KeyServerEvent::Rejected { from, reason }, now),
+        match Version::of(bytes) {
+            Ok(Version::IkeV1) => self.handle_isakmp(from, bytes, now),
+            Err(reason) => self.malformed(from, bytes, reason, now),
         }
     }
 

@@ -3,8 +3,8 @@
 use crate::crypto::sign::SignatureAlgorithm;
 use crate::endpoint::Instant;
 use crate::event::GroupName;
+use crate::group::Kek;
 use crate::policy::{Acl, SendMode, Sid, SidGeneration, Spi, Transform};
-use crate::pull::Kek;
 use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;

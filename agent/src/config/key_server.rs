@@ -11,8 +11,9 @@ use super::server_address::UnicastAddress;
 use super::source::{ConfigError, Source};
 use super::{Port, Settings, DEFAULT_PORT};
 use gdoi::crypto::seal::SealKey;
+use gdoi::phase1::Credential;
 use gdoi::policy::{Family, Identity, Prefix, Proposal};
-use gdoi::{KeyServerConfig, PskEntry};
+use gdoi::{CredentialEntry, KeyServerConfig};
 use serde::{Deserialize, Deserializer};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -78,13 +79,14 @@ impl Settings for KeyServerFile {
         let state = self.state(source)?;
         let routes: Vec<_> = self.groups.iter().filter_map(GroupFile::route).cloned().collect();
         let others = self.peers();
-        let psks = self.keys.into_iter().map(|rule| rule.settle(source)).collect::<Result<Vec<_>, _>>()?;
+        let credentials =
+            self.keys.into_iter().map(|rule| rule.settle(source)).collect::<Result<Vec<_>, _>>()?;
         check_families(&routes, self.address, source)?;
-        let peers = coop_peers(&others, self.address, &psks, source)?;
+        let peers = coop_peers(&others, self.address, &credentials, source)?;
         let groups = self.groups.into_iter().map(|group| group.settle(source)).collect::<Result<_, _>>()?;
         let identity = Identity::Address(self.address.ip());
         let (address, proposals) = (self.address, self.proposals);
-        let server = KeyServerConfig { identity, address, psks, proposals, groups, peers };
+        let server = KeyServerConfig { identity, address, credentials, proposals, groups, peers };
         let (address, control_socket) = (self.address, self.control_socket);
         Ok(KeyServerSettings { address, control_socket, server, routes, state })
     }
@@ -208,8 +210,9 @@ struct PskRule {
 }
 
 impl PskRule {
-    fn settle(self, source: &mut Source) -> Result<PskEntry, ConfigError> {
-        Ok(PskEntry { peers: self.peers, key: self.key.read(source)? })
+    fn settle(self, source: &mut Source) -> Result<CredentialEntry, ConfigError> {
+        let credential = Credential::PreSharedKey(self.key.read(source)?);
+        Ok(CredentialEntry { peers: self.peers, credential })
     }
 }
 

@@ -8,7 +8,7 @@ use super::secret::{InlineKey, KeySource};
 use super::server_address::{ServerAddress, UnicastAddress};
 use super::source::{ConfigError, Source};
 use super::{Port, Settings, DEFAULT_PORT};
-use gdoi::crypto::Secret;
+use gdoi::phase1::Credential;
 use gdoi::policy::{Action, Doi, Family, Identity, Proposal, Selector, MAX_SIDS};
 use gdoi::GroupName;
 use serde::{Deserialize, Deserializer};
@@ -33,8 +33,8 @@ const MAX_INTERFACES: usize = (MAX_SIDS / SIDS_PER_INTERFACE) as usize;
 /// What the member daemon runs with.
 #[derive(Clone, Debug)]
 pub struct MemberSettings {
-    /// The groups, in the file's order, each with the key it shares with its key servers.
-    pub groups: Vec<(GroupSettings, Secret)>,
+    /// The groups, in the file's order, each with what it proves itself with to its key servers.
+    pub groups: Vec<(GroupSettings, Credential)>,
     /// The local UDP port.
     pub port: u16,
     /// Where `gdoictl` connects.
@@ -219,8 +219,8 @@ struct GroupFile {
 }
 
 impl GroupFile {
-    fn settle(self, port: u16, source: &mut Source) -> Result<(GroupSettings, Secret), ConfigError> {
-        let key = self.key.read(source)?;
+    fn settle(self, port: u16, source: &mut Source) -> Result<(GroupSettings, Credential), ConfigError> {
+        let credential = Credential::PreSharedKey(self.key.read(source)?);
         let endpoint = |server: ServerAddress| SocketAddr::new(server.address.0, server.port.unwrap_or(port));
         let settings = GroupSettings {
             group: self.group,
@@ -235,7 +235,7 @@ impl GroupFile {
             proposal: self.offer.proposal,
             doi: self.offer.doi,
         };
-        Ok((settings, key))
+        Ok((settings, credential))
     }
 }
 

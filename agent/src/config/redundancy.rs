@@ -4,9 +4,9 @@ use super::located::{mapping, Bounded, Distinct, Parsed};
 use super::server_address::UnicastAddress;
 use super::source::{ConfigError, Source};
 use gdoi::coop::{Preemption, Redundancy, MAX_SERVERS};
-use gdoi::crypto::Secret;
+use gdoi::phase1::Credential;
 use gdoi::policy::{Family, Prefix};
-use gdoi::{CoopPeer, PskEntry};
+use gdoi::{CoopPeer, CredentialEntry};
 use serde::{Deserialize, Deserializer};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -67,35 +67,40 @@ impl RawRedundancy {
 pub(super) fn coop_peers(
     peers: &[IpAddr],
     own: SocketAddr,
-    psks: &[PskEntry],
+    credentials: &[CredentialEntry],
     source: &Source,
 ) -> Result<Vec<CoopPeer>, ConfigError> {
-    let peer = |peer: &IpAddr| match key_of(*peer, own.ip(), peers, psks) {
-        Ok(psk) => Ok(CoopPeer { address: SocketAddr::new(*peer, own.port()), psk }),
+    let peer = |peer: &IpAddr| match credential_of(*peer, own.ip(), peers, credentials) {
+        Ok(credential) => Ok(CoopPeer { address: SocketAddr::new(*peer, own.port()), credential }),
         Err(reason) => Err(source.error_in_list("peers", &peer.to_string(), reason)),
     };
     peers.iter().map(peer).collect()
 }
 
 /// Cooperating servers trust each other with everything anyway, so they may have one key among them.
-fn key_of(peer: IpAddr, own: IpAddr, peers: &[IpAddr], psks: &[PskEntry]) -> Result<Secret, String> {
+fn credential_of(
+    peer: IpAddr,
+    own: IpAddr,
+    peers: &[IpAddr],
+    credentials: &[CredentialEntry],
+) -> Result<Credential, String> {
     if peer == own {
         return Err(format!("{peer} is this key server itself, `peers` are the others"));
     }
     if Family::of(peer) != Family::of(own) {
         return Err(format!("{peer} is of {}, this key server's `address` is not", Family::of(peer)));
     }
-    let entry = psks.iter().find(|entry| entry.peers == Prefix::host(peer)).ok_or_else(|| {
+    let entry = credentials.iter().find(|entry| entry.peers == Prefix::host(peer)).ok_or_else(|| {
         format!(
             "key server {peer} needs an entry of its own in `pre-shared-keys`, for {peer} alone: {POSING}"
         )
     })?;
-    let is_server = |entry: &PskEntry| peers.iter().any(|peer| entry.peers == Prefix::host(*peer));
-    match psks.iter().find(|other| !is_server(other) && other.key == entry.key) {
+    let is_server = |entry: &CredentialEntry| peers.iter().any(|peer| entry.peers == Prefix::host(*peer));
+    match credentials.iter().find(|other| !is_server(other) && other.credential == entry.credential) {
         Some(other) => {
             Err(format!("key server {peer} has the same pre-shared key as {}: {POSING}", other.peers))
         }
-        None => Ok(entry.key.clone()),
+        None => Ok(entry.credential.clone()),
     }
 }
 

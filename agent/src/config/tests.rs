@@ -1,5 +1,7 @@
 use super::*;
 use gdoi::crypto::sign::NewKey;
+use gdoi::crypto::Secret;
+use gdoi::phase1::Credential;
 use gdoi::policy::{Doi, Identity, Proposal};
 use gdoi::{Retransmit, Transport};
 use std::fs;
@@ -91,7 +93,7 @@ fn rekeying(name: &str, rekey: &str) -> (Scratch, PathBuf) {
 fn a_short_member_file_gets_the_defaults() {
     let settings = member(MEMBER).unwrap();
     assert_eq!((settings.port, settings.control_socket), (848, PathBuf::from("/run/gdoi/gm.sock")));
-    let (group, key) = &settings.groups[0];
+    let (group, credential) = &settings.groups[0];
     assert_eq!(group.group.to_string(), "corp (100)");
     assert_eq!(
         group.servers.iter().map(ToString::to_string).collect::<Vec<_>>(),
@@ -100,7 +102,11 @@ fn a_short_member_file_gets_the_defaults() {
     assert_eq!((group.fail, group.doi, group.proposal), (FailMode::Close, Doi::Gdoi, Proposal::default()));
     assert_eq!((&group.identity, group.local_address, group.clear.len()), (&None, None, 0));
     assert_eq!((group.reception, group.mss), (Reception::Strict, MssClamp::Off));
-    assert!(key.matches(b"only for tests"));
+    assert_eq!(*credential, pre_shared_key(b"only for tests"));
+}
+
+fn pre_shared_key(key: &[u8]) -> Credential {
+    Credential::PreSharedKey(Secret::from(key))
 }
 
 #[test]

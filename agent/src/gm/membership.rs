@@ -1,8 +1,9 @@
 //! Several members that share one socket, as one endpoint.
 
 use crate::config::{GroupSettings, SIDS_PER_INTERFACE};
-use gdoi::crypto::{Secret, SystemRandom};
+use gdoi::crypto::SystemRandom;
 use gdoi::endpoint::{Endpoint, Instant, Output};
+use gdoi::phase1::Credential;
 use gdoi::policy::Identity;
 use gdoi::{Member, MemberCommand, MemberConfig, MemberEvent, MemberStatus, ServerEntry, View};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -36,10 +37,13 @@ struct Membership {
 
 impl Memberships {
     /// One member for each group; all speak from `local`. Without an address they wait for [`Self::move_to`].
-    pub fn new(groups: Vec<(GroupSettings, Secret)>, local: Option<IpAddr>) -> Self {
+    pub fn new(groups: Vec<(GroupSettings, Credential)>, local: Option<IpAddr>) -> Self {
         let address = local.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
         Memberships {
-            members: groups.into_iter().map(|(group, key)| Membership::new(group, &key, address)).collect(),
+            members: groups
+                .into_iter()
+                .map(|(group, credential)| Membership::new(group, &credential, address))
+                .collect(),
             standing: if local.is_some() { Standing::Active } else { Standing::Waiting },
         }
     }
@@ -90,10 +94,10 @@ impl Memberships {
 }
 
 impl Membership {
-    fn new(group: GroupSettings, key: &Secret, local: IpAddr) -> Self {
+    fn new(group: GroupSettings, credential: &Credential, local: IpAddr) -> Self {
         let servers = group.servers;
         let name = group.group.name.clone();
-        let entry = |address: &SocketAddr| ServerEntry { address: *address, psk: key.clone() };
+        let entry = |address: &SocketAddr| ServerEntry { address: *address, credential: credential.clone() };
         let identity = group.identity;
         let config = MemberConfig {
             group: group.group,

@@ -2,9 +2,9 @@
 
 use crate::config::{GroupSettings, MemberSettings};
 use crate::report::ChangeEntry;
-use gdoi::crypto::Secret;
+use gdoi::phase1::Credential;
 
-type Group = (GroupSettings, Secret);
+type Group = (GroupSettings, Credential);
 
 /// What differs between the settings in use and new ones.
 pub fn compare(old: &MemberSettings, new: &MemberSettings) -> Vec<ChangeEntry> {
@@ -31,7 +31,7 @@ pub fn find<'a>(settings: &'a MemberSettings, name: &str) -> Option<&'a Group> {
     settings.groups.iter().find(|(group, _)| group.group.name == name)
 }
 
-fn compare_group((old, old_key): &Group, (new, new_key): &Group) -> Vec<ChangeEntry> {
+fn compare_group((old, old_credential): &Group, (new, new_credential): &Group) -> Vec<ChangeEntry> {
     let name = Some(new.group.name.as_str());
     let made = [
         (old.clear != new.clear, "match-address"),
@@ -45,7 +45,7 @@ fn compare_group((old, old_key): &Group, (new, new_key): &Group) -> Vec<ChangeEn
         (old.interfaces != new.interfaces, "interfaces"),
         (old.local_address != new.local_address, "local-address"),
         (old.identity != new.identity, "identity"),
-        (old_key != new_key, "pre-shared-key"),
+        (old_credential != new_credential, "pre-shared-key"),
         ((old.proposal, old.doi) != (new.proposal, new.doi), "phase1"),
     ];
     let made = made.into_iter().filter(|(differs, _)| *differs);

@@ -4,7 +4,7 @@ use crate::config::{KeyServerSettings, MulticastRoute, StateSettings};
 use crate::fingerprint;
 use crate::report::{ChangeEntry, ReloadEffect};
 use gdoi::policy::{GroupId, Proposal};
-use gdoi::{Change, Effect, PskEntry};
+use gdoi::{Change, CredentialEntry, Effect};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -13,7 +13,7 @@ pub struct OwnSettings {
     pub address: SocketAddr,
     control_socket: PathBuf,
     state: Option<StateSettings>,
-    psks: Vec<PskEntry>,
+    credentials: Vec<CredentialEntry>,
     proposals: Vec<Proposal>,
     /// Where multicast rekey messages leave this host.
     pub routes: Vec<MulticastRoute>,
@@ -27,7 +27,7 @@ impl OwnSettings {
             address: settings.address,
             control_socket: settings.control_socket.clone(),
             state: settings.state.clone(),
-            psks: settings.server.psks.clone(),
+            credentials: settings.server.credentials.clone(),
             proposals: settings.server.proposals.clone(),
             routes: settings.routes.clone(),
             signing_keys: signing_keys(settings),
@@ -47,7 +47,7 @@ impl OwnSettings {
             (self.state != new.state, "state-directory or state key"),
         ];
         let made = [
-            (!same_keys(&self.psks, &new.server.psks), "pre-shared-keys"),
+            (self.credentials != new.server.credentials, "pre-shared-keys"),
             (self.proposals != new.server.proposals, "phase1"),
             (self.routes != new.routes, "where multicast rekeys leave this host"),
         ];
@@ -58,7 +58,7 @@ impl OwnSettings {
 
     /// Goes on with what can be used without a restart.
     pub fn adopt(&mut self, new: &KeyServerSettings) {
-        self.psks.clone_from(&new.server.psks);
+        self.credentials.clone_from(&new.server.credentials);
         self.proposals.clone_from(&new.server.proposals);
         self.routes.clone_from(&new.routes);
         self.signing_keys = signing_keys(new);
@@ -73,11 +73,6 @@ fn signing_keys(settings: &KeyServerSettings) -> Vec<(GroupId, String)> {
             Some((group.group.id, fingerprint::of(key)))
         })
         .collect()
-}
-
-fn same_keys(old: &[PskEntry], new: &[PskEntry]) -> bool {
-    let same = |(old, new): (&PskEntry, &PskEntry)| old.peers == new.peers && old.key == new.key;
-    old.len() == new.len() && old.iter().zip(new).all(same)
 }
 
 /// A group's change as `gdoictl` shows it.

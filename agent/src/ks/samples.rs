@@ -96,7 +96,7 @@ pub fn own_settings() -> OwnSettings {
         server: KeyServerConfig {
             identity: Identity::Address(own.ip()),
             address: own,
-            psks: Vec::new(),
+            credentials: Vec::new(),
             proposals: Vec::new(),
             groups: Vec::new(),
             peers: Vec::new(),

@@ -3,6 +3,7 @@
 
 use gdoi::crypto::{Secret, SystemRandom};
 use gdoi::endpoint::{Endpoint, Instant, Output};
+use gdoi::phase1::Credential;
 use gdoi::policy::{Doi, GroupId, Identity, Proposal};
 use gdoi::{GroupName, Member, MemberConfig, MemberEvent, MemberStatus, ServerEntry, View};
 use nix::sys::signal::{kill, Signal};
@@ -174,7 +175,10 @@ impl Router {
         let config = MemberConfig {
             sender_ids: 4,
             group: GroupName { name: "corp".into(), id: GroupId(100) },
-            servers: vec![ServerEntry { address: server, psk: Secret::from(&b"only for tests"[..]) }],
+            servers: vec![ServerEntry {
+                address: server,
+                credential: Credential::PreSharedKey(Secret::from(&b"only for tests"[..])),
+            }],
             identity: Identity::Fqdn("gm1.example".into()),
             proposal: Proposal::default(),
             doi: Doi::default(),

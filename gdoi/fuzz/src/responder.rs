@@ -1,5 +1,5 @@
 use gdoi::crypto::Secret;
-use gdoi::phase1::Settings;
+use gdoi::phase1::{Credential, Settings};
 use gdoi::policy::{Doi, Identity, Proposal};
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -9,7 +9,7 @@ pub const RESPONDER_SEED: u64 = 2;
 /// What the responder brings: one proposal, of the fastest group.
 pub fn responder_settings() -> Settings {
     Settings {
-        psk: Secret::from(&b"seed"[..]),
+        credential: Credential::PreSharedKey(Secret::from(&b"seed"[..])),
         identity: Identity::Address(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 10))),
         proposals: vec![Proposal::default()],
         doi: Doi::Gdoi,

@@ -25,10 +25,10 @@ mod messages;
 mod peer;
 
 use super::CoopPeer;
-use crate::crypto::{Random, Secret};
+use crate::crypto::Random;
 use crate::endpoint::{Instant, Transmit};
 use crate::error::{Error, Misbehaved};
-use crate::phase1::{Cookies, IsakmpSa};
+use crate::phase1::{Cookies, Credential, IsakmpSa};
 use crate::policy::{Identity, Proposal};
 use crate::wire::Header;
 use channel::Side;
@@ -138,9 +138,9 @@ impl Links {
         self.link(address).is_some()
     }
 
-    /// The pre-shared key with this peer, for a phase 1 that it begins.
-    pub(crate) fn psk(&self, address: IpAddr) -> Option<&Secret> {
-        self.link(address).map(|link| &link.entry.psk)
+    /// What goes with this peer, for a phase 1 that it begins.
+    pub(crate) fn credential(&self, address: IpAddr) -> Option<&Credential> {
+        self.link(address).map(|link| &link.entry.credential)
     }
 
     /// A phase 1 that the peer began is done: from now on the SA is the link's.

@@ -1,9 +1,8 @@
 //! The ACL that a member holds: always one list as a server made it, never parts of two.
 
 use super::Way;
+use crate::group::{AclDigest, AclNotice};
 use crate::policy::Acl;
-use crate::pull::AclNotice;
-use crate::wire::AclDigest;
 
 /// A list, and what is known of it.
 #[derive(Debug, Default)]

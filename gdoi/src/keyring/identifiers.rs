@@ -1,8 +1,8 @@
 //! The sender identifiers that a member holds: those of the generation before, too, while a TEK of it sends.
 
 use crate::error::Misbehaved;
+use crate::group::SenderIds;
 use crate::policy::{Sid, SidGeneration};
-use crate::pull::SenderIds;
 use std::collections::BTreeSet;
 
 /// The one that is used, and the one that comes or goes.

@@ -1,7 +1,7 @@
 use super::*;
 use crate::crypto::sign::{NewKey, SigningKey};
 use crate::crypto::{Hash, Secret};
-use crate::policy::Acl;
+use crate::policy::{Acl, Spi};
 use crate::policy::{Seed, SenderTerms, TekKeys};
 
 fn at(second: u64) -> Instant {
@@ -118,11 +118,11 @@ fn a_new_member_in_the_middle_of_a_roll_over_does_as_the_others() {
     assert_eq!(shape(&keyring, 117).1, Some(2000));
 }
 
-fn push(teks: Vec<Tek>, delays: (u64, u64)) -> Push {
+fn push(teks: Vec<Tek>, delays: (u64, u64)) -> Rekey {
     let (activation, deactivation) = (Duration::from_secs(delays.0), Duration::from_secs(delays.1));
     let delays = (Some(activation), Some(deactivation).filter(|delay| !delay.is_zero()));
     let policy = GroupPolicy { activation_delay: delays.0, deactivation_delay: delays.1, ..policy(teks) };
-    Push { kek_spi: [0; 16], sequence: 1, deletions: Vec::new(), policy: Some(policy) }
+    Rekey { kek_spi: [0; 16], sequence: 1, deletions: Vec::new(), policy: Some(policy) }
 }
 
 #[test]
@@ -147,10 +147,10 @@ fn a_scheduled_push_leaves_the_old_key_to_its_end() {
 
 #[test]
 fn deletions_take_what_they_name() {
-    let delete = |deletion| Push { kek_spi: [0; 16], sequence: 1, deletions: vec![deletion], policy: None };
+    let delete = |deletion| Rekey { kek_spi: [0; 16], sequence: 1, deletions: vec![deletion], policy: None };
     let mut keyring = empty();
     pull(&mut keyring, policy(vec![tek(1000, 60), tek(2000, 90)]), 0);
-    keyring.push(delete(Deletion::Tek(1000)), at(1));
+    keyring.push(delete(Deletion::Tek(Spi(1000))), at(1));
     assert_eq!(shape(&keyring, 1), (vec![2000], Some(2000)), "the only key sends, whenever it was due");
     keyring.push(delete(Deletion::AllTeks), at(2));
     assert_eq!(shape(&keyring, 2), (vec![], None));
@@ -192,8 +192,8 @@ fn expires(keyring: &Keyring, spi: u32, second: u64) -> Instant {
 fn a_late_repetition_gives_no_key_a_longer_life() {
     let mut keyring = empty();
     pull(&mut keyring, timed(0, policy(vec![tek(1000, 60)])), 1000);
-    let Push { policy: Some(content), .. } = push(vec![tek(2000, 60)], (8, 0)) else { unreachable!() };
-    let late = Push { policy: Some(timed(40, content)), ..push(Vec::new(), (0, 0)) };
+    let Rekey { policy: Some(content), .. } = push(vec![tek(2000, 60)], (8, 0)) else { unreachable!() };
+    let late = Rekey { policy: Some(timed(40, content)), ..push(Vec::new(), (0, 0)) };
     keyring.push(late, at(1060));
     assert_eq!(expires(&keyring, 2000, 1060), at(1040 + 60) + GRACE);
     assert_eq!(shape(&keyring, 1099), (vec![2000], Some(2000)));
@@ -204,8 +204,8 @@ fn a_late_repetition_gives_no_key_a_longer_life() {
 fn a_late_repetition_retires_no_later() {
     let mut keyring = empty();
     pull(&mut keyring, timed(0, policy(vec![tek(1000, 3600)])), 1000);
-    let Push { policy: Some(content), .. } = push(vec![tek(2000, 3600)], (5, 35)) else { unreachable!() };
-    let late = Push { policy: Some(timed(100, content)), ..push(Vec::new(), (0, 0)) };
+    let Rekey { policy: Some(content), .. } = push(vec![tek(2000, 3600)], (5, 35)) else { unreachable!() };
+    let late = Rekey { policy: Some(timed(100, content)), ..push(Vec::new(), (0, 0)) };
     keyring.push(late, at(1120));
     assert_eq!(shape(&keyring, 1124), (vec![1000, 2000], Some(1000)));
     assert_eq!(shape(&keyring, 1125), (vec![1000, 2000], Some(2000)));

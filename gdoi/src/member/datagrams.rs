@@ -1,15 +1,15 @@
 //! What a member does with a datagram. All that it sends itself is short; what it gets may come in fragments.
 
-use super::attempt::Progress;
+use super::progress::Progress;
 use super::rekeys::Received;
 use super::{Activity, Member};
 use crate::endpoint::{Instant, Transmit};
 use crate::error::{Error, Misbehaved};
 use crate::event::MemberEvent;
-use crate::fragment::Piece;
+use crate::fragment::{is_fragment, Piece};
+use crate::group::Rekey;
 use crate::phase1::Cookies;
 use crate::policy::Identity;
-use crate::push::Push;
 use crate::rejections::Report;
 use crate::retransmit::draw;
 use crate::wire::{ExchangeType, Header};
@@ -20,13 +20,49 @@ use std::time::Duration;
 const ACK_JITTER: Duration = Duration::from_secs(4);
 
 impl Member {
-    /// A whole message, however it came.
-    pub(super) fn handle_message(&mut self, from: SocketAddr, bytes: &[u8], now: Instant) {
+    /// Whether a datagram of IKEv1 is for this member.
+    pub(super) fn owns_isakmp(&self, datagram: &[u8], now: Instant) -> bool {
+        let Ok((header, _)) = Header::parse(datagram) else { return false };
+        match &self.activity {
+            Activity::Registering(attempt) if attempt.owns(&header) => true,
+            _ => self.keyring.kek_named(Cookies::of(&header).octets(), now).is_some(),
+        }
+    }
+
+    /// A datagram of IKEv1: a message or a fragment of one.
+    pub(super) fn handle_isakmp(&mut self, from: SocketAddr, datagram: &[u8], now: Instant) {
+        if !is_fragment(datagram) {
+            return self.handle_message(from, datagram, now);
+        }
+        match self.gather(from, datagram, now) {
+            Ok(message) => message.iter().for_each(|message| self.handle_message(from, message, now)),
+            Err(reason) => self.reject(from, reason, now),
+        }
+    }
+
+    /// A datagram of no version that is spoken here: counted as what it claims to be. Of those who are not asked anything
+    /// no more is said than of any other.
+    pub(super) fn refuse_version(&mut self, from: SocketAddr, datagram: &[u8], reason: Error, now: Instant) {
+        if is_fragment(datagram) {
+            return self.reject(from, reason, now);
+        }
+        if ExchangeType::claimed_by(datagram) == Some(ExchangeType::GROUPKEY_PUSH) {
+            self.rekeys.count(&reason);
+            return self.refuse_rekey(from, reason, now);
+        }
+        match &self.activity {
+            Activity::Registering(attempt) if attempt.server() == from => self.reject(from, reason, now),
+            _ => self.reject(from, Misbehaved::UnknownExchange.into(), now),
+        }
+    }
+
+    /// A whole message of IKEv1, however it came.
+    fn handle_message(&mut self, from: SocketAddr, bytes: &[u8], now: Instant) {
         if ExchangeType::claimed_by(bytes) == Some(ExchangeType::GROUPKEY_PUSH) {
             return self.rekey(from, bytes, now);
         }
         let progress = match &mut self.activity {
-            Activity::Registering(attempt) => attempt.handle_datagram(from, bytes, self.random.as_mut(), now),
+            Activity::Registering(attempt) => attempt.handle_message(from, bytes, self.random.as_mut(), now),
             Activity::Idle(_) | Activity::Retrying(_) => {
                 Progress::Ignored(Misbehaved::UnknownExchange.into())
             }
@@ -35,12 +71,7 @@ impl Member {
     }
 
     /// Takes in a fragment; the message, if it is whole now.
-    pub(super) fn gather(
-        &mut self,
-        from: SocketAddr,
-        datagram: &[u8],
-        now: Instant,
-    ) -> Result<Option<Vec<u8>>, Error> {
+    fn gather(&mut self, from: SocketAddr, datagram: &[u8], now: Instant) -> Result<Option<Vec<u8>>, Error> {
         let piece = Piece::parse(datagram)?;
         match self.takes_fragments(from, &piece.header, now) {
             true => self.reassembly.add(from, &piece, now),
@@ -67,23 +98,25 @@ impl Member {
             _ => None,
         };
         match self.rekeys.receive(&self.keyring, own, from, datagram, now) {
-            Received::New(push, ack) => {
-                self.take_rekey(from, *push, now);
+            Received::New(rekey, ack) => {
+                self.take_rekey(from, *rekey, now);
                 self.acknowledge(ack, now);
             }
             Received::Again(ack) => self.acknowledge(ack, now),
-            Received::Refused(reason) => {
-                if self.rejections.count(now) == Report::Yes {
-                    self.report(MemberEvent::RekeyRefused { group: self.group(), from, reason });
-                }
-            }
+            Received::Refused(reason) => self.refuse_rekey(from, reason, now),
         }
     }
 
-    fn take_rekey(&mut self, from: SocketAddr, push: Push, now: Instant) {
-        let (sequence, had_kek) = (push.sequence, self.keyring.kek(now).is_some());
-        let teks = push.policy.iter().flat_map(|policy| policy.teks.iter().map(|tek| tek.spi)).collect();
-        self.keyring.push(push, now);
+    fn refuse_rekey(&mut self, from: SocketAddr, reason: Error, now: Instant) {
+        if self.rejections.count(now) == Report::Yes {
+            self.report(MemberEvent::RekeyRefused { group: self.group(), from, reason });
+        }
+    }
+
+    fn take_rekey(&mut self, from: SocketAddr, rekey: Rekey, now: Instant) {
+        let (sequence, had_kek) = (rekey.sequence, self.keyring.kek(now).is_some());
+        let teks = rekey.policy.iter().flat_map(|policy| policy.teks.iter().map(|tek| tek.spi)).collect();
+        self.keyring.push(rekey, now);
         self.report(MemberEvent::Rekeyed { group: self.group(), from, sequence, teks });
         self.report(MemberEvent::ViewChanged);
         self.next_view = self.keyring.next_change(now);

@@ -4,9 +4,10 @@ use crate::crypto::prf::digest;
 use crate::crypto::Hash;
 use crate::endpoint::{Instant, Transmit};
 use crate::error::{Error, Misbehaved, Unauthenticated};
+use crate::group::Rekey;
 use crate::keyring::Keyring;
 use crate::phase1::Cookies;
-use crate::push::{receive, Acknowledgement, Push};
+use crate::push::{receive, Acknowledgement};
 use crate::status::RekeyCounters;
 use crate::wire::Header;
 use std::net::{IpAddr, SocketAddr};
@@ -28,7 +29,7 @@ pub(super) struct Rekeys {
 /// What a rekey message led to.
 pub(super) enum Received {
     /// It is new and true; acknowledge with this.
-    New(Box<Push>, Option<Transmit>),
+    New(Box<Rekey>, Option<Transmit>),
     /// It was taken in before; acknowledge again.
     Again(Option<Transmit>),
     /// It changes nothing.
@@ -52,12 +53,12 @@ impl Rekeys {
             return Received::Again(ack.clone());
         }
         match self.take(keyring, datagram, now) {
-            Ok(push) => {
-                let ack = acknowledgement(keyring, own, from, &push, now);
+            Ok(rekey) => {
+                let ack = acknowledgement(keyring, own, from, &rekey, now);
                 self.last = Some((fingerprint, ack.clone()));
-                self.last_received = Some((now, push.sequence));
+                self.last_received = Some((now, rekey.sequence));
                 self.counters.received += 1;
-                Received::New(Box::new(push), ack)
+                Received::New(Box::new(rekey), ack)
             }
             Err(reason) => {
                 self.count(&reason);
@@ -66,19 +67,20 @@ impl Rekeys {
         }
     }
 
-    fn take(&self, keyring: &Keyring, datagram: &[u8], now: Instant) -> Result<Push, Error> {
+    fn take(&self, keyring: &Keyring, datagram: &[u8], now: Instant) -> Result<Rekey, Error> {
         let (header, _) = Header::parse(datagram)?;
         let kek = keyring.kek_named(Cookies::of(&header).octets(), now).ok_or(Misbehaved::UnknownExchange)?;
-        let push = receive(kek, datagram)?;
-        keyring.check(&push)?;
-        let theirs = push.policy.as_ref().and_then(|policy| policy.pseudotime);
+        let rekey = receive(kek, datagram)?;
+        keyring.check(&rekey)?;
+        let theirs = rekey.policy.as_ref().and_then(|policy| policy.pseudotime);
         if let (Some(theirs), Some(ours)) = (theirs, keyring.pseudotime(now)) {
             check_pseudotime(theirs, ours)?;
         }
-        Ok(push)
+        Ok(rekey)
     }
 
-    fn count(&mut self, reason: &Error) {
+    /// Counts one that changes nothing.
+    pub(super) fn count(&mut self, reason: &Error) {
         let counters = &mut self.counters;
         *match reason {
             Error::Misbehaved(Misbehaved::Sequence { .. }) => &mut counters.replayed,
@@ -104,10 +106,10 @@ fn acknowledgement(
     keyring: &Keyring,
     own: Option<IpAddr>,
     from: SocketAddr,
-    push: &Push,
+    rekey: &Rekey,
     now: Instant,
 ) -> Option<Transmit> {
-    let (kek, sequence) = (keyring.kek_named(push.kek_spi, now)?, push.sequence);
+    let (kek, sequence) = (keyring.kek_named(rekey.kek_spi, now)?, rekey.sequence);
     let destination = kek.destination.ip();
     let unicast = !destination.is_multicast() && !destination.is_unspecified();
     let member = unicast.then_some(destination).or(own)?;

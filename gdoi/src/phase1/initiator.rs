@@ -1,6 +1,7 @@
 //! The side that asks: one struct for each state, one function for each message.
 
 use super::*;
+use crate::error::Unauthenticated;
 use crate::protect::{open, seal};
 use crate::wire::Phase1Sa;
 
@@ -39,6 +40,7 @@ pub struct AwaitKe {
 
 /// Waits for the sixth message.
 pub struct AwaitAuth {
+    credential: Credential,
     transcript: Transcript,
     keys: Keys,
     iv: Block,
@@ -150,26 +152,31 @@ impl AwaitKe {
         payloads.finish()?;
         let g_xy = agree(&self.pair, theirs.public)?;
         let own = Contribution { public: self.pair.public(), nonce: &self.nonce };
-        let keys = Keys::derive(&self.transcript, &self.settings.psk, &g_xy, &own, &theirs);
+        let keys = Keys::derive(&self.transcript, &self.settings.credential, &g_xy, &own, &theirs);
         self.authenticate(keys)
     }
 
     fn authenticate(&self, keys: Keys) -> Result<InitiatorStep, Error> {
         let id = Identification::phase1(&self.settings.identity).emit();
-        let hash = keys.hash_i(&self.transcript, &id);
-        let payloads = [(PayloadType::ID, &id[..]), (PayloadType::HASH, hash.expose())];
+        let (kind, proof) = self.settings.credential.prove(keys.hash_i(&self.transcript, &id));
+        let payloads = [(PayloadType::ID, &id[..]), (kind, proof.expose())];
         let sealed = seal(main_mode_header(self.transcript.cookies), &keys.cipher, &keys.iv, &payloads)?;
-        let transcript = self.transcript.clone();
-        let next = AwaitAuth { transcript, keys, iv: sealed.next_iv };
+        let (credential, transcript) = (self.settings.credential.clone(), self.transcript.clone());
+        let next = AwaitAuth { credential, transcript, keys, iv: sealed.next_iv };
         Ok(InitiatorStep::Next(Initiator::AwaitAuth(next), sealed.message))
     }
 }
 
 impl AwaitAuth {
+    /// What is wrong where the peer does not answer any more.
+    pub(super) const fn failure(&self) -> Unauthenticated {
+        self.credential.failure()
+    }
+
     fn step(&self, header: &Header, body: &[u8]) -> Result<InitiatorStep, Error> {
         check_header(header, self.transcript.cookies)?;
         let opened = open(header, body, &self.keys.cipher, &self.iv)?;
-        let peer = take_identity(&opened, |id| self.keys.hash_r(&self.transcript, id))?;
+        let peer = take_identity(&opened, &self.credential, |id| self.keys.hash_r(&self.transcript, id))?;
         Ok(InitiatorStep::Established(IsakmpSa {
             cookies: self.transcript.cookies,
             proposal: self.transcript.proposal,

@@ -4,7 +4,7 @@
 use super::{Initiator, InitiatorStep, IsakmpSa};
 use crate::crypto::Random;
 use crate::endpoint::{Instant, Transmit};
-use crate::error::{Error, Malformed, Misbehaved, Unacceptable, Unauthenticated};
+use crate::error::{Error, Malformed, Misbehaved, Unacceptable};
 use crate::retransmit::{Due, Pace, Retransmission};
 use crate::wire::{Chain, Cookie, ExchangeType, Header, Notify, NotifyType, Padding, PayloadType, Payloads};
 use std::net::SocketAddr;
@@ -69,8 +69,8 @@ impl Negotiation {
 
     fn silence(&self) -> Error {
         match (&self.state, self.hint) {
-            (Initiator::AwaitAuth(_), None | Some(NotifyType::AUTHENTICATION_FAILED)) => {
-                Unauthenticated::PreSharedKey.into()
+            (Initiator::AwaitAuth(state), None | Some(NotifyType::AUTHENTICATION_FAILED)) => {
+                state.failure().into()
             }
             (_, Some(NotifyType::NO_PROPOSAL_CHOSEN)) => Unacceptable::NoProposal.into(),
             (_, Some(hint)) => Unacceptable::PeerSays(hint).into(),

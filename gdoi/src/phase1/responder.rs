@@ -28,6 +28,7 @@ pub struct AwaitKe {
 
 /// Waits for the fifth message.
 pub struct AwaitAuth {
+    credential: Credential,
     identity: Identity,
     transcript: Transcript,
     keys: Keys,
@@ -116,13 +117,13 @@ impl AwaitKe {
         let nonce = fresh_nonce(random)?;
         let g_xy = agree(&pair, theirs.public)?;
         let own = Contribution { public: pair.public(), nonce: &nonce };
-        let keys = Keys::derive(&self.transcript, &self.settings.psk, &g_xy, &theirs, &own);
+        let keys = Keys::derive(&self.transcript, &self.settings.credential, &g_xy, &theirs, &own);
         let message = main_mode(
             self.transcript.cookies,
             &[(PayloadType::KE, pair.public()), (PayloadType::NONCE, &nonce)],
         );
-        let transcript = self.transcript.clone();
-        let next = AwaitAuth { identity: self.settings.identity.clone(), transcript, keys };
+        let Settings { credential, identity, .. } = self.settings.clone();
+        let next = AwaitAuth { credential, identity, transcript: self.transcript.clone(), keys };
         Ok(ResponderStep::Next(Responder::AwaitAuth(next), message))
     }
 }
@@ -131,10 +132,10 @@ impl AwaitAuth {
     fn step(&self, header: &Header, body: &[u8]) -> Result<ResponderStep, Error> {
         check_header(header, self.transcript.cookies)?;
         let opened = open(header, body, &self.keys.cipher, &self.keys.iv)?;
-        let peer = take_identity(&opened, |id| self.keys.hash_i(&self.transcript, id))?;
+        let peer = take_identity(&opened, &self.credential, |id| self.keys.hash_i(&self.transcript, id))?;
         let id = Identification::phase1(&self.identity).emit();
-        let hash = self.keys.hash_r(&self.transcript, &id);
-        let payloads = [(PayloadType::ID, &id[..]), (PayloadType::HASH, hash.expose())];
+        let (kind, proof) = self.credential.prove(self.keys.hash_r(&self.transcript, &id));
+        let payloads = [(PayloadType::ID, &id[..]), (kind, proof.expose())];
         let header = main_mode_header(self.transcript.cookies);
         let sealed = seal(header, &self.keys.cipher, &opened.next_iv, &payloads)?;
         let sa = IsakmpSa {

@@ -1,12 +1,13 @@
 use super::*;
 use crate::crypto::{DhGroup, Hash, SystemRandom};
+use crate::error::Unauthenticated;
 use crate::wire::{Liveness, NotifyType};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 fn settings(last: u8, psk: &[u8], proposals: Vec<Proposal>) -> Settings {
     let identity = Identity::Address(IpAddr::V4(Ipv4Addr::new(192, 0, 2, last)));
-    Settings { psk: Secret::from(psk), identity, proposals, doi: Doi::Gdoi }
+    Settings { credential: Credential::PreSharedKey(Secret::from(psk)), identity, proposals, doi: Doi::Gdoi }
 }
 
 fn initiator(psk: &[u8], proposal: Proposal) -> Settings {

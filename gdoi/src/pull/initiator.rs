@@ -2,10 +2,10 @@
 
 use super::check_header;
 use super::offer::Offer;
-use super::policy::{GroupPolicy, SenderIds};
 use crate::crypto::cbc::Block;
 use crate::crypto::Random;
 use crate::error::{Error, Malformed, Misbehaved};
+use crate::group::{GroupPolicy, SenderIds};
 use crate::phase1::{fresh_message_id, fresh_nonce, take_nonce, IsakmpSa};
 use crate::policy::{GroupId, SID_BITS};
 use crate::wire::{

@@ -1,31 +1,13 @@
 //! How a message tells the group's ACL and send mode: in full to members of this implementation, by the traffic selectors
 //! of the TEKs to others.
 
-use super::policy::{RECEIVER_ONLY, SYMMETRIC};
+use super::numbers::{RECEIVER_ONLY, SYMMETRIC};
 use crate::error::{Error, Malformed, Misbehaved, Unacceptable};
+use crate::group::{AclDigest, AclNotice};
 use crate::policy::{Ace, Acl, Action, Family, Selector, SendMode};
-use crate::wire::{AclDigest, Gap, GroupSa};
-
-/// What a message says about the ACL.
-#[derive(Clone, Debug, PartialEq)]
-pub enum AclNotice {
-    /// One SAT for each TEK and permit entry: all that RFC 6407 can say. Nothing where there is no TEK.
-    Selectors(Acl),
-    /// The whole list, and its digest; the SATs are for all traffic.
-    List(Acl),
-    /// Only the digest of the list, which the receivers should have; the SATs are for all traffic.
-    Digest(AclDigest),
-}
+use crate::wire::{Gap, GroupSa};
 
 impl AclNotice {
-    /// The list, where there is one.
-    pub const fn list(&self) -> Option<&Acl> {
-        match self {
-            AclNotice::Selectors(acl) | AclNotice::List(acl) => Some(acl),
-            AclNotice::Digest(_) => None,
-        }
-    }
-
     /// The digest that goes into the message.
     pub(super) fn digest(&self) -> Option<AclDigest> {
         match self {

@@ -1,12 +1,13 @@
 //! A policy as a member reads it from SA and KD payloads: only what this implementation can carry out.
 
-use super::notice::{understand_mode, AclNotice};
-use super::policy::{
-    authentication_number, AckType, GroupPolicy, Kek, Tek, ESP_AES_CBC, ESP_AES_GCM_16,
-    ESP_CHACHA20_POLY1305, KEK_ALG_AES, KEK_IV_LEN, RECEIVER_ONLY, SOURCE_AND_DESTINATION, TUNNEL, UDP,
+use super::notice::understand_mode;
+use super::numbers::{
+    ack_of, authentication_number, ESP_AES_CBC, ESP_AES_GCM_16, ESP_CHACHA20_POLY1305, KEK_ALG_AES,
+    KEK_IV_LEN, RECEIVER_ONLY, SOURCE_AND_DESTINATION, TUNNEL, UDP,
 };
 use crate::crypto::sign::{PublicKey, SignatureAlgorithm};
 use crate::error::{Error, Malformed, Misbehaved, Unacceptable};
+use crate::group::{AckType, AclNotice, GroupPolicy, Kek, Tek};
 use crate::policy::{
     Aead, Cipher, Integrity, Ports, Prefix, Selector, SendMode, SenderTerms, SidGeneration, Side, Spi,
     TekKeys, Transform, MAX_REPLAY_WINDOW, SID_BITS,
@@ -277,7 +278,7 @@ impl OfferedKek {
             signature: signature.ok_or(unsupported)?,
             source: rekey_address(&sak.source)?,
             destination: rekey_address(&sak.destination)?,
-            ack: AckType::from_number(sak.ack_requested),
+            ack: ack_of(sak.ack_requested),
         })
     }
 

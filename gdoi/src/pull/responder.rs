@@ -1,10 +1,10 @@
 //! The key server's side.
 
 use super::check_header;
-use super::policy::{GroupPolicy, SenderIds};
 use crate::crypto::cbc::Block;
 use crate::crypto::Random;
 use crate::error::{Error, Unacceptable};
+use crate::group::{GroupPolicy, SenderIds};
 use crate::phase1::{fresh_nonce, take_nonce, IsakmpSa};
 use crate::policy::SidGeneration;
 use crate::wire::{ExchangeType, Gap, Header, IdType, Identification, KeyPacket, PayloadType};

@@ -1,12 +1,13 @@
 //! The acknowledgement of a rekey message (RFC 8263 section 3). Its key is the group's, so it proves that some
 //! member is alive, not which one.
 
+use super::cookies;
 use crate::crypto::derive::ack_key;
 use crate::crypto::prf::prf;
 use crate::crypto::{Hash, Secret};
 use crate::error::{Error, Misbehaved, Unauthenticated};
+use crate::group::{AckType, Kek};
 use crate::policy::Identity;
-use crate::pull::{AckType, Kek};
 use crate::wire::{
     emit_chain, Chain, Cookie, ExchangeType, Flags, Header, Identification, Padding, PayloadType, Payloads,
     Reader,
@@ -81,7 +82,7 @@ const fn hash_of(ack: AckType) -> Hash {
 }
 
 fn header(kek: &Kek) -> Header {
-    let (initiator, responder) = kek.cookies();
+    let (initiator, responder) = cookies(kek);
     Header {
         initiator: Cookie(initiator),
         responder: Cookie(responder),

@@ -1,27 +1,18 @@
 //! The member's side: every check before anything is believed, the signature before the content is read.
 
-use super::{split_key, REKEY};
+use super::{cookies, split_key, REKEY};
 use crate::error::{Error, Misbehaved, Unauthenticated};
+use crate::group::{Deletion, GroupPolicy, Kek, Rekey};
 use crate::protect::open;
-use crate::pull::{GroupPolicy, Kek, Offer};
-use crate::wire::{Delete, Deletion, Flags, GroupSa, Header, Kd, Payload, PayloadType, Reader, HEADER_LEN};
+use crate::pull::Offer;
+use crate::wire::{Delete, Flags, GroupSa, Header, Kd, Payload, PayloadType, Reader, HEADER_LEN};
 use zeroize::Zeroizing;
-
-/// What a rekey message says, proved to come from the key server.
-#[derive(Debug)]
-pub(crate) struct Push {
-    /// Which KEK it was under.
-    pub(crate) kek_spi: [u8; 16],
-    pub(crate) sequence: u32,
-    pub(crate) deletions: Vec<Deletion>,
-    pub(crate) policy: Option<GroupPolicy>,
-}
 
 /// Takes in a rekey message under `kek`, whose last sequence number is `kek.sequence`.
 ///
 /// # Errors
 /// Any: the message changes nothing.
-pub(crate) fn receive(kek: &Kek, datagram: &[u8]) -> Result<Push, Error> {
+pub(crate) fn receive(kek: &Kek, datagram: &[u8]) -> Result<Rekey, Error> {
     let (header, body) = Header::parse(datagram)?;
     check_header(kek, &header)?;
     let (iv, key) = split_key(kek)?;
@@ -40,11 +31,11 @@ pub(crate) fn receive(kek: &Kek, datagram: &[u8]) -> Result<Push, Error> {
     let covered = Zeroizing::new([REKEY, &datagram[..HEADER_LEN], signed].concat());
     kek.verification.verify(&covered, signature.body).map_err(|_| Unauthenticated::Signature)?;
     let (deletions, policy) = content(&payloads[1..])?;
-    Ok(Push { kek_spi: kek.spi, sequence, deletions, policy })
+    Ok(Rekey { kek_spi: kek.spi, sequence, deletions, policy })
 }
 
 fn check_header(kek: &Kek, header: &Header) -> Result<(), Error> {
-    if (header.initiator.0, header.responder.0) != kek.cookies() || header.message_id != 0 {
+    if (header.initiator.0, header.responder.0) != cookies(kek) || header.message_id != 0 {
         return Err(Misbehaved::UnknownExchange.into());
     }
     match header.flags {

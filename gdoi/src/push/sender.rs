@@ -1,10 +1,10 @@
 //! The key server's side: one message for all members.
 
-use super::{split_key, REKEY};
+use super::{cookies, split_key, REKEY};
 use crate::crypto::sign::SigningKey;
 use crate::error::Error;
+use crate::group::{Deletion, GroupPolicy, Kek};
 use crate::protect::seal;
-use crate::pull::{GroupPolicy, Kek};
 use crate::wire::{emit_chain, Cookie, Delete, ExchangeType, Flags, Header, PayloadType};
 use zeroize::Zeroizing;
 
@@ -13,7 +13,7 @@ pub(crate) struct PushContent<'a> {
     /// Its number under this KEK, from 1.
     pub(crate) sequence: u32,
     /// What ends.
-    pub(crate) deletes: &'a [Delete],
+    pub(crate) deletions: &'a [Deletion],
     /// What begins: new TEKs, a new KEK, delays.
     pub(crate) policy: Option<&'a GroupPolicy>,
 }
@@ -24,17 +24,39 @@ pub(crate) struct PushContent<'a> {
 /// Only internal ones.
 pub(crate) fn emit(kek: &Kek, signing_key: &SigningKey, content: &PushContent<'_>) -> Result<Vec<u8>, Error> {
     let sequence = content.sequence.to_be_bytes();
-    let deletes: Vec<_> = content.deletes.iter().map(Delete::emit).collect();
+    let deletes: Vec<_> = deletes(kek, content.deletions).iter().map(Delete::emit).collect();
     let sa = content.policy.map(|policy| policy.announce().emit());
     let kd = content.policy.map(|policy| policy.download().emit());
     let mut payloads = vec![(PayloadType::SEQ, &sequence[..])];
     payloads.extend(deletes.iter().map(|body| (PayloadType::DELETE, &body[..])));
     payloads.extend(sa.iter().map(|body| (PayloadType::SA, &body[..])));
     payloads.extend(kd.iter().map(|body| (PayloadType::KD, &body[..])));
-    let signature = sign(kek, signing_key, &payloads)?;
-    payloads.push((PayloadType::SIG, &signature));
+    seal_signed(kek, signing_key, &payloads)
+}
+
+/// TEKs share one payload (RFC 6407 section 5.9).
+pub(super) fn deletes(kek: &Kek, deletions: &[Deletion]) -> Vec<Delete> {
+    let spi = |deletion: &Deletion| match deletion {
+        Deletion::Tek(spi) => Some(spi.0),
+        Deletion::AllTeks => Some(0),
+        Deletion::Kek => None,
+    };
+    let teks: Vec<_> = deletions.iter().filter_map(spi).collect();
+    let teks = (!teks.is_empty()).then(|| Delete::teks(&teks));
+    let kek = deletions.contains(&Deletion::Kek).then(|| Delete::kek(kek.spi));
+    teks.into_iter().chain(kek).collect()
+}
+
+/// The message with these payloads and their signature behind them.
+pub(super) fn seal_signed(
+    kek: &Kek,
+    signing_key: &SigningKey,
+    payloads: &[(PayloadType, &[u8])],
+) -> Result<Vec<u8>, Error> {
+    let signature = sign(kek, signing_key, payloads)?;
+    let signed: Vec<_> = payloads.iter().copied().chain([(PayloadType::SIG, &signature[..])]).collect();
     let (iv, key) = split_key(kek)?;
-    Ok(seal(header(kek), &key, &iv, &payloads)?.message)
+    Ok(seal(header(kek), &key, &iv, &signed)?.message)
 }
 
 /// The signature of "rekey", the header as it will be sent, and the payloads before the SIG payload.
@@ -49,7 +71,7 @@ fn sign(kek: &Kek, signing_key: &SigningKey, payloads: &[(PayloadType, &[u8])]) 
 }
 
 fn header(kek: &Kek) -> Header {
-    let (initiator, responder) = kek.cookies();
+    let (initiator, responder) = cookies(kek);
     Header {
         initiator: Cookie(initiator),
         responder: Cookie(responder),

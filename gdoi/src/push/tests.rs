@@ -2,9 +2,9 @@ use super::*;
 use crate::crypto::sign::{NewKey, SigningKey};
 use crate::crypto::{Hash, Random, SystemRandom};
 use crate::error::{Malformed, Misbehaved, Unauthenticated};
+use crate::group::{AckType, AclNotice, Deletion, GroupPolicy, Tek};
 use crate::policy::{Acl, SendMode, Spi, TekKeys};
-use crate::pull::{AckType, AclNotice, GroupPolicy, Tek};
-use crate::wire::{Delete, Deletion, Header, PayloadType};
+use crate::wire::{Delete, Header, PayloadType};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -59,12 +59,25 @@ fn message(content: &PushContent<'_>) -> Vec<u8> {
 fn a_push_arrives_as_it_was_sent() {
     for kind in [NewKey::EcdsaP256, NewKey::EcdsaP384, NewKey::Rsa2048] {
         let (key, sent) = (key_of(kind), policy());
-        let content = PushContent { sequence: 7, deletes: &[Delete::teks(&[1000])], policy: Some(&sent) };
+        let content =
+            PushContent { sequence: 7, deletions: &[Deletion::Tek(Spi(1000))], policy: Some(&sent) };
         let push = receive(&kek_for(&key, 6), &emit(&kek_for(&key, 0), &key, &content).unwrap()).unwrap();
-        assert_eq!((push.sequence, push.deletions), (7, vec![Deletion::Tek(1000)]));
+        assert_eq!((push.sequence, push.deletions), (7, vec![Deletion::Tek(Spi(1000))]));
         let got = push.policy.unwrap();
         assert_eq!((got.acl, got.teks, got.pseudotime), (sent.acl, sent.teks, sent.pseudotime));
     }
+}
+
+#[test]
+fn what_ends_arrives_as_it_was_sent() {
+    let (one, other) = (Deletion::Tek(Spi(1000)), Deletion::Tek(Spi(2000)));
+    let cases = [vec![one, other], vec![one, other, Deletion::Kek], vec![Deletion::AllTeks, Deletion::Kek]];
+    for deletions in cases {
+        let sent = message(&PushContent { sequence: 1, deletions: &deletions, policy: None });
+        assert_eq!(receive(&kek(0), &sent).unwrap().deletions, deletions);
+    }
+    let payloads = sender::deletes(&kek(0), &[one, other, Deletion::Kek]);
+    assert_eq!(payloads, [Delete::teks(&[1000, 2000]), Delete::kek(kek(0).spi)], "TEKs share one");
 }
 
 #[test]
@@ -75,7 +88,7 @@ fn a_new_kek_begins_at_sequence_zero() {
         kek: Some(kek(9)),
         ..policy()
     };
-    let content = PushContent { sequence: 1, deletes: &[], policy: Some(&sent) };
+    let content = PushContent { sequence: 1, deletions: &[], policy: Some(&sent) };
     let got = receive(&kek(0), &message(&content)).unwrap().policy.unwrap().kek.unwrap();
     assert_eq!((got.sequence, got.ack), (0, Some(AckType::KekSha256)));
 }
@@ -83,7 +96,7 @@ fn a_new_kek_begins_at_sequence_zero() {
 #[test]
 fn replayed_and_reordered_messages_are_refused() {
     let sent = policy();
-    let second = message(&PushContent { sequence: 2, deletes: &[], policy: Some(&sent) });
+    let second = message(&PushContent { sequence: 2, deletions: &[], policy: Some(&sent) });
     assert!(receive(&kek(1), &second).is_ok());
     for last in [2, 3, u32::MAX] {
         assert_eq!(receive(&kek(last), &second).unwrap_err(), Misbehaved::Sequence { got: 2, last }.into());
@@ -94,7 +107,7 @@ fn replayed_and_reordered_messages_are_refused() {
 #[test]
 fn changed_messages_are_refused() {
     let sent = policy();
-    let sound = message(&PushContent { sequence: 1, deletes: &[], policy: Some(&sent) });
+    let sound = message(&PushContent { sequence: 1, deletions: &[], policy: Some(&sent) });
     for position in 0..sound.len() {
         let mut changed = sound.clone();
         changed[position] ^= 1;
@@ -108,7 +121,7 @@ fn changed_messages_are_refused() {
 #[test]
 fn messages_of_others_are_refused_for_the_right_reason() {
     let sent = policy();
-    let content = PushContent { sequence: 1, deletes: &[], policy: Some(&sent) };
+    let content = PushContent { sequence: 1, deletions: &[], policy: Some(&sent) };
     let forged = emit(&kek(0), &key_of(NewKey::EcdsaP256), &content).unwrap();
     assert_eq!(receive(&kek(0), &forged).unwrap_err(), Unauthenticated::Signature.into());
     let sound = message(&content);
@@ -119,9 +132,11 @@ fn messages_of_others_are_refused_for_the_right_reason() {
     let mut clear = sound.clone();
     clear[19] = 0;
     assert_eq!(receive(&kek(0), &clear).unwrap_err(), Misbehaved::Encryption.into());
-    let nothing = message(&PushContent { sequence: 1, deletes: &[], policy: None });
+    let nothing = message(&PushContent { sequence: 1, deletions: &[], policy: None });
     assert_eq!(receive(&kek(0), &nothing).unwrap_err(), Misbehaved::MissingPayload(PayloadType::SA).into());
-    let foreign = message(&PushContent { sequence: 1, deletes: &[Delete::phase1([1; 16])], policy: None });
+    let of_phase1 = Delete::phase1([1; 16]).emit();
+    let payloads = [(PayloadType::SEQ, &[0, 0, 0, 1][..]), (PayloadType::DELETE, &of_phase1)];
+    let foreign = sender::seal_signed(&kek(0), signing_key(), &payloads).unwrap();
     assert_eq!(receive(&kek(0), &foreign).unwrap_err(), Malformed::Value("delete payload").into());
 }
 

@@ -5,9 +5,10 @@ use super::terms::{RekeyTerms, Retransmit, Terms, Transport};
 use crate::coop::{CoopPeer, Redundancy};
 use crate::crypto::prf::digest;
 use crate::crypto::sign::SigningKey;
-use crate::crypto::{Hash, Secret};
+use crate::crypto::Hash;
 use crate::error::Unacceptable;
 use crate::event::GroupName;
+use crate::phase1::Credential;
 use crate::policy::{Acl, Identity, Prefix, Proposal, SendMode, Transform};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
@@ -20,8 +21,8 @@ pub struct KeyServerConfig {
     pub identity: Identity,
     /// The address and port from which it answers.
     pub address: SocketAddr,
-    /// Pre-shared keys; the longest prefix that contains a peer's address gives its key.
-    pub psks: Vec<PskEntry>,
+    /// What goes with whom; the longest prefix that contains a peer's address decides.
+    pub credentials: Vec<CredentialEntry>,
     /// The phase 1 proposals that it accepts.
     pub proposals: Vec<Proposal>,
     /// Its groups.
@@ -30,13 +31,13 @@ pub struct KeyServerConfig {
     pub peers: Vec<CoopPeer>,
 }
 
-/// A pre-shared key for some peers.
-#[derive(Clone, Debug)]
-pub struct PskEntry {
+/// The credential that goes with some peers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CredentialEntry {
     /// Which.
     pub peers: Prefix,
-    /// The key.
-    pub key: Secret,
+    /// What goes with them.
+    pub credential: Credential,
 }
 
 /// What a key server is told about a group.

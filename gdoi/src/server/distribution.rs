@@ -4,7 +4,7 @@ use super::clock::GroupTime;
 use super::terms::{Retransmit, Transport};
 use crate::endpoint::Transmit;
 use crate::fragment::LONGEST_DATAGRAM;
-use crate::wire::AclDigest;
+use crate::group::AclDigest;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;

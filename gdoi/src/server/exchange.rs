@@ -2,20 +2,19 @@
 
 use super::group::Group;
 use super::registrant::Registrant;
-use super::sessions::{Established, Session, State};
+use super::sessions::{Established, Exchange, Session, SessionName};
 use super::{Answer, KeyServer};
-use crate::crypto::Secret;
 use crate::endpoint::Instant;
 use crate::error::{Error, Misbehaved, Unacceptable, Unauthenticated};
 use crate::event::KeyServerEvent;
-use crate::phase1::{Cookies, Informational, Responder, ResponderStep, Settings};
+use crate::phase1::{Cookies, Credential, Informational, Responder, ResponderStep, Settings};
 use crate::policy::{Doi, GroupId, Identity};
 use crate::pull::{AwaitProof, Proof, Request};
 use crate::wire::{emit_chain, Cookie, ExchangeType, Flags, Header, Notify, NotifyType, PayloadType};
 use std::net::{IpAddr, SocketAddr};
 
 impl KeyServer {
-    /// A whole message, however it came.
+    /// A whole message of IKEv1, however it came.
     pub(super) fn handle_message(&mut self, from: SocketAddr, bytes: &[u8], now: Instant) {
         let (header, body) = match Header::parse(bytes) {
             Ok(parsed) => parsed,
@@ -25,14 +24,15 @@ impl KeyServer {
             self.acknowledgement(from, &header, body, now);
             return self.store_members(now);
         }
+        let name = SessionName { peer: from, initiator: header.initiator.0 };
         let main_mode = header.exchange == ExchangeType::IDENTITY_PROTECTION;
-        if self.links.owns(from, &header) && !(main_mode && self.sessions.knows(from, header.initiator)) {
+        if self.links.owns(from, &header) && !(main_mode && self.sessions.knows(name)) {
             self.links.handle_datagram(from, &header, body, self.random.as_mut(), now);
             self.drain_links(now);
             return self.store_members(now);
         }
-        let Some(mut session) = self.sessions.take(from, header.initiator) else {
-            return self.open(from, &header, body, bytes, now);
+        let Some(mut session) = self.sessions.take(name) else {
+            return self.open(name, &header, body, bytes, now);
         };
         let answer = match session.repeated(bytes) {
             Some(reply) => Ok(Answer::Send(reply)),
@@ -47,19 +47,20 @@ impl KeyServer {
             Ok(Answer::Close) => return,
             Err(reason) => self.refuse(from, &mut session, &header, bytes, reason, now),
         }
-        self.sessions.insert(from, header.initiator, session);
+        self.sessions.insert(name, session);
         self.store_members(now);
     }
 
     /// A message without a session: the first of a phase 1, or nothing of ours.
     pub(super) fn open(
         &mut self,
-        from: SocketAddr,
+        name: SessionName,
         header: &Header,
         body: &[u8],
         datagram: &[u8],
         now: Instant,
     ) {
+        let from = name.peer;
         if let Some(reply) = self.sessions.turned_away(datagram) {
             return reply.into_iter().for_each(|reply| self.transmit(from, reply));
         }
@@ -68,7 +69,7 @@ impl KeyServer {
                 self.transmit(from, reply.clone());
                 let mut session = Session::half_open(responder, now);
                 session.remember(datagram, reply);
-                self.sessions.insert(from, header.initiator, session);
+                self.sessions.insert(name, session);
             }
             Err(reason @ Error::Unacceptable(_)) => {
                 let no_proposal = reason == Unacceptable::NoProposal.into();
@@ -101,19 +102,19 @@ impl KeyServer {
     }
 
     fn settings(&self, peer: SocketAddr) -> Result<Settings, Error> {
-        let table = || self.key_of(peer.ip());
-        let psk = self.links.psk(peer.ip()).cloned().or_else(table).ok_or(Unacceptable::NoKey)?;
+        let table = || self.credential_of(peer.ip());
+        let own = self.links.credential(peer.ip()).cloned();
         Ok(Settings {
-            psk,
+            credential: own.or_else(table).ok_or(Unacceptable::NoKey)?,
             identity: self.config.identity.clone(),
             proposals: self.config.proposals.clone(),
             doi: Doi::Gdoi,
         })
     }
 
-    fn key_of(&self, address: IpAddr) -> Option<Secret> {
-        let candidates = self.config.psks.iter().filter(|entry| entry.peers.contains(address));
-        candidates.max_by_key(|entry| entry.peers.length()).map(|entry| entry.key.clone())
+    fn credential_of(&self, address: IpAddr) -> Option<Credential> {
+        let candidates = self.config.credentials.iter().filter(|entry| entry.peers.contains(address));
+        candidates.max_by_key(|entry| entry.peers.length()).map(|entry| entry.credential.clone())
     }
 
     pub(super) fn advance(
@@ -124,8 +125,8 @@ impl KeyServer {
         body: &[u8],
         now: Instant,
     ) -> Result<Answer, Error> {
-        match &mut session.state {
-            State::HalfOpen(responder) => match responder.step(header, body, self.random.as_mut())? {
+        match &mut session.exchange {
+            Exchange::MainMode(responder) => match responder.step(header, body, self.random.as_mut())? {
                 ResponderStep::Next(next, message) => {
                     **responder = next;
                     Ok(Answer::Send(message))
@@ -142,7 +143,7 @@ impl KeyServer {
                     Ok(Answer::Send(message))
                 }
             },
-            State::Established(established) => match header.exchange {
+            Exchange::Pull(established) => match header.exchange {
                 ExchangeType::GROUPKEY_PULL => self.pull(from, established, header, body, now),
                 ExchangeType::INFORMATIONAL => match established.sa.informed(header, body)? {
                     Informational::Deleted => Ok(Answer::Close),
@@ -150,7 +151,7 @@ impl KeyServer {
                 },
                 other => Err(Misbehaved::UnsupportedExchange(other).into()),
             },
-            State::Handed => Err(Misbehaved::UnknownExchange.into()),
+            Exchange::Handed => Err(Misbehaved::UnknownExchange.into()),
         }
     }
 

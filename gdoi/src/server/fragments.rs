@@ -5,19 +5,25 @@ use crate::crypto::Random;
 use crate::endpoint::{Instant, Output, Transmit};
 use crate::error::{Error, Misbehaved};
 use crate::event::KeyServerEvent;
-use crate::fragment::{split, Piece, LONGEST_DATAGRAM};
+use crate::fragment::{is_fragment, split, Piece, LONGEST_DATAGRAM};
 use crate::phase1::Cookies;
 use crate::wire::{ExchangeType, Header};
 use std::net::SocketAddr;
 
 impl KeyServer {
+    /// A datagram of IKEv1: a message or a fragment of one.
+    pub(super) fn handle_isakmp(&mut self, from: SocketAddr, datagram: &[u8], now: Instant) {
+        if !is_fragment(datagram) {
+            return self.handle_message(from, datagram, now);
+        }
+        match self.gather(from, datagram, now) {
+            Ok(message) => message.iter().for_each(|message| self.handle_message(from, message, now)),
+            Err(reason) => self.complain(KeyServerEvent::Rejected { from, reason }, now),
+        }
+    }
+
     /// Takes in a fragment; the message, if it is whole now.
-    pub(super) fn gather(
-        &mut self,
-        from: SocketAddr,
-        datagram: &[u8],
-        now: Instant,
-    ) -> Result<Option<Vec<u8>>, Error> {
+    fn gather(&mut self, from: SocketAddr, datagram: &[u8], now: Instant) -> Result<Option<Vec<u8>>, Error> {
         let piece = Piece::parse(datagram)?;
         match self.talks_in_fragments(from, &piece.header) {
             true => self.reassembly.add(from, &piece, now),

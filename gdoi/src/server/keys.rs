@@ -9,9 +9,9 @@ use super::spis::{fresh_block, fresh_spi};
 use crate::coop::Lineage;
 use crate::crypto::{Random, Secret};
 use crate::error::Error;
+use crate::group::Tek;
 use crate::lifetime::server_margin;
 use crate::policy::{Aead, Cipher, Integrity, Seed, SenderTerms, Spi, TekKeys, Transform};
-use crate::pull::Tek;
 use crate::wire::MAX_KEY_PACKETS;
 use std::time::Duration;
 

@@ -31,9 +31,10 @@ use crate::coop::{address_octets, parse_address, Author, Lineage, Versions};
 use crate::crypto::sign::{PublicKey, SignatureAlgorithm};
 use crate::crypto::Secret;
 use crate::error::{Error, Malformed};
+use crate::group::AclDigest;
 use crate::policy::{Seed, SendMode, SenderTerms, SidGeneration, Spi, TekKeys, Transform, MAX_REPLAY_WINDOW};
 
-use crate::wire::{emit_acl, parse_acl, AclDigest, Identification, Reader};
+use crate::wire::{emit_acl, parse_acl, Identification, Reader};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 

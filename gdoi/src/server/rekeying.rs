@@ -4,9 +4,10 @@ use super::clock::GroupTime;
 use super::distribution::Distribution;
 use crate::endpoint::Transmit;
 use crate::error::{Error, Misbehaved, Unauthenticated};
-use crate::pull::Kek;
+use crate::group::AclDigest;
+use crate::group::Kek;
 use crate::push::Acknowledgement;
-use crate::wire::{AclDigest, Header};
+use crate::wire::Header;
 use std::net::{IpAddr, SocketAddr};
 
 /// What became of the acknowledgements that a key server got.

@@ -7,7 +7,6 @@ use crate::error::{Error, Misbehaved, Unacceptable};
 use crate::phase1::{Cookies, IsakmpSa, Responder};
 use crate::policy::GroupId;
 use crate::pull::AwaitProof;
-use crate::wire::Cookie;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -22,9 +21,16 @@ const MAX_ESTABLISHED_PER_PEER: usize = 4;
 const MAX_PULLS: usize = 16;
 const MAX_TURNED_AWAY: usize = 64;
 
-/// One phase 1 and what goes on under it.
+/// Whose a session is, and how its initiator named it: by its cookie (IKEv1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct SessionName {
+    pub(super) peer: SocketAddr,
+    pub(super) initiator: [u8; 8],
+}
+
+/// One SA with a peer, from its first message on.
 pub(super) struct Session {
-    pub(super) state: State,
+    pub(super) exchange: Exchange,
     /// The last message that was answered, and the answer.
     answered: Option<([u8; 32], Vec<u8>)>,
     /// The last message that was refused, and what was said to it.
@@ -32,12 +38,13 @@ pub(super) struct Session {
     ends: Instant,
 }
 
-pub(super) enum State {
-    /// Phase 1 is not finished.
-    HalfOpen(Box<Responder>),
-    /// It is.
-    Established(Box<Established>),
-    /// It is, with a cooperating server: the SA is the link's. What is left here answers a repeated last message.
+/// The exchange that a session has come to.
+pub(super) enum Exchange {
+    /// Main Mode (IKEv1), not finished.
+    MainMode(Box<Responder>),
+    /// What goes on under the SA that Main Mode left.
+    Pull(Box<Established>),
+    /// None any more: the SA is with a cooperating server, and the link's. What is left here answers a repeated last message.
     Handed,
 }
 
@@ -70,7 +77,7 @@ impl Established {
 impl Session {
     pub(super) fn half_open(responder: Responder, now: Instant) -> Self {
         Session {
-            state: State::HalfOpen(Box::new(responder)),
+            exchange: Exchange::MainMode(Box::new(responder)),
             answered: None,
             refused: None,
             ends: now + HALF_OPEN_LIFE,
@@ -80,12 +87,12 @@ impl Session {
     pub(super) fn establish(&mut self, sa: IsakmpSa, now: Instant) {
         self.ends = now + sa.proposal.lifetime.min(LONGEST_LIFE);
         self.refused = None;
-        self.state = State::Established(Box::new(Established { sa, pull: None, begun: Vec::new() }));
+        self.exchange = Exchange::Pull(Box::new(Established { sa, pull: None, begun: Vec::new() }));
     }
 
     /// The SA goes to somebody else.
     pub(super) fn hand_over(&mut self) {
-        self.state = State::Handed;
+        self.exchange = Exchange::Handed;
     }
 
     /// What was said to this very datagram before.
@@ -105,7 +112,10 @@ impl Session {
     }
 
     const fn is_half_open(&self) -> bool {
-        matches!(self.state, State::HalfOpen(_))
+        match &self.exchange {
+            Exchange::MainMode(_) => true,
+            Exchange::Pull(_) | Exchange::Handed => false,
+        }
     }
 }
 
@@ -113,35 +123,36 @@ fn fingerprint(datagram: &[u8]) -> [u8; 32] {
     digest(Hash::Sha256, &[datagram]).try_into().unwrap_or_default()
 }
 
-/// All sessions, by the peer and its cookie.
+/// All sessions.
 #[derive(Default)]
 pub(super) struct Sessions {
-    sessions: BTreeMap<(SocketAddr, Cookie), Session>,
+    sessions: BTreeMap<SessionName, Session>,
     next_sweep: Option<Instant>,
     /// First messages that were refused lately, and what was said to them: their senders repeat them.
     turned_away: VecDeque<([u8; 32], Option<Vec<u8>>)>,
 }
 
 impl Sessions {
-    pub(super) fn take(&mut self, peer: SocketAddr, cookie: Cookie) -> Option<Session> {
-        self.sessions.remove(&(peer, cookie))
+    pub(super) fn take(&mut self, name: SessionName) -> Option<Session> {
+        self.sessions.remove(&name)
     }
 
-    pub(super) fn insert(&mut self, peer: SocketAddr, cookie: Cookie, session: Session) {
-        self.sessions.insert((peer, cookie), session);
+    pub(super) fn insert(&mut self, name: SessionName, session: Session) {
+        self.sessions.insert(name, session);
     }
 
-    pub(super) fn knows(&self, peer: SocketAddr, cookie: Cookie) -> bool {
-        self.sessions.contains_key(&(peer, cookie))
+    pub(super) fn knows(&self, name: SessionName) -> bool {
+        self.sessions.contains_key(&name)
     }
 
     /// Whether this is an SA with a peer that both sides agreed fragments with.
     pub(super) fn talks_in_fragments(&self, peer: SocketAddr, cookies: Cookies) -> bool {
-        match self.sessions.get(&(peer, cookies.initiator)).map(|session| &session.state) {
-            Some(State::Established(established)) => {
+        let name = SessionName { peer, initiator: cookies.initiator.0 };
+        match self.sessions.get(&name).map(|session| &session.exchange) {
+            Some(Exchange::Pull(established)) => {
                 established.sa.fragments && established.sa.cookies == cookies
             }
-            _ => false,
+            Some(Exchange::MainMode(_) | Exchange::Handed) | None => false,
         }
     }
 
@@ -177,11 +188,11 @@ impl Sessions {
 
     fn evict(&mut self, kind: impl Fn(&Session) -> bool, whose: impl Fn(&IpAddr) -> bool, most: usize) {
         let matching =
-            || self.sessions.iter().filter(|((peer, _), session)| whose(&peer.ip()) && kind(session));
+            || self.sessions.iter().filter(|(name, session)| whose(&name.peer.ip()) && kind(session));
         if matching().count() < most {
             return;
         }
-        if let Some(oldest) = matching().min_by_key(|(_, session)| session.ends).map(|(key, _)| *key) {
+        if let Some(oldest) = matching().min_by_key(|(_, session)| session.ends).map(|(name, _)| *name) {
             self.sessions.remove(&oldest);
         }
     }

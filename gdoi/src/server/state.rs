@@ -4,8 +4,8 @@ use super::clock::GroupTime;
 use super::keys::Keys;
 use super::terms::Terms;
 use crate::coop::{Lineage, Versions};
+use crate::group::AclDigest;
 use crate::policy::SidGeneration;
-use crate::wire::AclDigest;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 

@@ -6,6 +6,7 @@ use super::header::MAX_MESSAGE;
 use crate::crypto::prf::digest;
 use crate::crypto::Hash;
 use crate::error::Malformed;
+use crate::group::AclDigest;
 use crate::policy::{Ace, Acl, Action, Family, Ports, Prefix, Selector, Side, MAX_ACES};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -26,10 +27,6 @@ pub const MAX_ACL_LEN: usize = 4 + MAX_ACES * MAX_ACE_LEN;
 
 /// A message has room for the longest list beside all else: no list that can be configured makes it too long.
 const _: () = assert!(MAX_ACL_LEN + 12_000 <= MAX_MESSAGE);
-
-/// Tells one list from another: the first 16 octets of the SHA-256 of the payload's body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AclDigest(pub [u8; 16]);
 
 impl AclDigest {
     /// The digest of a list.

@@ -1,8 +1,8 @@
 //! The GAP payload (RFC 6407 section 5.4).
 
-use super::acl::AclDigest;
 use super::attribute::{Attribute, Attributes};
 use crate::error::{Error, Malformed};
+use crate::group::AclDigest;
 use crate::policy::SendMode;
 
 mod class {

@@ -12,6 +12,29 @@ pub const HEADER_LEN: usize = 28;
 pub const MAX_MESSAGE: usize = 60_000;
 
 const VERSION: u8 = 0x10;
+const VERSION_AT: usize = 17;
+
+/// The versions of IKE that are spoken here. All have the version in the same place of a header of [`HEADER_LEN`] octets,
+/// and the name that the initiator chose in its first 8; what the rest means is each version's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// IKEv1, whose header is [`Header`].
+    IkeV1,
+}
+
+impl Version {
+    /// The version of a datagram, by the major number alone.
+    ///
+    /// # Errors
+    /// Another version, or less than a header.
+    pub fn of(datagram: &[u8]) -> Result<Self, Malformed> {
+        match datagram.get(VERSION_AT) {
+            Some(version) if version >> 4 == VERSION >> 4 => Ok(Version::IkeV1),
+            Some(version) if datagram.len() >= HEADER_LEN => Err(Malformed::Version(*version)),
+            _ => Err(Malformed::Truncated("ISAKMP header")),
+        }
+    }
+}
 
 /// Half of an ISAKMP SA's name, 8 octets.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -117,6 +140,24 @@ mod tests {
         let bytes = header().emit(&[9, 9]);
         assert_eq!(bytes.len(), 30);
         assert_eq!(Header::parse(&bytes), Ok((header(), &[9, 9][..])));
+    }
+
+    /// Whatever is refused here the header would refuse for the same reason.
+    #[test]
+    fn versions_are_told_apart_by_the_major_number() {
+        let mut bytes = header().emit(&[]);
+        for version in 0..=u8::MAX {
+            bytes[17] = version;
+            match Version::of(&bytes) {
+                Ok(Version::IkeV1) => assert_eq!(version >> 4, 1),
+                Err(reason) => assert_eq!(Header::parse(&bytes), Err(reason)),
+            }
+        }
+        for length in 0..HEADER_LEN {
+            let refused = Version::of(&bytes[..length]).err();
+            assert_eq!(refused, Header::parse(&bytes[..length]).err(), "{length} octets");
+        }
+        assert_eq!(Version::of(&header().emit(&[])), Ok(Version::IkeV1));
     }
 
     #[test]

@@ -3,6 +3,8 @@
 use super::codec::Reader;
 use super::registry::NotifyType;
 use crate::error::Malformed;
+use crate::group::Deletion;
+use crate::policy::Spi;
 
 const DOI_IPSEC: u32 = 1;
 const DOI_GDOI: u32 = 2;
@@ -99,17 +101,6 @@ impl Liveness {
     }
 }
 
-/// What a delete payload of a GROUPKEY-PUSH ends (RFC 6407 section 5.9).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Deletion {
-    /// One TEK.
-    Tek(u32),
-    /// All TEKs: the SPI is 0.
-    AllTeks,
-    /// The KEK.
-    Kek,
-}
-
 /// The body of a delete payload.
 ///
 /// ```text
@@ -167,7 +158,7 @@ impl Delete {
         Ok(Delete { doi, protocol, spis })
     }
 
-    /// What it ends in a GROUPKEY-PUSH.
+    /// What it ends in a GROUPKEY-PUSH (RFC 6407 section 5.9).
     ///
     /// # Errors
     /// [`Malformed::Value`]: another DOI, protocol or SPI length.
@@ -176,7 +167,7 @@ impl Delete {
             (DOI_GDOI, GDOI_PROTO_KEK, _) if spi.len() == 16 => Ok(Deletion::Kek),
             (DOI_GDOI, GDOI_PROTO_IPSEC_ESP, [0, 0, 0, 0]) => Ok(Deletion::AllTeks),
             (DOI_GDOI, GDOI_PROTO_IPSEC_ESP, [a, b, c, d]) => {
-                Ok(Deletion::Tek(u32::from_be_bytes([*a, *b, *c, *d])))
+                Ok(Deletion::Tek(Spi(u32::from_be_bytes([*a, *b, *c, *d]))))
             }
             _ => Err(Malformed::Value("delete payload")),
         };
@@ -243,7 +234,7 @@ mod tests {
 
     #[test]
     fn what_a_push_deletes() {
-        assert_eq!(Delete::teks(&[0, 7]).deletions(), Ok(vec![Deletion::AllTeks, Deletion::Tek(7)]));
+        assert_eq!(Delete::teks(&[0, 7]).deletions(), Ok(vec![Deletion::AllTeks, Deletion::Tek(Spi(7))]));
         assert_eq!(Delete::kek([1; 16]).deletions(), Ok(vec![Deletion::Kek]));
         let refused = Err(Malformed::Value("delete payload"));
         assert_eq!(Delete::phase1([1; 16]).deletions(), refused);

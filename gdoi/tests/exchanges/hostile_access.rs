@@ -7,9 +7,10 @@ use crate::bench::fleet::{
 use crate::bench::stored::{OpenedPush, Stored};
 use crate::bench::{Link, World};
 use gdoi::crypto::Secret;
+use gdoi::group::AclDigest;
 use gdoi::policy::{Acl, Family, Prefix, SendMode};
 use gdoi::wire::{
-    emit_acl, emit_chain, AclDigest, ExchangeType, Gap, GroupSa, IdField, Kd, KeyPacket, PayloadType, SaTek,
+    emit_acl, emit_chain, ExchangeType, Gap, GroupSa, IdField, Kd, KeyPacket, PayloadType, SaTek,
 };
 use gdoi::{KeyServerCommand, MemberEvent, RekeyKind};
 use std::time::Duration;

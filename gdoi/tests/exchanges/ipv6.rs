@@ -1,15 +1,16 @@
 //! Members and key servers that speak over IPv6.
 
 use crate::bench::alliance::{allied_config, start_server, LIFE};
-use crate::bench::fleet::{group, member, member_config, rekey_config, server, server_config, PSK};
+use crate::bench::fleet::{
+    group, member, member_config, pre_shared_key, rekey_config, server, server_config, PSK,
+};
 use crate::bench::random::Seeded;
 use crate::bench::{Link, World};
 use gdoi::coop::Role;
-use gdoi::crypto::Secret;
 use gdoi::policy::Identity;
 use gdoi::{
-    Authorization, KeyServerCommand, KeyServerConfig, MemberConfig, MemberEvent, PskEntry, RegistrationState,
-    RekeyKind, ServerEntry, Transport, Unacceptable,
+    Authorization, CredentialEntry, KeyServerCommand, KeyServerConfig, MemberConfig, MemberEvent,
+    RegistrationState, RekeyKind, ServerEntry, Transport, Unacceptable,
 };
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -33,7 +34,8 @@ fn moved(number: u8, config: KeyServerConfig) -> KeyServerConfig {
     let mut config = config;
     config.identity = Identity::Address(server_address(number).ip());
     config.address = server_address(number);
-    config.psks = vec![PskEntry { peers: "2001:db8:1::/48".parse().unwrap(), key: Secret::from(PSK) }];
+    let peers = "2001:db8:1::/48".parse().unwrap();
+    config.credentials = vec![CredentialEntry { peers, credential: pre_shared_key(PSK) }];
     config
 }
 
@@ -44,7 +46,8 @@ fn rekeyed_config(transport: Transport) -> KeyServerConfig {
 }
 
 fn member_of(number: u16, servers: &[u8]) -> MemberConfig {
-    let entry = |server: &u8| ServerEntry { address: server_address(*server), psk: Secret::from(PSK) };
+    let entry =
+        |server: &u8| ServerEntry { address: server_address(*server), credential: pre_shared_key(PSK) };
     MemberConfig {
         servers: servers.iter().map(entry).collect(),
         identity: Identity::Address(member_address(number).ip()),

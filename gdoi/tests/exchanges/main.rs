@@ -27,3 +27,4 @@ mod schedules;
 mod seeds;
 mod senders;
 mod transcripts;
+mod versions;

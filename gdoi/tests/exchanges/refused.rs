@@ -1,10 +1,11 @@
 //! Registrations that come to nothing: both sides say why, no key is given, and the member asks again later.
 
 use crate::bench::fleet::{
-    group_config, member, member_address, member_config, server, server_address, server_config,
+    group_config, member, member_address, member_config, pre_shared_key, server, server_address,
+    server_config,
 };
 use crate::bench::{Link, World};
-use gdoi::crypto::{DhGroup, Secret};
+use gdoi::crypto::DhGroup;
 use gdoi::policy::{GroupId, Identity, Proposal};
 use gdoi::{Authorization, GroupName, KeyServerConfig, KeyServerEvent, MemberConfig, MemberEvent};
 use std::time::Duration;
@@ -52,7 +53,7 @@ fn authorizing(authorization: Authorization) -> KeyServerConfig {
 #[test]
 fn another_pre_shared_key() {
     let mut config = member_config(1);
-    config.servers[0].psk = Secret::from(&b"another"[..]);
+    config.servers[0].credential = pre_shared_key(b"another");
     let outcome = refused(server_config(1), config);
     assert!(outcome.member.contains("pre-shared keys differ"), "{}", outcome.member);
     assert_eq!(outcome.server, "KS_PHASE1_FAILED");
@@ -64,7 +65,7 @@ fn another_pre_shared_key() {
 #[test]
 fn no_pre_shared_key_for_this_peer() {
     let mut config = server_config(1);
-    config.psks[0].peers = "203.0.113.0/24".parse().unwrap();
+    config.credentials[0].peers = "203.0.113.0/24".parse().unwrap();
     let outcome = refused(config, member_config(1));
     assert_eq!((&outcome.member[..], outcome.server), ("no answer", "KS_PHASE1_FAILED"));
     assert!(outcome.server_text.contains("no pre-shared key"), "{}", outcome.server_text);

@@ -22,11 +22,12 @@ use crate::bench::stored::Stored;
 use crate::bench::{Flight, Link, World};
 use crate::hostile_coop::siege::Siege;
 use gdoi::crypto::{DhGroup, Hash, Secret};
+use gdoi::group::AclDigest;
 use gdoi::phase1::{Initiator, InitiatorStep, Responder, ResponderStep};
 use gdoi::policy::{Acl, Doi, Family, GroupId, Identity, Prefix, Proposal, Seed, SendMode, SidGeneration};
 use gdoi::wire::{
-    emit_acl, emit_chain, AclDigest, Cookie, Delete, ExchangeType, Flags, Gap, GroupSa, Header, IdField,
-    Identification, Kd, KeyPacket, Notify, NotifyType, PayloadType, Phase1Sa, SaKek, SaTek, SenderFields,
+    emit_acl, emit_chain, Cookie, Delete, ExchangeType, Flags, Gap, GroupSa, Header, IdField, Identification,
+    Kd, KeyPacket, Notify, NotifyType, PayloadType, Phase1Sa, SaKek, SaTek, SenderFields,
 };
 use gdoi::{Instant, KeyServerCommand, RekeyKind, Removal};
 use responder::{responder_settings, RESPONDER_SEED};

@@ -17,7 +17,7 @@ fn key_files_are_read_beside_the_configuration() {
     let path = scratch.write("gm.yaml", &text, 0o600);
     scratch.write("corp.psk", "only for tests\n", 0o644);
     let loaded = load::<MemberFile>(&path).unwrap();
-    assert!(loaded.settings.groups[0].1.matches(b"only for tests"));
+    assert_eq!(loaded.settings.groups[0].1, pre_shared_key(b"only for tests"));
     assert_eq!(loaded.warnings.len(), 1, "{:?}", loaded.warnings);
     assert!(loaded.warnings[0].contains("corp.psk: everybody"), "{:?}", loaded.warnings);
     scratch.write("corp.psk", "\n", 0o600);

@@ -59,7 +59,7 @@ fn key_servers_have_keys_and_lists_of_both_families() {
     let server = key_server("2001:db8::10", "").unwrap().server;
     let own: IpAddr = "2001:db8::10".parse().unwrap();
     assert_eq!((server.address.ip(), server.identity), (own, gdoi::policy::Identity::Address(own)));
-    assert_eq!(server.psks[0].peers.to_string(), "2001:db8::/32");
+    assert_eq!(server.credentials[0].peers.to_string(), "2001:db8::/32");
     let listed: Vec<_> = server.groups[0].authorization.addresses.iter().map(ToString::to_string).collect();
     assert_eq!(listed, ["2001:db8:1::/48", "198.51.100.0/24"]);
 }

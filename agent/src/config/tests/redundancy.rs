@@ -82,9 +82,8 @@ fn peers_come_once_with_this_port_and_a_key_of_their_own() {
     assert_eq!(server.groups.len(), 2);
     let addresses: Vec<_> = server.peers.iter().map(|peer| peer.address).collect();
     assert_eq!(addresses, peers().into_iter().map(|peer| SocketAddr::new(peer, 1848)).collect::<Vec<_>>());
-    assert!(
-        server.peers[0].psk.matches(b"between servers") && server.peers[1].psk.matches(b"between others")
-    );
+    let credentials = [pre_shared_key(b"between servers"), pre_shared_key(b"between others")];
+    assert_eq!(server.peers.iter().map(|peer| peer.credential.clone()).collect::<Vec<_>>(), credentials);
     assert!(super::server(SERVER).unwrap().server.peers.is_empty(), "none without redundancy");
 }
 

@@ -161,7 +161,7 @@ impl Link {
 
     fn begin(&mut self, context: &mut Context<'_>) {
         let settings = Settings {
-            psk: self.entry.psk.clone(),
+            credential: self.entry.credential.clone(),
             identity: context.settings.identity.clone(),
             proposals: context.settings.proposals.clone(),
             doi: Doi::Gdoi,

@@ -114,7 +114,7 @@ fn a_wrong_key_is_named_and_tried_again_with_back_off() {
     assert!(rests.len() >= 6 && !server.links.is_up(address(2).ip()));
     let (own, peer) = (address(1).ip(), entry(1, b"secret"));
     world.with(2, |links, random, now| links.set_peers(vec![peer], random, now));
-    assert_eq!(world.server(2).links.psk(own), Some(&Secret::from(&b"secret"[..])));
+    assert_eq!(world.server(2).links.credential(own), Some(&entry(1, b"secret").credential));
     world.run(seconds(1));
     assert_one_sa(&mut world);
 }
@@ -188,7 +188,7 @@ fn the_list_of_peers_changes() {
     assert!(server.links.is_peer(address(3).ip()) && !server.links.is_peer(address(2).ip()));
     assert!(!server.links.is_peer(address(1).ip()));
     assert!(!server.links.is_peer("2001:db8::1".parse().unwrap()));
-    assert_eq!(server.links.psk(address(2).ip()), None);
+    assert_eq!(server.links.credential(address(2).ip()), None);
     world.run(seconds(20));
     assert_eq!(world.server(2).log[1].1, Event::Down(Unacceptable::PeerDeleted.into()));
     assert_eq!(world.server(2).log[2].1, Event::Failed(Unacceptable::NoAnswer.into()));

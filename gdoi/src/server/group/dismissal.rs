@@ -4,10 +4,10 @@ use super::rekey_message::Plan;
 use super::Group;
 use crate::crypto::Random;
 use crate::error::Error;
+use crate::group::Deletion;
 use crate::server::clock::GroupTime;
 use crate::server::config::{RekeyKind, Removal};
 use crate::server::keys::{GroupKek, Succession};
-use crate::wire::Delete;
 
 impl Group {
     /// Ends the rekey SA for all members: they must register again, and who is revoked cannot.
@@ -40,7 +40,7 @@ impl Group {
                 plan.teks = self.keys().as_of(now);
             }
             Removal::Now => {
-                plan.deletes.push(Delete::teks(&[0]));
+                plan.deletions.push(Deletion::AllTeks);
                 self.ledger.amend_state().keys.end_teks();
             }
         }
@@ -73,7 +73,7 @@ impl Group {
         let ended: Vec<_> = ended.filter(|kek| kek.succession == Succession::Ended).cloned().collect();
         let old = &keys.teks[..keys.teks.len().saturating_sub(1)];
         let teks: Vec<_> = old.iter().filter_map(|tek| tek.as_of(now)).collect();
-        let deletes = teks.is_empty().then(|| Delete::teks(&[0])).into_iter().collect();
-        self.distribute(&ended, Plan { deletes, ends_kek: true, teks, ..Plan::default() }, now)
+        let deletions = teks.is_empty().then_some(Deletion::AllTeks).into_iter().collect();
+        self.distribute(&ended, Plan { deletions, ends_kek: true, teks, ..Plan::default() }, now)
     }
 }

@@ -2,8 +2,8 @@
 
 use super::Group;
 use crate::endpoint::Instant;
+use crate::group::{AckType, AclNotice, GroupPolicy, Kek};
 use crate::policy::{Family, Prefix};
-use crate::pull::{AckType, AclNotice, GroupPolicy, Kek};
 use crate::server::clock::GroupTime;
 use crate::server::keys::GroupKek;
 use crate::server::registrant::Registrant;

@@ -1,17 +1,16 @@
 //! What each kind of rekey makes, ends and tells.
 
-use super::rekey_message::{deletes, Plan};
+use super::rekey_message::Plan;
 use super::Group;
 use crate::crypto::Random;
 use crate::error::Error;
 use crate::event::KeyServerEvent;
+use crate::group::{Deletion, Tek};
 use crate::lifetime::switch_margin;
 use crate::policy::SenderTerms;
-use crate::pull::Tek;
 use crate::server::clock::GroupTime;
 use crate::server::config::RekeyKind;
 use crate::server::keys::{GroupKek, GroupTek, NewTek, Succession};
-use crate::wire::Delete;
 use std::time::Duration;
 
 impl Group {
@@ -35,7 +34,7 @@ impl Group {
         }
         plan.kek = self.keys().kek.clone();
         if unfinished.iter().any(|kek| kek.succession == Succession::Abrupt) {
-            plan.deletes.push(Delete::teks(&[0]));
+            plan.deletions.push(Deletion::AllTeks);
         }
         self.distribute(&unfinished, plan, now)
     }
@@ -58,7 +57,7 @@ impl Group {
                 self.ledger.amend_state().keys.shorten_but_last(now + retirement);
             }
             RekeyKind::ReplaceNow => {
-                plan.deletes.extend(deletes(&old));
+                plan.deletions.extend(old.iter().map(|tek| Deletion::Tek(tek.spi)));
                 self.ledger.amend_state().keys.end_teks();
                 plan.teks.extend(self.fresh_tek(random, now)?);
             }

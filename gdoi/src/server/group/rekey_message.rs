@@ -3,19 +3,18 @@
 use super::Group;
 use crate::error::Error;
 use crate::event::KeyServerEvent;
-use crate::pull::{AclNotice, GroupPolicy, Tek};
+use crate::group::{AclDigest, AclNotice, Deletion, GroupPolicy, Tek};
 use crate::push::{emit, PushContent};
 use crate::server::clock::GroupTime;
 use crate::server::config::RekeyConfig;
 use crate::server::distribution::{Distribution, Message};
-use crate::server::keys::{GroupKek, GroupTek};
-use crate::wire::{AclDigest, Delete};
+use crate::server::keys::GroupKek;
 use std::time::Duration;
 
 /// What a message carries besides its number.
 #[derive(Default)]
 pub(super) struct Plan {
-    pub(super) deletes: Vec<Delete>,
+    pub(super) deletions: Vec<Deletion>,
     /// Whether it ends the KEK that it is under.
     pub(super) ends_kek: bool,
     pub(super) teks: Vec<Tek>,
@@ -79,10 +78,10 @@ impl Group {
         now: GroupTime,
     ) -> Result<Message, Error> {
         let sequence = self.next_sequence(self.keys().used_under(protecting.spi));
-        let ends_kek = plan.ends_kek.then(|| Delete::kek(protecting.spi));
-        let deletes: Vec<_> = plan.deletes.iter().cloned().chain(ends_kek).collect();
+        let ends_kek = plan.ends_kek.then_some(Deletion::Kek);
+        let deletions: Vec<_> = plan.deletions.iter().copied().chain(ends_kek).collect();
         let policy = self.policy_of(rekey, protecting, plan, now);
-        let content = PushContent { sequence, deletes: &deletes, policy: policy.as_ref() };
+        let content = PushContent { sequence, deletions: &deletions, policy: policy.as_ref() };
         let payload = emit(&self.kek_of(&rekey.terms(), protecting, now), &rekey.signing_key, &content)?;
         Ok(Message { kek_spi: protecting.spi, sequence, payload })
     }
@@ -126,9 +125,4 @@ impl Group {
             (true, false) => AclNotice::List(acl.clone()),
         }
     }
-}
-
-pub(super) fn deletes(teks: &[GroupTek]) -> Option<Delete> {
-    let spis: Vec<_> = teks.iter().map(|tek| tek.spi.0).collect();
-    (!spis.is_empty()).then(|| Delete::teks(&spis))
 }

@@ -7,9 +7,9 @@ use crate::coop::MAX_SERVERS;
 use crate::crypto::Random;
 use crate::error::{Error, Unacceptable};
 use crate::event::KeyServerEvent;
+use crate::group::SenderIds;
 use crate::lifetime::switch_margin;
 use crate::policy::{SidGeneration, MAX_SIDS, SID_BITS};
-use crate::pull::SenderIds;
 use crate::server::clock::GroupTime;
 use crate::server::registrant::Registrant;
 

@@ -1,7 +1,8 @@
 //! Several key servers that share the usual group.
 
 use super::fleet::{
-    member, member_address, member_config, rekey_config, server_address, server_config, server_entry,
+    member, member_address, member_config, pre_shared_key, rekey_config, server_address, server_config,
+    server_entry,
 };
 use super::random::Seeded;
 use super::{Link, World};
@@ -25,7 +26,10 @@ pub fn allied_config(number: u8, count: u8, life: Duration) -> KeyServerConfig {
     let mut config = server_config(number);
     config.peers = others
         .clone()
-        .map(|other| CoopPeer { address: server_address(other), psk: Secret::from(KEY_BETWEEN_SERVERS) })
+        .map(|other| CoopPeer {
+            address: server_address(other),
+            credential: pre_shared_key(KEY_BETWEEN_SERVERS),
+        })
         .collect();
     config.groups[0].tek_lifetime = life;
     config.groups[0].activation_delay = life / 12;

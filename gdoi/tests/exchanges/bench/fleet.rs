@@ -3,10 +3,11 @@
 use super::random::Seeded;
 use gdoi::crypto::sign::SigningKey;
 use gdoi::crypto::{Hash, Secret};
+use gdoi::phase1::Credential;
 use gdoi::policy::{Acl, Doi, GroupId, Identity, Proposal, SendMode};
 use gdoi::{
-    Authorization, GroupConfig, GroupName, Instant, KeyServer, KeyServerConfig, Member, MemberConfig,
-    PskEntry, RekeyConfig, Retransmit, ServerEntry, Transport,
+    Authorization, CredentialEntry, GroupConfig, GroupName, Instant, KeyServer, KeyServerConfig, Member,
+    MemberConfig, RekeyConfig, Retransmit, ServerEntry, Transport,
 };
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -71,7 +72,10 @@ pub fn server_config(number: u8) -> KeyServerConfig {
     KeyServerConfig {
         identity: Identity::Address(server_address(number).ip()),
         address: server_address(number),
-        psks: vec![PskEntry { peers: "198.51.0.0/16".parse().unwrap(), key: Secret::from(PSK) }],
+        credentials: vec![CredentialEntry {
+            peers: "198.51.0.0/16".parse().unwrap(),
+            credential: pre_shared_key(PSK),
+        }],
         proposals: vec![Proposal::default()],
         groups: vec![group_config()],
         peers: Vec::new(),
@@ -90,8 +94,12 @@ pub fn member_config(number: u16) -> MemberConfig {
     }
 }
 
+pub fn pre_shared_key(key: &[u8]) -> Credential {
+    Credential::PreSharedKey(Secret::from(key))
+}
+
 pub fn server_entry(number: u8) -> ServerEntry {
-    ServerEntry { address: server_address(number), psk: Secret::from(PSK) }
+    ServerEntry { address: server_address(number), credential: pre_shared_key(PSK) }
 }
 
 /// Everything that an endpoint draws follows from its configuration and this seed.

@@ -5,13 +5,12 @@ use crate::bench::alliance::{
     address, allied_config, allies, coop, primaries, start_server, LIFE, PRIMARY, SECONDARY, THIRD as TRAITOR,
 };
 use crate::bench::coop_message::{at, patched};
-use crate::bench::fleet::{group, member_address, member_config, server_address};
+use crate::bench::fleet::{group, member_address, member_config, pre_shared_key, server_address};
 use crate::bench::random::Seeded;
 use crate::bench::rogue::{first_message, Rogue};
 use crate::bench::traitor::VENDOR_IDS;
 use crate::bench::{Link, World};
 use gdoi::coop::CoopRefusals;
-use gdoi::crypto::Secret;
 use gdoi::phase1::VENDOR_ID;
 use gdoi::policy::GroupId;
 use gdoi::wire::{ExchangeType, Identification, PayloadType};
@@ -59,7 +58,7 @@ fn servers_with_different_keys_have_no_link() {
     let mut world = World::new(1, Link::CALM);
     for number in 1..=2 {
         let mut config = allied_config(number, 2, LIFE);
-        config.peers[0].psk = Secret::from(&[number; 20][..]);
+        config.peers[0].credential = pre_shared_key(&[number; 20]);
         start_server(&mut world, config, None, &mut Seeded::new(number.into()));
     }
     world.run_for(seconds(60));

@@ -1,7 +1,7 @@
 //! Servers with links to each other in virtual time, and the network between them.
 
 use super::super::*;
-use crate::crypto::Error as CryptoError;
+use crate::crypto::{Error as CryptoError, Secret};
 use crate::phase1::{Responder, ResponderStep, Settings};
 use crate::policy::Doi;
 use crate::wire::{Cookie, ExchangeType};
@@ -55,7 +55,7 @@ pub(super) fn address(last: u8) -> SocketAddr {
 }
 
 pub(super) fn entry(last: u8, psk: &[u8]) -> CoopPeer {
-    CoopPeer { address: address(last), psk: Secret::from(psk) }
+    CoopPeer { address: address(last), credential: Credential::PreSharedKey(Secret::from(psk)) }
 }
 
 pub(super) fn proposal(life: Duration) -> Proposal {
@@ -79,7 +79,7 @@ impl Server {
         }
         let Some(session) = self.sessions.get_mut(&header.initiator) else {
             let settings = Settings {
-                psk: self.links.psk(from.ip())?.clone(),
+                credential: self.links.credential(from.ip())?.clone(),
                 identity: self.identity.clone(),
                 proposals: self.links.settings.proposals.clone(),
                 doi: Doi::Gdoi,
