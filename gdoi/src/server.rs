@@ -233,7 +233,10 @@ impl KeyServer {
     fn store(&mut self) {
         self.store_members = None;
         self.groups.iter_mut().for_each(|group| group.members_changed = false);
-        self.output.push_back(Output::Store(snapshot::take(self.author, &self.groups)));
+        match snapshot::take(self.author, &self.groups) {
+            Ok(state) => self.output.push_back(Output::Store(state)),
+            Err(reason) => self.report(KeyServerEvent::Rejected { from: self.config.address, reason }),
+        }
     }
 
     fn store_members(&mut self, now: Instant) {

@@ -20,8 +20,9 @@ use super::version::{Author, Versions};
 use super::Role;
 use crate::error::Malformed;
 use crate::policy::GroupId;
-use crate::wire::Reader;
+use crate::wire::{Reader, Writer};
 use std::net::IpAddr;
+use zeroize::Zeroizing;
 
 const VERSION: u8 = 3;
 const COMMITTED: u8 = 1;
@@ -78,15 +79,15 @@ pub(crate) struct Announcement {
 }
 
 /// The head of every message.
-pub(crate) fn head(kind: Kind, group: GroupId) -> Vec<u8> {
-    let number = match kind {
+pub(crate) fn write_head(out: &mut Writer, kind: Kind, group: GroupId) {
+    out.u8(match kind {
         Kind::Announcement => 1,
         Kind::State => 2,
         Kind::Members => 3,
-    };
-    let mut out = vec![number, VERSION, 0, 0];
-    out.extend_from_slice(&group.0.to_be_bytes());
-    out
+    });
+    out.u8(VERSION);
+    out.u16(0);
+    out.u32(group.0);
 }
 
 /// Splits a message.
@@ -109,22 +110,36 @@ pub(crate) fn split(message: &[u8]) -> Result<(Kind, GroupId, Reader<'_>), Malfo
 }
 
 impl Announcement {
-    pub(crate) fn emit(&self, group: GroupId) -> Vec<u8> {
-        let mut out = head(Kind::Announcement, group);
+    /// The message.
+    ///
+    /// # Errors
+    /// As [`Writer::finish`].
+    pub(crate) fn emit(&self, group: GroupId) -> Result<Zeroizing<Vec<u8>>, Malformed> {
+        Writer::secret(1024, |out| {
+            write_head(out, Kind::Announcement, group);
+            self.write(out);
+        })
+    }
+
+    fn write(&self, out: &mut Writer) {
         let word = &self.word;
-        out.extend_from_slice(&Lineage::octets(self.lineage));
-        out.extend_from_slice(&self.pseudotime.to_be_bytes());
-        out.extend_from_slice(&word.epoch.to_be_bytes());
+        out.raw(&Lineage::octets(self.lineage));
+        out.u64(self.pseudotime);
+        out.u64(word.epoch);
+        out.u8(role_number(word.role));
+        out.u8(word.priority);
         let committed = if self.commitment == Commitment::Done { COMMITTED } else { 0 };
         let claims = if word.claims == Claim::Laid { CLAIMS } else { 0 };
-        out.extend_from_slice(&[role_number(word.role), word.priority, committed | claims, 0]);
-        out.extend_from_slice(&self.members.to_be_bytes());
-        out.extend_from_slice(&address_octets(word.successor));
-        emit_reign(word.reign, &mut out);
-        out.extend_from_slice(&self.configuration);
-        self.sids.emit(&mut out);
-        [&self.keys, &self.held, &self.listed].into_iter().for_each(|versions| versions.emit(&mut out));
-        out
+        out.u8(committed | claims);
+        out.u8(0);
+        out.u32(self.members);
+        out.raw(&address_octets(word.successor));
+        write_reign(out, word.reign);
+        out.raw(&self.configuration);
+        self.sids.write(out);
+        self.keys.write(out);
+        self.held.write(out);
+        self.listed.write(out);
     }
 
     /// # Errors
@@ -156,12 +171,11 @@ impl Announcement {
     }
 }
 
-fn emit_reign(reign: Option<Reign>, out: &mut Vec<u8>) {
-    let (epoch, heartbeat) = reign.map_or((0, 0), |reign| (reign.epoch, reign.heartbeat));
-    out.extend_from_slice(&address_octets(reign.map(|reign| reign.primary)));
-    out.extend_from_slice(&epoch.to_be_bytes());
-    out.extend_from_slice(&heartbeat.to_be_bytes());
-    out.push(reign.map_or(0, |reign| reign.priority));
+fn write_reign(out: &mut Writer, reign: Option<Reign>) {
+    out.raw(&address_octets(reign.map(|reign| reign.primary)));
+    out.u64(reign.map_or(0, |reign| reign.epoch));
+    out.u64(reign.map_or(0, |reign| reign.heartbeat));
+    out.u8(reign.map_or(0, |reign| reign.priority));
 }
 
 fn parse_reign(reader: &mut Reader<'_>) -> Result<Option<Reign>, Malformed> {
@@ -215,14 +229,12 @@ pub(crate) struct Slice {
 }
 
 impl Slice {
-    pub(crate) fn emit(&self, group: GroupId) -> Vec<u8> {
-        let mut out = head(Kind::Members, group);
-        out.extend_from_slice(&Lineage::octets(self.lineage));
-        out.extend_from_slice(&self.author.0);
-        out.extend_from_slice(&self.from.to_be_bytes());
-        out.extend_from_slice(&self.to.to_be_bytes());
-        out.push(u8::from(self.last));
-        out
+    pub(crate) fn write(&self, out: &mut Writer) {
+        out.raw(&Lineage::octets(self.lineage));
+        out.raw(&self.author.0);
+        out.u64(self.from);
+        out.u64(self.to);
+        out.flag(self.last);
     }
 
     pub(crate) fn parse(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
@@ -272,10 +284,10 @@ mod tests {
 
     #[test]
     fn round_trip() {
-        assert_eq!(parse(&announcement().emit(GroupId(100))), Ok(announcement()));
+        assert_eq!(parse(&announcement().emit(GroupId(100)).unwrap()), Ok(announcement()));
         let word = Word { reign: None, successor: None, claims: Claim::None, ..announcement().word };
         let bare = Announcement { lineage: None, commitment: Commitment::Pending, word, ..announcement() };
-        assert_eq!(parse(&bare.emit(GroupId(100))), Ok(bare));
+        assert_eq!(parse(&bare.emit(GroupId(100)).unwrap()), Ok(bare));
     }
 
     #[test]
@@ -290,7 +302,7 @@ mod tests {
 
     #[test]
     fn what_nobody_sends_is_refused() {
-        let sound = announcement().emit(GroupId(100));
+        let sound = announcement().emit(GroupId(100)).unwrap();
         for length in 0..sound.len() {
             assert_eq!(parse(&sound[..length]), Err(Malformed::Truncated("COOP payload")), "{length}");
         }
@@ -313,12 +325,19 @@ mod tests {
 
     #[test]
     fn slices_go_forward() {
+        let emit = |slice: Slice| {
+            let message = Writer::plain(0, |out| {
+                write_head(out, Kind::Members, GroupId(1));
+                slice.write(out);
+            });
+            message.unwrap()
+        };
         let slice = Slice { lineage: None, author: Author([3; 8]), from: 5, to: 9, last: true };
-        let message = slice.emit(GroupId(1));
+        let message = emit(slice);
         let (kind, group, mut reader) = split(&message).unwrap();
         assert_eq!((kind, group), (Kind::Members, GroupId(1)));
         assert_eq!(Slice::parse(&mut reader), Ok(slice));
-        let message = Slice { from: 10, ..slice }.emit(GroupId(1));
+        let message = emit(Slice { from: 10, ..slice });
         let (.., mut reader) = split(&message).unwrap();
         assert_eq!(Slice::parse(&mut reader), Err(Malformed::Value("COOP payload")));
     }

@@ -10,17 +10,18 @@ mod turn;
 use super::config::GroupConfig;
 use super::group::Group;
 use super::keys::Keys;
-use super::record::Sink;
+use super::record::write_state;
 use super::state::GroupState;
 use crate::coop::{
-    head, Announcement, Commitment, CoopStatus, Election, Kind, Lineage, Redundancy, Slice, Turn, Versions,
-    Work,
+    write_head, Announcement, Commitment, CoopStatus, Election, Kind, Lineage, Redundancy, Slice, Turn,
+    Versions, Work,
 };
 use crate::crypto::Random;
 use crate::endpoint::Instant;
-use crate::error::Error;
+use crate::error::{Error, Malformed};
 use crate::event::{CoopEvent, KeyServerEvent};
 use crate::policy::SidGeneration;
+use crate::wire::Writer;
 use peer::Peer;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -239,9 +240,8 @@ impl Group {
     pub(super) fn announce(&mut self, now: Instant) {
         let Some(coop) = &self.coop else { return };
         let peers: Vec<_> = coop.peers.keys().copied().collect();
-        let body = Zeroizing::new(self.announcement(coop, now).emit(self.name().id));
-        let Some(coop) = &mut self.coop else { return };
-        coop.outbox.extend(peers.into_iter().map(|to| Letter { to, body: body.clone() }));
+        let body = self.announcement(coop, now).emit(self.name().id);
+        peers.into_iter().for_each(|to| self.post(to, body.clone()));
     }
 
     /// Another server is there: it is told at once how this one stands.
@@ -254,12 +254,13 @@ impl Group {
     /// Tells one.
     fn announce_to(&mut self, to: IpAddr, now: Instant) {
         let Some(coop) = &self.coop else { return };
-        let body = Zeroizing::new(self.announcement(coop, now).emit(self.name().id));
+        let body = self.announcement(coop, now).emit(self.name().id);
         self.post(to, body);
     }
 
-    fn post(&mut self, to: IpAddr, body: Zeroizing<Vec<u8>>) {
-        if let Some(coop) = &mut self.coop {
+    /// What cannot be written is not sent, as what is too long for a link: the next announcement says again what lacks.
+    fn post(&mut self, to: IpAddr, body: Result<Zeroizing<Vec<u8>>, Malformed>) {
+        if let (Some(coop), Ok(body)) = (&mut self.coop, body) {
             coop.outbox.push(Letter { to, body });
         }
     }
@@ -293,13 +294,13 @@ impl Group {
         bodies.into_iter().for_each(|body| self.post(to, body));
     }
 
-    fn state_message(&self, state: &GroupState, now: Instant) -> Zeroizing<Vec<u8>> {
-        let mut out = Sink::with_capacity(16_384);
-        out.raw(&head(Kind::State, self.name().id));
-        out.raw(&Lineage::octets(self.state.lineage));
-        out.u64(self.clock.time(now).as_millis());
-        out.state(state);
-        out.0
+    fn state_message(&self, state: &GroupState, now: Instant) -> Result<Zeroizing<Vec<u8>>, Malformed> {
+        Writer::secret(16_384, |out| {
+            write_head(out, Kind::State, self.name().id);
+            out.raw(&Lineage::octets(self.state.lineage));
+            out.u64(self.clock.time(now).as_millis());
+            write_state(out, state);
+        })
     }
 
     /// The answer to a member while nobody knows which keys are the group's.

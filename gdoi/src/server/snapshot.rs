@@ -9,13 +9,15 @@
 
 use super::group::Group;
 use super::members::{Listed, Members};
-use super::record::{instant, list, optional, parse_member, parse_state, Sink};
+use super::record::{
+    instant, list, optional, parse_member, parse_state, write_instant, write_member, write_state,
+};
 use super::state::GroupState;
 use crate::coop::{Author, Sids, Versions};
 use crate::crypto::Secret;
 use crate::error::{Error, Malformed};
 use crate::policy::GroupId;
-use crate::wire::Reader;
+use crate::wire::{Reader, Writer};
 
 const MAGIC: &[u8; 4] = b"GDKS";
 const VERSION: u16 = 5;
@@ -24,15 +26,18 @@ const MAX_GROUPS: usize = 1024;
 const MAX_MEMBERS: usize = 16_384;
 
 /// The state of all groups.
-pub(super) fn take(author: Author, groups: &[Group]) -> Secret {
+///
+/// # Errors
+/// Something is longer than what stands before it can say: nothing is stored that could not be read again.
+pub(super) fn take(author: Author, groups: &[Group]) -> Result<Secret, Error> {
     let length = groups.iter().map(|group| 8192 + group.members.all().count() * 512).sum::<usize>();
-    let mut out = Sink::with_capacity(length);
-    out.raw(MAGIC);
-    out.u16(VERSION);
-    out.raw(&author.0);
-    out.u16(groups.len() as u16);
-    groups.iter().for_each(|group| out.group(group));
-    Secret::from(&out.0[..])
+    let mut octets = Writer::secret(length, |out| {
+        out.raw(MAGIC);
+        out.u16(VERSION);
+        out.raw(&author.0);
+        out.list_u16(PART, groups, write_group);
+    })?;
+    Ok(Secret::new(std::mem::take(&mut *octets)))
 }
 
 /// What was stored, read and found sound.
@@ -110,23 +115,20 @@ fn parse_stored_member(reader: &mut Reader<'_>) -> Result<Listed, Error> {
     Ok(listed)
 }
 
-impl Sink {
-    fn group(&mut self, group: &Group) {
-        self.u32(group.name().id.0);
-        self.u64(group.clock.offset as u64);
-        self.u64(group.coop.as_ref().map_or(0, |coop| coop.epoch()));
-        self.state(&group.state);
-        group.sids.emit(&mut self.0);
-        self.u64(group.members.newest());
-        self.versions(group.members.seen());
-        self.u32(group.members.all().count() as u32);
-        group.members.all().for_each(|listed| self.stored_member(listed));
-    }
+fn write_group(out: &mut Writer, group: &Group) {
+    out.u32(group.name().id.0);
+    out.u64(group.clock.offset as u64);
+    out.u64(group.coop.as_ref().map_or(0, |coop| coop.epoch()));
+    write_state(out, &group.state);
+    group.sids.write(out);
+    out.u64(group.members.newest());
+    group.members.seen().write(out);
+    out.list_u32(PART, group.members.all(), write_stored_member);
+}
 
-    fn stored_member(&mut self, listed: &Listed) {
-        self.member(listed);
-        self.u64(listed.record.rekeys_acknowledged);
-        self.u32(listed.record.rekeys_missed);
-        self.optional(listed.record.last_acknowledged, |out, time| out.u64(time.as_millis()));
-    }
+fn write_stored_member(out: &mut Writer, listed: &Listed) {
+    write_member(out, listed);
+    out.u64(listed.record.rekeys_acknowledged);
+    out.u32(listed.record.rekeys_missed);
+    out.optional(listed.record.last_acknowledged, write_instant);
 }

@@ -5,7 +5,7 @@ use super::*;
 use crate::coop::TOLERANCE;
 use crate::error::{Malformed, Misbehaved, Unacceptable};
 use crate::server::members::Listed;
-use crate::server::record::{list, parse_member, parse_state};
+use crate::server::record::{list, parse_member, parse_state, write_member};
 use crate::wire::Reader;
 
 /// An epoch that grows by more than this at once is a mistake: no group has seen so many, and who believed it could
@@ -261,11 +261,12 @@ impl Group {
         let last = slices.len();
         for (number, (slice, records)) in slices.into_iter().enumerate() {
             let slice = Slice { last: number + 1 == last, ..slice };
-            let mut out = Sink::with_capacity(2048);
-            out.raw(&slice.emit(self.name().id));
-            out.u16(records.len() as u16);
-            records.iter().for_each(|listed| out.member(listed));
-            self.post(to, out.0);
+            let body = Writer::secret(2048, |out| {
+                write_head(out, Kind::Members, self.name().id);
+                slice.write(out);
+                out.list_u16("member records", &records, write_member);
+            });
+            self.post(to, body);
         }
     }
 
