@@ -2,48 +2,23 @@
 //! many SATs as go into one message to others.
 #![allow(clippy::expect_used)]
 
+#[path = "../src/wire/fixture.rs"]
+mod fixture;
+
 use criterion::{criterion_group, criterion_main, Criterion, Throughput};
+use fixture::sak;
 use gdoi::group::AclDigest;
 use gdoi::policy::{Acl, Family, Prefix, SendMode, MAX_ACES};
 use gdoi::wire::{
-    emit_chain, Chain, Cookie, ExchangeType, Flags, Gap, GroupSa, Header, IdField, Padding, PayloadType,
-    SaKek, SaTek,
+    emit_chain, Chain, Cookie, ExchangeType, Flags, Gap, GroupSa, Header, IdField, IdType, Padding,
+    PayloadType, SaKek, SaTek,
 };
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
 
-fn sak() -> SaKek {
-    let address = |last| IdField::address(IpAddr::V4(Ipv4Addr::new(192, 0, 2, last)), 848);
-    SaKek {
-        protocol: 17,
-        source: address(10),
-        destination: address(1),
-        spi: [7; 16],
-        algorithm: 3,
-        key_bits: 256,
-        lifetime: 86_400,
-        signature_hash: 3,
-        signature_algorithm: 1,
-        signature_bits: 2048,
-        ack_requested: 0,
-    }
-}
-
 fn sat(source: &Prefix) -> SaTek {
-    SaTek {
-        protocol: 0,
-        source: IdField::prefix(source, None),
-        destination: IdField::prefix(&Prefix::any(Family::V4), None),
-        transform: 12,
-        spi: 0x8480_0001,
-        lifetime: 3600,
-        mode: 1,
-        authentication: 5,
-        key_bits: 256,
-        preservation: 4,
-        direction: 3,
-        senders: None,
-    }
+    let destination = IdField::prefix(&Prefix::any(Family::V4), None);
+    SaTek { source: IdField::prefix(source, None), destination, ..fixture::sat() }
 }
 
 fn gap() -> Gap {
@@ -89,7 +64,9 @@ fn emit(policy: &GroupSa) -> Vec<u8> {
         message_id: 7,
     };
     let (hash, nonce) = ((PayloadType::HASH, &[3; 32][..]), (PayloadType::NONCE, &[4; 32][..]));
-    header.emit(&emit_chain(&[hash, nonce, (PayloadType::SA, &policy.emit())]))
+    let sa = policy.emit().expect("it fits");
+    let chain = emit_chain(&[hash, nonce, (PayloadType::SA, &sa)]).expect("it fits");
+    header.emit(&chain).expect("it fits")
 }
 
 fn parse(message: &[u8]) -> Option<GroupSa> {

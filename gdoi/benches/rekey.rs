@@ -54,7 +54,7 @@ fn mapped(address: IpAddr) -> [u8; 16] {
 
 /// A member that registered once, runs this implementation, and never acknowledged anything.
 fn record(number: u16) -> Vec<u8> {
-    let identity = Identification::phase1(&Identity::Address(address(number))).emit();
+    let identity = Identification::phase1(&Identity::Address(address(number))).emit().expect("it fits");
     let time = START.as_millis().to_be_bytes();
     let no_owner = [0; 16];
     let version = [&[7; 8][..], &u64::from(number).to_be_bytes(), &[0]].concat();

@@ -18,7 +18,7 @@ mod version;
 pub(crate) use election::{Claim, Election, Step, Turn, Work};
 pub(crate) use link::{LinkOutput, LinkSettings, LinkState, Links};
 pub(crate) use message::{
-    address_octets, head, parse_address, split, Announcement, Commitment, Kind, Lineage, Slice,
+    address_octets, parse_address, split, write_head, Announcement, Commitment, Kind, Lineage, Slice,
 };
 pub(crate) use sids::Sids;
 pub(crate) use version::{Author, Versions};

@@ -62,11 +62,11 @@ pub enum Refused {
 /// What is wrong with the octets. Each names the part of the message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Malformed {
-    /// The part ends before its last field.
+    /// The part ends before its last field, or its writing did.
     Truncated(&'static str),
     /// Octets are left behind the last field.
     TrailingBytes(&'static str),
-    /// A length field has a value that the part cannot have.
+    /// A length field has a value that the part cannot have, or has no value for a part as long as what is to be written.
     Length(&'static str),
     /// A reserved field is not zero.
     Reserved(&'static str),

@@ -47,10 +47,11 @@ pub fn split(message: &[u8], id: u16) -> Result<Vec<Vec<u8>>, Malformed> {
     let last = message.len().div_ceil(DATA_LEN);
     let datagram = |(number, data): (usize, &[u8])| {
         let position = if number == last { Position::Last } else { Position::Before };
-        let fragment = Fragment { id, number: number as u8, position, data }.emit();
-        header.emit(&emit_chain(&[(PayloadType::FRAGMENT, &fragment)]))
+        let number = u8::try_from(number).map_err(|_| Malformed::Length("message in fragments"))?;
+        let fragment = Fragment { id, number, position, data }.emit()?;
+        header.emit(&*emit_chain(&[(PayloadType::FRAGMENT, &fragment)])?)
     };
-    Ok((1..).zip(message.chunks(DATA_LEN)).map(datagram).collect())
+    (1..).zip(message.chunks(DATA_LEN)).map(datagram).collect()
 }
 
 /// Whether a datagram says that it is a fragment, whether or not it can be read.

@@ -4,7 +4,7 @@
 use crate::crypto::cbc::{self, Block, BLOCK};
 use crate::crypto::Secret;
 use crate::error::{Error, Misbehaved, Unauthenticated};
-use crate::wire::{emit_chain, Chain, Flags, Header, Padding, PayloadType, Payloads};
+use crate::wire::{write_chain, Chain, Flags, Header, Padding, PayloadType, Payloads, Writer};
 use zeroize::Zeroizing;
 
 /// A message ready to send, and the vector for the next one of its exchange.
@@ -21,15 +21,14 @@ pub(crate) fn seal(
     iv: &Block,
     payloads: &[(PayloadType, &[u8])],
 ) -> Result<Sealed, Error> {
-    let mut body = emit_chain(payloads);
-    let padded = body.len().next_multiple_of(BLOCK);
-    // Growing would leave a copy of the keys behind.
-    let mut whole = Zeroizing::new(Vec::with_capacity(padded));
-    whole.append(&mut body);
-    whole.resize(padded, 0);
-    let next_iv = cbc::encrypt(key, iv, &mut whole)?;
+    let length: usize = payloads.iter().map(|(_, body)| body.len() + 4).sum();
+    let mut body = Writer::secret(length.next_multiple_of(BLOCK), |out| {
+        write_chain(out, payloads);
+        out.pad(BLOCK);
+    })?;
+    let next_iv = cbc::encrypt(key, iv, &mut body)?;
     let next = payloads.first().map_or(PayloadType::NONE, |(kind, _)| *kind);
-    let message = Header { next, flags: Flags::ENCRYPTED, ..header }.emit(&whole);
+    let message = Header { next, flags: Flags::ENCRYPTED, ..header }.emit(&body)?;
     Ok(Sealed { message, next_iv })
 }
 
@@ -88,7 +87,8 @@ impl Opened {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{Cookie, ExchangeType};
+    use crate::error::Malformed;
+    use crate::wire::{emit_chain, Cookie, ExchangeType};
 
     fn header() -> Header {
         Header {
@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn round_trip_with_the_hash_over_the_rest() {
-        let rest = emit_chain(&[(PayloadType::NONCE, &[7; 16])]);
+        let rest = emit_chain(&[(PayloadType::NONCE, &[7; 16])]).unwrap();
         let hash = Secret::new(vec![9; 32]);
         let payloads = [(PayloadType::HASH, hash.expose()), (PayloadType::NONCE, &[7; 16])];
         let sealed = seal(header(), &key(), &[3; 16], &payloads).unwrap();
@@ -122,6 +122,13 @@ mod tests {
         assert_eq!(opened.authenticated(check).unwrap().take(PayloadType::NONCE).unwrap().body, [7; 16]);
         let wrong = opened.authenticated(|_| Secret::new(vec![8; 32])).unwrap_err();
         assert_eq!(wrong, Unauthenticated::Hash.into());
+    }
+
+    #[test]
+    fn what_does_not_fit_into_a_payload_is_not_sealed() {
+        let long = vec![7; 65_532];
+        let sealed = seal(header(), &key(), &[3; 16], &[(PayloadType::COOP, &long)]);
+        assert_eq!(sealed.err(), Some(Malformed::Length("payload").into()));
     }
 
     #[test]

@@ -199,12 +199,12 @@ impl KeyServer {
         let done = act(group, self.random.as_mut());
         let unstored = group.settle(now);
         let Outbox { events, letters, transmits } = group.take_outbox();
-        if unstored == Unstored::Now {
-            self.store();
-        }
+        let stored = unstored != Unstored::Now || self.store();
         self.output.extend(events.into_iter().map(Output::Event));
-        self.post(letters);
-        self.output.extend(transmits.into_iter().map(Output::Transmit));
+        if stored {
+            self.post(letters);
+            self.output.extend(transmits.into_iter().map(Output::Transmit));
+        }
         done
     }
 
@@ -214,18 +214,27 @@ impl KeyServer {
         others.flat_map(|(_, group)| group.spis()).collect()
     }
 
-    fn store(&mut self) {
+    /// Has all stored, if it can be written at all; whether it can.
+    fn store(&mut self) -> bool {
         self.store_members = None;
-        self.groups.iter_mut().for_each(Group::stored);
         let groups = self.groups.iter().map(|group| (group.id(), group.ledger()));
-        self.output.push_back(Output::Store(snapshot::take(self.author, groups)));
+        let state = match snapshot::take(self.author, groups) {
+            Ok(state) => state,
+            Err(reason) => {
+                self.report(KeyServerEvent::Rejected { from: self.config.address, reason });
+                return false;
+            }
+        };
+        self.groups.iter_mut().for_each(Group::stored);
+        self.output.push_back(Output::Store(state));
+        true
     }
 
     fn store_members(&mut self, now: Instant) {
         let changed = self.groups.iter().any(|group| group.unstored() == Unstored::Soon);
         match self.store_members {
             None if changed => self.store_members = Some(now + MEMBERS_LAG),
-            Some(due) if due <= now => self.store(),
+            Some(due) if due <= now => drop(self.store()),
             _ => {}
         }
     }

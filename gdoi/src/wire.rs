@@ -7,6 +7,8 @@
 mod acl;
 mod attribute;
 mod codec;
+#[cfg(test)]
+mod fixture;
 mod fragment;
 mod gap;
 mod header;
@@ -20,9 +22,10 @@ mod registry;
 mod sa;
 mod tek;
 
+pub(crate) use acl::write_acl;
 pub use acl::{emit_acl, parse_acl, MAX_ACL_LEN};
 pub use attribute::{Attribute, Attributes, Value};
-pub use codec::Reader;
+pub use codec::{Length, Reader, Writer};
 pub use fragment::{Fragment, Position};
 pub use gap::Gap;
 pub use header::{Cookie, Header, Version, HEADER_LEN, MAX_MESSAGE};
@@ -30,6 +33,7 @@ pub use id::{IdField, Identification};
 pub use kd::{Kd, KeyPacket, MAX_KEY_PACKETS};
 pub use kek::SaKek;
 pub use notify::{Delete, Liveness, Notify};
+pub(crate) use payloads::write_chain;
 pub use payloads::{emit_chain, Chain, Padding, Payload, Payloads, MAX_PAYLOADS};
 pub use phase1::{Phase1Sa, Phase1Transform};
 pub use registry::{ExchangeType, Flags, IdType, NotifyType, PayloadType};

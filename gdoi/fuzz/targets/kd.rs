@@ -5,4 +5,4 @@ use gdoi::wire::Kd;
 use gdoi_fuzz::round_trip;
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|body: &[u8]| round_trip(body, Kd::parse, |kd| kd.emit().to_vec()));
+fuzz_target!(|body: &[u8]| round_trip(body, Kd::parse, Kd::emit));

@@ -39,7 +39,7 @@ fn talk(node: &mut Node<KeyServer>, datagram: &[u8]) -> Vec<u8> {
 
 fn inside(node: &mut Node<KeyServer>) -> Rogue {
     let mut rogue = Rogue::meet(|datagram| talk(node, datagram));
-    let id = Identification::phase1(&member_config(1).identity).emit();
+    let id = Identification::phase1(&member_config(1).identity).emit().unwrap();
     let sixth = talk(node, &rogue.introduce(&id));
     rogue.conclude(&sixth);
     rogue

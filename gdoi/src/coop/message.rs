@@ -20,8 +20,9 @@ use super::version::{Author, Versions};
 use super::Role;
 use crate::error::Malformed;
 use crate::policy::GroupId;
-use crate::wire::Reader;
+use crate::wire::{Reader, Writer};
 use std::net::IpAddr;
+use zeroize::Zeroizing;
 
 const VERSION: u8 = 3;
 const COMMITTED: u8 = 1;
@@ -78,15 +79,15 @@ pub(crate) struct Announcement {
 }
 
 /// The head of every message.
-pub(crate) fn head(kind: Kind, group: GroupId) -> Vec<u8> {
-    let number = match kind {
+pub(crate) fn write_head(out: &mut Writer, kind: Kind, group: GroupId) {
+    out.u8(match kind {
         Kind::Announcement => 1,
         Kind::State => 2,
         Kind::Members => 3,
-    };
-    let mut out = vec![number, VERSION, 0, 0];
-    out.extend_from_slice(&group.0.to_be_bytes());
-    out
+    });
+    out.u8(VERSION);
+    out.u16(0);
+    out.u32(group.0);
 }
 
 /// Splits a message.
@@ -109,22 +110,36 @@ pub(crate) fn split(message: &[u8]) -> Result<(Kind, GroupId, Reader<'_>), Malfo
 }
 
 impl Announcement {
-    pub(crate) fn emit(&self, group: GroupId) -> Vec<u8> {
-        let mut out = head(Kind::Announcement, group);
+    /// The message.
+    ///
+    /// # Errors
+    /// As [`Writer::finish`].
+    pub(crate) fn emit(&self, group: GroupId) -> Result<Zeroizing<Vec<u8>>, Malformed> {
+        Writer::secret(1024, |out| {
+            write_head(out, Kind::Announcement, group);
+            self.write(out);
+        })
+    }
+
+    fn write(&self, out: &mut Writer) {
         let word = &self.word;
-        out.extend_from_slice(&Lineage::octets(self.lineage));
-        out.extend_from_slice(&self.pseudotime.to_be_bytes());
-        out.extend_from_slice(&word.epoch.to_be_bytes());
+        out.raw(&Lineage::octets(self.lineage));
+        out.u64(self.pseudotime);
+        out.u64(word.epoch);
+        out.u8(role_number(word.role));
+        out.u8(word.priority);
         let committed = if self.commitment == Commitment::Done { COMMITTED } else { 0 };
         let claims = if word.claims == Claim::Laid { CLAIMS } else { 0 };
-        out.extend_from_slice(&[role_number(word.role), word.priority, committed | claims, 0]);
-        out.extend_from_slice(&self.members.to_be_bytes());
-        out.extend_from_slice(&address_octets(word.successor));
-        emit_reign(word.reign, &mut out);
-        out.extend_from_slice(&self.configuration);
-        self.sids.emit(&mut out);
-        [&self.keys, &self.held, &self.listed].into_iter().for_each(|versions| versions.emit(&mut out));
-        out
+        out.u8(committed | claims);
+        out.u8(0);
+        out.u32(self.members);
+        out.raw(&address_octets(word.successor));
+        write_reign(out, word.reign);
+        out.raw(&self.configuration);
+        self.sids.write(out);
+        self.keys.write(out);
+        self.held.write(out);
+        self.listed.write(out);
     }
 
     /// # Errors
@@ -156,12 +171,11 @@ impl Announcement {
     }
 }
 
-fn emit_reign(reign: Option<Reign>, out: &mut Vec<u8>) {
-    let (epoch, heartbeat) = reign.map_or((0, 0), |reign| (reign.epoch, reign.heartbeat));
-    out.extend_from_slice(&address_octets(reign.map(|reign| reign.primary)));
-    out.extend_from_slice(&epoch.to_be_bytes());
-    out.extend_from_slice(&heartbeat.to_be_bytes());
-    out.push(reign.map_or(0, |reign| reign.priority));
+fn write_reign(out: &mut Writer, reign: Option<Reign>) {
+    out.raw(&address_octets(reign.map(|reign| reign.primary)));
+    out.u64(reign.map_or(0, |reign| reign.epoch));
+    out.u64(reign.map_or(0, |reign| reign.heartbeat));
+    out.u8(reign.map_or(0, |reign| reign.priority));
 }
 
 fn parse_reign(reader: &mut Reader<'_>) -> Result<Option<Reign>, Malformed> {
@@ -215,14 +229,12 @@ pub(crate) struct Slice {
 }
 
 impl Slice {
-    pub(crate) fn emit(&self, group: GroupId) -> Vec<u8> {
-        let mut out = head(Kind::Members, group);
-        out.extend_from_slice(&Lineage::octets(self.lineage));
-        out.extend_from_slice(&self.author.0);
-        out.extend_from_slice(&self.from.to_be_bytes());
-        out.extend_from_slice(&self.to.to_be_bytes());
-        out.push(u8::from(self.last));
-        out
+    pub(crate) fn write(&self, out: &mut Writer) {
+        out.raw(&Lineage::octets(self.lineage));
+        out.raw(&self.author.0);
+        out.u64(self.from);
+        out.u64(self.to);
+        out.flag(self.last);
     }
 
     pub(crate) fn parse(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
@@ -236,90 +248,4 @@ impl Slice {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn announcement() -> Announcement {
-        let mut keys = Versions::default();
-        keys.bump(Author([7; 8]));
-        let reign = Reign { primary: [192, 0, 2, 1].into(), priority: 9, epoch: 3, heartbeat: 77 };
-        Announcement {
-            lineage: Some(Lineage([1; 8])),
-            pseudotime: 123_456,
-            word: Word {
-                role: Role::Yielding,
-                priority: 100,
-                epoch: 3,
-                reign: Some(reign),
-                claims: Claim::Laid,
-                successor: Some([192, 0, 2, 2].into()),
-            },
-            commitment: Commitment::Done,
-            members: 4,
-            configuration: [5; 16],
-            sids: Sids::default(),
-            keys: keys.clone(),
-            held: keys,
-            listed: Versions::default(),
-        }
-    }
-
-    fn parse(message: &[u8]) -> Result<Announcement, Malformed> {
-        let (kind, group, reader) = split(message)?;
-        assert_eq!((kind, group), (Kind::Announcement, GroupId(100)));
-        Announcement::parse(reader)
-    }
-
-    #[test]
-    fn round_trip() {
-        assert_eq!(parse(&announcement().emit(GroupId(100))), Ok(announcement()));
-        let word = Word { reign: None, successor: None, claims: Claim::None, ..announcement().word };
-        let bare = Announcement { lineage: None, commitment: Commitment::Pending, word, ..announcement() };
-        assert_eq!(parse(&bare.emit(GroupId(100))), Ok(bare));
-    }
-
-    #[test]
-    fn addresses_of_both_families_are_16_octets() {
-        for text in ["192.0.2.1", "0.0.0.0", "2001:db8::1", "::1"] {
-            let address: IpAddr = text.parse().unwrap();
-            assert_eq!(parse_address(address_octets(Some(address))), Some(address));
-        }
-        assert_eq!(address_octets(Some([192, 0, 2, 1].into()))[10..], [255, 255, 192, 0, 2, 1]);
-        assert_eq!((address_octets(None), parse_address([0; 16])), ([0; 16], None));
-    }
-
-    #[test]
-    fn what_nobody_sends_is_refused() {
-        let sound = announcement().emit(GroupId(100));
-        for length in 0..sound.len() {
-            assert_eq!(parse(&sound[..length]), Err(Malformed::Truncated("COOP payload")), "{length}");
-        }
-        let longer = [&sound[..], &[0]].concat();
-        assert_eq!(parse(&longer), Err(Malformed::TrailingBytes("COOP payload")));
-        let refused = |position: usize, octet: u8| {
-            let mut changed = sound.clone();
-            changed[position] = octet;
-            parse(&changed).unwrap_err()
-        };
-        assert_eq!(refused(0, 4), Malformed::Value("COOP payload"));
-        assert_eq!(refused(1, 2), Malformed::Value("COOP payload"));
-        assert_eq!(refused(1, 4), Malformed::Value("COOP payload"));
-        assert_eq!(refused(2, 1), Malformed::Reserved("COOP payload"));
-        assert_eq!(refused(32, 0), Malformed::Value("COOP payload"));
-        assert_eq!(refused(32, 6), Malformed::Value("COOP payload"));
-        assert_eq!(refused(34, 4), Malformed::Reserved("COOP payload"));
-        assert_eq!(refused(35, 1), Malformed::Reserved("COOP payload"));
-    }
-
-    #[test]
-    fn slices_go_forward() {
-        let slice = Slice { lineage: None, author: Author([3; 8]), from: 5, to: 9, last: true };
-        let message = slice.emit(GroupId(1));
-        let (kind, group, mut reader) = split(&message).unwrap();
-        assert_eq!((kind, group), (Kind::Members, GroupId(1)));
-        assert_eq!(Slice::parse(&mut reader), Ok(slice));
-        let message = Slice { from: 10, ..slice }.emit(GroupId(1));
-        let (.., mut reader) = split(&message).unwrap();
-        assert_eq!(Slice::parse(&mut reader), Err(Malformed::Value("COOP payload")));
-    }
-}
+mod tests;

@@ -8,7 +8,7 @@
 use super::MAX_SERVERS;
 use crate::error::Malformed;
 use crate::policy::{MAX_SIDS, SID_BITS};
-use crate::wire::Reader;
+use crate::wire::{Reader, Writer};
 
 /// How many SIDs a server has.
 const RANGE: u32 = (1 << SID_BITS) / MAX_SERVERS as u32;
@@ -90,9 +90,9 @@ impl Sids {
     }
 
     /// The generation (4 octets) and how many each of the 8 servers has given out (4 each).
-    pub(crate) fn emit(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.generation.to_be_bytes());
-        self.given.iter().for_each(|given| out.extend_from_slice(&given.to_be_bytes()));
+    pub(crate) fn write(&self, out: &mut Writer) {
+        out.u32(self.generation);
+        self.given.iter().for_each(|given| out.u32(*given));
     }
 
     /// # Errors
@@ -158,8 +158,7 @@ mod tests {
     #[test]
     fn round_trip() {
         let sent = Sids { generation: 3, given: [0, 1, 2, 3, 4, 5, 6, RANGE] };
-        let mut octets = Vec::new();
-        sent.emit(&mut octets);
+        let mut octets = Writer::plain(0, |out| sent.write(out)).unwrap();
         assert_eq!(Sids::parse(&mut Reader::new(&octets, "test")), Ok(sent));
         octets[35] = 1;
         assert_eq!(Sids::parse(&mut Reader::new(&octets, "test")), Err(Malformed::Value("sender IDs")));

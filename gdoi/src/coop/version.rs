@@ -1,7 +1,7 @@
 //! Who has seen which changes.
 
 use crate::error::Malformed;
-use crate::wire::Reader;
+use crate::wire::{Reader, Writer};
 
 /// More authors are not told apart; those that changed nothing for the longest time are forgotten first.
 const MAX_AUTHORS: usize = 32;
@@ -52,12 +52,11 @@ impl Versions {
     }
 
     /// A number of entries (1 octet) of an author (8) and a number (8).
-    pub(crate) fn emit(&self, out: &mut Vec<u8>) {
-        out.push(self.0.len() as u8);
-        for (Author(author), number) in &self.0 {
-            out.extend_from_slice(author);
-            out.extend_from_slice(&number.to_be_bytes());
-        }
+    pub(crate) fn write(&self, out: &mut Writer) {
+        out.list_u8("versions", &self.0, |out, (Author(author), number)| {
+            out.raw(author);
+            out.u64(*number);
+        });
     }
 
     /// # Errors
@@ -115,8 +114,7 @@ mod tests {
     #[test]
     fn round_trip() {
         let sent = versions(&[(A, 7), (B, u64::MAX)]);
-        let mut octets = Vec::new();
-        sent.emit(&mut octets);
+        let octets = Writer::plain(0, |out| sent.write(out)).unwrap();
         assert_eq!(Versions::parse(&mut Reader::new(&octets, "test")), Ok(sent));
     }
 

@@ -25,7 +25,7 @@ fn header() -> Header {
 /// A message of so many octets, all different from their neighbours.
 fn message(length: usize) -> Vec<u8> {
     let body: Vec<_> = (0..length - HEADER_LEN).map(|octet| (octet % 251) as u8).collect();
-    header().emit(&body)
+    header().emit(&body).unwrap()
 }
 
 /// What each of these datagrams leads to.
@@ -45,9 +45,9 @@ fn wholes(results: Vec<Result<Option<Vec<u8>>, Error>>) -> Vec<Vec<u8>> {
 
 /// A datagram with this fragment in it.
 fn datagram(id: u16, number: u8, position: Position, data: &[u8]) -> Vec<u8> {
-    let fragment = Fragment { id, number, position, data }.emit();
+    let fragment = Fragment { id, number, position, data }.emit().unwrap();
     let header = Header { next: PayloadType::FRAGMENT, flags: Flags::NONE, ..header() };
-    header.emit(&emit_chain(&[(PayloadType::FRAGMENT, &fragment)]))
+    header.emit(&emit_chain(&[(PayloadType::FRAGMENT, &fragment)]).unwrap()).unwrap()
 }
 
 #[test]
@@ -177,17 +177,17 @@ fn what_is_no_fragment_is_refused() {
     assert!(Piece::parse(&sound).is_ok());
     let encrypted = [&sound[..19], &[1], &sound[20..]].concat();
     assert_eq!(Piece::parse(&encrypted), Err(Misbehaved::Encryption.into()));
-    let fragment = Fragment { id: 7, number: 1, position: Position::Last, data: &[9; 40] }.emit();
+    let fragment = Fragment { id: 7, number: 1, position: Position::Last, data: &[9; 40] }.emit().unwrap();
     let header = Header { next: PayloadType::FRAGMENT, flags: Flags::NONE, ..header() };
-    let two = emit_chain(&[(PayloadType::FRAGMENT, &fragment), (PayloadType::FRAGMENT, &fragment)]);
+    let two = emit_chain(&[(PayloadType::FRAGMENT, &fragment), (PayloadType::FRAGMENT, &fragment)]).unwrap();
     let twice = Misbehaved::DuplicatePayload(PayloadType::FRAGMENT);
-    assert_eq!(Piece::parse(&header.emit(&two)), Err(twice.into()));
-    let more = emit_chain(&[(PayloadType::FRAGMENT, &fragment), (PayloadType::NONCE, &[1])]);
+    assert_eq!(Piece::parse(&header.emit(&two).unwrap()), Err(twice.into()));
+    let more = emit_chain(&[(PayloadType::FRAGMENT, &fragment), (PayloadType::NONCE, &[1])]).unwrap();
     let unexpected = Misbehaved::UnexpectedPayload(PayloadType::NONCE);
-    assert_eq!(Piece::parse(&header.emit(&more)), Err(unexpected.into()));
-    let behind = [&emit_chain(&[(PayloadType::FRAGMENT, &fragment)])[..], &[0]].concat();
+    assert_eq!(Piece::parse(&header.emit(&more).unwrap()), Err(unexpected.into()));
+    let behind = [&emit_chain(&[(PayloadType::FRAGMENT, &fragment)]).unwrap()[..], &[0]].concat();
     let trailing = Malformed::TrailingBytes("payload chain");
-    assert_eq!(Piece::parse(&header.emit(&behind)), Err(trailing.into()));
+    assert_eq!(Piece::parse(&header.emit(&behind).unwrap()), Err(trailing.into()));
 }
 
 #[test]

@@ -73,9 +73,9 @@ impl Initiator {
         random: &mut dyn Random,
     ) -> Result<(Initiator, Vec<u8>), Error> {
         let cookie = fresh_cookie(random)?;
-        let sai_b = Phase1Sa::new(settings.doi, &settings.proposals).emit();
+        let sai_b = Phase1Sa::new(settings.doi, &settings.proposals).emit()?;
         let cookies = Cookies { initiator: cookie, responder: Cookie::ZERO };
-        let message = main_mode(cookies, &first_payloads(&sai_b, vendor_ids));
+        let message = main_mode(cookies, &first_payloads(&sai_b, vendor_ids))?;
         Ok((Initiator::AwaitSa(AwaitSa { settings, cookie, sai_b }), message))
     }
 
@@ -137,7 +137,7 @@ impl AwaitSa {
         let pair = KeyPair::generate(transcript.proposal.group, random)?;
         let nonce = fresh_nonce(random)?;
         let message =
-            main_mode(transcript.cookies, &[(PayloadType::KE, pair.public()), (PayloadType::NONCE, &nonce)]);
+            main_mode(transcript.cookies, &[(PayloadType::KE, pair.public()), (PayloadType::NONCE, &nonce)])?;
         let next = AwaitKe { settings: self.settings.clone(), transcript, pair, nonce };
         Ok(InitiatorStep::Next(Initiator::AwaitKe(next), message))
     }
@@ -157,7 +157,7 @@ impl AwaitKe {
     }
 
     fn authenticate(&self, keys: Keys) -> Result<InitiatorStep, Error> {
-        let id = Identification::phase1(&self.settings.identity).emit();
+        let id = Identification::phase1(&self.settings.identity).emit()?;
         let (kind, proof) = self.settings.credential.prove(keys.hash_i(&self.transcript, &id));
         let payloads = [(PayloadType::ID, &id[..]), (kind, proof.expose())];
         let sealed = seal(main_mode_header(self.transcript.cookies), &keys.cipher, &keys.iv, &payloads)?;

@@ -56,9 +56,9 @@ impl Responder {
         let offer = Phase1Sa::parse(sai_b)?;
         let (transform, proposal) = choose(&offer, &settings.proposals)?;
         let cookies = Cookies { initiator: header.initiator, responder: fresh_cookie(random)? };
-        let answer = Phase1Sa { doi: offer.doi, number: offer.number, transforms: vec![transform] }.emit();
+        let answer = Phase1Sa { doi: offer.doi, number: offer.number, transforms: vec![transform] }.emit()?;
         let announced = Announced { dpd: announced.dpd && announced.ours, ..announced };
-        let message = main_mode(cookies, &first_payloads(&answer, &vendor_ids(announced)));
+        let message = main_mode(cookies, &first_payloads(&answer, &vendor_ids(announced)))?;
         let transcript = Transcript { cookies, proposal, sai_b: sai_b.to_vec(), announced };
         Ok((Responder::AwaitKe(AwaitKe { settings, transcript }), message))
     }
@@ -121,7 +121,7 @@ impl AwaitKe {
         let message = main_mode(
             self.transcript.cookies,
             &[(PayloadType::KE, pair.public()), (PayloadType::NONCE, &nonce)],
-        );
+        )?;
         let Settings { credential, identity, .. } = self.settings.clone();
         let next = AwaitAuth { credential, identity, transcript: self.transcript.clone(), keys };
         Ok(ResponderStep::Next(Responder::AwaitAuth(next), message))
@@ -133,7 +133,7 @@ impl AwaitAuth {
         check_header(header, self.transcript.cookies)?;
         let opened = open(header, body, &self.keys.cipher, &self.keys.iv)?;
         let peer = take_identity(&opened, &self.credential, |id| self.keys.hash_i(&self.transcript, id))?;
-        let id = Identification::phase1(&self.identity).emit();
+        let id = Identification::phase1(&self.identity).emit()?;
         let (kind, proof) = self.credential.prove(self.keys.hash_r(&self.transcript, &id));
         let payloads = [(PayloadType::ID, &id[..]), (kind, proof.expose())];
         let header = main_mode_header(self.transcript.cookies);

@@ -103,7 +103,7 @@ impl IsakmpSa {
         payloads: &[(PayloadType, &[u8])],
         hash: impl FnOnce(&[u8]) -> Secret,
     ) -> Result<Sealed, Error> {
-        let hash = hash(&emit_chain(payloads));
+        let hash = hash(&*emit_chain(payloads)?);
         let all: Vec<_> =
             std::iter::once((PayloadType::HASH, hash.expose())).chain(payloads.iter().copied()).collect();
         seal(self.header(exchange, message_id), &self.cipher, iv, &all)
@@ -118,7 +118,7 @@ impl IsakmpSa {
     /// # Errors
     /// Only internal ones.
     pub fn notify(&self, kind: NotifyType, random: &mut dyn Random) -> Result<Vec<u8>, Error> {
-        self.inform((PayloadType::NOTIFY, &Notify { kind }.emit()), random)
+        self.inform((PayloadType::NOTIFY, &Notify { kind }.emit()?), random)
     }
 
     /// A protected informational message of dead peer detection, question or answer.
@@ -129,7 +129,7 @@ impl IsakmpSa {
         random: &mut dyn Random,
     ) -> Result<Vec<u8>, Error> {
         let liveness = Liveness { kind, cookies: self.cookies.octets(), sequence };
-        self.inform((PayloadType::NOTIFY, &liveness.emit()), random)
+        self.inform((PayloadType::NOTIFY, &liveness.emit()?), random)
     }
 
     /// A protected informational message that deletes this SA.
@@ -137,7 +137,7 @@ impl IsakmpSa {
     /// # Errors
     /// Only internal ones.
     pub fn delete(&self, random: &mut dyn Random) -> Result<Vec<u8>, Error> {
-        self.inform((PayloadType::DELETE, &Delete::phase1(self.cookies.octets()).emit()), random)
+        self.inform((PayloadType::DELETE, &Delete::phase1(self.cookies.octets()).emit()?), random)
     }
 
     fn inform(&self, payload: (PayloadType, &[u8]), random: &mut dyn Random) -> Result<Vec<u8>, Error> {

@@ -98,9 +98,9 @@ fn every_proposal_establishes_and_protects() {
 
 /// The answer to a first message with these vendor IDs.
 fn second_message(vendor_ids: &[&[u8]]) -> Vec<u8> {
-    let sa = crate::wire::Phase1Sa::new(Doi::Gdoi, &[Proposal::default()]).emit();
+    let sa = crate::wire::Phase1Sa::new(Doi::Gdoi, &[Proposal::default()]).emit().unwrap();
     let cookies = Cookies { initiator: Cookie([1; 8]), responder: Cookie::ZERO };
-    accept(responder(b"secret"), &main_mode(cookies, &first_payloads(&sa, vendor_ids))).unwrap().1
+    accept(responder(b"secret"), &main_mode(cookies, &first_payloads(&sa, vendor_ids)).unwrap()).unwrap().1
 }
 
 fn contains(message: &[u8], id: &[u8]) -> bool {
@@ -149,7 +149,7 @@ fn liveness_is_asked_and_answered_under_its_sa() {
     let answer = ours.liveness(NotifyType::R_U_THERE_ACK, 8, &mut SystemRandom).unwrap();
     assert_eq!(read(answer), Ok(Informational::StillHere(8)));
     let liveness = Liveness { kind: NotifyType::R_U_THERE, cookies: other.cookies.octets(), sequence: 7 };
-    let payload = (PayloadType::NOTIFY, &liveness.emit()[..]);
+    let payload = (PayloadType::NOTIFY, &liveness.emit().unwrap()[..]);
     let misnamed = ours.single(ExchangeType::INFORMATIONAL, payload, &mut SystemRandom).unwrap();
     assert_eq!(read(misnamed), Err(Misbehaved::Cookie.into()));
 }
@@ -210,7 +210,7 @@ fn bad_public_values_and_nonces_are_refused() {
     let (_, third) = next(&state, &second).unwrap();
     let cookies = peer.cookies();
     let send = |public: &[u8], nonce: &[u8]| {
-        let message = main_mode(cookies, &[(PayloadType::KE, public), (PayloadType::NONCE, nonce)]);
+        let message = main_mode(cookies, &[(PayloadType::KE, public), (PayloadType::NONCE, nonce)]).unwrap();
         answer(&peer, &message).err()
     };
     assert_eq!(send(&[0; 64], &[1; 32]), Some(Unacceptable::PublicValue.into()));

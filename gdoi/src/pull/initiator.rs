@@ -60,7 +60,7 @@ impl PullInitiator {
     ) -> Result<(PullInitiator, Vec<u8>), Error> {
         let message_id = fresh_message_id(random)?;
         let nonce = fresh_nonce(random)?;
-        let id = Identification::group(group).emit();
+        let id = Identification::group(group).emit()?;
         let payloads = [(PayloadType::NONCE, &nonce[..]), (PayloadType::ID, &id)];
         let hash = |rest: &[u8]| sa.skeyid().pull_hash_1(message_id, rest);
         let sealed =
@@ -94,7 +94,7 @@ impl AwaitSa {
         payloads.finish()?;
         let hash = |rest: &[u8]| sa.skeyid().pull_hash_3(self.message_id, &self.nonce, theirs, rest);
         let (message_id, sender_ids) = (self.message_id, self.sender_ids);
-        let wish = Gap { sender_ids: Some(sender_ids), ..Gap::default() }.emit();
+        let wish = Gap { sender_ids: Some(sender_ids), ..Gap::default() }.emit()?;
         let wish = [(PayloadType::GAP, &wish[..])];
         let payloads = if sender_ids == 0 { &[][..] } else { &wish[..] };
         let sealed = sa.seal(ExchangeType::GROUPKEY_PULL, message_id, &opened.next_iv, payloads, hash)?;

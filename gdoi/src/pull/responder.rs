@@ -61,7 +61,7 @@ impl Request {
     /// Answers with the group's policy; the keys in `policy` are those that the fourth message will carry.
     ///
     /// # Errors
-    /// Only internal ones.
+    /// Internal ones, and a policy that is too long for a message.
     pub fn offer(
         self,
         sa: &IsakmpSa,
@@ -70,7 +70,7 @@ impl Request {
     ) -> Result<(AwaitProof, Vec<u8>), Error> {
         let Request { message_id, iv, ni, .. } = self;
         let nr = fresh_nonce(random)?;
-        let announced = policy.announce().emit();
+        let announced = policy.announce().emit()?;
         let payloads = [(PayloadType::NONCE, &nr[..]), (PayloadType::SA, &announced)];
         let hash = |rest: &[u8]| sa.skeyid().pull_hash_2(message_id, &ni, rest);
         let sealed = sa.seal(ExchangeType::GROUPKEY_PULL, message_id, &iv, &payloads, hash)?;
@@ -107,7 +107,7 @@ impl AwaitProof {
     /// Answers a third message with the keys and the sender IDs that it asked for.
     ///
     /// # Errors
-    /// Only internal ones.
+    /// Internal ones, and a policy that is too long for a message.
     pub fn deliver(&self, sa: &IsakmpSa, proof: &Proof, sids: Option<SenderIds>) -> Result<Vec<u8>, Error> {
         let mut kd = self.policy.download();
         kd.0.extend(sids.map(|SenderIds { bits, values, generation }| KeyPacket::Sid {
@@ -115,7 +115,7 @@ impl AwaitProof {
             values,
             generation,
         }));
-        let (kd, iv) = (kd.emit(), &proof.iv);
+        let (kd, iv) = (kd.emit()?, &proof.iv);
         let sequence = self.policy.kek.as_ref().map(|kek| kek.sequence.to_be_bytes());
         let seq = sequence.iter().map(|octets| (PayloadType::SEQ, &octets[..]));
         let payloads: Vec<_> = seq.chain([(PayloadType::KD, &kd[..])]).collect();

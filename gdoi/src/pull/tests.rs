@@ -71,8 +71,8 @@ fn understand(change: impl FnOnce(&mut GroupSa)) -> Result<Offer, Error> {
 #[test]
 fn policy_and_keys_arrive_as_they_were() {
     let sent = policy();
-    let sa = GroupSa::parse(&sent.announce().emit()).unwrap();
-    let kd = Kd::parse(&sent.download().emit()).unwrap();
+    let sa = GroupSa::parse(&sent.announce().emit().unwrap()).unwrap();
+    let kd = Kd::parse(&sent.download().emit().unwrap()).unwrap();
     assert_eq!(sa.teks.len(), 4, "each TEK with each entry");
     let got = Offer::understand(&sa).unwrap().complete(&kd, Some(5)).unwrap();
     assert_eq!((&got.acl, &got.teks), (&sent.acl, &sent.teks));
@@ -117,7 +117,7 @@ fn whole() -> GroupPolicy {
 
 #[test]
 fn lists_travel_whole_between_our_own() {
-    let sa = GroupSa::parse(&whole().announce().emit()).unwrap();
+    let sa = GroupSa::parse(&whole().announce().emit().unwrap()).unwrap();
     assert_eq!(sa.teks.len(), 2, "each TEK once");
     let offer = Offer::understand(&sa).unwrap().whole().unwrap();
     let got = offer.complete(&whole().download(), Some(5)).unwrap();
@@ -128,7 +128,7 @@ fn lists_travel_whole_between_our_own() {
 fn a_digest_is_enough_for_a_push_only() {
     let digest = AclDigest::of(&acl(&["permit ip any any"]));
     let sent = GroupPolicy { acl: AclNotice::Digest(digest), ..whole() };
-    let offer = Offer::understand(&GroupSa::parse(&sent.announce().emit()).unwrap()).unwrap();
+    let offer = Offer::understand(&GroupSa::parse(&sent.announce().emit().unwrap()).unwrap()).unwrap();
     assert_eq!(offer.complete(&sent.download(), Some(5)).unwrap().acl, AclNotice::Digest(digest));
     assert_eq!(offer.whole().unwrap_err(), Misbehaved::MissingPayload(PayloadType::ACL).into());
 }
@@ -159,7 +159,7 @@ fn others_are_told_the_permit_entries_and_the_direction() {
     let entries = ["deny tcp any gt 1023 any", "permit udp any6 eq 53 any6", "permit ipv6 2001:db8::/32 any"];
     let sent =
         GroupPolicy { acl: AclNotice::Selectors(acl(&entries)), mode: SendMode::ReceiveOnly, ..policy() };
-    let sa = GroupSa::parse(&sent.announce().emit()).unwrap();
+    let sa = GroupSa::parse(&sent.announce().emit().unwrap()).unwrap();
     assert!(sa.acl.is_none() && sa.gap.as_ref().is_some_and(|gap| gap.acl.is_none() && gap.mode.is_none()));
     assert!(sa.teks.iter().all(|tek| tek.direction == 2));
     let got = Offer::understand(&sa).unwrap();
@@ -230,14 +230,14 @@ fn per_sender() -> GroupPolicy {
 #[test]
 fn seeds_arrive_as_they_were() {
     let sent = per_sender();
-    let sa = GroupSa::parse(&sent.announce().emit()).unwrap();
+    let sa = GroupSa::parse(&sent.announce().emit().unwrap()).unwrap();
     let numbers: Vec<_> =
         sa.teks.iter().map(|sat| (sat.transform, sat.key_bits, sat.authentication)).collect();
     assert_eq!(
         numbers[..6],
         [(20, 128, 0), (20, 128, 0), (20, 256, 0), (20, 256, 0), (249, 0, 0), (249, 0, 0)]
     );
-    let kd = Kd::parse(&sent.download().emit()).unwrap();
+    let kd = Kd::parse(&sent.download().emit().unwrap()).unwrap();
     let got = Offer::understand(&sa).unwrap().complete(&kd, Some(5)).unwrap();
     assert_eq!(got.teks, sent.teks);
 }

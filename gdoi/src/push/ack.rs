@@ -28,11 +28,11 @@ impl Acknowledgement {
     pub(crate) fn emit(&self, kek: &Kek) -> Option<Vec<u8>> {
         let key = key(kek)?;
         let sequence = self.sequence.to_be_bytes();
-        let id = self.identification().emit();
+        let id = self.identification().emit().ok()?;
         let rest = [(PayloadType::SEQ, &sequence[..]), (PayloadType::ID, &id[..])];
-        let hash = prf(hash_of(kek.ack?), &key, &[&emit_chain(&rest)]);
+        let hash = prf(hash_of(kek.ack?), &key, &[&*emit_chain(&rest).ok()?]);
         let all: Vec<_> = std::iter::once((PayloadType::HASH, hash.expose())).chain(rest).collect();
-        Some(header(kek).emit(&emit_chain(&all)))
+        header(kek).emit(&*emit_chain(&all).ok()?).ok()
     }
 
     fn identification(&self) -> Identification {

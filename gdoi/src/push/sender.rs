@@ -21,12 +21,13 @@ pub(crate) struct PushContent<'a> {
 /// The message, encrypted under `kek` and signed.
 ///
 /// # Errors
-/// Only internal ones.
+/// Internal ones, and content that is too long for a message.
 pub(crate) fn emit(kek: &Kek, signing_key: &SigningKey, content: &PushContent<'_>) -> Result<Vec<u8>, Error> {
     let sequence = content.sequence.to_be_bytes();
-    let deletes: Vec<_> = deletes(kek, content.deletions).iter().map(Delete::emit).collect();
-    let sa = content.policy.map(|policy| policy.announce().emit());
-    let kd = content.policy.map(|policy| policy.download().emit());
+    let deletes: Vec<_> =
+        deletes(kek, content.deletions).iter().map(Delete::emit).collect::<Result<_, _>>()?;
+    let sa = content.policy.map(|policy| policy.announce().emit()).transpose()?;
+    let kd = content.policy.map(|policy| policy.download().emit()).transpose()?;
     let mut payloads = vec![(PayloadType::SEQ, &sequence[..])];
     payloads.extend(deletes.iter().map(|body| (PayloadType::DELETE, &body[..])));
     payloads.extend(sa.iter().map(|body| (PayloadType::SA, &body[..])));
@@ -63,9 +64,9 @@ pub(super) fn seal_signed(
 fn sign(kek: &Kek, signing_key: &SigningKey, payloads: &[(PayloadType, &[u8])]) -> Result<Vec<u8>, Error> {
     let room = vec![0; signing_key.signature_len()];
     let all: Vec<_> = payloads.iter().copied().chain([(PayloadType::SIG, &room[..])]).collect();
-    let chain = emit_chain(&all);
+    let chain = emit_chain(&all)?;
     let signed = &chain[..chain.len() - room.len() - 4];
-    let header = header(kek).emit_before(chain.len().next_multiple_of(16));
+    let header = header(kek).emit_before(chain.len().next_multiple_of(16))?;
     let covered = Zeroizing::new([REKEY, &header, signed].concat());
     Ok(signing_key.sign(&covered)?)
 }

@@ -134,7 +134,7 @@ fn messages_of_others_are_refused_for_the_right_reason() {
     assert_eq!(receive(&kek(0), &clear).unwrap_err(), Misbehaved::Encryption.into());
     let nothing = message(&PushContent { sequence: 1, deletions: &[], policy: None });
     assert_eq!(receive(&kek(0), &nothing).unwrap_err(), Misbehaved::MissingPayload(PayloadType::SA).into());
-    let of_phase1 = Delete::phase1([1; 16]).emit();
+    let of_phase1 = Delete::phase1([1; 16]).emit().unwrap();
     let payloads = [(PayloadType::SEQ, &[0, 0, 0, 1][..]), (PayloadType::DELETE, &of_phase1)];
     let foreign = sender::seal_signed(&kek(0), signing_key(), &payloads).unwrap();
     assert_eq!(receive(&kek(0), &foreign).unwrap_err(), Malformed::Value("delete payload").into());

@@ -73,8 +73,8 @@ impl KeyServer {
             }
             Err(reason @ Error::Unacceptable(_)) => {
                 let no_proposal = reason == Unacceptable::NoProposal.into();
-                let reply =
-                    no_proposal.then(|| clear_notify(Cookies::of(header), NotifyType::NO_PROPOSAL_CHOSEN));
+                let notify = || clear_notify(Cookies::of(header), NotifyType::NO_PROPOSAL_CHOSEN);
+                let reply = no_proposal.then(notify).flatten();
                 self.sessions.turn_away(datagram, reply.clone());
                 reply.into_iter().for_each(|reply| self.transmit(from, reply));
                 self.complain(KeyServerEvent::Phase1Failed { peer: from, reason }, now);
@@ -276,9 +276,10 @@ impl KeyServer {
     ) {
         let event = match reason {
             Error::Unauthenticated(Unauthenticated::PreSharedKey) | Error::Unacceptable(_) => {
-                let notify = clear_notify(Cookies::of(header), NotifyType::AUTHENTICATION_FAILED);
-                session.remember_refusal(datagram, notify.clone());
-                self.transmit(from, notify);
+                if let Some(notify) = clear_notify(Cookies::of(header), NotifyType::AUTHENTICATION_FAILED) {
+                    session.remember_refusal(datagram, notify.clone());
+                    self.transmit(from, notify);
+                }
                 KeyServerEvent::Phase1Failed { peer: from, reason }
             }
             reason => KeyServerEvent::Rejected { from, reason },
@@ -305,7 +306,7 @@ fn group_text(asked: &[u8]) -> String {
 }
 
 /// An informational message outside any protection: a hint for operators, never a proof.
-fn clear_notify(cookies: Cookies, kind: NotifyType) -> Vec<u8> {
+fn clear_notify(cookies: Cookies, kind: NotifyType) -> Option<Vec<u8>> {
     let header = Header {
         initiator: cookies.initiator,
         responder: cookies.responder,
@@ -314,5 +315,6 @@ fn clear_notify(cookies: Cookies, kind: NotifyType) -> Vec<u8> {
         flags: Flags::NONE,
         message_id: 0,
     };
-    header.emit(&emit_chain(&[(PayloadType::NOTIFY, &Notify { kind }.emit())]))
+    let notify = Notify { kind }.emit().ok()?;
+    header.emit(&*emit_chain(&[(PayloadType::NOTIFY, &notify)]).ok()?).ok()
 }

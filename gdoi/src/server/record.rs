@@ -18,11 +18,12 @@
 
 mod octets;
 
-pub(super) use octets::{list, optional, Sink};
+pub(super) use octets::{list, optional};
 
 use octets::{flag, octets, text};
 
 use super::clock::GroupTime;
+
 use super::keys::{GroupKek, GroupTek, Keys, SpentKek, Succession, MAX_ENDED, MAX_KEKS, MAX_SPENT, MAX_TEKS};
 use super::members::{Listed, Presence, Record};
 use super::state::GroupState;
@@ -33,8 +34,7 @@ use crate::crypto::Secret;
 use crate::error::{Error, Malformed};
 use crate::group::AclDigest;
 use crate::policy::{Seed, SendMode, SenderTerms, SidGeneration, Spi, TekKeys, Transform, MAX_REPLAY_WINDOW};
-
-use crate::wire::{emit_acl, parse_acl, Identification, Reader};
+use crate::wire::{parse_acl, write_acl, Identification, Reader, Writer};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -42,7 +42,8 @@ use std::time::Duration;
 pub(super) const MAX_REVOKED: usize = 512;
 const OURS: u8 = 1;
 const OURS_WITH_FRAGMENTS: u8 = 2;
-const VALUE: Malformed = Malformed::Value("state record");
+const PART: &str = "state record";
+const VALUE: Malformed = Malformed::Value(PART);
 
 pub(super) fn parse_state(reader: &mut Reader<'_>) -> Result<GroupState, Error> {
     let (lineage, versions) = (Lineage::parse(reader)?, Versions::parse(reader)?);
@@ -73,6 +74,30 @@ pub(super) fn parse_state(reader: &mut Reader<'_>) -> Result<GroupState, Error> 
     })
 }
 
+pub(super) fn write_state(out: &mut Writer, state: &GroupState) {
+    out.raw(&Lineage::octets(state.lineage));
+    state.versions.write(out);
+    out.u64(state.rekeys);
+    out.optional(state.last_rekey, write_instant);
+    out.flag(state.under_way);
+    write_keys(out, &state.keys);
+    out.list_u32(PART, state.revoked.iter().take(MAX_REVOKED), write_address);
+    out.u32(state.sid_generation);
+    out.optional(state.terms.as_ref(), write_terms);
+    out.optional(state.told, |out, AclDigest(digest)| out.raw(&digest));
+}
+
+fn write_keys(out: &mut Writer, keys: &Keys) {
+    out.list_u16(PART, &keys.teks, write_tek);
+    out.list_u16(PART, &keys.ended, |out, (spi, expires)| {
+        out.u32(spi.0);
+        write_instant(out, *expires);
+    });
+    out.optional(keys.kek.as_ref(), write_kek);
+    out.list_u8(PART, &keys.previous_keks, write_kek);
+    out.list_u8(PART, &keys.spent, write_spent);
+}
+
 fn parse_tek(reader: &mut Reader<'_>) -> Result<GroupTek, Error> {
     let spi = Spi(reader.u32()?);
     let transform: Transform = text(reader)?.parse().map_err(|_| VALUE)?;
@@ -91,12 +116,30 @@ fn parse_tek(reader: &mut Reader<'_>) -> Result<GroupTek, Error> {
     }
 }
 
+fn write_tek(out: &mut Writer, tek: &GroupTek) {
+    out.u32(tek.spi.0);
+    out.length_u16(PART).raw(tek.transform.to_string().as_bytes());
+    let (key, integrity) = match &tek.keys {
+        TekKeys::Shared { encryption, integrity } => (encryption, integrity.expose()),
+        TekKeys::PerSender(seed) => (seed.secret(), &[][..]),
+    };
+    out.length_u16(PART).raw(key.expose());
+    out.length_u16(PART).raw(integrity);
+    write_instant(out, tek.expires);
+    out.optional(tek.senders, write_senders);
+}
+
 fn parse_senders(reader: &mut Reader<'_>) -> Result<SenderTerms, Error> {
     let generation = SidGeneration { lineage: reader.array()?, number: reader.u32()? };
     match reader.u16()? {
         replay_window @ 0..=MAX_REPLAY_WINDOW => Ok(SenderTerms { generation, replay_window }),
         _ => Err(VALUE.into()),
     }
+}
+
+fn write_senders(out: &mut Writer, terms: SenderTerms) {
+    out.raw(&terms.generation.octets());
+    out.u16(terms.replay_window);
 }
 
 fn parse_kek(reader: &mut Reader<'_>) -> Result<GroupKek, Error> {
@@ -109,8 +152,23 @@ fn parse_kek(reader: &mut Reader<'_>) -> Result<GroupKek, Error> {
     Ok(GroupKek { spi, key, expires, sequence, succession, lineage: Lineage::parse(reader)? })
 }
 
+fn write_kek(out: &mut Writer, kek: &GroupKek) {
+    out.raw(&kek.spi);
+    out.length_u16(PART).raw(kek.key.expose());
+    write_instant(out, kek.expires);
+    out.u32(kek.sequence);
+    out.u8(kek.succession as u8);
+    out.raw(&Lineage::octets(kek.lineage));
+}
+
 fn parse_spent(reader: &mut Reader<'_>) -> Result<SpentKek, Error> {
     Ok(SpentKek { spi: reader.array()?, sequence: reader.u32()?, expires: instant(reader)? })
+}
+
+fn write_spent(out: &mut Writer, spent: &SpentKek) {
+    out.raw(&spent.spi);
+    out.u32(spent.sequence);
+    write_instant(out, spent.expires);
 }
 
 fn succession(octet: u8) -> Result<Succession, Error> {
@@ -128,6 +186,14 @@ fn parse_terms(reader: &mut Reader<'_>) -> Result<Terms, Error> {
     })
 }
 
+fn write_terms(out: &mut Writer, terms: &Terms) {
+    write_acl(&mut out.length_u16(PART), &terms.acl);
+    out.flag(terms.mode == SendMode::ReceiveOnly);
+    out.u64(terms.activation_delay.as_millis() as u64);
+    out.u64(terms.deactivation_delay.as_millis() as u64);
+    out.optional(terms.rekey.as_ref(), write_rekey_terms);
+}
+
 fn parse_rekey_terms(reader: &mut Reader<'_>) -> Result<RekeyTerms, Error> {
     let multicast = flag(reader)?;
     let (to, port) = (parse_address(reader.array()?), reader.u16()?);
@@ -139,6 +205,19 @@ fn parse_rekey_terms(reader: &mut Reader<'_>) -> Result<RekeyTerms, Error> {
     let signature = SignatureAlgorithm::from_numbers(reader.u16()?, Some(reader.u16()?)).ok_or(VALUE)?;
     let verification = PublicKey::from_spki(signature, octets(reader)?).map_err(|_| VALUE)?;
     Ok(RekeyTerms { transport, signature, verification })
+}
+
+fn write_rekey_terms(out: &mut Writer, terms: &RekeyTerms) {
+    let to = match terms.transport {
+        Transport::Unicast => None,
+        Transport::Multicast(to) => Some(to),
+    };
+    out.flag(to.is_some());
+    out.raw(&address_octets(to.map(|to| to.ip())));
+    out.u16(to.map_or(0, |to| to.port()));
+    out.u16(terms.signature.number());
+    out.u16(terms.signature.hash_number());
+    out.length_u16(PART).raw(terms.verification.spki());
 }
 
 pub(super) fn parse_member(reader: &mut Reader<'_>) -> Result<Listed, Error> {
@@ -169,127 +248,38 @@ pub(super) fn parse_member(reader: &mut Reader<'_>) -> Result<Listed, Error> {
     Ok(Listed { record, author, version, presence })
 }
 
+pub(super) fn write_member(out: &mut Writer, listed: &Listed) {
+    let record = &listed.record;
+    write_address(out, &record.address);
+    out.u16(record.port);
+    out.raw(&address_octets(record.owner));
+    out.raw(&listed.author.0);
+    out.u64(listed.version);
+    out.flag(listed.presence == Presence::Gone);
+    Identification::phase1(&record.identity).write(&mut out.length_u16(PART));
+    write_instant(out, record.first_registered);
+    write_instant(out, record.last_registered);
+    out.u64(record.registrations);
+    out.u8(match (record.ours, record.fragments) {
+        (true, true) => OURS_WITH_FRAGMENTS,
+        (ours, _) => u8::from(ours) * OURS,
+    });
+}
+
 pub(super) fn instant(reader: &mut Reader<'_>) -> Result<GroupTime, Error> {
     Ok(GroupTime::from_millis(reader.u64()?))
+}
+
+pub(super) fn write_instant(out: &mut Writer, time: GroupTime) {
+    out.u64(time.as_millis());
 }
 
 fn address(reader: &mut Reader<'_>) -> Result<IpAddr, Error> {
     Ok(parse_address(reader.array()?).ok_or(VALUE)?)
 }
 
-impl Sink {
-    fn instant(&mut self, time: GroupTime) {
-        self.u64(time.as_millis());
-    }
-
-    pub(super) fn versions(&mut self, versions: &Versions) {
-        versions.emit(&mut self.0);
-    }
-
-    pub(super) fn state(&mut self, state: &GroupState) {
-        self.raw(&Lineage::octets(state.lineage));
-        self.versions(&state.versions);
-        self.u64(state.rekeys);
-        self.optional(state.last_rekey, Sink::instant);
-        self.raw(&[u8::from(state.under_way)]);
-        self.keys(&state.keys);
-        self.u32(state.revoked.len().min(MAX_REVOKED) as u32);
-        state.revoked.iter().take(MAX_REVOKED).for_each(|address| self.address(address));
-        self.u32(state.sid_generation);
-        self.optional(state.terms.as_ref(), Sink::terms);
-        self.optional(state.told, |out, AclDigest(digest)| out.raw(&digest));
-    }
-
-    fn keys(&mut self, keys: &Keys) {
-        self.u16(keys.teks.len() as u16);
-        keys.teks.iter().for_each(|tek| self.tek(tek));
-        self.u16(keys.ended.len() as u16);
-        for (spi, expires) in &keys.ended {
-            self.u32(spi.0);
-            self.instant(*expires);
-        }
-        self.optional(keys.kek.as_ref(), Sink::kek);
-        self.raw(&[keys.previous_keks.len() as u8]);
-        keys.previous_keks.iter().for_each(|kek| self.kek(kek));
-        self.raw(&[keys.spent.len() as u8]);
-        keys.spent.iter().for_each(|spent| self.spent(spent));
-    }
-
-    fn tek(&mut self, tek: &GroupTek) {
-        self.u32(tek.spi.0);
-        self.octets(tek.transform.to_string().as_bytes());
-        let (key, integrity) = match &tek.keys {
-            TekKeys::Shared { encryption, integrity } => (encryption, integrity.expose()),
-            TekKeys::PerSender(seed) => (seed.secret(), &[][..]),
-        };
-        self.octets(key.expose());
-        self.octets(integrity);
-        self.instant(tek.expires);
-        self.optional(tek.senders, Sink::senders);
-    }
-
-    fn senders(&mut self, terms: SenderTerms) {
-        self.raw(&terms.generation.octets());
-        self.u16(terms.replay_window);
-    }
-
-    fn kek(&mut self, kek: &GroupKek) {
-        self.raw(&kek.spi);
-        self.octets(kek.key.expose());
-        self.instant(kek.expires);
-        self.u32(kek.sequence);
-        self.raw(&[kek.succession as u8]);
-        self.raw(&Lineage::octets(kek.lineage));
-    }
-
-    fn spent(&mut self, spent: &SpentKek) {
-        self.raw(&spent.spi);
-        self.u32(spent.sequence);
-        self.instant(spent.expires);
-    }
-
-    fn terms(&mut self, terms: &Terms) {
-        self.octets(&emit_acl(&terms.acl));
-        self.raw(&[u8::from(terms.mode == SendMode::ReceiveOnly)]);
-        self.u64(terms.activation_delay.as_millis() as u64);
-        self.u64(terms.deactivation_delay.as_millis() as u64);
-        self.optional(terms.rekey.as_ref(), Sink::rekey_terms);
-    }
-
-    fn rekey_terms(&mut self, terms: &RekeyTerms) {
-        let (multicast, to) = match terms.transport {
-            Transport::Unicast => (0, None),
-            Transport::Multicast(to) => (1, Some(to)),
-        };
-        self.raw(&[multicast]);
-        self.raw(&address_octets(to.map(|to| to.ip())));
-        self.u16(to.map_or(0, |to| to.port()));
-        self.u16(terms.signature.number());
-        self.u16(terms.signature.hash_number());
-        self.octets(terms.verification.spki());
-    }
-
-    pub(super) fn member(&mut self, listed: &Listed) {
-        let record = &listed.record;
-        self.address(&record.address);
-        self.u16(record.port);
-        self.raw(&address_octets(record.owner));
-        self.raw(&listed.author.0);
-        self.u64(listed.version);
-        self.raw(&[u8::from(listed.presence == Presence::Gone)]);
-        self.octets(&Identification::phase1(&record.identity).emit());
-        self.instant(record.first_registered);
-        self.instant(record.last_registered);
-        self.u64(record.registrations);
-        self.raw(&[match (record.ours, record.fragments) {
-            (true, true) => OURS_WITH_FRAGMENTS,
-            (ours, _) => u8::from(ours) * OURS,
-        }]);
-    }
-
-    fn address(&mut self, address: &IpAddr) {
-        self.raw(&address_octets(Some(*address)));
-    }
+fn write_address(out: &mut Writer, address: &IpAddr) {
+    out.raw(&address_octets(Some(*address)));
 }
 
 #[cfg(test)]

@@ -10,12 +10,14 @@
 use super::clock::GroupClock;
 use super::ledger::Ledger;
 use super::members::{Listed, Members};
-use super::record::{instant, list, optional, parse_member, parse_state, Sink};
+use super::record::{
+    instant, list, optional, parse_member, parse_state, write_instant, write_member, write_state,
+};
 use crate::coop::{Author, Sids, Versions};
 use crate::crypto::Secret;
 use crate::error::{Error, Malformed};
 use crate::policy::GroupId;
-use crate::wire::Reader;
+use crate::wire::{Reader, Writer};
 use std::collections::BTreeMap;
 
 const MAGIC: &[u8; 4] = b"GDKS";
@@ -25,18 +27,21 @@ const MAX_GROUPS: usize = 1024;
 const MAX_MEMBERS: usize = 16_384;
 
 /// The state of all groups.
+///
+/// # Errors
+/// Something is longer than what stands before it can say: nothing is stored that could not be read again.
 pub(super) fn take<'a>(
     author: Author,
     groups: impl Iterator<Item = (GroupId, &'a Ledger)> + Clone,
-) -> Secret {
+) -> Result<Secret, Error> {
     let length = groups.clone().map(|(_, ledger)| 8192 + ledger.members().all().count() * 512).sum();
-    let mut out = Sink::with_capacity(length);
-    out.raw(MAGIC);
-    out.u16(VERSION);
-    out.raw(&author.0);
-    out.u16(groups.clone().count() as u16);
-    groups.for_each(|(id, ledger)| out.group(id, ledger));
-    Secret::from(&out.0[..])
+    let mut octets = Writer::secret(length, |out| {
+        out.raw(MAGIC);
+        out.u16(VERSION);
+        out.raw(&author.0);
+        out.list_u16(PART, groups, write_group);
+    })?;
+    Ok(Secret::new(std::mem::take(&mut *octets)))
 }
 
 /// What was stored, read and found sound.
@@ -83,23 +88,20 @@ fn parse_stored_member(reader: &mut Reader<'_>) -> Result<Listed, Error> {
     Ok(listed)
 }
 
-impl Sink {
-    fn group(&mut self, id: GroupId, ledger: &Ledger) {
-        self.u32(id.0);
-        self.u64(ledger.clock().offset() as u64);
-        self.u64(ledger.epoch());
-        self.state(ledger.state());
-        ledger.sids().emit(&mut self.0);
-        self.u64(ledger.members().newest());
-        self.versions(ledger.members().seen());
-        self.u32(ledger.members().all().count() as u32);
-        ledger.members().all().for_each(|listed| self.stored_member(listed));
-    }
+fn write_group(out: &mut Writer, (id, ledger): (GroupId, &Ledger)) {
+    out.u32(id.0);
+    out.u64(ledger.clock().offset() as u64);
+    out.u64(ledger.epoch());
+    write_state(out, ledger.state());
+    ledger.sids().write(out);
+    out.u64(ledger.members().newest());
+    ledger.members().seen().write(out);
+    out.list_u32(PART, ledger.members().all(), write_stored_member);
+}
 
-    fn stored_member(&mut self, listed: &Listed) {
-        self.member(listed);
-        self.u64(listed.record.rekeys_acknowledged);
-        self.u32(listed.record.rekeys_missed);
-        self.optional(listed.record.last_acknowledged, |out, time| out.u64(time.as_millis()));
-    }
+fn write_stored_member(out: &mut Writer, listed: &Listed) {
+    write_member(out, listed);
+    out.u64(listed.record.rekeys_acknowledged);
+    out.u32(listed.record.rekeys_missed);
+    out.optional(listed.record.last_acknowledged, write_instant);
 }

@@ -1,7 +1,7 @@
 //! The ACL payload: a whole access control list in compact form, for members of this implementation only (private use,
 //! RFC 6407 section 5). Others get what the RFC can say: one SAT for each permit entry.
 
-use super::codec::Reader;
+use super::codec::{Reader, Writer};
 use super::header::MAX_MESSAGE;
 use crate::crypto::prf::digest;
 use crate::crypto::Hash;
@@ -21,6 +21,7 @@ const DESTINATION_PORTS: u8 = 4;
 
 /// The longest entry in octets: two IPv6 hosts with a port range each.
 const MAX_ACE_LEN: usize = 4 + 2 * (16 + 4);
+const USUAL_ACE_LEN: usize = 16;
 
 /// The longest list in octets.
 pub const MAX_ACL_LEN: usize = 4 + MAX_ACES * MAX_ACE_LEN;
@@ -31,8 +32,9 @@ const _: () = assert!(MAX_ACL_LEN + 12_000 <= MAX_MESSAGE);
 impl AclDigest {
     /// The digest of a list.
     pub fn of(acl: &Acl) -> Self {
-        let mut octets = [0; 16];
-        octets.copy_from_slice(&digest(Hash::Sha256, &[&emit_acl(acl)])[..16]);
+        let (mut octets, mut out) = ([0; 16], Writer::with_capacity(usual_len(acl)));
+        write_acl(&mut out, acl);
+        octets.copy_from_slice(&digest(Hash::Sha256, &[out.written()])[..16]);
         AclDigest(octets)
     }
 }
@@ -107,42 +109,53 @@ fn parse_ports(form: u8, reader: &mut Reader<'_>) -> Result<Option<Ports>, Malfo
     }
 }
 
-/// Writes a body.
-pub fn emit_acl(acl: &Acl) -> Vec<u8> {
-    let mut out = vec![VERSION, 0];
-    out.extend_from_slice(&(acl.entries().len() as u16).to_be_bytes());
-    acl.entries().iter().for_each(|ace| emit_ace(ace, &mut out));
-    out
+/// The body alone.
+///
+/// # Errors
+/// As [`Writer::finish`].
+pub fn emit_acl(acl: &Acl) -> Result<Vec<u8>, Malformed> {
+    Writer::plain(usual_len(acl), |out| write_acl(out, acl))
 }
 
-fn emit_ace(ace: &Ace, out: &mut Vec<u8>) {
+/// Room for a list like this, if most of it is IPv4.
+pub(super) fn usual_len(acl: &Acl) -> usize {
+    4 + acl.entries().len() * USUAL_ACE_LEN
+}
+
+/// Writes a body.
+pub(crate) fn write_acl(out: &mut Writer, acl: &Acl) {
+    out.raw(&[VERSION, 0]);
+    out.list_u16(PART, acl.entries(), write_ace);
+}
+
+fn write_ace(out: &mut Writer, ace: &Ace) {
     let (source, destination) = (ace.selector.source(), ace.selector.destination());
     let deny = if ace.action == Action::Deny { DENY } else { 0 };
     let ipv6 = if ace.selector.family() == Family::V6 { IPV6 } else { 0 };
     let ports = form(source.ports) << SOURCE_PORTS | form(destination.ports) << DESTINATION_PORTS;
-    out.extend_from_slice(&[deny | ipv6 | ports, ace.selector.protocol().unwrap_or(0)]);
-    out.extend_from_slice(&[source.prefix.length(), destination.prefix.length()]);
-    emit_prefix(&source.prefix, out);
-    emit_prefix(&destination.prefix, out);
-    [source.ports, destination.ports].into_iter().flatten().for_each(|ports| emit_ports(&ports, out));
+    out.raw(&[deny | ipv6 | ports, ace.selector.protocol().unwrap_or(0)]);
+    out.raw(&[source.prefix.length(), destination.prefix.length()]);
+    write_prefix(out, &source.prefix);
+    write_prefix(out, &destination.prefix);
+    [source.ports, destination.ports].into_iter().flatten().for_each(|ports| write_ports(out, &ports));
 }
 
 fn form(ports: Option<Ports>) -> u8 {
     ports.map_or(0, |ports| if ports.single().is_some() { 1 } else { 2 })
 }
 
-fn emit_prefix(prefix: &Prefix, out: &mut Vec<u8>) {
+fn write_prefix(out: &mut Writer, prefix: &Prefix) {
     let length = usize::from(prefix.length().div_ceil(8));
     match prefix.address() {
-        IpAddr::V4(address) => out.extend_from_slice(&address.octets()[..length]),
-        IpAddr::V6(address) => out.extend_from_slice(&address.octets()[..length]),
+        IpAddr::V4(address) => out.raw(&address.octets()[..length]),
+        IpAddr::V6(address) => out.raw(&address.octets()[..length]),
     }
 }
 
-fn emit_ports(ports: &Ports, out: &mut Vec<u8>) {
-    out.extend_from_slice(&ports.first().to_be_bytes());
+fn write_ports(out: &mut Writer, ports: &Ports) {
+    out.u16(ports.first());
     if ports.single().is_none() {
-        out.extend_from_slice(&ports.last().to_be_bytes());
+        out.u16(ports.last());
     }
 }
 
@@ -163,7 +176,7 @@ mod tests {
             &[],
         ];
         for list in lists.map(acl) {
-            assert_eq!(parse_acl(&emit_acl(&list)), Ok(list));
+            assert_eq!(parse_acl(&emit_acl(&list).unwrap()), Ok(list));
         }
     }
 
@@ -171,9 +184,9 @@ mod tests {
     fn the_form_is_compact() {
         let list = acl(&["deny tcp 10.0.0.0/9 gt 1023 host 10.1.1.1 eq 22"]);
         let entry = [0x19, 6, 9, 32, 10, 0, 10, 1, 1, 1, 4, 0, 255, 255, 0, 22];
-        assert_eq!(emit_acl(&list), [&[1, 0, 0, 1][..], &entry].concat());
+        assert_eq!(emit_acl(&list).unwrap(), [&[1, 0, 0, 1][..], &entry].concat());
         let longest = "permit tcp host 2001:db8::1 range 1 2 host 2001:db8::2 range 3 4";
-        assert_eq!(emit_acl(&acl(&[longest; MAX_ACES])).len(), MAX_ACL_LEN);
+        assert_eq!(emit_acl(&acl(&[longest; MAX_ACES])).unwrap().len(), MAX_ACL_LEN);
     }
 
     #[test]
@@ -189,7 +202,7 @@ mod tests {
 
     #[test]
     fn what_nobody_sends_is_refused() {
-        let sound = emit_acl(&acl(&["permit tcp 10.0.0.0/9 range 5 9 host 10.1.1.1 eq 22"]));
+        let sound = emit_acl(&acl(&["permit tcp 10.0.0.0/9 range 5 9 host 10.1.1.1 eq 22"])).unwrap();
         for length in 0..sound.len() {
             assert_eq!(refused(&sound[..length]), Malformed::Truncated(PART), "{length}");
         }

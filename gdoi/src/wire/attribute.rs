@@ -1,6 +1,6 @@
 //! Data attributes (RFC 2408 section 3.3).
 
-use super::codec::Reader;
+use super::codec::{Reader, Writer};
 use crate::error::{Error, Malformed, Misbehaved, Unacceptable};
 
 /// 64 sender IDs, how many bits they have, and their generation.
@@ -50,16 +50,15 @@ impl<'a> Attribute<'a> {
     }
 
     /// Appends the attribute.
-    pub fn emit(&self, out: &mut Vec<u8>) {
+    pub fn write(&self, out: &mut Writer) {
         match self.value {
             Value::Basic(value) => {
-                out.extend_from_slice(&(self.kind | 0x8000).to_be_bytes());
-                out.extend_from_slice(&value.to_be_bytes());
+                out.u16(self.kind | 0x8000);
+                out.u16(value);
             }
             Value::Variable(value) => {
-                out.extend_from_slice(&self.kind.to_be_bytes());
-                out.extend_from_slice(&(value.len() as u16).to_be_bytes());
-                out.extend_from_slice(value);
+                out.u16(self.kind);
+                out.length_u16("attribute").raw(value);
             }
         }
     }
@@ -162,15 +161,15 @@ impl<'a> Attributes<'a> {
     }
 }
 
+/// These alone, for what tests put them into.
+#[cfg(test)]
+pub(super) fn emitted(attributes: &[Attribute<'_>]) -> Vec<u8> {
+    Writer::plain(0, |out| attributes.iter().for_each(|attribute| attribute.write(out))).unwrap()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn emitted(attributes: &[Attribute<'_>]) -> Vec<u8> {
-        let mut out = Vec::new();
-        attributes.iter().for_each(|attribute| attribute.emit(&mut out));
-        out
-    }
 
     #[test]
     fn round_trip() {
@@ -193,6 +192,16 @@ mod tests {
         assert_eq!(attributes.number(3, "three"), Err(Malformed::Length("three").into()));
         assert_eq!(attributes.required(4, "four"), Err(Misbehaved::MissingAttribute("four").into()));
         assert_eq!(attributes.finish("test"), Ok(()));
+    }
+
+    #[test]
+    fn values_are_never_cut() {
+        let emit = |length| {
+            let value = vec![0; length];
+            Writer::plain(0, |out| Attribute::variable(1, &value).write(out))
+        };
+        assert_eq!(emit(65_535).unwrap().len(), 4 + 65_535);
+        assert_eq!(emit(65_536), Err(Malformed::Length("attribute")));
     }
 
     #[test]

@@ -1,4 +1,8 @@
-//! Taking fields off a slice.
+//! Taking fields off a slice, and putting them one behind the other.
+
+mod writer;
+
+pub use writer::{Length, Writer};
 
 use crate::error::Malformed;
 

@@ -1,6 +1,6 @@
 //! The fragment payload of IKEv1 ([MS-IKEE] section 2.2.3.1; no RFC has it).
 
-use super::codec::Reader;
+use super::codec::{Reader, Writer};
 use crate::error::Malformed;
 
 const PART: &str = "fragment payload";
@@ -51,12 +51,16 @@ impl<'a> Fragment<'a> {
     }
 
     /// The body.
-    pub fn emit(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(4 + self.data.len());
-        out.extend_from_slice(&self.id.to_be_bytes());
-        out.extend_from_slice(&[self.number, u8::from(self.position == Position::Last)]);
-        out.extend_from_slice(self.data);
-        out
+    ///
+    /// # Errors
+    /// As [`Writer::finish`].
+    pub fn emit(&self) -> Result<Vec<u8>, Malformed> {
+        Writer::plain(4 + self.data.len(), |out| {
+            out.u16(self.id);
+            out.u8(self.number);
+            out.flag(self.position == Position::Last);
+            out.raw(self.data);
+        })
     }
 }
 
@@ -67,11 +71,11 @@ mod tests {
     #[test]
     fn round_trip() {
         let fragment = Fragment { id: 0x0a0b, number: 3, position: Position::Before, data: &[7, 8, 9] };
-        assert_eq!(fragment.emit(), [0x0a, 0x0b, 3, 0, 7, 8, 9]);
+        assert_eq!(fragment.emit().unwrap(), [0x0a, 0x0b, 3, 0, 7, 8, 9]);
         let last = Fragment { position: Position::Last, ..fragment };
-        assert_eq!(last.emit(), [0x0a, 0x0b, 3, 1, 7, 8, 9]);
+        assert_eq!(last.emit().unwrap(), [0x0a, 0x0b, 3, 1, 7, 8, 9]);
         for fragment in [fragment, last] {
-            assert_eq!(Fragment::parse(&fragment.emit()), Ok(fragment));
+            assert_eq!(Fragment::parse(&fragment.emit().unwrap()), Ok(fragment));
         }
     }
 

@@ -1,6 +1,7 @@
 //! The GAP payload (RFC 6407 section 5.4).
 
 use super::attribute::{Attribute, Attributes};
+use super::codec::Writer;
 use crate::error::{Error, Malformed};
 use crate::group::AclDigest;
 use crate::policy::SendMode;
@@ -55,28 +56,34 @@ impl Gap {
         Ok(gap)
     }
 
+    /// The body alone.
+    ///
+    /// # Errors
+    /// As [`Writer::finish`].
+    pub fn emit(&self) -> Result<Vec<u8>, Malformed> {
+        Writer::plain(64, |out| self.write(out))
+    }
+
     /// Writes a body.
-    pub fn emit(&self) -> Vec<u8> {
-        let mut out = Vec::new();
+    pub(super) fn write(&self, out: &mut Writer) {
         for (kind, value) in [
             (class::ACTIVATION_TIME_DELAY, self.activation_delay),
             (class::DEACTIVATION_TIME_DELAY, self.deactivation_delay),
             (class::SENDER_ID_REQUEST, self.sender_ids),
         ] {
             if let Some(value) = value {
-                Attribute::basic(kind, value).emit(&mut out);
+                Attribute::basic(kind, value).write(out);
             }
         }
         if let Some(pseudotime) = self.pseudotime {
-            Attribute::variable(class::PSEUDOTIME, &pseudotime.to_be_bytes()).emit(&mut out);
+            Attribute::variable(class::PSEUDOTIME, &pseudotime.to_be_bytes()).write(out);
         }
         if let Some(AclDigest(digest)) = &self.acl {
-            Attribute::variable(class::ACL_DIGEST, digest).emit(&mut out);
+            Attribute::variable(class::ACL_DIGEST, digest).write(out);
         }
         if let Some(mode) = self.mode {
-            Attribute::basic(class::SEND_MODE, mode_number(mode)).emit(&mut out);
+            Attribute::basic(class::SEND_MODE, mode_number(mode)).write(out);
         }
-        out
     }
 }
 
@@ -115,17 +122,20 @@ mod tests {
     #[test]
     fn round_trip() {
         let gap = Gap { activation_delay: Some(15), deactivation_delay: Some(30), ..Gap::default() };
-        assert_eq!(gap.emit(), [0x80, 1, 0, 15, 0x80, 2, 0, 30]);
-        assert_eq!(Gap::parse(&gap.emit()), Ok(gap));
+        assert_eq!(gap.emit().unwrap(), [0x80, 1, 0, 15, 0x80, 2, 0, 30]);
+        assert_eq!(Gap::parse(&gap.emit().unwrap()), Ok(gap));
         assert_eq!(Gap::parse(&[0x80, 3, 0, 2]).unwrap().sender_ids, Some(2));
         assert_eq!(Gap::parse(&[]), Ok(Gap::default()));
         let timed = Gap { pseudotime: Some(0x0102_0304_0506_0708), ..Gap::default() };
-        assert_eq!(timed.emit(), [0, 128, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8]);
-        assert_eq!(Gap::parse(&timed.emit()), Ok(timed));
+        assert_eq!(timed.emit().unwrap(), [0, 128, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8]);
+        assert_eq!(Gap::parse(&timed.emit().unwrap()), Ok(timed));
         for (mode, number) in [(SendMode::Both, 1), (SendMode::ReceiveOnly, 2)] {
             let ours = Gap { acl: Some(AclDigest([7; 16])), mode: Some(mode), ..Gap::default() };
-            assert_eq!(ours.emit(), [&[0, 129, 0, 16][..], &[7; 16], &[0x80, 130, 0, number]].concat());
-            assert_eq!(Gap::parse(&ours.emit()), Ok(ours));
+            assert_eq!(
+                ours.emit().unwrap(),
+                [&[0, 129, 0, 16][..], &[7; 16], &[0x80, 130, 0, number]].concat()
+            );
+            assert_eq!(Gap::parse(&ours.emit().unwrap()), Ok(ours));
         }
     }
 

@@ -1,6 +1,6 @@
 //! The ISAKMP header (RFC 2408 section 3.1).
 
-use super::codec::Reader;
+use super::codec::{Reader, Writer};
 use super::registry::{ExchangeType, Flags, PayloadType};
 use crate::error::Malformed;
 use std::fmt;
@@ -101,22 +101,30 @@ impl Header {
     }
 
     /// The whole message: this header and `body` behind it.
-    pub fn emit(&self, body: &[u8]) -> Vec<u8> {
-        let mut out = self.emit_before(body.len());
-        out.extend_from_slice(body);
-        out
+    ///
+    /// # Errors
+    /// As [`Writer::finish`].
+    pub fn emit(&self, body: &[u8]) -> Result<Vec<u8>, Malformed> {
+        Writer::plain(HEADER_LEN + body.len(), |out| {
+            out.raw(&self.initiator.0);
+            out.raw(&self.responder.0);
+            out.u8(self.next.0);
+            out.u8(VERSION);
+            out.u8(self.exchange.0);
+            out.u8(self.flags.0);
+            out.u32(self.message_id);
+            out.length_u32_from(0, "ISAKMP header").raw(body);
+        })
     }
 
     /// This header alone, for a body of `body_len` octets.
-    pub fn emit_before(&self, body_len: usize) -> Vec<u8> {
-        let length = HEADER_LEN + body_len;
-        let mut out = Vec::with_capacity(length);
-        out.extend_from_slice(&self.initiator.0);
-        out.extend_from_slice(&self.responder.0);
-        out.extend_from_slice(&[self.next.0, VERSION, self.exchange.0, self.flags.0]);
-        out.extend_from_slice(&self.message_id.to_be_bytes());
-        out.extend_from_slice(&(length as u32).to_be_bytes());
-        out
+    ///
+    /// # Errors
+    /// As [`Writer::finish`].
+    pub fn emit_before(&self, body_len: usize) -> Result<Vec<u8>, Malformed> {
+        let mut message = self.emit(&vec![0; body_len])?;
+        message.truncate(HEADER_LEN);
+        Ok(message)
     }
 }
 
@@ -137,7 +145,7 @@ mod tests {
 
     #[test]
     fn round_trip() {
-        let bytes = header().emit(&[9, 9]);
+        let bytes = header().emit(&[9, 9]).unwrap();
         assert_eq!(bytes.len(), 30);
         assert_eq!(Header::parse(&bytes), Ok((header(), &[9, 9][..])));
     }
@@ -145,7 +153,7 @@ mod tests {
     /// Whatever is refused here the header would refuse for the same reason.
     #[test]
     fn versions_are_told_apart_by_the_major_number() {
-        let mut bytes = header().emit(&[]);
+        let mut bytes = header().emit(&[]).unwrap();
         for version in 0..=u8::MAX {
             bytes[17] = version;
             match Version::of(&bytes) {
@@ -157,12 +165,12 @@ mod tests {
             let refused = Version::of(&bytes[..length]).err();
             assert_eq!(refused, Header::parse(&bytes[..length]).err(), "{length} octets");
         }
-        assert_eq!(Version::of(&header().emit(&[])), Ok(Version::IkeV1));
+        assert_eq!(Version::of(&header().emit(&[]).unwrap()), Ok(Version::IkeV1));
     }
 
     #[test]
     fn rejects() {
-        let mut bytes = header().emit(&[]);
+        let mut bytes = header().emit(&[]).unwrap();
         assert_eq!(Header::parse(&bytes[..27]), Err(Malformed::Truncated("ISAKMP header")));
         bytes.push(0);
         assert_eq!(Header::parse(&bytes), Err(Malformed::Length("ISAKMP header")));
@@ -172,7 +180,7 @@ mod tests {
         bytes[17] = 0x20;
         assert_eq!(Header::parse(&bytes), Err(Malformed::Version(0x20)));
         assert_eq!(
-            Header::parse(&header().emit(&vec![0; MAX_MESSAGE])),
+            Header::parse(&header().emit(&vec![0; MAX_MESSAGE]).unwrap()),
             Err(Malformed::Length("ISAKMP header"))
         );
     }

@@ -1,6 +1,6 @@
 //! Identities: the ID payload (RFC 2407 section 4.6.2) and the shorter form inside SAK and SAT.
 
-use super::codec::Reader;
+use super::codec::{Reader, Writer};
 use super::registry::IdType;
 use crate::error::{Error, Malformed, Unacceptable};
 use crate::policy::{Family, GroupId, Identity, Prefix};
@@ -39,12 +39,20 @@ impl Identification {
         Ok(Identification { kind, protocol, port, data: data.to_vec() })
     }
 
+    /// The body alone.
+    ///
+    /// # Errors
+    /// As [`Writer::finish`].
+    pub fn emit(&self) -> Result<Vec<u8>, Malformed> {
+        Writer::plain(4 + self.data.len(), |out| self.write(out))
+    }
+
     /// Writes a body.
-    pub fn emit(&self) -> Vec<u8> {
-        let mut out = vec![self.kind.0, self.protocol];
-        out.extend_from_slice(&self.port.to_be_bytes());
-        out.extend_from_slice(&self.data);
-        out
+    pub(crate) fn write(&self, out: &mut Writer) {
+        out.u8(self.kind.0);
+        out.u8(self.protocol);
+        out.u16(self.port);
+        out.raw(&self.data);
     }
 
     /// The payload that names a group: ID_KEY_ID, 4 octets (RFC 6407 section 5.1).
@@ -136,13 +144,11 @@ impl IdField {
         Ok(IdField { kind, port, data: reader.take(length)?.to_vec() })
     }
 
-    /// Appends the field; data over 255 octets is cut, which no caller in this crate has.
-    pub fn emit(&self, out: &mut Vec<u8>) {
-        let data = &self.data[..self.data.len().min(MAX_ID_LEN)];
-        out.push(self.kind.0);
-        out.extend_from_slice(&self.port.to_be_bytes());
-        out.push(data.len() as u8);
-        out.extend_from_slice(data);
+    /// Appends the field; data over 255 octets spoils what it is written into.
+    pub fn write(&self, out: &mut Writer) {
+        out.u8(self.kind.0);
+        out.u16(self.port);
+        out.length_u8("ID field").raw(&self.data);
     }
 
     /// The field of one address: ID_IPV4_ADDR, 4 octets, or ID_IPV6_ADDR, 16 octets.
@@ -204,10 +210,10 @@ mod tests {
             Identity::UserFqdn("gm1@example".into()),
             Identity::KeyId(vec![0, 255]),
         ] {
-            let body = Identification::phase1(&identity).emit();
+            let body = Identification::phase1(&identity).emit().unwrap();
             assert_eq!(Identification::parse(&body).unwrap().identity(), Ok(identity));
         }
-        assert_eq!(Identification::group(GroupId(100)).emit(), [11, 0, 0, 0, 0, 0, 0, 100]);
+        assert_eq!(Identification::group(GroupId(100)).emit().unwrap(), [11, 0, 0, 0, 0, 0, 0, 100]);
     }
 
     #[test]
@@ -228,8 +234,7 @@ mod tests {
     fn prefixes_round_trip() {
         let prefix: Prefix = "10.0.0.0/8".parse().unwrap();
         let field = IdField::prefix(&prefix, Some(53));
-        let mut out = Vec::new();
-        field.emit(&mut out);
+        let out = Writer::plain(0, |out| field.write(out)).unwrap();
         assert_eq!(out, [4, 0, 53, 8, 10, 0, 0, 0, 255, 0, 0, 0]);
         let parsed = IdField::parse(&mut Reader::new(&out, "test")).unwrap();
         assert_eq!((parsed.as_prefix(), parsed.as_port()), (Ok(prefix), Some(53)));
@@ -240,6 +245,16 @@ mod tests {
         assert_eq!(host.as_prefix().unwrap().length(), 128);
         let host = IdField::address([10, 0, 0, 1].into(), 0);
         assert_eq!((host.as_prefix().unwrap().length(), host.as_port()), (32, None));
+    }
+
+    #[test]
+    fn data_is_never_cut() {
+        let emit = |length| {
+            let field = IdField { kind: IdType::KEY_ID, port: 0, data: vec![1; length] };
+            Writer::plain(0, |out| field.write(out))
+        };
+        assert_eq!(emit(255).unwrap().len(), 4 + 255);
+        assert_eq!(emit(256), Err(Malformed::Length("ID field")));
     }
 
     #[test]

@@ -4,7 +4,7 @@ mod key_packet;
 
 pub use key_packet::KeyPacket;
 
-use super::codec::Reader;
+use super::codec::{Reader, Writer};
 use crate::error::{Error, Malformed};
 use zeroize::Zeroizing;
 
@@ -36,15 +36,16 @@ impl Kd {
         Ok(Kd(packets))
     }
 
-    /// Writes a body; zeroed on drop.
-    pub fn emit(&self) -> Zeroizing<Vec<u8>> {
-        let bodies: Vec<_> = self.0.iter().map(KeyPacket::emit).collect();
-        let mut out =
-            Zeroizing::new(Vec::with_capacity(4 + bodies.iter().map(|body| body.len()).sum::<usize>()));
-        out.extend_from_slice(&(bodies.len() as u16).to_be_bytes());
-        out.extend_from_slice(&[0, 0]);
-        bodies.iter().for_each(|body| out.extend_from_slice(body));
-        out
+    /// The body alone; zeroed on drop.
+    ///
+    /// # Errors
+    /// As [`Writer::finish`]: a key packet that is too long.
+    pub fn emit(&self) -> Result<Zeroizing<Vec<u8>>, Malformed> {
+        Writer::secret(2048, |out| {
+            out.count_u16(self.0.len(), "KD payload");
+            out.u16(0);
+            self.0.iter().for_each(|packet| packet.write(out));
+        })
     }
 }
 
@@ -74,7 +75,7 @@ mod tests {
 
     #[test]
     fn round_trip() {
-        assert_eq!(Kd::parse(&example().emit()), Ok(example()));
+        assert_eq!(Kd::parse(&example().emit().unwrap()), Ok(example()));
     }
 
     #[test]
@@ -85,7 +86,7 @@ mod tests {
             integrity: Secret::new(vec![8]),
         }]);
         let expected = [0, 1, 0, 0, 1, 0, 0, 19, 4, 0, 0, 0, 1, 0, 1, 0, 1, 9, 0, 2, 0, 1, 8];
-        assert_eq!(*tek.emit(), expected);
+        assert_eq!(*tek.emit().unwrap(), expected);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The SA KEK payload (RFC 6407 section 5.3).
 
 use super::attribute::{Attribute, Attributes};
-use super::codec::Reader;
+use super::codec::{Reader, Writer};
 use super::id::IdField;
 use crate::error::{Error, Malformed};
 
@@ -84,13 +84,21 @@ impl SaKek {
         Ok(sak)
     }
 
+    /// The body alone.
+    ///
+    /// # Errors
+    /// As [`Writer::finish`]: a source or destination that is too long.
+    pub fn emit(&self) -> Result<Vec<u8>, Malformed> {
+        Writer::plain(128, |out| self.write(out))
+    }
+
     /// Writes a body.
-    pub fn emit(&self) -> Vec<u8> {
-        let mut out = vec![self.protocol];
-        self.source.emit(&mut out);
-        self.destination.emit(&mut out);
-        out.extend_from_slice(&self.spi);
-        out.extend_from_slice(&[0; 4]);
+    pub(super) fn write(&self, out: &mut Writer) {
+        out.u8(self.protocol);
+        self.source.write(out);
+        self.destination.write(out);
+        out.raw(&self.spi);
+        out.u32(0);
         let lifetime = self.lifetime.to_be_bytes();
         let optional = [
             (self.key_bits != 0).then(|| Attribute::basic(class::KEY_LENGTH, self.key_bits)),
@@ -98,17 +106,16 @@ impl SaKek {
             (self.signature_hash != 0)
                 .then(|| Attribute::basic(class::SIG_HASH_ALGORITHM, self.signature_hash)),
         ];
-        Attribute::basic(class::ALGORITHM, self.algorithm).emit(&mut out);
-        optional.iter().flatten().for_each(|attribute| attribute.emit(&mut out));
-        Attribute::basic(class::SIG_ALGORITHM, self.signature_algorithm).emit(&mut out);
+        Attribute::basic(class::ALGORITHM, self.algorithm).write(out);
+        optional.iter().flatten().for_each(|attribute| attribute.write(out));
+        Attribute::basic(class::SIG_ALGORITHM, self.signature_algorithm).write(out);
         for (kind, value) in
             [(class::SIG_KEY_LENGTH, self.signature_bits), (class::KEK_ACK_REQUESTED, self.ack_requested)]
         {
             if value != 0 {
-                Attribute::basic(kind, value).emit(&mut out);
+                Attribute::basic(kind, value).write(out);
             }
         }
-        out
     }
 }
 
@@ -120,27 +127,16 @@ fn short(number: u32) -> Result<u16, Malformed> {
 mod tests {
     use super::*;
     use crate::error::{Misbehaved, Unacceptable};
-    use std::net::{IpAddr, Ipv4Addr};
+    use crate::wire::attribute::emitted;
+    use crate::wire::fixture::sak;
 
     fn example() -> SaKek {
-        SaKek {
-            protocol: 17,
-            source: IdField::address(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 848),
-            destination: IdField::address(IpAddr::V4(Ipv4Addr::new(198, 51, 100, 1)), 848),
-            spi: *b"0123456789abcdef",
-            algorithm: 3,
-            key_bits: 256,
-            lifetime: 86_400,
-            signature_hash: 3,
-            signature_algorithm: 1,
-            signature_bits: 2048,
-            ack_requested: 1,
-        }
+        SaKek { ack_requested: 1, ..sak() }
     }
 
     #[test]
     fn round_trip() {
-        assert_eq!(SaKek::parse(&example().emit()), Ok(example()));
+        assert_eq!(SaKek::parse(&example().emit().unwrap()), Ok(example()));
         let bare = SaKek {
             key_bits: 0,
             lifetime: 0,
@@ -149,19 +145,19 @@ mod tests {
             ack_requested: 0,
             ..example()
         };
-        assert_eq!(SaKek::parse(&bare.emit()), Ok(bare));
+        assert_eq!(SaKek::parse(&bare.emit().unwrap()), Ok(bare));
     }
 
     #[test]
     fn the_management_algorithm_is_ignored() {
-        let mut bytes = example().emit();
-        Attribute::basic(class::MANAGEMENT_ALGORITHM, 1).emit(&mut bytes);
+        let mut bytes = example().emit().unwrap();
+        bytes.extend(emitted(&[Attribute::basic(class::MANAGEMENT_ALGORITHM, 1)]));
         assert_eq!(SaKek::parse(&bytes), Ok(example()));
     }
 
     #[test]
     fn rejects() {
-        let bytes = example().emit();
+        let bytes = example().emit().unwrap();
         assert_eq!(SaKek::parse(&bytes[..30]), Err(Malformed::Truncated("SAK payload").into()));
         let fixed = 1 + 8 + 8 + 16 + 4;
         assert_eq!(SaKek::parse(&bytes[..fixed]), Err(Misbehaved::MissingAttribute("KEK_ALGORITHM").into()));
@@ -171,7 +167,7 @@ mod tests {
         );
         let with = |attribute: Attribute<'_>| {
             let mut bytes = bytes.clone();
-            attribute.emit(&mut bytes);
+            bytes.extend(emitted(&[attribute]));
             SaKek::parse(&bytes).unwrap_err()
         };
         assert_eq!(with(Attribute::basic(10, 1)), Unacceptable::Unsupported("KEK attribute", 10).into());
@@ -180,7 +176,7 @@ mod tests {
         reserved[fixed - 1] = 1;
         assert_eq!(SaKek::parse(&reserved), Err(Malformed::Reserved("SAK payload").into()));
         let mut large = bytes[..fixed].to_vec();
-        Attribute::variable(class::ALGORITHM, &[1, 0, 0]).emit(&mut large);
+        large.extend(emitted(&[Attribute::variable(class::ALGORITHM, &[1, 0, 0])]));
         assert_eq!(SaKek::parse(&large), Err(Malformed::Value("SAK payload").into()));
     }
 }

@@ -1,6 +1,6 @@
 //! Notify and delete payloads (RFC 2408 sections 3.14 and 3.15), and the notify of dead peer detection (RFC 3706).
 
-use super::codec::Reader;
+use super::codec::{Reader, Writer};
 use super::registry::NotifyType;
 use crate::error::Malformed;
 use crate::group::Deletion;
@@ -40,12 +40,17 @@ impl Notify {
         Ok(Notify { kind })
     }
 
-    /// Writes a body about ISAKMP without an SPI.
-    pub fn emit(&self) -> Vec<u8> {
-        let mut out = DOI_IPSEC.to_be_bytes().to_vec();
-        out.extend_from_slice(&[PROTO_ISAKMP, 0]);
-        out.extend_from_slice(&self.kind.0.to_be_bytes());
-        out
+    /// The body alone, about ISAKMP without an SPI.
+    ///
+    /// # Errors
+    /// As [`Writer::finish`].
+    pub fn emit(&self) -> Result<Vec<u8>, Malformed> {
+        Writer::plain(8, |out| {
+            out.u32(DOI_IPSEC);
+            out.u8(PROTO_ISAKMP);
+            out.u8(0);
+            out.u16(self.kind.0);
+        })
     }
 }
 
@@ -90,14 +95,19 @@ impl Liveness {
         Ok(Liveness { kind, cookies, sequence })
     }
 
-    /// Writes a body.
-    pub fn emit(&self) -> Vec<u8> {
-        let mut out = DOI_IPSEC.to_be_bytes().to_vec();
-        out.extend_from_slice(&[PROTO_ISAKMP, 16]);
-        out.extend_from_slice(&self.kind.0.to_be_bytes());
-        out.extend_from_slice(&self.cookies);
-        out.extend_from_slice(&self.sequence.to_be_bytes());
-        out
+    /// The body alone.
+    ///
+    /// # Errors
+    /// As [`Writer::finish`].
+    pub fn emit(&self) -> Result<Vec<u8>, Malformed> {
+        Writer::plain(28, |out| {
+            out.u32(DOI_IPSEC);
+            out.u8(PROTO_ISAKMP);
+            out.u8(16);
+            out.u16(self.kind.0);
+            out.raw(&self.cookies);
+            out.u32(self.sequence);
+        })
     }
 }
 
@@ -174,14 +184,21 @@ impl Delete {
         self.spis.iter().map(deletion).collect()
     }
 
-    /// Writes a body.
-    pub fn emit(&self) -> Vec<u8> {
-        let mut out = self.doi.to_be_bytes().to_vec();
+    /// The body alone.
+    ///
+    /// # Errors
+    /// As [`Writer::finish`]: an SPI of over 255 octets, or of another length than the first one.
+    pub fn emit(&self) -> Result<Vec<u8>, Malformed> {
         let spi_len = self.spis.first().map_or(0, Vec::len);
-        out.extend_from_slice(&[self.protocol, spi_len as u8]);
-        out.extend_from_slice(&(self.spis.len() as u16).to_be_bytes());
-        out.extend(self.spis.iter().flatten());
-        out
+        Writer::plain(8 + spi_len * self.spis.len(), |out| {
+            out.u32(self.doi);
+            out.u8(self.protocol);
+            out.count_u8(spi_len, "delete payload");
+            out.list_u16("delete payload", &self.spis, |out, spi| out.raw(spi));
+            if self.spis.iter().any(|spi| spi.len() != spi_len) {
+                out.spoil(Malformed::Length("delete payload"));
+            }
+        })
     }
 }
 
@@ -192,8 +209,8 @@ mod tests {
     #[test]
     fn notify_round_trip() {
         let notify = Notify { kind: NotifyType::NO_PROPOSAL_CHOSEN };
-        assert_eq!(notify.emit(), [0, 0, 0, 1, 1, 0, 0, 14]);
-        assert_eq!(Notify::parse(&notify.emit()), Ok(notify.clone()));
+        assert_eq!(notify.emit().unwrap(), [0, 0, 0, 1, 1, 0, 0, 14]);
+        assert_eq!(Notify::parse(&notify.emit().unwrap()), Ok(notify.clone()));
         let with_spi_and_data = [0, 0, 0, 1, 1, 2, 0, 14, 9, 9, 1, 2, 3];
         assert_eq!(Notify::parse(&with_spi_and_data), Ok(notify));
         assert_eq!(Notify::parse(&[0, 0, 0, 1, 1, 9, 0, 14]), Err(Malformed::Truncated("notify payload")));
@@ -202,7 +219,7 @@ mod tests {
     #[test]
     fn liveness_round_trip() {
         let liveness = Liveness { kind: NotifyType::R_U_THERE, cookies: [5; 16], sequence: 0x0102_0304 };
-        let body = liveness.emit();
+        let body = liveness.emit().unwrap();
         assert_eq!(body[..9], [0, 0, 0, 1, 1, 16, 0x8d, 0x28, 5]);
         assert_eq!(body[23..], [5, 1, 2, 3, 4]);
         assert_eq!(Liveness::parse(&body), Ok(liveness));
@@ -211,7 +228,8 @@ mod tests {
 
     #[test]
     fn liveness_that_does_not_fit_is_rejected() {
-        let body = Liveness { kind: NotifyType::R_U_THERE_ACK, cookies: [5; 16], sequence: 9 }.emit();
+        let body =
+            Liveness { kind: NotifyType::R_U_THERE_ACK, cookies: [5; 16], sequence: 9 }.emit().unwrap();
         for length in 0..body.len() {
             assert_eq!(Liveness::parse(&body[..length]), Err(Malformed::Truncated(LIVENESS)), "{length}");
         }
@@ -228,8 +246,18 @@ mod tests {
     fn delete_round_trip() {
         let delete = Delete::phase1([3; 16]);
         assert!(delete.names_phase1([3; 16]) && !delete.names_phase1([4; 16]));
-        assert_eq!(delete.emit()[..8], [0, 0, 0, 1, 1, 16, 0, 1]);
-        assert_eq!(Delete::parse(&delete.emit()), Ok(delete));
+        assert_eq!(delete.emit().unwrap()[..8], [0, 0, 0, 1, 1, 16, 0, 1]);
+        assert_eq!(Delete::parse(&delete.emit().unwrap()), Ok(delete));
+    }
+
+    #[test]
+    fn spis_are_never_cut_and_have_one_length() {
+        let emit = |spis| Delete { spis, ..Delete::teks(&[]) }.emit();
+        assert_eq!(emit(vec![vec![1; 255]]).unwrap().len(), 8 + 255);
+        let refused = Err(Malformed::Length("delete payload"));
+        assert_eq!(emit(vec![vec![1; 256]]), refused);
+        assert_eq!(emit(vec![vec![1; 4], vec![1; 5]]), refused);
+        assert_eq!(emit(vec![Vec::new(); 65_536]), refused);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The chain of payloads behind the header (RFC 2408 section 3.2).
 
-use super::codec::Reader;
+use super::codec::{Length, Reader, Writer};
 use super::registry::PayloadType;
 use crate::error::{Error, Malformed, Misbehaved};
 use zeroize::Zeroizing;
@@ -145,18 +145,46 @@ impl<'a> Payloads<'a> {
     }
 }
 
+/// Payloads in the making: each behind its generic header, and named in that of the one before it.
+pub(super) struct ChainWriter<'w> {
+    writer: &'w mut Writer,
+    /// Where the octet stands that names the next one.
+    next: Option<usize>,
+}
+
+impl<'w> ChainWriter<'w> {
+    /// The type of the first goes into the octet at `first`, where this writer wrote it.
+    pub(super) fn new(writer: &'w mut Writer, first: Option<usize>) -> Self {
+        ChainWriter { writer, next: first }
+    }
+
+    /// One more; its body is what is written until the guard goes.
+    pub(super) fn payload(&mut self, kind: PayloadType) -> Length<'_> {
+        if let Some(next) = self.next {
+            self.writer.set(next, kind.0);
+        }
+        let start = self.writer.position();
+        self.next = Some(start);
+        self.writer.u8(PayloadType::NONE.0);
+        self.writer.u8(0);
+        self.writer.length_u16_from(start, "payload")
+    }
+}
+
 /// Payloads with their generic headers, chained; zeroed on drop because bodies may be keys.
 /// The type of the first goes into what stands before.
-pub fn emit_chain(payloads: &[(PayloadType, &[u8])]) -> Zeroizing<Vec<u8>> {
+///
+/// # Errors
+/// As [`Writer::finish`]: a body of more than 65,531 octets.
+pub fn emit_chain(payloads: &[(PayloadType, &[u8])]) -> Result<Zeroizing<Vec<u8>>, Malformed> {
     let length = payloads.iter().map(|(_, body)| body.len() + 4).sum();
-    let mut out = Zeroizing::new(Vec::with_capacity(length));
-    for (index, (_, body)) in payloads.iter().enumerate() {
-        let next = payloads.get(index + 1).map_or(PayloadType::NONE, |(kind, _)| *kind);
-        out.extend_from_slice(&[next.0, 0]);
-        out.extend_from_slice(&((body.len() + 4) as u16).to_be_bytes());
-        out.extend_from_slice(body);
-    }
-    out
+    Writer::secret(length, |out| write_chain(out, payloads))
+}
+
+/// Writes what [`emit_chain`] gives.
+pub(crate) fn write_chain(out: &mut Writer, payloads: &[(PayloadType, &[u8])]) {
+    let mut chain = ChainWriter::new(out, None);
+    payloads.iter().for_each(|(kind, body)| chain.payload(*kind).raw(body));
 }
 
 #[cfg(test)]
@@ -165,12 +193,19 @@ mod tests {
 
     #[test]
     fn round_trip() {
-        let bytes = emit_chain(&[(PayloadType::NONCE, &[1, 2, 3]), (PayloadType::ID, &[])]);
+        let bytes = emit_chain(&[(PayloadType::NONCE, &[1, 2, 3]), (PayloadType::ID, &[])]).unwrap();
         assert_eq!(*bytes, [5, 0, 0, 7, 1, 2, 3, 0, 0, 0, 4]);
         let chain = Chain::parse(PayloadType::NONCE, &bytes, Padding::None).unwrap();
         assert_eq!(chain.length, 11);
         assert_eq!(chain.payloads[0].body, [1, 2, 3]);
         assert_eq!(chain.payloads[1], Payload { kind: PayloadType::ID, body: &[], whole: &[0, 0, 0, 4] });
+    }
+
+    #[test]
+    fn bodies_are_never_cut() {
+        let emit = |length| emit_chain(&[(PayloadType::SA, &vec![1; length]), (PayloadType::ID, &[])]);
+        assert_eq!(emit(65_531).unwrap()[..5], [5, 0, 255, 255, 1]);
+        assert_eq!(emit(65_532), Err(Malformed::Length("payload")));
     }
 
     #[test]
@@ -198,7 +233,8 @@ mod tests {
 
     #[test]
     fn each_payload_is_taken_once() {
-        let bytes = emit_chain(&[(PayloadType::NONCE, &[]), (PayloadType::ID, &[]), (PayloadType::ID, &[])]);
+        let bytes =
+            emit_chain(&[(PayloadType::NONCE, &[]), (PayloadType::ID, &[]), (PayloadType::ID, &[])]).unwrap();
         let chain = Chain::parse(PayloadType::NONCE, &bytes, Padding::None).unwrap();
         let mut payloads = Payloads::new(chain.clone());
         assert_eq!(payloads.take(PayloadType::ID), Err(Misbehaved::DuplicatePayload(PayloadType::ID).into()));

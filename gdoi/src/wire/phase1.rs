@@ -1,8 +1,8 @@
 //! The SA payload of Main Mode with its one proposal (RFC 2408 sections 3.4 to 3.6, RFC 2409 appendix A).
 
 use super::attribute::{Attribute, Attributes};
-use super::codec::Reader;
-use super::payloads::{emit_chain, Chain, Padding, Payload};
+use super::codec::{Reader, Writer};
+use super::payloads::{Chain, ChainWriter, Padding, Payload};
 use super::registry::PayloadType;
 use crate::crypto::{DhGroup, Hash};
 use crate::error::{Error, Malformed, Unacceptable};
@@ -87,19 +87,32 @@ impl Phase1Sa {
         Ok(Phase1Sa { doi, number, transforms })
     }
 
-    /// Writes a body.
-    pub fn emit(&self) -> Vec<u8> {
+    /// The body alone.
+    ///
+    /// # Errors
+    /// As [`Writer::finish`]: over 255 transforms.
+    pub fn emit(&self) -> Result<Vec<u8>, Malformed> {
         let (doi, situation) = match self.doi {
             Doi::Gdoi => (DOI_GDOI, 0),
             Doi::Ipsec => (DOI_IPSEC, SIT_IDENTITY_ONLY),
         };
-        let bodies: Vec<Vec<u8>> = self.transforms.iter().map(emit_transform).collect();
-        let chained: Vec<_> = bodies.iter().map(|body| (PayloadType::TRANSFORM, &body[..])).collect();
-        let mut proposal = vec![self.number, PROTO_ISAKMP, 0, bodies.len() as u8];
-        proposal.extend_from_slice(&emit_chain(&chained));
-        let mut out = [u32::to_be_bytes(doi), u32::to_be_bytes(situation)].concat();
-        out.extend_from_slice(&emit_chain(&[(PayloadType::PROPOSAL, &proposal)]));
-        out
+        Writer::plain(32 + self.transforms.len() * 48, |out| {
+            out.u32(doi);
+            out.u32(situation);
+            let mut proposals = ChainWriter::new(out, None);
+            self.write_proposal(&mut proposals.payload(PayloadType::PROPOSAL));
+        })
+    }
+
+    fn write_proposal(&self, out: &mut Writer) {
+        out.u8(self.number);
+        out.u8(PROTO_ISAKMP);
+        out.u8(0);
+        out.count_u8(self.transforms.len(), "proposal payload");
+        let mut chain = ChainWriter::new(out, None);
+        for transform in &self.transforms {
+            write_transform(&mut chain.payload(PayloadType::TRANSFORM), transform);
+        }
     }
 }
 
@@ -173,9 +186,11 @@ const fn hash_number(hash: Hash) -> u16 {
     }
 }
 
-fn emit_transform(transform: &Phase1Transform) -> Vec<u8> {
-    let mut out = vec![transform.number, KEY_IKE, 0, 0];
-    let Some(proposal) = transform.proposal else { return out };
+fn write_transform(out: &mut Writer, transform: &Phase1Transform) {
+    out.u8(transform.number);
+    out.u8(KEY_IKE);
+    out.u16(0);
+    let Some(proposal) = transform.proposal else { return };
     let life = u32::try_from(proposal.lifetime.as_secs()).unwrap_or(u32::MAX).to_be_bytes();
     for attribute in [
         Attribute::basic(class::ENCRYPTION, AES_CBC as u16),
@@ -186,9 +201,8 @@ fn emit_transform(transform: &Phase1Transform) -> Vec<u8> {
         Attribute::basic(class::LIFE_TYPE, SECONDS as u16),
         Attribute::variable(class::LIFE_DURATION, &life),
     ] {
-        attribute.emit(&mut out);
+        attribute.write(out);
     }
-    out
 }
 
 #[cfg(test)]
@@ -207,14 +221,24 @@ mod tests {
 
     #[test]
     fn round_trip() {
-        assert_eq!(Phase1Sa::parse(&two().emit()), Ok(two()));
+        assert_eq!(Phase1Sa::parse(&two().emit().unwrap()), Ok(two()));
         let ipsec = Phase1Sa { doi: Doi::Ipsec, ..two() };
-        assert_eq!(Phase1Sa::parse(&ipsec.emit()), Ok(ipsec));
+        assert_eq!(Phase1Sa::parse(&ipsec.emit().unwrap()), Ok(ipsec));
+    }
+
+    #[test]
+    fn transforms_are_never_left_uncounted() {
+        let emit = |number| {
+            let transform = Phase1Transform { number: 1, proposal: None };
+            Phase1Sa { transforms: vec![transform; number], ..two() }.emit()
+        };
+        assert!(emit(255).is_ok());
+        assert_eq!(emit(256), Err(Malformed::Length("proposal payload")));
     }
 
     #[test]
     fn layout() {
-        let bytes = Phase1Sa::new(Doi::Ipsec, &[Proposal::default()]).emit();
+        let bytes = Phase1Sa::new(Doi::Ipsec, &[Proposal::default()]).emit().unwrap();
         let expected = [
             &[0, 0, 0, 1, 0, 0, 0, 1][..],
             &[0, 0, 0, 48, 1, 1, 0, 1],
@@ -227,7 +251,7 @@ mod tests {
 
     #[test]
     fn weak_or_unknown_transforms_are_kept_but_mean_nothing() {
-        let mut bytes = Phase1Sa::new(Doi::Gdoi, &[Proposal::default()]).emit();
+        let mut bytes = Phase1Sa::new(Doi::Gdoi, &[Proposal::default()]).emit().unwrap();
         for (offset, value) in [(27, 5), (31, 1), (35, 2), (39, 3), (43, 2), (47, 2)] {
             let kept = std::mem::replace(&mut bytes[offset], value);
             assert_eq!(Phase1Sa::parse(&bytes).unwrap().transforms[0].proposal, None, "octet {offset}");
@@ -239,7 +263,7 @@ mod tests {
     #[test]
     fn rejects() {
         let edit = |offset: usize, value: u8| {
-            let mut bytes = two().emit();
+            let mut bytes = two().emit().unwrap();
             bytes[offset] = value;
             Phase1Sa::parse(&bytes).unwrap_err()
         };
@@ -251,7 +275,10 @@ mod tests {
         assert_eq!(edit(16, 2), Malformed::Value("proposal payload").into());
         assert_eq!(edit(22, 1), Malformed::Reserved("transform payload").into());
         assert_eq!(edit(8, 2), Malformed::TooMany("payloads").into());
-        assert_eq!(Phase1Sa::parse(&two().emit()[..8]), Err(Malformed::Truncated("payload chain").into()));
+        assert_eq!(
+            Phase1Sa::parse(&two().emit().unwrap()[..8]),
+            Err(Malformed::Truncated("payload chain").into())
+        );
         assert_eq!(Phase1Sa::parse(&[0; 3]), Err(Malformed::Truncated("SA payload").into()));
     }
 }

@@ -1,11 +1,11 @@
 //! The SA payload of GDOI with its SAK, GAP and SATs (RFC 6407 section 5.2).
 
-use super::acl::{emit_acl, parse_acl};
-use super::codec::Reader;
+use super::acl::{parse_acl, usual_len, write_acl};
+use super::codec::{Reader, Writer};
 use super::gap::Gap;
 use super::header::MAX_MESSAGE;
 use super::kek::SaKek;
-use super::payloads::{emit_chain, Chain, Padding};
+use super::payloads::{Chain, ChainWriter, Padding};
 use super::registry::PayloadType;
 use super::tek::SaTek;
 use crate::error::{Error, Malformed, Misbehaved, Unacceptable};
@@ -15,6 +15,10 @@ const DOI_GDOI: u32 = 2;
 
 /// The most SATs in one message: of the shortest usual ones, 67 octets each, as many as go into the longest message.
 pub const MAX_SA_TEKS: usize = MAX_MESSAGE / 67;
+
+/// Room for what stands before the ACL and the SATs, and for a usual SAT.
+const FIXED_LEN: usize = 256;
+const USUAL_SAT_LEN: usize = 72;
 
 /// The group's policy.
 ///
@@ -89,84 +93,67 @@ impl GroupSa {
         }
     }
 
-    /// Writes a body.
-    pub fn emit(&self) -> Vec<u8> {
-        let kek = self.kek.iter().map(|kek| (PayloadType::SAK, kek.emit()));
-        let gap = self.gap.iter().map(|gap| (PayloadType::GAP, gap.emit()));
-        let acl = self.acl.iter().map(|acl| (PayloadType::ACL, emit_acl(acl)));
-        let teks = self.teks.iter().map(|tek| (PayloadType::SAT, tek.emit()));
-        let bodies: Vec<_> = kek.chain(gap).chain(acl).chain(teks).collect();
-        let chained: Vec<_> = bodies.iter().map(|(kind, body)| (*kind, &body[..])).collect();
-        let first = chained.first().map_or(PayloadType::NONE, |(kind, _)| *kind);
-        let mut out = [DOI_GDOI.to_be_bytes(), [0; 4]].concat();
-        out.extend_from_slice(&[0, first.0, 0, 0]);
-        out.extend_from_slice(&emit_chain(&chained));
-        out
+    /// The body alone.
+    ///
+    /// # Errors
+    /// As [`Writer::finish`]: a payload that is too long.
+    pub fn emit(&self) -> Result<Vec<u8>, Malformed> {
+        let acl_len = self.acl.as_ref().map_or(0, usual_len);
+        Writer::plain(FIXED_LEN + acl_len + self.teks.len() * USUAL_SAT_LEN, |out| self.write(out))
+    }
+
+    fn write(&self, out: &mut Writer) {
+        out.u32(DOI_GDOI);
+        out.u32(0);
+        out.u8(0);
+        let first = out.position();
+        out.u8(PayloadType::NONE.0);
+        out.u16(0);
+        let mut chain = ChainWriter::new(out, Some(first));
+        self.kek.iter().for_each(|kek| kek.write(&mut chain.payload(PayloadType::SAK)));
+        self.gap.iter().for_each(|gap| gap.write(&mut chain.payload(PayloadType::GAP)));
+        self.acl.iter().for_each(|acl| write_acl(&mut chain.payload(PayloadType::ACL), acl));
+        self.teks.iter().for_each(|tek| tek.write(&mut chain.payload(PayloadType::SAT)));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::IdField;
-    use std::net::{IpAddr, Ipv4Addr};
+    use crate::wire::fixture::{sak, sat};
+    use crate::wire::{emit_acl, emit_chain};
 
     fn example() -> GroupSa {
-        let id = || IdField::address(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 848);
-        let kek = SaKek {
-            protocol: 17,
-            source: id(),
-            destination: id(),
-            spi: [7; 16],
-            algorithm: 3,
-            key_bits: 128,
-            lifetime: 60,
-            signature_hash: 3,
-            signature_algorithm: 1,
-            signature_bits: 2048,
-            ack_requested: 0,
-        };
-        let tek = SaTek {
-            protocol: 0,
-            source: id(),
-            destination: id(),
-            transform: 12,
-            spi: 1000,
-            lifetime: 60,
-            mode: 1,
-            authentication: 5,
-            key_bits: 128,
-            preservation: 4,
-            direction: 3,
-            senders: None,
-        };
         let gap = Gap { activation_delay: Some(1), ..Gap::default() };
         let acl = Acl::new(vec!["permit ip any any".parse().unwrap()]).unwrap();
-        GroupSa { kek: Some(kek), gap: Some(gap), acl: Some(acl), teks: vec![tek.clone(), tek] }
+        GroupSa { kek: Some(sak()), gap: Some(gap), acl: Some(acl), teks: vec![sat(), sat()] }
     }
 
     #[test]
     fn round_trip() {
-        assert_eq!(GroupSa::parse(&example().emit()), Ok(example()));
+        assert_eq!(GroupSa::parse(&example().emit().unwrap()), Ok(example()));
         let bare = GroupSa { kek: None, gap: None, acl: None, ..example() };
-        assert_eq!(GroupSa::parse(&bare.emit()), Ok(bare.clone()));
-        assert_eq!(bare.emit()[..12], [0, 0, 0, 2, 0, 0, 0, 0, 0, 16, 0, 0]);
+        assert_eq!(GroupSa::parse(&bare.emit().unwrap()), Ok(bare.clone()));
+        assert_eq!(bare.emit().unwrap()[..12], [0, 0, 0, 2, 0, 0, 0, 0, 0, 16, 0, 0]);
     }
 
     fn parse(payloads: &[(PayloadType, &[u8])]) -> Error {
         let mut body = vec![0, 0, 0, 2, 0, 0, 0, 0, 0, payloads.first().map_or(0, |(kind, _)| kind.0), 0, 0];
-        body.extend_from_slice(&emit_chain(payloads));
+        body.extend_from_slice(&emit_chain(payloads).unwrap());
         GroupSa::parse(&body).unwrap_err()
     }
 
     #[test]
     fn order_and_number_are_checked() {
         let sa = example();
-        let (sak, gap, sat) =
-            (sa.kek.as_ref().unwrap().emit(), sa.gap.as_ref().unwrap().emit(), sa.teks[0].emit());
+        let (sak, gap, sat) = (
+            sa.kek.as_ref().unwrap().emit().unwrap(),
+            sa.gap.as_ref().unwrap().emit().unwrap(),
+            sa.teks[0].emit().unwrap(),
+        );
         let (sak, gap, sat) =
             ((PayloadType::SAK, &sak[..]), (PayloadType::GAP, &gap[..]), (PayloadType::SAT, &sat[..]));
-        let list = emit_acl(sa.acl.as_ref().unwrap());
+        let list = emit_acl(sa.acl.as_ref().unwrap()).unwrap();
         let acl = (PayloadType::ACL, &list[..]);
         assert_eq!(parse(&[acl]), Misbehaved::MissingPayload(PayloadType::SAT).into());
         assert_eq!(parse(&[acl, acl, sat]), Misbehaved::DuplicatePayload(PayloadType::ACL).into());
@@ -186,7 +173,7 @@ mod tests {
     #[test]
     fn rejects() {
         let edit = |offset: usize, value: u8| {
-            let mut bytes = example().emit();
+            let mut bytes = example().emit().unwrap();
             bytes[offset] = value;
             GroupSa::parse(&bytes).unwrap_err()
         };
@@ -196,6 +183,6 @@ mod tests {
         assert_eq!(edit(11, 1), Malformed::Reserved("SA payload").into());
         assert_eq!(GroupSa::parse(&[0; 5]), Err(Malformed::Truncated("SA payload").into()));
         let many = GroupSa { teks: vec![example().teks[0].clone(); MAX_SA_TEKS + 4], ..GroupSa::default() };
-        assert_eq!(GroupSa::parse(&many.emit()), Err(Malformed::TooMany("payloads").into()));
+        assert_eq!(GroupSa::parse(&many.emit().unwrap()), Err(Malformed::TooMany("payloads").into()));
     }
 }

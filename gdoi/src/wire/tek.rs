@@ -1,7 +1,7 @@
 //! The SA TEK payload for ESP (RFC 6407 section 5.5.1).
 
 use super::attribute::{Attribute, Attributes};
-use super::codec::Reader;
+use super::codec::{Reader, Writer};
 use super::id::IdField;
 use crate::error::{Error, Malformed, Misbehaved, Unacceptable};
 use crate::policy::SidGeneration;
@@ -112,33 +112,41 @@ impl SaTek {
         Ok(sat)
     }
 
+    /// The body alone.
+    ///
+    /// # Errors
+    /// As [`Writer::finish`]: a source or destination that is too long.
+    pub fn emit(&self) -> Result<Vec<u8>, Malformed> {
+        Writer::plain(128, |out| self.write(out))
+    }
+
     /// Writes a body.
-    pub fn emit(&self) -> Vec<u8> {
-        let mut out = vec![PROTO_IPSEC_ESP, self.protocol];
-        self.source.emit(&mut out);
-        self.destination.emit(&mut out);
-        out.push(self.transform);
-        out.extend_from_slice(&self.spi.to_be_bytes());
+    pub(super) fn write(&self, out: &mut Writer) {
+        out.u8(PROTO_IPSEC_ESP);
+        out.u8(self.protocol);
+        self.source.write(out);
+        self.destination.write(out);
+        out.u8(self.transform);
+        out.u32(self.spi);
         let lifetime = self.lifetime.to_be_bytes();
         for attribute in [
             Attribute::basic(class::LIFE_TYPE, SECONDS as u16),
             Attribute::variable(class::LIFE_DURATION, &lifetime),
             Attribute::basic(class::ENCAPSULATION_MODE, self.mode),
         ] {
-            attribute.emit(&mut out);
+            attribute.write(out);
         }
         // A cipher of one key length has no attribute for it (RFC 2407 section 4.5), one with integrity none for that.
         for (kind, value) in
             [(class::AUTHENTICATION_ALGORITHM, self.authentication), (class::KEY_LENGTH, self.key_bits)]
         {
             if value != 0 {
-                Attribute::basic(kind, value).emit(&mut out);
+                Attribute::basic(kind, value).write(out);
             }
         }
-        Attribute::basic(class::ADDRESS_PRESERVATION, self.preservation).emit(&mut out);
-        Attribute::basic(class::SA_DIRECTION, self.direction).emit(&mut out);
-        self.senders.iter().for_each(|senders| senders.emit(&mut out));
-        out
+        Attribute::basic(class::ADDRESS_PRESERVATION, self.preservation).write(out);
+        Attribute::basic(class::SA_DIRECTION, self.direction).write(out);
+        self.senders.iter().for_each(|senders| senders.write(out));
     }
 }
 
@@ -158,10 +166,10 @@ impl SenderFields {
         Ok(Some(SenderFields { bits, generation, replay_window }))
     }
 
-    fn emit(&self, out: &mut Vec<u8>) {
-        Attribute::basic(class::SID_BITS, self.bits).emit(out);
-        Attribute::variable(class::SID_GENERATION, &self.generation.octets()).emit(out);
-        Attribute::basic(class::REPLAY_WINDOW, self.replay_window).emit(out);
+    fn write(&self, out: &mut Writer) {
+        Attribute::basic(class::SID_BITS, self.bits).write(out);
+        Attribute::variable(class::SID_GENERATION, &self.generation.octets()).write(out);
+        Attribute::basic(class::REPLAY_WINDOW, self.replay_window).write(out);
     }
 }
 
@@ -174,51 +182,35 @@ fn short(number: u32) -> u16 {
 mod tests {
     use super::*;
     use crate::error::{Malformed, Misbehaved};
-
-    fn example() -> SaTek {
-        let prefix = "10.0.0.0/8".parse().unwrap();
-        SaTek {
-            protocol: 0,
-            source: IdField::prefix(&prefix, None),
-            destination: IdField::prefix(&prefix, None),
-            transform: 12,
-            spi: 0x8480_0001,
-            lifetime: 3600,
-            mode: 1,
-            authentication: 5,
-            key_bits: 256,
-            preservation: 4,
-            direction: 3,
-            senders: None,
-        }
-    }
+    use crate::wire::attribute::emitted;
+    use crate::wire::fixture::sat;
 
     fn per_sender() -> SaTek {
         let generation = SidGeneration { lineage: [7; 8], number: 1 };
         let senders = SenderFields { bits: 20, generation, replay_window: 1024 };
-        SaTek { transform: 20, spi: 0x8480_0000, authentication: 0, senders: Some(senders), ..example() }
+        SaTek { transform: 20, spi: 0x8480_0000, authentication: 0, senders: Some(senders), ..sat() }
     }
 
     #[test]
     fn round_trip() {
-        assert_eq!(SaTek::parse(&example().emit()), Ok(example()));
-        assert_eq!(example().emit().len() + 4, 67, "an ACE costs 67 octets");
-        assert_eq!(SaTek::parse(&per_sender().emit()), Ok(per_sender()));
+        assert_eq!(SaTek::parse(&sat().emit().unwrap()), Ok(sat()));
+        assert_eq!(sat().emit().unwrap().len() + 4, 67, "an ACE costs 67 octets");
+        assert_eq!(SaTek::parse(&per_sender().emit().unwrap()), Ok(per_sender()));
         let bare = SaTek { transform: 249, key_bits: 0, ..per_sender() };
-        assert_eq!(SaTek::parse(&bare.emit()), Ok(bare));
+        assert_eq!(SaTek::parse(&bare.emit().unwrap()), Ok(bare));
     }
 
     #[test]
     fn preservation_and_direction_have_defaults_and_the_group_is_ignored() {
-        let bytes = example().emit();
+        let bytes = sat().emit().unwrap();
         let mut short = bytes[..bytes.len() - 8].to_vec();
-        Attribute::basic(class::GROUP_DESCRIPTION, 14).emit(&mut short);
-        assert_eq!(SaTek::parse(&short), Ok(example()));
+        short.extend(emitted(&[Attribute::basic(class::GROUP_DESCRIPTION, 14)]));
+        assert_eq!(SaTek::parse(&short), Ok(sat()));
     }
 
     #[test]
     fn rejects() {
-        let bytes = example().emit();
+        let bytes = sat().emit().unwrap();
         let edit = |offset: usize, value: u8| {
             let mut bytes = bytes.clone();
             bytes[offset] = value;
@@ -230,7 +222,7 @@ mod tests {
         assert_eq!(edit(5, 200), Malformed::Truncated("SAT payload").into());
         assert_eq!(SaTek::parse(&bytes[..20]), Err(Malformed::Truncated("SAT payload").into()));
         let mut unknown = bytes.clone();
-        Attribute::basic(99, 1).emit(&mut unknown);
+        unknown.extend(emitted(&[Attribute::basic(99, 1)]));
         assert_eq!(SaTek::parse(&unknown), Err(Unacceptable::Unsupported("TEK attribute", 99).into()));
     }
 
@@ -240,8 +232,8 @@ mod tests {
         let generation = Attribute::variable(class::SID_GENERATION, &[1; 12]);
         let window = Attribute::basic(class::REPLAY_WINDOW, 64);
         let with = |attributes: &[Attribute<'_>]| {
-            let mut bytes = example().emit();
-            attributes.iter().for_each(|attribute| attribute.emit(&mut bytes));
+            let mut bytes = sat().emit().unwrap();
+            bytes.extend(emitted(attributes));
             SaTek::parse(&bytes)
         };
         assert!(with(&[bits, generation, window]).unwrap().senders.is_some());

@@ -170,8 +170,8 @@ fn readable(flights: &[Flight], insider: &Rogue) -> Vec<Flight> {
         })
         .collect();
     let kept: Vec<_> = kept.iter().map(|(kind, body)| (*kind, &body[..])).collect();
-    let sa = [&body[..12], &emit_chain(&kept)].concat();
-    let plain = emit_chain(&[(PayloadType::HASH, &[0; 32]), (PayloadType::SA, &sa)]);
+    let sa = [&body[..12], &emit_chain(&kept).unwrap()].concat();
+    let plain = emit_chain(&[(PayloadType::HASH, &[0; 32]), (PayloadType::SA, &sa)]).unwrap();
     let mut cut = flights[..8].to_vec();
     let id = Header::parse(&cut[7].payload).unwrap().0.message_id;
     let iv = cut[6].payload.last_chunk().unwrap();

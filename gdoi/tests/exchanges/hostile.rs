@@ -31,7 +31,7 @@ fn withstand(proposal: Proposal, garbage: fn(&[u8]) -> Vec<Vec<u8>>) {
 
 /// The message with another body, and the length that belongs to it.
 fn with_body(datagram: &[u8], body: &[u8]) -> Vec<u8> {
-    Header::parse(datagram).unwrap().0.emit(body)
+    Header::parse(datagram).unwrap().0.emit(body).unwrap()
 }
 
 fn edited(datagram: &[u8], offset: usize, octets: &[u8]) -> Vec<u8> {
@@ -88,10 +88,11 @@ fn item_3_reserved_octets_and_unknown_payloads() {
         let (header, body) = Header::parse(datagram).unwrap();
         let unknown = [6, 7, 9, 14, 19, 33, 34, 35, 46, 128, 132, 255].into_iter().map(|kind| {
             let body = [&[header.next.0, 0, 0, 8, 1, 2, 3, 4], body].concat();
-            Header { next: PayloadType(kind), ..header }.emit(&body)
+            Header { next: PayloadType(kind), ..header }.emit(&body).unwrap()
         });
-        let endless = (1..=255)
-            .map(|kind| Header { next: PayloadType(kind), ..header }.emit(&[kind, 0, 0, 4].repeat(5000)));
+        let endless = (1..=255).map(|kind| {
+            Header { next: PayloadType(kind), ..header }.emit(&[kind, 0, 0, 4].repeat(5000)).unwrap()
+        });
         reserved.chain(unknown).chain(endless).collect()
     });
 }
@@ -117,7 +118,7 @@ fn item_5_payloads_that_are_missing_or_come_twice() {
         let matters = |index: &usize| all[*index].0 != PayloadType::VENDOR;
         let emit = |payloads: Vec<(PayloadType, &[u8])>| {
             let next = payloads.first().map_or(PayloadType::NONE, |(kind, _)| *kind);
-            Header { next, ..header }.emit(&emit_chain(&payloads))
+            Header { next, ..header }.emit(&emit_chain(&payloads).unwrap()).unwrap()
         };
         let missing = (0..all.len()).filter(matters).map(|index| {
             let mut some = all.clone();
@@ -126,7 +127,7 @@ fn item_5_payloads_that_are_missing_or_come_twice() {
         });
         let twice =
             (0..all.len()).filter(matters).map(|index| emit([&all[..], &all[index..=index]].concat()));
-        let none = Header { next: PayloadType::NONE, ..header }.emit(&[]);
+        let none = Header { next: PayloadType::NONE, ..header }.emit(&[]).unwrap();
         missing.chain(twice).chain([none]).collect()
     });
 }
@@ -153,7 +154,7 @@ fn bad_public_values(datagram: &[u8]) -> Vec<Vec<u8>> {
     let emit = |value: &Vec<u8>| {
         let mut all: Vec<_> = chain.payloads.iter().map(|payload| (payload.kind, payload.body)).collect();
         all[index].1 = value;
-        header.emit(&emit_chain(&all))
+        header.emit(&emit_chain(&all).unwrap()).unwrap()
     };
     values.iter().map(emit).collect()
 }
@@ -196,7 +197,7 @@ fn item_10_unprotected_deletes_and_notifies_change_nothing() {
                 flags,
                 ..header
             };
-            header.emit(&emit_chain(&[(*kind, body)]))
+            header.emit(&emit_chain(&[(*kind, body)]).unwrap()).unwrap()
         };
         let clear = payloads.iter().map(|payload| message(Flags::NONE, 0, payload));
         let bare = payloads.iter().map(|payload| message(Flags::ENCRYPTED, 77, payload));

@@ -1,6 +1,7 @@
 //! Access lists that are not what they should be, from a key server that is believed: the member keeps what it has.
 
 use crate::bench::duel::{Duel, NOW, NR};
+use crate::bench::fixture;
 use crate::bench::fleet::{
     acl, group, member, member_address, member_config, rekey_config, server, server_address, server_config,
 };
@@ -21,20 +22,7 @@ fn list(entry: &str) -> Acl {
 
 fn sat() -> SaTek {
     let any = || IdField::prefix(&Prefix::any(Family::V4), None);
-    SaTek {
-        protocol: 0,
-        source: any(),
-        destination: any(),
-        transform: 12,
-        spi: 0x1000_0001,
-        lifetime: 3600,
-        mode: 1,
-        authentication: 5,
-        key_bits: 256,
-        preservation: 4,
-        direction: 3,
-        senders: None,
-    }
+    SaTek { source: any(), destination: any(), spi: 0x1000_0001, ..fixture::sat() }
 }
 
 /// As an honest server offers its list.
@@ -45,7 +33,10 @@ fn offered(acl: Acl) -> GroupSa {
 
 fn keys() -> Vec<u8> {
     let keys = (Secret::new(vec![3; 32]), Secret::new(vec![4; 32]));
-    Kd(vec![KeyPacket::Tek { spi: 0x1000_0001, encryption: keys.0, integrity: keys.1 }]).emit().to_vec()
+    Kd(vec![KeyPacket::Tek { spi: 0x1000_0001, encryption: keys.0, integrity: keys.1 }])
+        .emit()
+        .unwrap()
+        .to_vec()
 }
 
 fn refuses(policy: &[u8]) -> String {
@@ -58,7 +49,7 @@ fn refuses(policy: &[u8]) -> String {
 #[test]
 fn a_list_is_taken_as_it_is() {
     let acl = list("deny ipv6 any any");
-    let duel = Duel::begin().offer(&offered(acl.clone()).emit(), &[(PayloadType::KD, &keys())]);
+    let duel = Duel::begin().offer(&offered(acl.clone()).emit().unwrap(), &[(PayloadType::KD, &keys())]);
     assert_eq!(duel.member.endpoint.view(NOW).acl, acl);
 }
 
@@ -68,7 +59,7 @@ fn lists_that_contradict_what_is_said_of_them() {
     let refused = |change: &dyn Fn(&mut GroupSa)| {
         let mut sa = offered(one.clone());
         change(&mut sa);
-        refuses(&sa.emit())
+        refuses(&sa.emit().unwrap())
     };
     assert!(refused(&|sa| sa.gap = None).contains("attribute ACL digest is missing"));
     assert!(refused(&|sa| sa.acl = None).contains("ACL payload is missing"));
@@ -83,13 +74,16 @@ fn lists_that_contradict_what_is_said_of_them() {
 /// The octets of a list, cut and changed anywhere.
 #[test]
 fn lists_that_are_none() {
-    let sound = emit_acl(&list("deny tcp 10.0.0.0/9 range 5 9 host 10.1.1.1 eq 22"));
+    let sound = emit_acl(&list("deny tcp 10.0.0.0/9 range 5 9 host 10.1.1.1 eq 22")).unwrap();
     let digest = [&[0, 129, 0, 16][..], &[7; 16]].concat();
     let refused = |acl: &[u8]| {
-        let chain =
-            [(PayloadType::GAP, &digest[..]), (PayloadType::ACL, acl), (PayloadType::SAT, &sat().emit())];
+        let chain = [
+            (PayloadType::GAP, &digest[..]),
+            (PayloadType::ACL, acl),
+            (PayloadType::SAT, &sat().emit().unwrap()),
+        ];
         let head = [0, 0, 0, 2, 0, 0, 0, 0, 0, PayloadType::GAP.0, 0, 0];
-        refuses(&[&head[..], &emit_chain(&chain)].concat())
+        refuses(&[&head[..], &emit_chain(&chain).unwrap()].concat())
     };
     assert!(refused(&sound).contains("digest of the ACL"), "as far as the octets go it is sound");
     for length in 0..sound.len() {
@@ -135,7 +129,7 @@ fn pushed(change: &dyn Fn(&mut GroupSa)) -> Option<String> {
             PayloadType::SA => {
                 let mut sa = GroupSa::parse(body).unwrap();
                 change(&mut sa);
-                *body = sa.emit();
+                *body = sa.emit().unwrap();
             }
             _ => {}
         }

@@ -112,7 +112,7 @@ fn retimed(body: &[u8], pseudotime: Option<u64>) -> Vec<u8> {
     let mut sa = GroupSa::parse(body).unwrap();
     let told = sa.gap.as_ref().and_then(|gap| gap.pseudotime);
     let gap = sa.gap.take().unwrap();
-    GroupSa { gap: Some(Gap { pseudotime: pseudotime.or(told), ..gap }), ..sa }.emit()
+    GroupSa { gap: Some(Gap { pseudotime: pseudotime.or(told), ..gap }), ..sa }.emit().unwrap()
 }
 
 #[test]

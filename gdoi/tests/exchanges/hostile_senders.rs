@@ -2,14 +2,14 @@
 //! implementations where every sender needs a key of its own.
 
 use crate::bench::duel::{Duel, NOW};
+use crate::bench::fixture;
 use crate::bench::fleet::{group, member_address, member_config, server, server_config};
 use crate::bench::node::Node;
 use crate::bench::rogue::Rogue;
 use gdoi::crypto::Secret;
 use gdoi::policy::{Seed, Sid, SidGeneration, Spi};
 use gdoi::wire::{
-    ExchangeType, GroupSa, IdField, Identification, Kd, KeyPacket, NotifyType, PayloadType, SaTek,
-    SenderFields,
+    ExchangeType, GroupSa, Identification, Kd, KeyPacket, NotifyType, PayloadType, SaTek, SenderFields,
 };
 use gdoi::{KeyServer, KeyServerEvent, MemberConfig};
 
@@ -17,20 +17,8 @@ const SPI: u32 = 0x1230_0000;
 const GENERATION: SidGeneration = SidGeneration { lineage: [7; 8], number: 3 };
 
 fn sat() -> SaTek {
-    SaTek {
-        protocol: 0,
-        source: IdField::prefix(&"10.0.0.0/8".parse().unwrap(), None),
-        destination: IdField::prefix(&"10.0.0.0/8".parse().unwrap(), None),
-        transform: 20,
-        spi: SPI,
-        lifetime: 3600,
-        mode: 1,
-        authentication: 0,
-        key_bits: 256,
-        preservation: 4,
-        direction: 3,
-        senders: Some(SenderFields { bits: 20, generation: GENERATION, replay_window: 1024 }),
-    }
+    let senders = Some(SenderFields { bits: 20, generation: GENERATION, replay_window: 1024 });
+    SaTek { transform: 20, spi: SPI, authentication: 0, senders, ..fixture::sat() }
 }
 
 fn seed() -> KeyPacket {
@@ -45,16 +33,16 @@ fn sids(values: &[u32]) -> KeyPacket {
 fn answered(policy: SaTek, kd: &[u8]) -> Duel {
     let policy = GroupSa { kek: None, gap: None, acl: None, teks: vec![policy] };
     let duel = Duel::with(MemberConfig { sender_ids: 4, ..member_config(1) });
-    duel.offer(&policy.emit(), &[(PayloadType::KD, kd)])
+    duel.offer(&policy.emit().unwrap(), &[(PayloadType::KD, kd)])
 }
 
 fn refuses(packets: Vec<KeyPacket>) -> String {
-    answered(sat(), &Kd(packets).emit()).failure()
+    answered(sat(), &Kd(packets).emit().unwrap()).failure()
 }
 
 #[test]
 fn what_the_rogue_sends_is_right_unless_it_means_not_to() {
-    let duel = answered(sat(), &Kd(vec![seed(), sids(&[4, 5, 6, 0xf_ffff])]).emit());
+    let duel = answered(sat(), &Kd(vec![seed(), sids(&[4, 5, 6, 0xf_ffff])]).emit().unwrap());
     let view = duel.member.endpoint.view(NOW);
     assert_eq!(view.sids, [4, 5, 6, 0xf_ffff].map(Sid));
     let sa = view.outbound.unwrap();
@@ -103,7 +91,7 @@ fn seeds_that_are_none_are_refused() {
         KeyPacket::Seed { spi: SPI + (1 << 20), seed: Seed::new(Secret::new(vec![5; 32])).unwrap() };
     assert!(refuses(vec![elsewhere, sids(&[1, 2, 3, 4])]).contains("no key for a TEK"));
     // Behind count, KD type, KD length, SPI size, SPI and attribute type: the length of the seed.
-    let sound = Kd(vec![seed(), sids(&[1, 2, 3, 4])]).emit();
+    let sound = Kd(vec![seed(), sids(&[1, 2, 3, 4])]).emit().unwrap();
     assert_eq!(sound[13..17], [0, 128, 0, 32]);
     for length in [0, 1, 31, 33, 255] {
         let mut lying = sound.to_vec();
@@ -116,10 +104,10 @@ fn seeds_that_are_none_are_refused() {
 /// Members with one counter-mode key repeat nonces.
 #[test]
 fn a_counter_mode_with_one_key_for_all_is_refused() {
-    let shared = answered(SaTek { senders: None, ..sat() }, &Kd(vec![seed()]).emit()).failure();
+    let shared = answered(SaTek { senders: None, ..sat() }, &Kd(vec![seed()]).emit().unwrap()).failure();
     assert!(shared.contains("one key for all senders with ESP transform 20"), "{shared}");
     let chacha = SaTek { senders: None, transform: 249, key_bits: 0, ..sat() };
-    let shared = answered(chacha, &Kd(vec![seed()]).emit()).failure();
+    let shared = answered(chacha, &Kd(vec![seed()]).emit().unwrap()).failure();
     assert!(shared.contains("one key for all senders with ESP transform 249"), "{shared}");
 }
 
@@ -135,12 +123,12 @@ fn asks(transform: &str) -> (Node<KeyServer>, Vec<(PayloadType, Vec<u8>)>) {
     let mut server = Node::new(server(config, 1, NOW), NOW);
     server.timeout(NOW);
     let mut rogue = Rogue::meet(|datagram| talk(&mut server, datagram));
-    let id_b = Identification::phase1(&member_config(1).identity).emit();
+    let id_b = Identification::phase1(&member_config(1).identity).emit().unwrap();
     let sixth = talk(&mut server, &rogue.introduce(&id_b));
     rogue.conclude(&sixth);
     let (id, nonce) = (7, [1; 16]);
     let hash = |rest: &[u8]| rogue.keys().pull_hash_1(id, rest);
-    let group = Identification::group(group().id).emit();
+    let group = Identification::group(group().id).emit().unwrap();
     let payloads = [(PayloadType::NONCE, &nonce[..]), (PayloadType::ID, &group[..])];
     let first = rogue.say((ExchangeType::GROUPKEY_PULL, id), &rogue.first_iv(id), &payloads, hash);
     let answer = talk(&mut server, &first);

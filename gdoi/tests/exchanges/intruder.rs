@@ -27,7 +27,7 @@ fn talk(server: &mut Node<KeyServer>, datagram: &[u8]) -> Vec<u8> {
 }
 
 fn member_id() -> Vec<u8> {
-    Identification::phase1(&member_config(1).identity).emit()
+    Identification::phase1(&member_config(1).identity).emit().unwrap()
 }
 
 /// A member that has passed phase 1.
@@ -49,12 +49,12 @@ fn last_reason(server: &Node<KeyServer>) -> String {
 }
 
 fn group_id() -> Vec<u8> {
-    Identification::group(group().id).emit()
+    Identification::group(group().id).emit().unwrap()
 }
 
 #[test]
 fn item_4_refusals_show_nothing_but_the_refusal() {
-    let weak = Phase1Sa::new(Doi::Gdoi, &[Proposal { key_len: 24, ..Proposal::default() }]).emit();
+    let weak = Phase1Sa::new(Doi::Gdoi, &[Proposal { key_len: 24, ..Proposal::default() }]).emit().unwrap();
     let cookies = Cookies { initiator: Cookie([9; 8]), responder: Cookie::ZERO };
     let mut server = key_server();
     let answer =
@@ -103,7 +103,7 @@ fn item_7_identities_that_are_none() {
 fn requests_without_what_a_request_needs() {
     let (nonce, id) = ((PayloadType::NONCE, &[1; 16][..]), group_id());
     let id = (PayloadType::ID, &id[..]);
-    let name = Identification::phase1(&Identity::Fqdn("corp".into())).emit();
+    let name = Identification::phase1(&Identity::Fqdn("corp".into())).emit().unwrap();
     let long = [&[11, 0, 0, 0][..], &[1; 256]].concat();
     for (payloads, reason) in [
         (&[nonce][..], "ID payload is missing"),
@@ -129,7 +129,7 @@ fn requests_without_what_a_request_needs() {
 fn a_group_may_be_asked_for_by_name() {
     let mut server = key_server();
     let rogue = inside(&mut server);
-    let name = Identification::phase1(&Identity::KeyId(b"corp".to_vec())).emit();
+    let name = Identification::phase1(&Identity::KeyId(b"corp".to_vec())).emit().unwrap();
     let answer =
         talk(&mut server, &ask(&rogue, 5, &[(PayloadType::NONCE, &[1; 16]), (PayloadType::ID, &name)]));
     assert_eq!(answer[18], ExchangeType::GROUPKEY_PULL.0);
@@ -158,12 +158,12 @@ fn item_9_informational_messages_of_a_member() {
     let rogue = inside(&mut server);
     let dpd = [&[0, 0, 0, 1, 1, 16, 0x8d, 0x28][..], &rogue.cookies.octets(), &[0; 4]].concat();
     let dpd = (PayloadType::NOTIFY, &dpd[..]);
-    let foreign = Delete::phase1([1; 16]).emit();
+    let foreign = Delete::phase1([1; 16]).emit().unwrap();
     for payloads in [&[dpd][..], &[dpd, dpd], &[(PayloadType::DELETE, &foreign), dpd], &[]] {
         assert_eq!(server.datagram(member_address(1), &rogue.inform(9, payloads), NOW), []);
         assert_eq!(server.endpoint.status(NOW).established, 1);
     }
-    let own = Delete::phase1(rogue.cookies.octets()).emit();
+    let own = Delete::phase1(rogue.cookies.octets()).emit().unwrap();
     server.datagram(member_address(1), &rogue.inform(10, &[(PayloadType::DELETE, &own), dpd]), NOW);
     assert_eq!(server.endpoint.status(NOW).established, 0);
 }

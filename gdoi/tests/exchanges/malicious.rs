@@ -2,48 +2,25 @@
 //! fit. The member refuses, keeps what it has, and asks again later.
 
 use crate::bench::duel::{introduced, Duel, NOW, NR};
+use crate::bench::fixture;
 use crate::bench::fleet::{member_address, server_address};
 use gdoi::crypto::Secret;
 use gdoi::policy::{Identity, Spi};
 use gdoi::wire::{
     Attribute, Gap, GroupSa, IdField, Identification, Kd, KeyPacket, NotifyType, PayloadType, SaKek, SaTek,
-    MAX_SA_TEKS,
+    Writer, MAX_SA_TEKS,
 };
 use std::net::SocketAddr;
 
 const SPI: u32 = 0x1000_0001;
 
 fn sat() -> SaTek {
-    SaTek {
-        protocol: 0,
-        source: IdField::prefix(&"10.0.0.0/8".parse().unwrap(), None),
-        destination: IdField::prefix(&"10.0.0.0/8".parse().unwrap(), None),
-        transform: 12,
-        spi: SPI,
-        lifetime: 3600,
-        mode: 1,
-        authentication: 5,
-        key_bits: 256,
-        preservation: 4,
-        direction: 3,
-        senders: None,
-    }
+    SaTek { spi: SPI, ..fixture::sat() }
 }
 
 fn sak() -> SaKek {
-    SaKek {
-        protocol: 17,
-        source: IdField::address([192, 0, 2, 1].into(), 848),
-        destination: IdField::address([198, 51, 0, 1].into(), 848),
-        spi: [7; 16],
-        algorithm: 3,
-        key_bits: 256,
-        lifetime: 86_400,
-        signature_hash: 3,
-        signature_algorithm: 4,
-        signature_bits: 256,
-        ack_requested: 0,
-    }
+    let destination = IdField::address([198, 51, 0, 1].into(), 848);
+    SaKek { destination, signature_algorithm: 4, signature_bits: 256, ..fixture::sak() }
 }
 
 fn policy() -> GroupSa {
@@ -59,7 +36,7 @@ fn packet(spi: u32, encryption: usize, integrity: usize) -> KeyPacket {
 }
 
 fn keys() -> Vec<u8> {
-    Kd(vec![packet(SPI, 32, 32)]).emit().to_vec()
+    Kd(vec![packet(SPI, 32, 32)]).emit().unwrap().to_vec()
 }
 
 /// Why the member refuses this second message.
@@ -71,16 +48,16 @@ fn refuses(payloads: &[(PayloadType, &[u8])]) -> String {
 }
 
 fn refuses_policy(policy: &GroupSa) -> String {
-    refuses(&[(PayloadType::NONCE, &NR), (PayloadType::SA, &policy.emit())])
+    refuses(&[(PayloadType::NONCE, &NR), (PayloadType::SA, &policy.emit().unwrap())])
 }
 
 fn refuses_keys(keys: &[u8]) -> String {
-    Duel::begin().offer(&policy().emit(), &[(PayloadType::KD, keys)]).failure()
+    Duel::begin().offer(&policy().emit().unwrap(), &[(PayloadType::KD, keys)]).failure()
 }
 
 #[test]
 fn what_the_rogue_sends_is_right_unless_it_means_not_to() {
-    let duel = Duel::begin().offer(&policy().emit(), &[(PayloadType::KD, &keys())]);
+    let duel = Duel::begin().offer(&policy().emit().unwrap(), &[(PayloadType::KD, &keys())]);
     let view = duel.member.endpoint.view(NOW);
     assert_eq!((view.outbound.unwrap().spi, view.acl.entries().len()), (Spi(SPI), 1));
 }
@@ -89,10 +66,10 @@ fn what_the_rogue_sends_is_right_unless_it_means_not_to() {
 #[test]
 fn item_1_keys_longer_or_shorter_than_the_algorithms() {
     for (encryption, integrity) in [(33, 32), (32, 33), (16, 32), (64, 32), (32, 20), (1024, 1024), (1, 1)] {
-        let reason = refuses_keys(&Kd(vec![packet(SPI, encryption, integrity)]).emit());
+        let reason = refuses_keys(&Kd(vec![packet(SPI, encryption, integrity)]).emit().unwrap());
         assert!(reason.contains("length of a TEK"), "{encryption} {integrity}: {reason}");
     }
-    let reason = refuses_keys(&Kd(vec![packet(SPI, 1025, 32)]).emit());
+    let reason = refuses_keys(&Kd(vec![packet(SPI, 1025, 32)]).emit().unwrap());
     assert!(reason.contains("impossible length"), "{reason}");
 }
 
@@ -123,7 +100,7 @@ fn item_1_attributes_longer_than_what_holds_them() {
 
 #[test]
 fn keys_that_do_not_belong_to_the_policy() {
-    let kd = |packets: Vec<KeyPacket>| refuses_keys(&Kd(packets).emit());
+    let kd = |packets: Vec<KeyPacket>| refuses_keys(&Kd(packets).emit().unwrap());
     assert!(kd(vec![]).contains("number of key packets"));
     assert!(kd(vec![packet(SPI + 1, 32, 32)]).contains("no key for a TEK"));
     assert!(kd(vec![packet(SPI, 32, 32), packet(SPI, 32, 32)]).contains("number of key packets"));
@@ -189,10 +166,10 @@ fn rekey_policies_that_cannot_be_carried_out() {
 
 #[test]
 fn rekey_keys_that_do_not_fit() {
-    let with_kek = GroupSa { kek: Some(sak()), ..policy() }.emit();
+    let with_kek = GroupSa { kek: Some(sak()), ..policy() }.emit().unwrap();
     let refused = |key: usize, verification_key: Vec<u8>, more: &[(PayloadType, &[u8])]| {
         let kek = KeyPacket::Kek { spi: [7; 16], key: Secret::new(vec![1; key]), verification_key };
-        let kd = Kd(vec![kek, packet(SPI, 32, 32)]).emit();
+        let kd = Kd(vec![kek, packet(SPI, 32, 32)]).emit().unwrap();
         Duel::begin().offer(&with_kek, &[more, &[(PayloadType::KD, &kd[..])]].concat()).failure()
     };
     let seq = (PayloadType::SEQ, &[0, 0, 0, 1][..]);
@@ -211,7 +188,7 @@ fn a_policy_without_any_tek() {
 
 #[test]
 fn item_5_messages_with_other_payloads() {
-    let (sa, nonce) = (policy().emit(), (PayloadType::NONCE, &NR[..]));
+    let (sa, nonce) = (policy().emit().unwrap(), (PayloadType::NONCE, &NR[..]));
     let sa = (PayloadType::SA, &sa[..]);
     assert!(refuses(&[sa]).contains("nonce payload is missing"));
     assert!(refuses(&[nonce]).contains("SA payload is missing"));
@@ -220,15 +197,15 @@ fn item_5_messages_with_other_payloads() {
     assert!(refuses(&[nonce, sa, (PayloadType(133), &[1])]).contains("133 payload is out of place"));
     assert!(refuses(&[(PayloadType::NONCE, &[1; 7]), sa]).contains("nonce is not"));
     assert!(refuses(&[(PayloadType::NONCE, &[1; 129]), sa]).contains("nonce is not"));
-    let gap = Gap { activation_delay: Some(1), ..Gap::default() }.emit();
+    let gap = Gap { activation_delay: Some(1), ..Gap::default() }.emit().unwrap();
     assert!(refuses(&[nonce, sa, (PayloadType::GAP, &gap)]).contains("GAP payload is out of place"));
 }
 
 #[test]
 fn attributes_that_nobody_knows_end_the_registration() {
-    let mut unknown = policy().emit();
+    let mut unknown = policy().emit().unwrap();
     let length = u16::from_be_bytes([unknown[14], unknown[15]]) + 4;
-    Attribute::basic(32_000, 1).emit(&mut unknown);
+    unknown.extend(Writer::plain(4, |out| Attribute::basic(32_000, 1).write(out)).unwrap());
     unknown[14..16].copy_from_slice(&length.to_be_bytes());
     assert!(
         refuses(&[(PayloadType::NONCE, &NR), (PayloadType::SA, &unknown)]).contains("TEK attribute 32000")
@@ -240,7 +217,7 @@ fn item_7_a_server_without_or_with_another_identity() {
     for (id_b, reason) in [
         (vec![1, 0, 0, 0], "ID payload has an impossible length"),
         (vec![9, 0, 0, 0, 0x30, 0x82, 0xff, 0xff], "identity type 9"),
-        (Identification::phase1(&Identity::Fqdn("ks".into())).emit(), "identified itself as ks"),
+        (Identification::phase1(&Identity::Fqdn("ks".into())).emit().unwrap(), "identified itself as ks"),
     ] {
         let node = introduced(&id_b);
         assert!(format!("{:?}", node.events.iter().map(|(_, event)| event.to_string()).collect::<Vec<_>>())
@@ -264,7 +241,7 @@ fn item_9_notifies_and_deletes_in_every_combination() {
         let mut duel = Duel::begin();
         let message = duel.rogue.inform(9, harmless);
         assert_eq!(duel.member.datagram(server_address(1), &message, NOW), []);
-        let duel = duel.offer(&policy().emit(), &[(PayloadType::KD, &keys())]);
+        let duel = duel.offer(&policy().emit().unwrap(), &[(PayloadType::KD, &keys())]);
         assert!(duel.member.endpoint.view(NOW).registered, "{harmless:?}");
     }
     let mut duel = Duel::begin();
@@ -277,7 +254,7 @@ fn item_9_notifies_and_deletes_in_every_combination() {
 #[test]
 fn a_protected_message_is_heard_from_the_server_only() {
     let mut duel = Duel::begin();
-    let second = duel.second(&[(PayloadType::NONCE, &NR), (PayloadType::SA, &policy().emit())]);
+    let second = duel.second(&[(PayloadType::NONCE, &NR), (PayloadType::SA, &policy().emit().unwrap())]);
     let elsewhere = SocketAddr::from(([192, 0, 2, 1], 849));
     assert_eq!(duel.member.datagram(elsewhere, &second, NOW), []);
     assert_eq!(duel.member.datagram(member_address(2), &second, NOW), []);

@@ -13,6 +13,7 @@ mod sequence;
 
 use crate::bench::alliance::SECONDARY;
 use crate::bench::coop_message::{at, mapped, patched, record};
+use crate::bench::fixture;
 use crate::bench::fleet::{
     member, member_address, member_config, rekey_config, server, server_address, server_config,
 };
@@ -48,36 +49,15 @@ fn check(target: &str, name: &str, input: &[u8]) {
 }
 
 fn sak() -> SaKek {
-    SaKek {
-        protocol: 17,
-        source: IdField::address(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 10)), 848),
-        destination: IdField::address(IpAddr::V4(Ipv4Addr::new(239, 192, 0, 1)), 848),
-        spi: [0x5a; 16],
-        algorithm: 3,
-        key_bits: 256,
-        lifetime: 86_400,
-        signature_hash: 3,
-        signature_algorithm: 1,
-        signature_bits: 2048,
-        ack_requested: 0,
-    }
+    let source = IdField::address(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 10)), 848);
+    let destination = IdField::address(IpAddr::V4(Ipv4Addr::new(239, 192, 0, 1)), 848);
+    SaKek { source, destination, spi: [0x5a; 16], ..fixture::sak() }
 }
 
 fn sat(source: &str, port: Option<u16>) -> SaTek {
-    SaTek {
-        protocol: port.map_or(0, |_| 6),
-        source: IdField::prefix(&source.parse().unwrap(), None),
-        destination: IdField::prefix(&"10.0.0.0/8".parse().unwrap(), port),
-        transform: 12,
-        spi: 0x8480_0001,
-        lifetime: 3600,
-        mode: 1,
-        authentication: 5,
-        key_bits: 256,
-        preservation: 4,
-        direction: 3,
-        senders: None,
-    }
+    let source = IdField::prefix(&source.parse().unwrap(), None);
+    let destination = IdField { port: port.unwrap_or(0), ..fixture::sat().destination };
+    SaTek { protocol: port.map_or(0, |_| 6), source, destination, ..fixture::sat() }
 }
 
 /// One under which every sender has its own key.
@@ -129,27 +109,29 @@ fn kek_packet() -> KeyPacket {
 
 #[test]
 fn group_sa() {
-    check("group_sa", "full", &full_policy().emit());
-    check("group_sa", "acl", &compact_policy().emit());
-    check("group_sa", "tek", &GroupSa { kek: None, gap: None, ..full_policy() }.emit());
-    check("group_sa", "senders", &GroupSa { teks: vec![per_sender()], ..GroupSa::default() }.emit());
-    check("group_sa", "kek", &GroupSa { gap: None, teks: Vec::new(), ..full_policy() }.emit());
+    check("group_sa", "full", &full_policy().emit().unwrap());
+    check("group_sa", "acl", &compact_policy().emit().unwrap());
+    check("group_sa", "tek", &GroupSa { kek: None, gap: None, ..full_policy() }.emit().unwrap());
+    check("group_sa", "senders", &GroupSa { teks: vec![per_sender()], ..GroupSa::default() }.emit().unwrap());
+    check("group_sa", "kek", &GroupSa { gap: None, teks: Vec::new(), ..full_policy() }.emit().unwrap());
 }
 
 #[test]
 fn access_list() {
-    check("acl", "mixed", &emit_acl(&compact_policy().acl.unwrap()));
+    check("acl", "mixed", &emit_acl(&compact_policy().acl.unwrap()).unwrap());
 }
 
 #[test]
 fn kd() {
-    check("kd", "tek", &Kd(vec![tek_packet()]).emit());
-    check("kd", "seed-sid", &Kd(seed_packets().to_vec()).emit());
-    check("kd", "kek-tek", &Kd(vec![kek_packet(), tek_packet()]).emit());
+    check("kd", "tek", &Kd(vec![tek_packet()]).emit().unwrap());
+    check("kd", "seed-sid", &Kd(seed_packets().to_vec()).emit().unwrap());
+    check("kd", "kek-tek", &Kd(vec![kek_packet(), tek_packet()]).emit().unwrap());
     check(
         "kd",
         "sid",
-        &Kd(vec![KeyPacket::Sid { bits: 16, values: vec![7, 8], generation: None }, tek_packet()]).emit(),
+        &Kd(vec![KeyPacket::Sid { bits: 16, values: vec![7, 8], generation: None }, tek_packet()])
+            .emit()
+            .unwrap(),
     );
 }
 
@@ -157,8 +139,8 @@ fn kd() {
 fn phase1_sa() {
     let lifetime = Duration::from_secs(600);
     let weak = Proposal { key_len: 16, hash: Hash::Sha512, group: DhGroup::Modp2048, lifetime };
-    check("phase1_sa", "one", &Phase1Sa::new(Doi::Gdoi, &[Proposal::default()]).emit());
-    check("phase1_sa", "two", &Phase1Sa::new(Doi::Ipsec, &[Proposal::default(), weak]).emit());
+    check("phase1_sa", "one", &Phase1Sa::new(Doi::Gdoi, &[Proposal::default()]).emit().unwrap());
+    check("phase1_sa", "two", &Phase1Sa::new(Doi::Ipsec, &[Proposal::default(), weak]).emit().unwrap());
 }
 
 fn clear(exchange: ExchangeType, payloads: &[(PayloadType, &[u8])]) -> Vec<u8> {
@@ -170,25 +152,26 @@ fn clear(exchange: ExchangeType, payloads: &[(PayloadType, &[u8])]) -> Vec<u8> {
         flags: Flags::NONE,
         message_id: 7,
     };
-    header.emit(&emit_chain(payloads))
+    header.emit(&emit_chain(payloads).unwrap()).unwrap()
 }
 
 #[test]
 fn message() {
     let pull = |payloads: &[(PayloadType, &[u8])]| clear(ExchangeType::GROUPKEY_PULL, payloads);
     let (hash, nonce) = ((PayloadType::HASH, &[8; 32][..]), (PayloadType::NONCE, &[9; 32][..]));
-    let id = Identification::group(GroupId(100)).emit();
-    let name = Identification::phase1(&Identity::Fqdn("gm1.example".into())).emit();
-    let (policy, keys) = (full_policy().emit(), Kd(vec![kek_packet(), tek_packet()]).emit());
+    let id = Identification::group(GroupId(100)).emit().unwrap();
+    let name = Identification::phase1(&Identity::Fqdn("gm1.example".into())).emit().unwrap();
+    let (policy, keys) =
+        (full_policy().emit().unwrap(), Kd(vec![kek_packet(), tek_packet()]).emit().unwrap());
     check("message", "pull-1", &pull(&[hash, nonce, (PayloadType::ID, &id)]));
     check("message", "pull-2", &pull(&[hash, nonce, (PayloadType::SA, &policy)]));
-    check("message", "pull-3", &pull(&[hash, (PayloadType::GAP, &gap().emit())]));
+    check("message", "pull-3", &pull(&[hash, (PayloadType::GAP, &gap().emit().unwrap())]));
     check("message", "pull-4", &pull(&[hash, (PayloadType::SEQ, &[0, 0, 0, 1]), (PayloadType::KD, &keys)]));
     check("message", "identity", &pull(&[(PayloadType::ID, &name), hash]));
     let inform = |payload| clear(ExchangeType::INFORMATIONAL, &[hash, payload]);
-    let notify = Notify { kind: NotifyType::NO_PROPOSAL_CHOSEN }.emit();
+    let notify = Notify { kind: NotifyType::NO_PROPOSAL_CHOSEN }.emit().unwrap();
     check("message", "notify", &inform((PayloadType::NOTIFY, &notify)));
-    check("message", "delete", &inform((PayloadType::DELETE, &Delete::phase1([3; 16]).emit())));
+    check("message", "delete", &inform((PayloadType::DELETE, &Delete::phase1([3; 16]).emit().unwrap())));
     main_mode().iter().take(2).enumerate().for_each(|(index, datagram)| {
         check("message", &format!("main-mode-{}", 2 * index + 1), datagram);
     });
@@ -252,18 +235,20 @@ fn endpoints() {
 #[test]
 fn insiders() {
     let policy = |sa: &GroupSa, keys: Vec<(PayloadType, &[u8])>| {
-        let chain = [&[keys[0].0 .0], &emit_chain(&keys)[..]].concat();
-        sequence::sequence([&sa.emit()[..], &chain])
+        let chain = [&[keys[0].0 .0], &emit_chain(&keys).unwrap()[..]].concat();
+        sequence::sequence([&sa.emit().unwrap()[..], &chain])
     };
     let verification_key = rekey_config().signing_key.public().spki().to_vec();
     let kek = KeyPacket::Kek { spi: sak().spi, key: Secret::new(vec![1; 48]), verification_key };
-    let (teks, all) = (Kd(vec![tek_packet()]).emit(), Kd(vec![kek, tek_packet()]).emit());
+    let (teks, all) = (Kd(vec![tek_packet()]).emit().unwrap(), Kd(vec![kek, tek_packet()]).emit().unwrap());
     let sak = SaKek { signature_algorithm: 4, ..sak() };
     let bare = GroupSa { teks: vec![sat("10.1.0.0/16", None)], ..GroupSa::default() };
     check("member_policy", "tek", &policy(&bare, vec![(PayloadType::KD, &teks)]));
     check("member_policy", "acl", &policy(&compact_policy(), vec![(PayloadType::KD, &teks)]));
-    let (own, seeds) =
-        (GroupSa { teks: vec![per_sender()], ..GroupSa::default() }, Kd(seed_packets().to_vec()).emit());
+    let (own, seeds) = (
+        GroupSa { teks: vec![per_sender()], ..GroupSa::default() },
+        Kd(seed_packets().to_vec()).emit().unwrap(),
+    );
     check("member_policy", "seed-sid", &policy(&own, vec![(PayloadType::KD, &seeds)]));
     let full = vec![(PayloadType::SEQ, &[0; 4][..]), (PayloadType::KD, &all)];
     check(
@@ -272,19 +257,20 @@ fn insiders() {
         &policy(&GroupSa { kek: Some(sak), gap: Some(gap()), ..bare }, full),
     );
     let said = |kind: u8, payloads: &[(PayloadType, &[u8])]| {
-        [&[kind, payloads[0].0 .0], &emit_chain(payloads)[..]].concat()
+        [&[kind, payloads[0].0 .0], &emit_chain(payloads).unwrap()[..]].concat()
     };
-    let id = Identification::group(GroupId(0x0a0b_0c0d)).emit();
+    let id = Identification::group(GroupId(0x0a0b_0c0d)).emit().unwrap();
     let request = said(0, &[(PayloadType::NONCE, &[9; 16]), (PayloadType::ID, &id)]);
-    let notify = said(1, &[(PayloadType::NOTIFY, &Notify { kind: NotifyType::INITIAL_CONTACT }.emit())]);
-    let delete = said(1, &[(PayloadType::DELETE, &Delete::phase1([3; 16]).emit())]);
+    let notify =
+        said(1, &[(PayloadType::NOTIFY, &Notify { kind: NotifyType::INITIAL_CONTACT }.emit().unwrap())]);
+    let delete = said(1, &[(PayloadType::DELETE, &Delete::phase1([3; 16]).emit().unwrap())]);
     check("key_server_pull", "all", &sequence::sequence([&request[..], &notify, &delete, &request]));
 }
 
 /// A message for the targets that finish it: what it is, the first payload's type, the chain.
 fn inside(payloads: &[(PayloadType, Vec<u8>)]) -> Vec<u8> {
     let chain: Vec<_> = payloads.iter().map(|(kind, body)| (*kind, &body[..])).collect();
-    [&[0, chain[0].0 .0], &emit_chain(&chain)[..]].concat()
+    [&[0, chain[0].0 .0], &emit_chain(&chain).unwrap()[..]].concat()
 }
 
 #[test]
@@ -313,7 +299,8 @@ fn rekeys() {
     }
     check("push", "all", &sequence::sequence(pushes.iter().map(Vec::as_slice)));
     let raw = [&[1][..], &kek.acknowledgement(1, IpAddr::V4(Ipv4Addr::new(198, 51, 0, 1)))].concat();
-    let id = Identification::phase1(&Identity::Address(IpAddr::V4(Ipv4Addr::new(198, 51, 0, 1)))).emit();
+    let id =
+        Identification::phase1(&Identity::Address(IpAddr::V4(Ipv4Addr::new(198, 51, 0, 1)))).emit().unwrap();
     let chain = inside(&[(PayloadType::SEQ, vec![0, 0, 0, 1]), (PayloadType::ID, id)]);
     check("ack", "raw", &sequence::sequence([&raw[..]]));
     check("ack", "hashed", &sequence::sequence([&chain[..], &raw]));

@@ -19,7 +19,7 @@ fn datagram(spi: [u8; 16], version: u8, next: PayloadType, exchange: ExchangeTyp
     let cookie = |octets: &[u8]| Cookie(octets.try_into().unwrap());
     let (initiator, responder) = (cookie(initiator), cookie(responder));
     let header = Header { initiator, responder, next, exchange, flags: Flags::NONE, message_id: 0 };
-    let mut octets = header.emit(&[]);
+    let mut octets = header.emit(&[]).unwrap();
     octets[17] = version;
     octets
 }

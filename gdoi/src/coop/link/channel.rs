@@ -5,7 +5,7 @@ use crate::crypto::Random;
 use crate::endpoint::Instant;
 use crate::error::{Error, Malformed, Misbehaved};
 use crate::phase1::IsakmpSa;
-use crate::wire::{ExchangeType, Flags, Header, PayloadType, Reader};
+use crate::wire::{ExchangeType, Flags, Header, PayloadType, Reader, Writer};
 use std::net::IpAddr;
 use std::time::Duration;
 use zeroize::Zeroizing;
@@ -90,9 +90,10 @@ impl Channel {
             return Err(Malformed::Length(COOP).into());
         }
         let sequence = (self.sent + 1) | number_bit(self.side);
-        let mut payload = Zeroizing::new(Vec::with_capacity(8 + body.len()));
-        payload.extend_from_slice(&sequence.to_be_bytes());
-        payload.extend_from_slice(body);
+        let payload = Writer::secret(8 + body.len(), |out| {
+            out.u64(sequence);
+            out.raw(body);
+        })?;
         let message = self.sa.single(ExchangeType::COOP, (PayloadType::COOP, &payload), random)?;
         self.sent += 1;
         Ok(message)

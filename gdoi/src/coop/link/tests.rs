@@ -132,8 +132,9 @@ fn hints_in_clear_explain_a_failure() {
         let first = world.sent.iter().find(|flight| flight.from == to).unwrap().payload.clone();
         let (header, _) = Header::parse(&first).unwrap();
         let header = Header { exchange: ExchangeType::INFORMATIONAL, next: PayloadType::NOTIFY, ..header };
-        let notify = crate::wire::emit_chain(&[(PayloadType::NOTIFY, &Notify { kind }.emit())]);
-        world.inject(from, to, &header.emit(&notify));
+        let notify =
+            crate::wire::emit_chain(&[(PayloadType::NOTIFY, &Notify { kind }.emit().unwrap())]).unwrap();
+        world.inject(from, to, &header.emit(&notify).unwrap());
         world.run(seconds(20));
         assert_eq!(world.server(1).log[0].1, Event::Failed(reason.into()));
         assert_eq!(world.server(2).log[0].1, Event::Failed(Unacceptable::NoAnswer.into()));

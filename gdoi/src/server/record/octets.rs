@@ -3,7 +3,6 @@
 use super::VALUE;
 use crate::error::{Error, Malformed};
 use crate::wire::Reader;
-use zeroize::Zeroizing;
 
 pub(in crate::server) fn flag(reader: &mut Reader<'_>) -> Result<bool, Error> {
     match reader.u8()? {
@@ -39,42 +38,5 @@ pub(in crate::server) fn list<T>(
     match count as usize <= most {
         true => (0..count).map(|_| entry(reader)).collect(),
         false => Err(Malformed::TooMany("state records").into()),
-    }
-}
-
-/// Octets in the making; zeroed when dropped.
-pub(in crate::server) struct Sink(pub(in crate::server) Zeroizing<Vec<u8>>);
-
-impl Sink {
-    pub(in crate::server) fn with_capacity(length: usize) -> Self {
-        Sink(Zeroizing::new(Vec::with_capacity(length)))
-    }
-
-    pub(in crate::server) fn raw(&mut self, octets: &[u8]) {
-        self.0.extend_from_slice(octets);
-    }
-
-    pub(in crate::server) fn u16(&mut self, value: u16) {
-        self.raw(&value.to_be_bytes());
-    }
-
-    pub(in crate::server) fn u32(&mut self, value: u32) {
-        self.raw(&value.to_be_bytes());
-    }
-
-    pub(in crate::server) fn u64(&mut self, value: u64) {
-        self.raw(&value.to_be_bytes());
-    }
-
-    pub(in crate::server) fn octets(&mut self, octets: &[u8]) {
-        self.u16(octets.len() as u16);
-        self.raw(octets);
-    }
-
-    pub(in crate::server) fn optional<T>(&mut self, value: Option<T>, write: impl FnOnce(&mut Self, T)) {
-        self.raw(&[u8::from(value.is_some())]);
-        if let Some(value) = value {
-            write(self, value);
-        }
     }
 }

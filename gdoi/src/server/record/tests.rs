@@ -98,9 +98,7 @@ fn with(change: impl FnOnce(&mut GroupState)) -> GroupState {
 }
 
 fn emit(state: &GroupState) -> Vec<u8> {
-    let mut out = Sink::with_capacity(0);
-    out.state(state);
-    out.0.to_vec()
+    Writer::plain(0, |out| write_state(out, state)).unwrap()
 }
 
 fn parse(octets: &[u8]) -> Result<GroupState, Error> {
@@ -201,6 +199,17 @@ fn every_list_is_bounded() {
     let entries = [&bare[..bare.len() - 2], &[1], &list].concat();
     assert_eq!(refusal(&entries), Malformed::TooMany("ACL entries").into());
     assert_eq!(refusal(&[&[0; 8][..], &[33]].concat()), Malformed::TooMany("authors").into());
+}
+
+#[test]
+fn what_does_not_fit_is_not_written() {
+    let long = with(|state| {
+        state.keys.teks = vec![GroupTek { keys: shared(65_536, 32), ..tek(256, "aes-256-cbc/hmac-sha-256") }]
+    });
+    let many = with(|state| state.keys.spent = vec![kek(1, 32, Succession::Smooth).spent(); 256]);
+    for state in [long, many] {
+        assert_eq!(Writer::plain(0, |out| write_state(out, &state)), Err(Malformed::Length(PART)));
+    }
 }
 
 /// A longer list of those who may not come back could not be read again.
@@ -336,9 +345,7 @@ fn member(identity: Identity) -> Listed {
 }
 
 fn emit_member(listed: &Listed) -> Vec<u8> {
-    let mut out = Sink::with_capacity(0);
-    out.member(listed);
-    out.0.to_vec()
+    Writer::plain(0, |out| write_member(out, listed)).unwrap()
 }
 
 fn parse_one(octets: &[u8]) -> Result<Listed, Error> {

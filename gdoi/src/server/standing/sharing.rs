@@ -2,15 +2,20 @@
 
 use super::peer::Peer;
 use super::{Letter, Standing};
-use crate::coop::{head, Announcement, Author, Commitment, Kind, Lineage, Slice, Versions};
+use crate::coop::{write_head, Announcement, Author, Commitment, Kind, Lineage, Slice, Versions};
 use crate::endpoint::Instant;
+use crate::error::Malformed;
 use crate::policy::GroupId;
 use crate::server::ledger::Ledger;
 use crate::server::members::{Listed, Members};
-use crate::server::record::Sink;
+use crate::server::record::{write_member, write_state};
 use crate::server::state::GroupState;
+use crate::wire::Writer;
 use std::net::IpAddr;
 use zeroize::Zeroizing;
+
+/// A message for others, as far as it can be written.
+type Body = Result<Zeroizing<Vec<u8>>, Malformed>;
 
 /// Member records in one message: about 1,100 octets.
 pub(in crate::server) const SLICE: usize = 16;
@@ -40,17 +45,22 @@ impl Standing {
         let peers: Vec<_> = self.peers.keys().copied().collect();
         if !peers.is_empty() {
             let body = self.announcement(ledger, now);
-            self.outbox.extend(peers.into_iter().map(|to| Letter { to, body: body.clone() }));
+            peers.into_iter().for_each(|to| self.post(to, body.clone()));
         }
     }
 
     /// Tells one.
     pub(in crate::server) fn announce_to(&mut self, ledger: &Ledger, to: IpAddr, now: Instant) {
         let body = self.announcement(ledger, now);
-        self.outbox.push(Letter { to, body });
+        self.post(to, body);
     }
 
-    fn announcement(&self, ledger: &Ledger, now: Instant) -> Zeroizing<Vec<u8>> {
+    /// What cannot be written is not sent, as what is too long for a link: the next announcement says again what lacks.
+    fn post(&mut self, to: IpAddr, body: Body) {
+        self.outbox.extend(body.ok().map(|body| Letter { to, body }));
+    }
+
+    fn announcement(&self, ledger: &Ledger, now: Instant) -> Body {
         let announcement = Announcement {
             lineage: ledger.state().lineage,
             pseudotime: ledger.time(now).as_millis(),
@@ -63,7 +73,7 @@ impl Standing {
             held: self.held(ledger.state()),
             listed: ledger.members().seen().clone(),
         };
-        Zeroizing::new(announcement.emit(self.group))
+        announcement.emit(self.group)
     }
 
     /// Gives a server all states that are held here.
@@ -75,9 +85,8 @@ impl Standing {
         }
         let states = std::iter::once(ledger.state()).chain(&self.apart);
         let begun = states.filter(|state| state.lineage.is_some());
-        let letters = begun.map(|state| Letter { to, body: state_message(self.group, ledger, state, now) });
-        let letters: Vec<_> = letters.collect();
-        self.outbox.extend(letters);
+        let bodies: Vec<_> = begun.map(|state| state_message(self.group, ledger, state, now)).collect();
+        bodies.into_iter().for_each(|body| self.post(to, body));
     }
 
     /// A member has registered here: the others learn of it at once, for this server may die.
@@ -114,26 +123,26 @@ impl Standing {
         let last = slices.len();
         for (number, (slice, records)) in slices.into_iter().enumerate() {
             let slice = Slice { last: number + 1 == last, ..slice };
-            self.outbox.push(Letter { to, body: members_message(self.group, &slice, &records) });
+            self.post(to, members_message(self.group, &slice, &records));
         }
     }
 }
 
-fn state_message(group: GroupId, ledger: &Ledger, state: &GroupState, now: Instant) -> Zeroizing<Vec<u8>> {
-    let mut out = Sink::with_capacity(16_384);
-    out.raw(&head(Kind::State, group));
-    out.raw(&Lineage::octets(ledger.state().lineage));
-    out.u64(ledger.time(now).as_millis());
-    out.state(state);
-    out.0
+fn state_message(group: GroupId, ledger: &Ledger, state: &GroupState, now: Instant) -> Body {
+    Writer::secret(16_384, |out| {
+        write_head(out, Kind::State, group);
+        out.raw(&Lineage::octets(ledger.state().lineage));
+        out.u64(ledger.time(now).as_millis());
+        write_state(out, state);
+    })
 }
 
-fn members_message(group: GroupId, slice: &Slice, records: &[Listed]) -> Zeroizing<Vec<u8>> {
-    let mut out = Sink::with_capacity(2048);
-    out.raw(&slice.emit(group));
-    out.u16(records.len() as u16);
-    records.iter().for_each(|listed| out.member(listed));
-    out.0
+fn members_message(group: GroupId, slice: &Slice, records: &[Listed]) -> Body {
+    Writer::secret(2048, |out| {
+        write_head(out, Kind::Members, group);
+        slice.write(out);
+        out.list_u16("member records", records, write_member);
+    })
 }
 
 /// All changes of one author after `from` and up to `newest`, in pieces.

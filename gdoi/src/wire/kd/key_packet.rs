@@ -4,8 +4,7 @@ use crate::crypto::Secret;
 use crate::error::{Error, Malformed, Misbehaved, Unacceptable};
 use crate::policy::{Seed, SidGeneration, MAX_SIDS};
 use crate::wire::attribute::{Attribute, Attributes};
-use crate::wire::codec::Reader;
-use zeroize::Zeroizing;
+use crate::wire::codec::{Reader, Writer};
 
 const MAX_KEY_LEN: usize = 1024;
 
@@ -147,9 +146,10 @@ impl KeyPacket {
         }
     }
 
-    pub(super) fn emit(&self) -> Zeroizing<Vec<u8>> {
+    pub(super) fn write(&self, out: &mut Writer) {
         match self {
-            KeyPacket::Tek { spi, encryption, integrity } => emit_packet(
+            KeyPacket::Tek { spi, encryption, integrity } => write_packet(
+                out,
                 kd_type::TEK,
                 &spi.to_be_bytes(),
                 &[
@@ -157,12 +157,14 @@ impl KeyPacket {
                     Attribute::variable(class::TEK_INTEGRITY_KEY, integrity.expose()),
                 ],
             ),
-            KeyPacket::Seed { spi, seed } => emit_packet(
+            KeyPacket::Seed { spi, seed } => write_packet(
+                out,
                 kd_type::TEK,
                 &spi.to_be_bytes(),
                 &[Attribute::variable(class::TEK_SEED, seed.secret().expose())],
             ),
-            KeyPacket::Kek { spi, key, verification_key } => emit_packet(
+            KeyPacket::Kek { spi, key, verification_key } => write_packet(
+                out,
                 kd_type::KEK,
                 spi,
                 &[
@@ -178,7 +180,7 @@ impl KeyPacket {
                 let sids = octets.iter().map(|value| Attribute::variable(class::SID_VALUE, value));
                 let bits = Attribute::basic(class::NUMBER_OF_SID_BITS, *bits);
                 let all: Vec<_> = std::iter::once(bits).chain(sids).chain(generation).collect();
-                emit_packet(kd_type::SID, &[], &all)
+                write_packet(out, kd_type::SID, &[], &all);
             }
         }
     }
@@ -191,14 +193,13 @@ fn key(octets: &[u8]) -> Result<Secret, Malformed> {
     }
 }
 
-fn emit_packet(kind: u8, spi: &[u8], attributes: &[Attribute<'_>]) -> Zeroizing<Vec<u8>> {
-    let mut out = Zeroizing::new(Vec::with_capacity(2048));
-    out.extend_from_slice(&[kind, 0, 0, 0, spi.len() as u8]);
-    out.extend_from_slice(spi);
-    attributes.iter().for_each(|attribute| attribute.emit(&mut out));
-    let length = (out.len() as u16).to_be_bytes();
-    out[2..4].copy_from_slice(&length);
-    out
+fn write_packet(out: &mut Writer, kind: u8, spi: &[u8], attributes: &[Attribute<'_>]) {
+    let start = out.position();
+    out.u8(kind);
+    out.u8(0);
+    let mut packet = out.length_u16_from(start, "key packet");
+    packet.length_u8("SPI").raw(spi);
+    attributes.iter().for_each(|attribute| attribute.write(&mut packet));
 }
 
 #[cfg(test)]
@@ -207,9 +208,11 @@ mod tests {
     use crate::wire::Kd;
 
     fn packet(kind: u8, spi: &[u8], attributes: &[Attribute<'_>]) -> Error {
-        let mut body = vec![0, 1, 0, 0];
-        body.extend_from_slice(&emit_packet(kind, spi, attributes));
-        Kd::parse(&body).unwrap_err()
+        let body = Writer::secret(0, |out| {
+            out.raw(&[0, 1, 0, 0]);
+            write_packet(out, kind, spi, attributes);
+        });
+        Kd::parse(&body.unwrap()).unwrap_err()
     }
 
     #[test]
@@ -242,6 +245,21 @@ mod tests {
             packet(2, &[0; 16], &[key, integrity, other]),
             Unacceptable::Unsupported("KEK key attribute", 3).into()
         );
+    }
+
+    /// Its attributes fit each into its own length, and not together into that of the packet.
+    #[test]
+    fn packets_are_never_cut() {
+        let packet = |length| KeyPacket::Tek {
+            spi: 1,
+            encryption: Secret::new(vec![1; length]),
+            integrity: Secret::new(vec![2; 16]),
+        };
+        let most = 65_535 - 4 - 5 - 4 - 4 - 16;
+        assert_eq!(Kd(vec![packet(most)]).emit().unwrap().len(), 4 + 65_535);
+        assert_eq!(Kd(vec![packet(most + 1)]).emit(), Err(Malformed::Length("key packet")));
+        let spi = Writer::plain(0, |out| write_packet(out, kd_type::TEK, &[0; 256], &[]));
+        assert_eq!(spi, Err(Malformed::Length("SPI")));
     }
 
     #[test]

@@ -183,7 +183,7 @@ pub fn members(announcement: &[u8], author: u64, (from, to): (u64, u64), records
 
 /// A member that registered with the server at `owner`.
 pub fn record(member: IpAddr, owner: IpAddr, author: u64, version: u64) -> Vec<u8> {
-    let identity = counted(&Identification::phase1(&Identity::Address(member)).emit());
+    let identity = counted(&Identification::phase1(&Identity::Address(member)).emit().unwrap());
     let head = [&mapped(member)[..], &848u16.to_be_bytes(), &mapped(owner)].concat();
     let author = [author.to_be_bytes(), version.to_be_bytes()].concat();
     let counts = [[0; 8], [0; 8], 1u64.to_be_bytes()].concat();

@@ -28,7 +28,7 @@ fn talk(member: &mut Node<Member>, datagram: &[u8]) -> Vec<u8> {
 }
 
 fn server_id() -> Vec<u8> {
-    Identification::phase1(&Identity::Address(server_address(1).ip())).emit()
+    Identification::phase1(&Identity::Address(server_address(1).ip())).emit().unwrap()
 }
 
 /// A member that was told this identity of the server's.
@@ -75,7 +75,7 @@ impl Duel {
     /// Sends this as SA payload, and if the member goes on, these payloads instead of the keys.
     pub fn offer(self, policy: &[u8], keys: &[(PayloadType, &[u8])]) -> Duel {
         let next = keys.first().map_or(PayloadType::NONE, |(kind, _)| *kind);
-        self.offer_octets(policy, (next, &emit_chain(keys)))
+        self.offer_octets(policy, (next, &emit_chain(keys).unwrap()))
     }
 
     /// As [`Duel::offer`], with any octets as the chain behind the hash of the fourth message.

@@ -22,5 +22,5 @@ fn without(datagram: &[u8], omitted: impl Fn(&[u8]) -> bool) -> Vec<Vec<u8>> {
     let kept =
         payloads.iter().filter(|payload| payload.kind != PayloadType::VENDOR || !omitted(payload.body));
     let kept: Vec<_> = kept.map(|payload| (payload.kind, payload.body)).collect();
-    vec![header.emit(&emit_chain(&kept))]
+    vec![header.emit(&emit_chain(&kept).unwrap()).unwrap()]
 }

@@ -3,6 +3,8 @@
 pub mod alliance;
 pub mod coop_message;
 pub mod duel;
+#[path = "../../../src/wire/fixture.rs"]
+pub mod fixture;
 pub mod fleet;
 pub mod foreign;
 mod link;
@@ -14,6 +16,9 @@ pub mod stored;
 pub mod traitor;
 pub mod whole;
 mod world;
+
+// What the fixture is made of.
+use gdoi::wire::{IdField, IdType, SaKek, SaTek};
 
 pub use link::Link;
 pub use world::{Archive, Flight, World};

@@ -46,7 +46,9 @@ impl Part {
 
 pub fn main_mode(cookies: Cookies, payloads: &[(PayloadType, &[u8])]) -> Vec<u8> {
     let next = payloads.first().map_or(PayloadType::NONE, |(kind, _)| *kind);
-    header(cookies, ExchangeType::IDENTITY_PROTECTION, 0, next, Flags::NONE).emit(&emit_chain(payloads))
+    header(cookies, ExchangeType::IDENTITY_PROTECTION, 0, next, Flags::NONE)
+        .emit(&emit_chain(payloads).unwrap())
+        .unwrap()
 }
 
 pub fn header(
@@ -62,7 +64,10 @@ pub fn header(
 /// A first message like any other; each number gives another cookie.
 pub fn first_message(number: u64) -> Vec<u8> {
     let cookies = Cookies { initiator: Cookie((number + 1).to_be_bytes()), responder: Cookie::ZERO };
-    main_mode(cookies, &[(PayloadType::SA, &Phase1Sa::new(Doi::Gdoi, &[Proposal::default()]).emit())])
+    main_mode(
+        cookies,
+        &[(PayloadType::SA, &Phase1Sa::new(Doi::Gdoi, &[Proposal::default()]).emit().unwrap())],
+    )
 }
 
 impl Rogue {
@@ -145,7 +150,7 @@ impl Rogue {
     }
 
     fn authenticate(&mut self, id_b: &[u8], hash: &Secret) -> Vec<u8> {
-        let plain = emit_chain(&[(PayloadType::ID, id_b), (PayloadType::HASH, hash.expose())]);
+        let plain = emit_chain(&[(PayloadType::ID, id_b), (PayloadType::HASH, hash.expose())]).unwrap();
         let iv = self.block;
         let message = self.seal(ExchangeType::IDENTITY_PROTECTION, 0, &iv, PayloadType::ID, &plain);
         self.block = *message.last_chunk().unwrap();
@@ -181,7 +186,7 @@ impl Rogue {
         let mut body = plain.to_vec();
         body.resize(plain.len().next_multiple_of(16), 0);
         encrypt(&self.cipher_key(), iv, &mut body).unwrap();
-        header(self.cookies, exchange, id, next, Flags::ENCRYPTED).emit(&body)
+        header(self.cookies, exchange, id, next, Flags::ENCRYPTED).emit(&body).unwrap()
     }
 
     /// Decrypts a message; its payloads with their types.
@@ -202,7 +207,7 @@ impl Rogue {
         hash: impl FnOnce(&[u8]) -> Secret,
     ) -> Vec<u8> {
         let next = payloads.first().map_or(PayloadType::NONE, |(kind, _)| *kind);
-        self.say_octets(exchange, iv, (next, &emit_chain(payloads)), hash)
+        self.say_octets(exchange, iv, (next, &emit_chain(payloads).unwrap()), hash)
     }
 
     /// Any octets as the chain behind the HASH payload that `hash` makes of them; `next` is the type of the first.

@@ -152,21 +152,22 @@ impl StoredKek {
         let header = self.header(ExchangeType::GROUPKEY_PUSH, payloads[0].0, Flags::ENCRYPTED);
         let room = vec![0; signer.signature_len()];
         let all: Vec<_> = payloads.iter().map(|(kind, body)| (*kind, &body[..])).collect();
-        let unsigned = emit_chain(&[&all[..], &[(PayloadType::SIG, &room)]].concat());
+        let unsigned = emit_chain(&[&all[..], &[(PayloadType::SIG, &room)]].concat()).unwrap();
         let length = unsigned.len().next_multiple_of(16);
         let signed = &unsigned[..unsigned.len() - room.len() - 4];
-        let signature = signer.sign(&[b"rekey", &header.emit_before(length)[..], signed].concat()).unwrap();
-        let mut body = emit_chain(&[&all[..], &[(PayloadType::SIG, &signature)]].concat()).to_vec();
+        let signature =
+            signer.sign(&[b"rekey", &header.emit_before(length).unwrap()[..], signed].concat()).unwrap();
+        let mut body = emit_chain(&[&all[..], &[(PayloadType::SIG, &signature)]].concat()).unwrap().to_vec();
         body.resize(length, 0);
         let (iv, key) = self.key.split_first_chunk().unwrap();
         encrypt(&Secret::from(key), iv, &mut body).unwrap();
-        header.emit(&body)
+        header.emit(&body).unwrap()
     }
 
     /// An acknowledgement that says it is from `member`.
     pub fn acknowledgement(&self, sequence: u32, member: IpAddr) -> Vec<u8> {
         let id = Identification::phase1(&Identity::Address(member));
-        let id = Identification { protocol: 0, port: 0, ..id }.emit();
+        let id = Identification { protocol: 0, port: 0, ..id }.emit().unwrap();
         let rest = [(PayloadType::SEQ, &sequence.to_be_bytes()[..]), (PayloadType::ID, &id[..])];
         self.acknowledge_with(&rest)
     }
@@ -174,9 +175,9 @@ impl StoredKek {
     /// These payloads behind a right hash.
     pub fn acknowledge_with(&self, rest: &[(PayloadType, &[u8])]) -> Vec<u8> {
         let key = ack_key(Hash::Sha256, &Secret::from(&self.key[16..]), &self.spi);
-        let hash = prf(Hash::Sha256, &key, &[&emit_chain(rest)]);
-        let chain = emit_chain(&[&[(PayloadType::HASH, hash.expose())][..], rest].concat());
-        self.header(ExchangeType::GROUPKEY_PUSH_ACK, PayloadType::HASH, Flags::NONE).emit(&chain)
+        let hash = prf(Hash::Sha256, &key, &[&emit_chain(rest).unwrap()]);
+        let chain = emit_chain(&[&[(PayloadType::HASH, hash.expose())][..], rest].concat()).unwrap();
+        self.header(ExchangeType::GROUPKEY_PUSH_ACK, PayloadType::HASH, Flags::NONE).emit(&chain).unwrap()
     }
 
     pub fn open(&self, datagram: &[u8]) -> OpenedPush {

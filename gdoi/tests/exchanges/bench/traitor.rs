@@ -35,7 +35,7 @@ impl Traitor {
     ) -> Traitor {
         let first = first_message(address, vendor_ids);
         let mut rogue = Rogue::meet_by(KEY_BETWEEN_SERVERS, &first, &mut talk);
-        let id = Identification::phase1(&Identity::Address(address.ip())).emit();
+        let id = Identification::phase1(&Identity::Address(address.ip())).emit().unwrap();
         let sixth = talk(&rogue.introduce(&id));
         rogue.conclude(&sixth);
         Traitor { address, rogue, sent: 0 }
@@ -74,7 +74,7 @@ impl Traitor {
 fn first_message(address: SocketAddr, vendor_ids: &[&[u8]]) -> Vec<u8> {
     let own = number(&mapped(address.ip()), 8) << 8;
     let cookies = Cookies { initiator: Cookie(own.to_be_bytes()), responder: Cookie::ZERO };
-    let sa = Phase1Sa::new(Doi::Gdoi, &[Proposal::default()]).emit();
+    let sa = Phase1Sa::new(Doi::Gdoi, &[Proposal::default()]).emit().unwrap();
     let vendor_ids = vendor_ids.iter().map(|id| (PayloadType::VENDOR, *id));
     let payloads: Vec<_> = std::iter::once((PayloadType::SA, &sa[..])).chain(vendor_ids).collect();
     main_mode(cookies, &payloads)

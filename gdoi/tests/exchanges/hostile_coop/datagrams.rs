@@ -46,7 +46,7 @@ fn member_that_speaks_coop(siege: &mut Siege, body: &[u8]) -> Vec<u8> {
     let (target, from) = (address(siege.target), member_address(9));
     let mut talk = |datagram: &[u8]| siege.world.hand(from, target, datagram).remove(0).payload;
     let mut rogue = Rogue::meet(&mut talk);
-    let sixth = talk(&rogue.introduce(&Identification::phase1(&member_config(9).identity).emit()));
+    let sixth = talk(&rogue.introduce(&Identification::phase1(&member_config(9).identity).emit().unwrap()));
     rogue.conclude(&sixth);
     let payload = [&1u64.to_be_bytes(), body].concat();
     let hash = |rest: &[u8]| rogue.keys().informational_hash(5, rest);

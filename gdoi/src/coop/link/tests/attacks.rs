@@ -135,10 +135,10 @@ fn what_a_peer_must_not_say() {
             sequence(number, 1),
             Misbehaved::UnexpectedPayload(PayloadType::COOP).into(),
         ),
-        (inform, wrong_cookies.emit(), Misbehaved::Cookie.into()),
+        (inform, wrong_cookies.emit().unwrap(), Misbehaved::Cookie.into()),
         (
             inform,
-            wrong_cookies.emit()[..26].to_vec(),
+            wrong_cookies.emit().unwrap()[..26].to_vec(),
             Malformed::Truncated("dead peer detection payload").into(),
         ),
         (
@@ -159,7 +159,7 @@ fn what_a_peer_must_not_say() {
 fn a_coop_message_has_one_payload() {
     let mut world = linked(DAY);
     let sa = &world.server(1).channels(2)[0].sa;
-    let delete = crate::wire::Delete::phase1(sa.cookies.octets()).emit();
+    let delete = crate::wire::Delete::phase1(sa.cookies.octets()).emit().unwrap();
     let payloads = [(PayloadType::COOP, &[0; 9][..]), (PayloadType::DELETE, &delete[..])];
     let hash = |rest: &[u8]| sa.skeyid().informational_hash(7, rest);
     let message = sa.seal(ExchangeType::COOP, 7, &sa.first_iv(7), &payloads, hash).unwrap().message;
@@ -176,7 +176,9 @@ fn messages_in_clear_are_refused() {
     let question =
         crate::wire::Liveness { kind: NotifyType::R_U_THERE, cookies: cookies.octets(), sequence: 1 };
     let delete = crate::wire::Delete::phase1(cookies.octets());
-    for (kind, body) in [(PayloadType::NOTIFY, question.emit()), (PayloadType::DELETE, delete.emit())] {
+    for (kind, body) in
+        [(PayloadType::NOTIFY, question.emit().unwrap()), (PayloadType::DELETE, delete.emit().unwrap())]
+    {
         let header = Header {
             initiator: cookies.initiator,
             responder: cookies.responder,
@@ -186,7 +188,7 @@ fn messages_in_clear_are_refused() {
             message_id: 7,
         };
         let sent = world.sent.len();
-        inject(&mut world, 1, 2, &header.emit(&crate::wire::emit_chain(&[(kind, &body)])));
+        inject(&mut world, 1, 2, &header.emit(&crate::wire::emit_chain(&[(kind, &body)]).unwrap()).unwrap());
         assert_eq!(*last(world.server(2)), Event::Rejected(Misbehaved::Encryption.into()));
         assert_eq!(world.sent.len(), sent);
     }
@@ -197,7 +199,7 @@ fn messages_in_clear_are_refused() {
 #[test]
 fn other_notifies_change_nothing() {
     let mut world = linked(DAY);
-    let body = Notify { kind: NotifyType::INITIAL_CONTACT }.emit();
+    let body = Notify { kind: NotifyType::INITIAL_CONTACT }.emit().unwrap();
     let message = forged(&mut world, ExchangeType::INFORMATIONAL, (PayloadType::NOTIFY, &body));
     world.route = Box::new(|_, _| None);
     for _ in 0..7 {
