@@ -16,7 +16,7 @@ use crate::pull::{AclNotice, GroupPolicy, Kek, SenderIds, Tek};
 use crate::push::Push;
 use crate::wire::Deletion;
 use group_clock::GroupClock;
-use held_acl::HeldAcl;
+use held_acl::{HeldAcl, Way};
 use identifiers::Identifiers;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -67,13 +67,6 @@ pub(crate) struct Keyring {
     delays: (Option<Duration>, Option<Duration>),
     clock: GroupClock,
     identifiers: Identifiers,
-}
-
-/// Which way a new TEK came: members pull at different times, a push reaches all at once.
-#[derive(Clone, Copy)]
-enum Way {
-    Pull,
-    Push,
 }
 
 impl Keyring {

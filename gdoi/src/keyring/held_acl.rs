@@ -1,9 +1,15 @@
 //! The ACL that a member holds: always one list as a server made it, never parts of two.
 
-use super::Way;
 use crate::policy::Acl;
 use crate::pull::AclNotice;
 use crate::wire::AclDigest;
+
+/// Which way a policy came: members pull at different times, a push reaches all at once.
+#[derive(Clone, Copy)]
+pub(super) enum Way {
+    Pull,
+    Push,
+}
 
 /// A list, and what is known of it.
 #[derive(Debug, Default)]
