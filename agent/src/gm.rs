@@ -132,7 +132,7 @@ impl Service for GroupMember {
 
     fn notice(&mut self, (_, event): (GroupIndex, MemberEvent), now: Instant) {
         match event {
-            MemberEvent::ViewChanged => self.dataplane.mark_changed(),
+            MemberEvent::ViewChanged(_) => self.dataplane.mark_changed(),
             event => self.journal.record(log_entry(&event), now),
         }
     }
@@ -236,6 +236,6 @@ fn log_entry(event: &MemberEvent) -> Event {
         MemberEvent::Reregistering { group, .. }
         | MemberEvent::AclOutdated { group, .. }
         | MemberEvent::KeysExpired { group } => entry.of_group(&group.name),
-        MemberEvent::ViewChanged => entry,
+        MemberEvent::ViewChanged(_) => entry,
     }
 }

@@ -85,8 +85,7 @@ impl Member {
         let teks = push.policy.iter().flat_map(|policy| policy.teks.iter().map(|tek| tek.spi)).collect();
         self.keyring.push(push, now);
         self.report(MemberEvent::Rekeyed { group: self.group(), from, sequence, teks });
-        self.report(MemberEvent::ViewChanged);
-        self.next_view = self.keyring.next_change(now);
+        self.change_view(now);
         if had_kek && self.keyring.kek(now).is_none() {
             return self.dismissed(from, now);
         }
