@@ -4,12 +4,19 @@ use crate::config::{GroupSettings, SIDS_PER_INTERFACE};
 use gdoi::crypto::{Secret, SystemRandom};
 use gdoi::endpoint::{Endpoint, Instant, Output};
 use gdoi::policy::Identity;
-use gdoi::{Member, MemberCommand, MemberConfig, MemberEvent, MemberStatus, ServerEntry, View};
+use gdoi::{Member, MemberCommand, MemberConfig, MemberEvent, MemberStatus, ServerEntry};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// The place of a group in the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GroupIndex(usize);
+
+impl GroupIndex {
+    /// The number, counted from zero.
+    pub const fn place(self) -> usize {
+        self.0
+    }
+}
 
 /// All memberships of this router.
 pub struct Memberships {
@@ -56,7 +63,7 @@ impl Memberships {
     /// Those that are not registered try it now.
     pub fn retry(&mut self, now: Instant) {
         for membership in &mut self.members {
-            if !membership.member.view(now).registered {
+            if !membership.member.is_registered() {
                 membership.member.handle_command(MemberCommand::Register, now);
             }
         }
@@ -65,11 +72,6 @@ impl Memberships {
     /// The group with this name.
     pub fn find(&self, name: &str) -> Option<GroupIndex> {
         self.members.iter().position(|membership| membership.name == name).map(GroupIndex)
-    }
-
-    /// What the data plane should hold, in the configuration's order.
-    pub fn views(&self, now: Instant) -> Vec<View> {
-        self.members.iter().map(|membership| membership.member.view(now)).collect()
     }
 
     /// How the groups are, in the configuration's order.
@@ -198,7 +200,7 @@ mod tests {
             .statuses(now)
             .iter()
             .all(|status| status.registration == RegistrationState::Registering));
-        assert!(memberships.views(now).iter().all(|view| !view.registered));
+        assert!(memberships.members.iter().all(|membership| !membership.member.is_registered()));
     }
 
     fn begun(memberships: &mut Memberships) -> Vec<Vec<u8>> {
