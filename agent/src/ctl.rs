@@ -1,19 +1,12 @@
 //! `gdoictl`: asks a daemon, prints its answer for people or as JSON.
 
-mod change;
 mod command;
-mod coop;
-mod dataplane;
 mod key;
-mod key_server;
-mod member;
-mod rekey;
-mod table;
-mod xfrm_errors;
 
 use crate::config;
 use crate::control::{Answer, Request, CLIENT_TIME};
-use crate::report::EventsReport;
+use crate::events;
+use crate::report::{access_list, coop, dataplane, key_server, member, rekey, reload};
 use clap::Parser;
 use command::{request, Cli, Command, Gm, Ks};
 use serde::de::DeserializeOwned;
@@ -33,7 +26,7 @@ pub fn main() -> ExitCode {
         Command::Check { file } => check(file),
         Command::Ks(Ks::Key(command)) => key::carry_out(command),
         Command::Gm(Gm::Detach { group, yes_send_in_clear: false }) => {
-            Err(change::detachment(group.as_deref()))
+            Err(explain_detachment(group.as_deref()))
         }
         command => ask(&cli, command),
     };
@@ -44,6 +37,20 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// What is said to one who did not say that it shall be.
+fn explain_detachment(group: Option<&str>) -> String {
+    let (whose, argument) = match group {
+        Some(group) => (format!("the group {group}"), format!(" {group}")),
+        None => ("all groups".to_owned(), String::new()),
+    };
+    format!(
+        "Nothing is done. This would take the protection of {whose} out of the kernel: traffic that is encrypted now would \
+         pass IN CLEAR, in both directions, and nothing would be blocked, until `gdoictl gm register{argument}` or a \
+         restart of gdoi-gm. Other members would go on encrypting and refuse what comes in clear.\n\
+         If this is what you want: gdoictl gm detach{argument} --yes-send-in-clear"
+    )
 }
 
 fn check(file: &Path) -> Result<String, String> {
@@ -101,7 +108,7 @@ fn converse(socket: &Path, request: &Request) -> io::Result<Vec<u8>> {
 fn render(request: &Request, report: Value) -> Result<String, String> {
     match request {
         Request::ShowGm => Ok(member::overview(&read(report)?)),
-        Request::ShowGmAcl => Ok(member::access_lists(&read(report)?)),
+        Request::ShowGmAcl => Ok(access_list::of_members(&read(report)?)),
         Request::ShowGmDataplane { states: false } => Ok(dataplane::overview(&read(report)?)),
         Request::ShowGmDataplane { states: true } => Ok(dataplane::detail(&read(report)?)),
         Request::ShowKs => Ok(key_server::overview(&read(report)?)),
@@ -117,9 +124,9 @@ fn render(request: &Request, report: Value) -> Result<String, String> {
         | Request::KsRemoveAll { .. }
         | Request::KsReadmit { .. }
         | Request::KsCoopResign { .. }
-        | Request::GmDetach { .. } => Ok(change::action(&read(report)?)),
-        Request::Reload { .. } => Ok(change::reload(&read(report)?)),
-        Request::ShowEvents => Ok(events(&read(report)?)),
+        | Request::GmDetach { .. } => Ok(reload::action(&read(report)?)),
+        Request::Reload { .. } => Ok(reload::text(&read(report)?)),
+        Request::ShowEvents => Ok(events::text(&read(report)?)),
         Request::GmRegister { .. } => Ok("registering\n".into()),
     }
 }
@@ -128,17 +135,6 @@ fn read<T: DeserializeOwned>(report: Value) -> Result<T, String> {
     serde_json::from_value(report).map_err(|error| {
         format!("gdoictl: the answer is of another version of the daemon ({error}); try --json")
     })
-}
-
-fn events(report: &EventsReport) -> String {
-    let line = |event: &crate::events::Event| {
-        let about = |name: &str, value: &Option<String>| {
-            value.as_ref().map_or(String::new(), |value| format!(" {name}={value}"))
-        };
-        let (group, peer) = (about("group", &event.group), about("peer", &event.peer));
-        format!("{} {:?} {}: {}{group}{peer}\n", event.time, event.severity, event.name, event.message)
-    };
-    report.events.iter().map(line).collect()
 }
 
 #[cfg(test)]

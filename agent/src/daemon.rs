@@ -1,9 +1,8 @@
 //! What both daemons do around their loop: start, tell the service manager, stop, check, reload.
 
-mod notify;
+pub mod notify;
 pub mod reload;
 
-use crate::clock;
 use crate::config::{self, Settings};
 use crate::control::Control;
 use crate::drive::{self, Service, Signals};
@@ -12,15 +11,6 @@ use reload::Reloader;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-
-/// Where a daemon listens.
-#[derive(Clone, Debug)]
-pub struct Doors {
-    /// For GDOI.
-    pub udp: SocketAddr,
-    /// For `gdoictl`.
-    pub control: PathBuf,
-}
 
 /// Checks a configuration and says what is wrong with it, or `FILE: ok`.
 pub fn check<F: Settings>(path: &Path) -> ExitCode {
@@ -39,13 +29,17 @@ pub fn conclude(result: Result<(), String>) -> ExitCode {
     result.map_or_else(|reason| failure(&reason), |()| ExitCode::SUCCESS)
 }
 
-/// Runs a daemon that `start` makes of its configuration, inside the runtime.
+/// A service, and the path where `gdoictl` finds it.
+pub type Started<S> = (S, PathBuf);
+
+/// Runs a daemon that `start` makes of its configuration, and that is left to `stop` in the end, inside the runtime.
 pub fn run<F: Settings, S: Service>(
     path: &Path,
-    start: impl FnOnce(F::Ready, Reloader) -> Result<(S, Doors), String>,
+    start: impl FnOnce(F::Ready, Reloader) -> Result<Started<S>, String>,
+    stop: impl FnOnce(S),
 ) -> ExitCode {
     crate::log::start();
-    match in_runtime::<F, S>(path, start) {
+    match in_runtime::<F, S>(path, start, stop) {
         Ok(()) => ExitCode::SUCCESS,
         Err(reason) => {
             reason.lines().for_each(|line| tracing::error!("START_FAILED: {line}"));
@@ -54,22 +48,31 @@ pub fn run<F: Settings, S: Service>(
     }
 }
 
+/// The socket that a daemon speaks from.
+///
+/// # Errors
+/// The port is taken, or this process may not use it.
+pub fn open_door(address: SocketAddr) -> Result<Socket, String> {
+    Socket::bind(address).map_err(|error| format!("UDP {address}: {error}"))
+}
+
 fn in_runtime<F: Settings, S: Service>(
     path: &Path,
-    start: impl FnOnce(F::Ready, Reloader) -> Result<(S, Doors), String>,
+    start: impl FnOnce(F::Ready, Reloader) -> Result<Started<S>, String>,
+    stop: impl FnOnce(S),
 ) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("cannot start: {error}"))?;
     runtime.block_on(async {
-        let (service, doors) = prepare::<F, S>(path, start)?;
-        serve(service, &doors).await
+        let (service, control) = prepare::<F, S>(path, start)?;
+        serve(service, &control, stop).await
     })
 }
 
 fn prepare<F: Settings, S: Service>(
     path: &Path,
-    start: impl FnOnce(F::Ready, Reloader) -> Result<(S, Doors), String>,
-) -> Result<(S, Doors), String> {
+    start: impl FnOnce(F::Ready, Reloader) -> Result<Started<S>, String>,
+) -> Result<Started<S>, String> {
     let loaded = config::load::<F>(path).map_err(|error| error.to_string())?;
     loaded.warnings.iter().for_each(|warning| tracing::warn!("CONFIG_WARNING: {warning}"));
     let reloader = Reloader::new(path, &loaded);
@@ -81,14 +84,12 @@ fn failure(reason: &str) -> ExitCode {
     ExitCode::FAILURE
 }
 
-async fn serve<S: Service>(mut service: S, doors: &Doors) -> Result<(), String> {
+async fn serve<S: Service>(mut service: S, control: &Path, stop: impl FnOnce(S)) -> Result<(), String> {
     let mut signals = Signals::listen().map_err(|error| format!("signals: {error}"))?;
-    let mut socket = Socket::bind(doors.udp).map_err(|error| format!("UDP {}: {error}", doors.udp))?;
-    let control = doors.control.display();
-    let mut control = Control::listen(&doors.control).map_err(|error| format!("{control}: {error}"))?;
+    let mut control = Control::listen(control).map_err(|error| format!("{}: {error}", control.display()))?;
     notify::ready();
-    drive::run(&mut service, &mut socket, &mut control, &mut signals).await;
+    drive::run(&mut service, &mut control, &mut signals).await;
     notify::stopping();
-    service.stop(clock::now());
+    stop(service);
     Ok(())
 }

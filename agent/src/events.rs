@@ -2,7 +2,6 @@
 
 use crate::clock::Timestamp;
 use crate::log::CRITICAL;
-use crate::report::EventsReport;
 use gdoi::endpoint::Instant;
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, VecDeque};
@@ -98,6 +97,15 @@ impl Event {
     }
 }
 
+/// The last events of a daemon, oldest first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventsReport {
+    /// When this was true.
+    pub generated_at: Timestamp,
+    /// The events.
+    pub events: Vec<Event>,
+}
+
 /// The events of one daemon.
 #[derive(Debug, Default)]
 pub struct Journal {
@@ -149,6 +157,18 @@ impl Journal {
             _ => Admission::No,
         }
     }
+}
+
+/// The text of `show events`.
+pub fn text(report: &EventsReport) -> String {
+    let line = |event: &Event| {
+        let about = |name: &str, value: &Option<String>| {
+            value.as_ref().map_or(String::new(), |value| format!(" {name}={value}"))
+        };
+        let (group, peer) = (about("group", &event.group), about("peer", &event.peer));
+        format!("{} {:?} {}: {}{group}{peer}\n", event.time, event.severity, event.name, event.message)
+    };
+    report.events.iter().map(line).collect()
 }
 
 enum Admission {

@@ -15,27 +15,24 @@ mod speaker;
 mod start;
 mod status;
 mod strangers;
+mod turn;
 mod watch;
 
-use crate::addresses;
-use crate::config::{GroupSettings, MemberFile, MemberSettings, MulticastRoute};
+use crate::clock;
+use crate::config::{MemberFile, MemberSettings};
 use crate::control::{Answer, Asker, Request};
 use crate::daemon;
 use crate::daemon::reload::{ReloadMode, Reloader};
-use crate::drive::{Durability, Service};
+use crate::drive::Service;
 use crate::events::{Event, Journal};
 use crate::report::ReloadReport;
-use crate::socket::Listening;
+use crate::socket::Socket;
 use clap::Parser;
 use dataplane::DataPlane;
 use ears::{Ears, Heard};
-use gdoi::crypto::Secret;
 use gdoi::endpoint::{Endpoint, Instant};
-use gdoi::phase1::Credential;
-use gdoi::{MemberCommand, MemberEvent, View};
-use membership::{GroupIndex, Memberships};
-use speaker::{Change, Speaker};
-use std::net::SocketAddr;
+use membership::Memberships;
+use speaker::Speaker;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use xfrm::Unknown;
@@ -70,7 +67,7 @@ pub fn main() -> ExitCode {
         let order = if cli.yes_send_in_clear { orders::remove } else { orders::explain_removal };
         daemon::conclude(order(&cli.config))
     } else {
-        daemon::run::<MemberFile, _>(&cli.config, GroupMember::start)
+        daemon::run::<MemberFile, _>(&cli.config, GroupMember::start, GroupMember::stop)
     }
 }
 
@@ -78,6 +75,7 @@ pub fn main() -> ExitCode {
 struct GroupMember {
     settings: MemberSettings,
     speaker: Speaker,
+    socket: Socket,
     memberships: Memberships,
     dataplane: DataPlane,
     ears: Ears,
@@ -86,34 +84,16 @@ struct GroupMember {
 }
 
 impl GroupMember {
-    /// Looks from where GDOI is spoken now; answers whether somebody has something to send from there.
-    fn follow_address(&mut self, now: Instant) -> bool {
-        let change = addresses::of_this_host().ok().and_then(|own| self.speaker.look(&own));
-        if let Some(change) = &change {
-            self.journal.record(change.event(), now);
-        }
-        match change {
-            Some(Change::Moved(_, new)) => {
-                self.dataplane.speak_from(new);
-                self.memberships.move_to(new, now);
-            }
-            Some(Change::Back(_)) => self.memberships.retry(now),
-            Some(Change::Lost(_)) | None => return false,
-        }
-        true
+    /// Leaves the kernel as it should be while no daemon runs.
+    fn stop(mut self) {
+        self.dataplane.release(clock::now(), &mut self.journal);
     }
 
-    fn meet(&mut self, packet: Unknown, now: Instant) {
-        let views = self.memberships.views(now);
-        let (dataplane, journal) = (&mut self.dataplane, &mut self.journal);
-        self.ears.judge(packet, |packets| dataplane.meet(packets, &views, now, journal));
-    }
-
-    /// These groups register for new sender IDs.
-    fn renew(&mut self, names: &[String], now: Instant) {
-        for index in names.iter().filter_map(|name| self.memberships.find(name)).collect::<Vec<_>>() {
-            // A member refuses nothing.
-            drop(self.memberships.handle_command((index, MemberCommand::Register), now));
+    fn heed(&mut self, heard: Heard, now: Instant) {
+        match heard {
+            Heard::Change(subject) => self.dataplane.disturbed(subject, now),
+            Heard::TooBig => self.hear_of_path_mtu(now),
+            Heard::Stranger(packet) => self.meet(packet, now),
         }
     }
 
@@ -123,81 +103,38 @@ impl GroupMember {
             self.dataplane.learn(said, now, &mut self.journal);
         }
     }
+
+    /// Keys that have ended since the last turn introduce nobody.
+    fn meet(&mut self, packet: Unknown, now: Instant) {
+        self.keep_up(now);
+        let (dataplane, journal) = (&mut self.dataplane, &mut self.journal);
+        self.ears.judge(packet, |packets| dataplane.meet(packets, now, journal));
+    }
 }
 
 impl Service for GroupMember {
-    type Endpoint = Memberships;
-
-    fn endpoint(&mut self) -> &mut Memberships {
-        &mut self.memberships
-    }
-
-    fn notice(&mut self, (_, event): (GroupIndex, MemberEvent), now: Instant) {
-        match event {
-            MemberEvent::ViewChanged => self.dataplane.mark_changed(),
-            event => self.journal.record(log_entry(&event), now),
+    async fn hear(&mut self) {
+        tokio::select! {
+            (from, bytes) = self.socket.receive() => self.memberships.handle_datagram(from, bytes, clock::now()),
+            heard = self.ears.next() => self.heed(heard, clock::now()),
         }
-    }
-
-    fn record(&mut self, event: Event, now: Instant) {
-        self.journal.record(event, now);
-    }
-
-    /// A member's state is in the kernel.
-    fn store(&mut self, _: Secret, _: Instant) {}
-
-    fn durability(&self) -> Durability {
-        Durability::Durable
-    }
-
-    fn door(&self) -> SocketAddr {
-        self.speaker.door()
-    }
-
-    async fn disturbed(&mut self) {
-        let heard = self.ears.next().await;
-        let now = crate::clock::now();
-        match heard {
-            Heard::Change(subject) => self.dataplane.disturbed(subject, now),
-            Heard::TooBig => self.hear_of_path_mtu(now),
-            Heard::Stranger(packet) => self.meet(packet, now),
-        }
-    }
-
-    fn route(&self, _: SocketAddr) -> Option<&MulticastRoute> {
-        None
-    }
-
-    fn listening(&self, now: Instant) -> Vec<Listening> {
-        let groups = self.settings.groups.iter().zip(self.memberships.views(now));
-        let listening = |(group, view): (&(GroupSettings, Credential), View)| {
-            let interface = group.0.interfaces.first()?.clone();
-            Some(Listening { group: view.rekey_group?, interface })
-        };
-        groups.filter_map(listening).collect()
     }
 
     fn settle(&mut self, now: Instant) -> Option<Instant> {
-        if !self.dataplane.is_due(now) {
-            return Some(self.dataplane.next_check());
-        }
-        // The kernel lets GDOI pass from a new address before it is spoken from there.
-        let speaks = self.follow_address(now);
-        self.dataplane.refresh(&self.memberships.views(now), now, &mut self.journal);
-        let losers = self.dataplane.take_losers();
-        let speaks = speaks || !losers.is_empty();
-        self.renew(&losers, now);
-        Some(if speaks { now } else { self.dataplane.next_check() })
+        let memberships = self.keep_up(now);
+        let kernel = self.keep_in_step(now);
+        self.listen(now);
+        memberships.into_iter().chain([kernel]).min()
     }
 
     fn answer(&mut self, request: Request, asker: &Asker, now: Instant) -> Answer {
+        // What is shown and done goes by the keys of now.
+        self.keep_up(now);
         let (memberships, dataplane) = (&self.memberships, &mut self.dataplane);
         match request {
             Request::ShowGm => Answer::of(&status::overview(memberships, dataplane, &self.speaker, now)),
             Request::ShowGmAcl => Answer::of(&status::access_lists(memberships, dataplane, now)),
-            Request::ShowGmDataplane { .. } => {
-                Answer::from_result(status::dataplane(memberships, dataplane, now))
-            }
+            Request::ShowGmDataplane { .. } => Answer::from_result(status::dataplane(dataplane)),
             Request::ShowGmRekey => Answer::of(&status::rekeys(memberships, now)),
             Request::GmRegister { group } => self.register(group.as_deref(), asker, now),
             Request::GmDetach { group } => Answer::from_result(self.detach(group.as_deref(), asker, now)),
@@ -218,26 +155,7 @@ impl Service for GroupMember {
         Ok(self.reloader.report(mode, changes, loaded.warnings))
     }
 
-    fn stop(&mut self, now: Instant) {
-        self.dataplane.release(&self.memberships.views(now), now, &mut self.journal);
-    }
-}
-
-fn log_entry(event: &MemberEvent) -> Event {
-    let entry = Event::new(event.severity().into(), event.name(), event.to_string());
-    match event {
-        MemberEvent::RegistrationStarted { group, server }
-        | MemberEvent::Registered { group, server, .. }
-        | MemberEvent::RegistrationFailed { group, server, .. } => {
-            entry.of_group(&group.name).with_peer(server)
-        }
-        MemberEvent::Rejected { group, from, .. }
-        | MemberEvent::Rekeyed { group, from, .. }
-        | MemberEvent::Dismissed { group, from, .. }
-        | MemberEvent::RekeyRefused { group, from, .. } => entry.of_group(&group.name).with_peer(from),
-        MemberEvent::Reregistering { group, .. }
-        | MemberEvent::AclOutdated { group, .. }
-        | MemberEvent::KeysExpired { group } => entry.of_group(&group.name),
-        MemberEvent::ViewChanged => entry,
+    fn record(&mut self, event: Event, now: Instant) {
+        self.journal.record(event, now);
     }
 }

@@ -8,21 +8,20 @@ mod status;
 
 use crate::addresses;
 use crate::clock;
-use crate::config::{KeyServerFile, KeyServerSettings, MulticastRoute};
+use crate::config::{KeyServerFile, KeyServerSettings};
 use crate::control::{Answer, Asker, Request};
 use crate::daemon::reload::{ReloadMode, Reloader};
-use crate::daemon::{self, Doors};
-use crate::drive::{Durability, Service};
+use crate::daemon::{self, Started};
+use crate::drive::{self, Service};
 use crate::events::{Event, Journal, Severity};
 use crate::report::ReloadReport;
-use crate::socket::Listening;
+use crate::socket::Socket;
 use clap::Parser;
-use gdoi::crypto::{Secret, SystemRandom};
-use gdoi::endpoint::Instant;
+use gdoi::crypto::SystemRandom;
+use gdoi::endpoint::{Endpoint, Instant, Output, Transmit};
 use gdoi::{KeyServer, KeyServerEvent};
-use keeper::{Heritage, Keeper};
+use keeper::{Durability, Heritage, Keeper};
 use reload::OwnSettings;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -49,16 +48,21 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     match cli.check {
         true => daemon::check::<KeyServerFile>(&cli.config),
-        false => daemon::run::<KeyServerFile, _>(&cli.config, |settings, reloader| {
+        false => {
             let heritage = if cli.discard_state { Heritage::Discarded } else { Heritage::Kept };
-            KeyServerDaemon::start(settings, heritage, reloader)
-        }),
+            let start = |settings, reloader| KeyServerDaemon::start(settings, heritage, reloader);
+            // All that must outlive it is stored already.
+            daemon::run::<KeyServerFile, _>(&cli.config, start, drop)
+        }
     }
 }
 
 /// The daemon around its key server.
 struct KeyServerDaemon {
     server: KeyServer,
+    /// When the key server wants to be called.
+    due: Option<Instant>,
+    socket: Socket,
     own: OwnSettings,
     keeper: Keeper,
     journal: Journal,
@@ -70,9 +74,8 @@ impl KeyServerDaemon {
         settings: KeyServerSettings,
         heritage: Heritage,
         reloader: Reloader,
-    ) -> Result<(Self, Doors), String> {
+    ) -> Result<Started<Self>, String> {
         let own = OwnSettings::of(&settings);
-        let doors = Doors { udp: settings.address, control: settings.control_socket };
         let (keeper, stored) = Keeper::open(settings.state, heritage)?;
         clock::begin(stored.as_ref().map_or(Instant::default(), |stored| stored.written));
         let (now, mut journal) = (clock::now(), Journal::default());
@@ -80,55 +83,54 @@ impl KeyServerDaemon {
         let server = KeyServer::new(settings.server, state, Box::new(SystemRandom), now);
         let server = server.map_err(|error| keeper.refuse(&error))?;
         keeper.introduce(stored.as_ref(), now, &mut journal);
-        if !addresses::of_this_host().is_ok_and(|own| own.has(doors.udp.ip())) {
-            let message = format!("{} is not an address of this host yet", doors.udp.ip());
+        if !addresses::of_this_host().is_ok_and(|own| own.has(settings.address.ip())) {
+            let message = format!("{} is not an address of this host yet", settings.address.ip());
             journal.record(Event::new(Severity::Warning, "KS_ADDRESS_MISSING", message), now);
         }
-        Ok((KeyServerDaemon { server, own, keeper, journal, reloader }, doors))
+        let (due, socket) = (Some(now), daemon::open_door(settings.address)?);
+        let daemon = KeyServerDaemon { server, due, socket, own, keeper, journal, reloader };
+        Ok((daemon, settings.control_socket))
+    }
+
+    /// Carries out what the key server wants, and answers when it wants to be called.
+    ///
+    /// What cannot be stored is not sent: to the peers it is a datagram that the network lost, and what matters is
+    /// repeated.
+    fn carry_out(&mut self, now: Instant) -> Option<Instant> {
+        loop {
+            match self.server.poll() {
+                Output::Transmit(transmit) if self.keeper.durability() == Durability::Durable => {
+                    self.send(&transmit, now);
+                }
+                Output::Transmit(_) => {}
+                Output::Store(state) => self.keeper.keep(state, now, &mut self.journal),
+                Output::Event(event) => self.journal.record(log_entry(&event), now),
+                Output::Wait(until) => return until,
+            }
+        }
+    }
+
+    fn send(&mut self, transmit: &Transmit, now: Instant) {
+        let route = self.own.routes.iter().find(|route| route.group == transmit.to);
+        if let Some(problem) = drive::send(&mut self.socket, transmit, route) {
+            self.journal.record(problem, now);
+        }
     }
 }
 
 impl Service for KeyServerDaemon {
-    type Endpoint = KeyServer;
-
-    fn endpoint(&mut self) -> &mut KeyServer {
-        &mut self.server
-    }
-
-    fn notice(&mut self, event: KeyServerEvent, now: Instant) {
-        self.journal.record(log_entry(&event), now);
-    }
-
-    fn record(&mut self, event: Event, now: Instant) {
-        self.journal.record(event, now);
-    }
-
-    fn store(&mut self, state: Secret, now: Instant) {
-        self.keeper.keep(state, now, &mut self.journal);
-    }
-
-    fn durability(&self) -> Durability {
-        self.keeper.durability()
-    }
-
-    fn door(&self) -> SocketAddr {
-        self.own.address
-    }
-
-    async fn disturbed(&mut self) {
-        std::future::pending().await
-    }
-
-    fn route(&self, to: SocketAddr) -> Option<&MulticastRoute> {
-        self.own.routes.iter().find(|route| route.group == to)
-    }
-
-    fn listening(&self, _: Instant) -> Vec<Listening> {
-        Vec::new()
+    async fn hear(&mut self) {
+        let (from, bytes) = self.socket.receive().await;
+        self.server.handle_datagram(from, bytes, clock::now());
     }
 
     fn settle(&mut self, now: Instant) -> Option<Instant> {
-        self.keeper.retry(now, &mut self.journal)
+        if self.due.is_some_and(|due| due <= now) {
+            self.server.handle_timeout(now);
+        }
+        self.due = self.carry_out(now);
+        let keeper = self.keeper.retry(now, &mut self.journal);
+        self.due.into_iter().chain(keeper).min()
     }
 
     fn answer(&mut self, request: Request, _: &Asker, now: Instant) -> Answer {
@@ -159,7 +161,9 @@ impl Service for KeyServerDaemon {
         Ok(self.reloader.report(mode, changes, loaded.warnings))
     }
 
-    fn stop(&mut self, _: Instant) {}
+    fn record(&mut self, event: Event, now: Instant) {
+        self.journal.record(event, now);
+    }
 }
 
 fn log_entry(event: &KeyServerEvent) -> Event {

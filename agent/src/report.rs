@@ -1,53 +1,38 @@
-//! What the daemons report: the one schema that `gdoictl --json` prints and its texts are made of.
+//! What the daemons report: the one schema that `gdoictl --json` prints, and beside each report its text.
 //!
 //! Moments are RFC 3339 timestamps in UTC, spans are whole seconds. New fields may come, none changes or goes
 //! within a major version.
 
-mod coop;
+pub mod access_list;
+pub mod coop;
 mod counters;
-mod key_server;
-mod member;
-mod rekey;
-mod reload;
+pub mod dataplane;
+pub mod key_server;
+mod keys;
+mod lengths;
+pub mod member;
+pub mod rekey;
+pub mod reload;
+mod table;
+mod xfrm_errors;
 
+pub use access_list::{AccessList, AclReport, Sending};
 pub use coop::{CoopEntry, CoopGroup, CoopPeerEntry, CoopRefusalCounts, CoopReport, CoopRole, PeerState};
+pub use dataplane::{DataplaneReport, PlaneEntry, Protection, StateEntry, StateSummary, Traffic};
 pub use key_server::{
     KeyServerAcl, KeyServerAcls, KeyServerGroup, KeyServerPolicies, KeyServerPolicy, KeyServerReport,
     MemberEntry, MemberList, MembersReport, SenderIdEntry,
 };
-pub use member::{
-    AccessList, AclReport, DataplaneReport, Detachment, KeyOrigin, KeyWay, Lengths, MemberGroup,
-    MemberReport, PlaneEntry, Protection, Registration, StateEntry, StateSummary, Traffic,
+pub use keys::{KekEntry, TekEntry};
+pub use lengths::Lengths;
+pub use member::{Detachment, MemberGroup, MemberReport, Registration};
+pub use rekey::{
+    KeyOrigin, KeyServerRekey, KeyServerRekeys, KeyWay, MemberRekey, MemberRekeys, RekeyEntry, RekeyTransport,
 };
-pub use rekey::{KeyServerRekey, KeyServerRekeys, MemberRekey, MemberRekeys, RekeyEntry, RekeyTransport};
 pub use reload::{ActionEntry, ActionReport, ChangeEntry, ReloadEffect, ReloadReport};
 
-use crate::clock::Timestamp;
-use crate::events::Event;
-use crate::fingerprint::hex;
-use gdoi::endpoint::Instant;
-use gdoi::policy::SendMode;
 use gdoi::GroupName;
 use serde::{Deserialize, Serialize};
-
-/// How the traffic of a group is sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Sending {
-    /// Encrypted.
-    Encrypted,
-    /// In clear, and received in either form: the group is receive-only.
-    Clear,
-}
-
-impl From<SendMode> for Sending {
-    fn from(mode: SendMode) -> Self {
-        match mode {
-            SendMode::Both => Sending::Encrypted,
-            SendMode::ReceiveOnly => Sending::Clear,
-        }
-    }
-}
 
 /// A group's name and number, part of every report about it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,64 +49,9 @@ impl From<&GroupName> for GroupLabel {
     }
 }
 
-/// A traffic key.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TekEntry {
-    /// Its SPI in hexadecimal with 0x.
-    pub spi: String,
-    /// Cipher and integrity algorithm.
-    pub transform: String,
-    /// The anti-replay window, packets; 0 is none.
-    pub replay_window: u16,
-    /// The end of its life.
-    pub expires_at: Timestamp,
-    /// What it is used for now: `sending` (and receiving) or `receiving`.
-    pub role: String,
-}
-
-impl TekEntry {
-    /// What `tek` looks like from outside.
-    pub fn new(tek: &gdoi::TekStatus, now: Instant) -> Self {
-        TekEntry {
-            spi: tek.spi.to_string(),
-            transform: tek.transform.to_string(),
-            replay_window: tek.replay_window,
-            expires_at: Timestamp::at(tek.expires, now),
-            role: tek.role.to_string(),
-        }
+impl GroupLabel {
+    /// How a text about the group begins.
+    fn title(&self) -> String {
+        format!("Group {} ({})", self.name, self.identity_number)
     }
-}
-
-/// The key that protects rekey messages.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KekEntry {
-    /// Its SPI, 32 hexadecimal digits.
-    pub spi: String,
-    /// Cipher and signature.
-    pub algorithm: String,
-    /// The end of its life.
-    pub expires_at: Timestamp,
-    /// The last sequence number used under it.
-    pub sequence: u32,
-}
-
-impl KekEntry {
-    /// What `kek` looks like from outside.
-    pub fn new(kek: &gdoi::KekStatus, now: Instant) -> Self {
-        KekEntry {
-            spi: hex(&kek.spi),
-            algorithm: kek.algorithm.to_string(),
-            expires_at: Timestamp::at(kek.expires, now),
-            sequence: kek.sequence,
-        }
-    }
-}
-
-/// The last events of a daemon, oldest first.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EventsReport {
-    /// When this was true.
-    pub generated_at: Timestamp,
-    /// The events.
-    pub events: Vec<Event>,
 }

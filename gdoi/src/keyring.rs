@@ -12,9 +12,9 @@ use crate::endpoint::Instant;
 use crate::error::{Error, Misbehaved, Unacceptable};
 use crate::group::{AclNotice, Deletion, GroupPolicy, Kek, Rekey, SenderIds, Tek};
 use crate::lifetime::switch_margin;
-use crate::policy::{GroupId, SendMode, Sid, SidGeneration};
+use crate::policy::{Acl, GroupId, SendMode, Sid, SidGeneration};
 use group_clock::GroupClock;
-use held_acl::HeldAcl;
+use held_acl::{HeldAcl, Way};
 use identifiers::Identifiers;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -65,13 +65,6 @@ pub(crate) struct Keyring {
     delays: (Option<Duration>, Option<Duration>),
     clock: GroupClock,
     identifiers: Identifiers,
-}
-
-/// Which way a new TEK came: members pull at different times, a push reaches all at once.
-#[derive(Clone, Copy)]
-enum Way {
-    Pull,
-    Push,
 }
 
 impl Keyring {
@@ -223,7 +216,7 @@ impl Keyring {
         let outbound = active.or_else(|| sendable().min_by_key(|tek| tek.activates));
         View {
             registered: self.registered,
-            acl: self.acl.list().clone(),
+            acl: self.acl().clone(),
             inbound: live.map(|tek| tek.sa.clone()).collect(),
             outbound: outbound.map(|tek| tek.sa.clone()),
             rekey_group: self.rekey_group(now),
@@ -269,10 +262,28 @@ impl Keyring {
         kek.destination.ip().is_multicast().then_some(kek.destination)
     }
 
-    /// When the view's keys will differ from those at `now`.
+    /// Until when the view stays what it is at `now`; None is until something is taken in.
     pub(crate) fn next_change(&self, now: Instant) -> Option<Instant> {
-        let times = self.teks.iter().flat_map(|tek| [tek.activates, tek.ends, tek.sa.expires]);
-        times.filter(|time| *time > now).min()
+        let keys = self.teks.iter().flat_map(|tek| [tek.activates, tek.ends, tek.sa.expires]);
+        let rekey_group = self.rekey_group(now).and(self.kek(now)).map(|(_, expires)| expires);
+        keys.chain(rekey_group).filter(|time| *time > now).min()
+    }
+
+    /// Forgets the TEKs whose life is over; answers whether the last one was among them.
+    pub(crate) fn expire(&mut self, now: Instant) -> bool {
+        let held = self.teks.len();
+        self.teks.retain(|tek| tek.sa.expires > now);
+        held > 0 && self.teks.is_empty()
+    }
+
+    /// The list as it is held, with or without keys.
+    pub(crate) const fn acl(&self) -> &Acl {
+        self.acl.list()
+    }
+
+    /// Whether a policy was ever downloaded.
+    pub(crate) const fn is_registered(&self) -> bool {
+        self.registered
     }
 
     /// The end of the last TEK that this member may send with, and the life it had when it came; if it may send with

@@ -113,9 +113,15 @@ impl Member {
         self.start_again(now);
     }
 
-    /// What the data plane must hold now.
+    /// What the data plane must hold at `now`: what the last [`MemberEvent::ViewChanged`] said, once what was due until
+    /// then is done.
     pub fn view(&self, now: Instant) -> View {
         self.keyring.view(now)
+    }
+
+    /// Whether it has ever registered.
+    pub const fn is_registered(&self) -> bool {
+        self.keyring.is_registered()
     }
 
     /// Whether a datagram is for this member: an answer to it, or a rekey message under its KEK.
@@ -176,7 +182,7 @@ impl Member {
         if let Err(reason) = self.keyring.pull(policy, &sender_ids, made, now) {
             return self.fail(reason.into(), now);
         }
-        let aces = self.view(now).acl.entries().len();
+        let aces = self.keyring.acl().entries().len();
         self.registrations += 1;
         self.last_registered = Some(now);
         self.rekeys_in_fragments = fragments;
@@ -187,8 +193,7 @@ impl Member {
             teks,
             aces,
         });
-        self.report(MemberEvent::ViewChanged);
-        self.next_view = self.keyring.next_change(now);
+        self.change_view(now);
         self.cause = Cause::KeysEnd;
         self.activity = Activity::Idle(self.reregistration(now));
     }
@@ -227,10 +232,17 @@ impl Member {
         }
     }
 
+    /// Says what the data plane must hold from now on, and notes until when that is true.
     fn change_view(&mut self, now: Instant) {
         self.next_view = self.keyring.next_change(now);
-        self.report(MemberEvent::ViewChanged);
-        if self.view(now).inbound.is_empty() {
+        self.report(MemberEvent::ViewChanged(Box::new(self.view(now))));
+    }
+
+    /// What time does to keys: they begin to send, and they end.
+    fn roll_over(&mut self, now: Instant) {
+        let last_expired = self.keyring.expire(now);
+        self.change_view(now);
+        if last_expired {
             self.report(MemberEvent::KeysExpired { group: self.group() });
         }
     }
@@ -238,7 +250,7 @@ impl Member {
     /// Begins anew, from the top of the server list.
     fn start_again(&mut self, now: Instant) {
         (self.server, self.rounds) = (0, 0);
-        if self.view(now).registered {
+        if self.is_registered() {
             self.report(MemberEvent::Reregistering { group: self.group(), cause: self.cause });
         }
         self.register(now);
@@ -285,7 +297,7 @@ impl Endpoint for Member {
             self.transmit(ack);
         }
         if self.next_view.is_some_and(|time| time <= now) {
-            self.change_view(now);
+            self.roll_over(now);
         }
         match &mut self.activity {
             Activity::Idle(until) if *until <= now => self.start_again(now),

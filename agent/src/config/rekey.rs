@@ -2,9 +2,8 @@
 
 use super::located::{mapping, Bounded, Parsed};
 use super::names::InterfaceName;
-use super::served_group::KeyLife;
 use super::source::{ConfigError, Source};
-use super::{Port, DEFAULT_PORT};
+use super::{KeyLife, Port, DEFAULT_PORT};
 use gdoi::crypto::sign::SigningKey;
 use gdoi::crypto::Hash;
 use gdoi::lifetime::{registration_jitter, registration_margin, server_margin};

@@ -7,6 +7,7 @@ use super::phase1::IdentityEntry;
 use super::redundancy::RedundancyEntry;
 use super::rekey::{MulticastRoute, RekeyFile};
 use super::source::{ConfigError, Source};
+use super::KeyLife;
 use gdoi::coop::Redundancy;
 use gdoi::lifetime::registration_margin;
 use gdoi::policy::{Acl, Prefix, SendMode, Transform, MAX_REPLAY_WINDOW};
@@ -14,9 +15,6 @@ use gdoi::{Authorization, GroupConfig, GroupName};
 use serde::{Deserialize, Deserializer};
 use std::net::IpAddr;
 use std::time::Duration;
-
-/// The life of a TEK or KEK in seconds: 20 (for labs) to 30 days.
-pub(super) type KeyLife = Bounded<20, 2_592_000>;
 
 /// The shortest life outside labs: with less, members hardly come around to anything but fetching keys.
 const SHORTEST_LIFE: Duration = Duration::from_secs(60);

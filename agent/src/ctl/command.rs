@@ -1,9 +1,9 @@
 //! The command line, and what it asks of which daemon.
 
-use super::key::KeyType;
 use crate::config::{KEY_SERVER_SOCKET, MEMBER_SOCKET};
 use crate::control::Request;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use gdoi::crypto::sign::NewKey;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
@@ -209,6 +209,37 @@ pub enum Key {
         #[arg(long)]
         passphrase_file: Option<PathBuf>,
     },
+}
+
+/// Kinds of keys that sign rekey messages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum KeyType {
+    /// ECDSA on P-256 with SHA-256
+    #[default]
+    EcdsaP256,
+    /// ECDSA on P-384 with SHA-384
+    EcdsaP384,
+    /// RSA of 2048 bits with SHA-256
+    #[value(name = "rsa-2048")]
+    Rsa2048,
+    /// RSA of 3072 bits with SHA-256
+    #[value(name = "rsa-3072")]
+    Rsa3072,
+    /// RSA of 4096 bits with SHA-256
+    #[value(name = "rsa-4096")]
+    Rsa4096,
+}
+
+impl From<KeyType> for NewKey {
+    fn from(kind: KeyType) -> Self {
+        match kind {
+            KeyType::EcdsaP256 => NewKey::EcdsaP256,
+            KeyType::EcdsaP384 => NewKey::EcdsaP384,
+            KeyType::Rsa2048 => NewKey::Rsa2048,
+            KeyType::Rsa3072 => NewKey::Rsa3072,
+            KeyType::Rsa4096 => NewKey::Rsa4096,
+        }
+    }
 }
 
 /// What to ask, and where a daemon that can answer is. Other commands ask none.

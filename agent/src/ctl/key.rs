@@ -4,9 +4,8 @@ mod encrypted;
 mod new_file;
 mod passphrase;
 
-use super::command::Key;
+use super::command::{Key, KeyType};
 use crate::fingerprint;
-use clap::ValueEnum;
 use gdoi::crypto::sign::{NewKey, SignatureAlgorithm, SigningKey};
 use gdoi::crypto::{Hash, SystemRandom};
 use new_file::NewFile;
@@ -17,37 +16,6 @@ use zeroize::Zeroizing;
 
 /// The largest file with a key that is read, in octets.
 const MAX_FILE: u64 = 64 * 1024;
-
-/// Kinds of keys that sign rekey messages.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum KeyType {
-    /// ECDSA on P-256 with SHA-256
-    #[default]
-    EcdsaP256,
-    /// ECDSA on P-384 with SHA-384
-    EcdsaP384,
-    /// RSA of 2048 bits with SHA-256
-    #[value(name = "rsa-2048")]
-    Rsa2048,
-    /// RSA of 3072 bits with SHA-256
-    #[value(name = "rsa-3072")]
-    Rsa3072,
-    /// RSA of 4096 bits with SHA-256
-    #[value(name = "rsa-4096")]
-    Rsa4096,
-}
-
-impl From<KeyType> for NewKey {
-    fn from(kind: KeyType) -> Self {
-        match kind {
-            KeyType::EcdsaP256 => NewKey::EcdsaP256,
-            KeyType::EcdsaP384 => NewKey::EcdsaP384,
-            KeyType::Rsa2048 => NewKey::Rsa2048,
-            KeyType::Rsa3072 => NewKey::Rsa3072,
-            KeyType::Rsa4096 => NewKey::Rsa4096,
-        }
-    }
-}
 
 /// Does what the command says, and answers what was done.
 ///

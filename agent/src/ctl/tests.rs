@@ -1,3 +1,5 @@
+mod coop;
+
 use super::*;
 use clap::CommandFactory;
 use serde_json::json;
@@ -209,10 +211,10 @@ fn detaching_must_be_meant() {
     let command = |line: &str| Cli::try_parse_from(line.split(' ')).unwrap().command;
     let careless = command("gdoictl gm detach corp");
     assert!(matches!(&careless, Command::Gm(Gm::Detach { yes_send_in_clear: false, .. })));
-    let reason = change::detachment(Some("corp"));
+    let reason = explain_detachment(Some("corp"));
     assert!(reason.starts_with("Nothing is done.") && reason.contains("IN CLEAR"), "{reason}");
     assert!(reason.ends_with("gdoictl gm detach corp --yes-send-in-clear"), "{reason}");
-    assert!(change::detachment(None).ends_with("gdoictl gm detach --yes-send-in-clear"));
+    assert!(explain_detachment(None).ends_with("gdoictl gm detach --yes-send-in-clear"));
     let meant = command("gdoictl gm detach corp --yes-send-in-clear");
     let (request, _) = request(&meant).unwrap();
     assert_eq!(request, Request::GmDetach { group: Some("corp".into()) });
@@ -340,13 +342,4 @@ fn the_command_line_is_sound() {
     }
     assert!(request(&parsed("ks key generate rekey.pem").unwrap().command).is_none());
     assert!(Cli::try_parse_from(["gdoictl", "show"]).is_err());
-}
-
-#[test]
-fn spans_show_two_units() {
-    for (seconds, text) in
-        [(0, "0s"), (8, "8s"), (60, "1m"), (3599, "59m59s"), (7205, "2h"), (100_000, "1d3h")]
-    {
-        assert_eq!(table::span(seconds), text);
-    }
 }

@@ -1,12 +1,9 @@
 //! Reading the configuration again while the daemon runs.
 
-use super::notify;
 use crate::clock::Timestamp;
 use crate::config::{self, Loaded, Settings};
-use crate::drive::Service;
 use crate::events::{Event, Severity};
 use crate::report::{ChangeEntry, ReloadEffect, ReloadReport};
-use gdoi::endpoint::Instant;
 use std::path::{Path, PathBuf};
 
 /// What a reload is for.
@@ -59,19 +56,8 @@ impl Reloader {
     }
 }
 
-/// Lets a daemon read its configuration again, and tells log and service manager.
-///
-/// # Errors
-/// As [`Service::reload`].
-pub fn reload<S: Service>(service: &mut S, mode: ReloadMode, now: Instant) -> Result<ReloadReport, String> {
-    notify::reloading();
-    let result = service.reload(mode, now);
-    events(&result).into_iter().for_each(|event| service.record(event, now));
-    notify::ready();
-    result
-}
-
-fn events(result: &Result<ReloadReport, String>) -> Vec<Event> {
+/// What the log says of a reload.
+pub fn told_of(result: &Result<ReloadReport, String>) -> Vec<Event> {
     let report = match result {
         Ok(report) => report,
         Err(reason) => {

@@ -4,20 +4,22 @@ mod admission;
 mod adoption;
 mod change;
 mod learning;
+mod seen;
 mod spent;
 
 pub use admission::Word;
 
 use super::advice;
-use super::desired::{assign_slots, desired, protection, Adoption, Guarded, Phase, Surroundings};
+use super::desired::{assign_slots, desired, Adoption, Guarded, Phase, Surroundings};
 use super::due::{Cause, Due};
+use super::membership::GroupIndex;
 use super::path_mtu::{PathMtus, Sender};
 use super::repairs::Repairs;
 use super::senders::{Receiving, Senders};
 use crate::clock;
 use crate::config::{FailMode, GroupSettings};
 use crate::events::{Event, Journal, Severity};
-use crate::report::{Detachment, Protection};
+use crate::report::Detachment;
 use admission::Place;
 use adoption::{abandoned, adopt, is_damaged, is_whole, waits_for_adopted};
 use gdoi::endpoint::Instant;
@@ -25,12 +27,14 @@ use gdoi::View;
 use spent::Spent;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use xfrm::{Counters, Desired, Direction, Interface, Kernel, Report, StateCounters, Subject};
+use xfrm::{Desired, Direction, Kernel, Report, StateCounters, Subject};
 
 /// The kernel and what it should hold.
 pub struct DataPlane {
     kernel: Kernel,
     groups: Vec<Guarded>,
+    /// What each of them was last said to need, in their order.
+    views: Vec<View>,
     local: IpAddr,
     started: Instant,
     due: Due,
@@ -65,6 +69,7 @@ impl DataPlane {
         let abandoned = abandoned(&groups, &installed);
         Ok(DataPlane {
             kernel,
+            views: vec![View::default(); groups.len()],
             groups,
             local,
             started: clock::now(),
@@ -91,13 +96,19 @@ impl DataPlane {
         for interface in &self.abandoned {
             journal.record(change::abandoned(interface), self.started);
         }
-        let views = vec![View::default(); self.groups.len()];
-        self.refresh(&views, self.started, journal);
+        self.refresh(self.started, journal);
         self.error.clone().map_or(Ok(()), Err)
     }
 
-    /// A view has changed.
-    pub fn mark_changed(&mut self) {
+    /// A group needs this from now on.
+    pub fn take_view(&mut self, group: GroupIndex, view: View) {
+        if let Some(kept) = self.views.get_mut(group.place()) {
+            *kept = view;
+            self.mark_changed();
+        }
+    }
+
+    fn mark_changed(&mut self) {
         self.due.wanted(Cause::View);
     }
 
@@ -147,31 +158,31 @@ impl DataPlane {
         self.path_mtus.next().into_iter().fold(self.due.at(), Instant::min)
     }
 
-    /// Makes the kernel hold what the views say.
-    pub fn refresh(&mut self, views: &[View], now: Instant, journal: &mut Journal) {
+    /// Makes the kernel hold what the groups need.
+    pub fn refresh(&mut self, now: Instant, journal: &mut Journal) {
         if self.path_mtus.forget(now) {
             self.mark_changed();
         }
         let cause = self.due.begin(now);
-        if waits_for_adopted(&self.groups, views, now.saturating_since(self.started))
-            && !self.adopted_is_damaged(views, now, journal)
+        if waits_for_adopted(&self.groups, &self.views, now.saturating_since(self.started))
+            && !self.adopted_is_damaged(now, journal)
         {
             return;
         }
         // What is applied takes the place of what was adopted.
-        for (group, view) in self.groups.iter_mut().zip(views) {
+        for (group, view) in self.groups.iter_mut().zip(&self.views) {
             match view.registered {
                 true => group.adoption = Adoption::None,
                 false if is_whole(group) => group.adoption = Adoption::Ended,
                 false => {}
             }
         }
-        let wanted = self.follow_keys(views).and_then(|()| self.desired(views, Phase::Running, now));
+        let wanted = self.follow_keys().and_then(|()| self.desired(Phase::Running, now));
         self.apply(wanted, cause, now, journal);
     }
 
     /// Whether what protects groups that have not registered needs to be replaced by what blocks.
-    fn adopted_is_damaged(&mut self, views: &[View], now: Instant, journal: &mut Journal) -> bool {
+    fn adopted_is_damaged(&mut self, now: Instant, journal: &mut Journal) -> bool {
         let installed = match self.kernel.installed() {
             Ok(installed) => installed,
             Err(error) => {
@@ -180,7 +191,7 @@ impl DataPlane {
             }
         };
         let mut damaged = false;
-        for (group, _) in self.groups.iter_mut().zip(views).filter(|(_, view)| !view.registered) {
+        for (group, _) in self.groups.iter_mut().zip(&self.views).filter(|(_, view)| !view.registered) {
             if is_damaged(group, &installed) {
                 (group.adoption, damaged) = (Adoption::Ended, true);
                 tell_of_adoption(group, now, journal);
@@ -190,25 +201,25 @@ impl DataPlane {
     }
 
     /// Leaves the kernel as it should be while no daemon runs.
-    pub fn release(&mut self, views: &[View], now: Instant, journal: &mut Journal) {
+    pub fn release(&mut self, now: Instant, journal: &mut Journal) {
         let keeps = |group: &Guarded| is_whole(group) && group.settings.fail == FailMode::Close;
-        if self.groups.iter().zip(views).any(|(group, view)| keeps(group) && !view.registered) {
+        if self.groups.iter().zip(&self.views).any(|(group, view)| keeps(group) && !view.registered) {
             return;
         }
-        let wanted = self.desired(views, Phase::Stopping, now);
+        let wanted = self.desired(Phase::Stopping, now);
         self.apply(wanted, Cause::Stop, now, journal);
     }
 
-    fn desired(&mut self, views: &[View], phase: Phase, now: Instant) -> Result<Desired, String> {
+    fn desired(&mut self, phase: Phase, now: Instant) -> Result<Desired, String> {
         let links = self.kernel.interfaces().map_err(|error| error.to_string())?;
         let (local, senders, path_mtus) = (self.local, &self.senders, &self.path_mtus);
         let around = Surroundings { local, senders, path_mtus, links: &links };
-        desired(&self.groups, views, around, phase, now)
+        desired(&self.groups, &self.views, around, phase, now)
     }
 
     /// Where keys have come or gone, the kernel tells who was heard under the others.
-    fn follow_keys(&mut self, views: &[View]) -> Result<(), String> {
-        let planes = self.groups.iter().zip(views);
+    fn follow_keys(&mut self) -> Result<(), String> {
+        let planes = self.groups.iter().zip(&self.views);
         let planes = planes.flat_map(|(group, view)| group.slots.iter().map(move |slot| (*slot, view)));
         let lagging: Vec<_> = planes.filter(|(slot, view)| self.senders.lag(*slot, view)).collect();
         if lagging.is_empty() {
@@ -220,58 +231,12 @@ impl DataPlane {
         Ok(())
     }
 
-    /// The groups and their places.
-    pub fn groups(&self) -> &[Guarded] {
-        &self.groups
-    }
-
-    /// Why the kernel does not hold what it should.
-    pub fn error(&self) -> Option<&str> {
-        self.error.as_deref()
-    }
-
-    /// What could not be done on some interface.
-    pub fn problems(&self) -> &[String] {
-        &self.problems
-    }
-
-    /// What the kernel has counted.
-    ///
-    /// # Errors
-    /// The kernel does not say.
-    pub fn counters(&mut self) -> Result<Counters, xfrm::Error> {
-        self.kernel.counters()
-    }
-
-    /// The interfaces that there are.
-    ///
-    /// # Errors
-    /// The kernel does not say.
-    pub fn interfaces(&mut self) -> Result<Vec<Interface>, xfrm::Error> {
-        self.kernel.interfaces()
-    }
-
     /// The groups that have lost a sending state that must not be made again, since this was asked last: they need new
     /// sender IDs.
     pub fn take_losers(&mut self) -> Vec<String> {
         let slots = self.spent.take_news();
         let loser = |group: &&Guarded| group.slots.iter().any(|slot| slots.contains(slot));
         self.groups.iter().filter(loser).map(|group| group.settings.group.name.clone()).collect()
-    }
-
-    /// What happens to a group's traffic.
-    pub fn protection(&self, group: &Guarded, view: &View) -> Protection {
-        match protection(group, view) {
-            Protection::Encrypting if group.slots.iter().any(|slot| self.spent.withholds(*slot)) => {
-                Protection::Blocked
-            }
-            seen => seen,
-        }
-    }
-
-    /// What the core carries.
-    pub fn path_mtus(&self) -> &PathMtus {
-        &self.path_mtus
     }
 
     fn group(&mut self, name: &str) -> Option<&mut Guarded> {

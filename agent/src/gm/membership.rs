@@ -5,12 +5,19 @@ use gdoi::crypto::SystemRandom;
 use gdoi::endpoint::{Endpoint, Instant, Output};
 use gdoi::phase1::Credential;
 use gdoi::policy::Identity;
-use gdoi::{Member, MemberCommand, MemberConfig, MemberEvent, MemberStatus, ServerEntry, View};
+use gdoi::{Member, MemberCommand, MemberConfig, MemberEvent, MemberStatus, ServerEntry};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// The place of a group in the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GroupIndex(usize);
+
+impl GroupIndex {
+    /// The number, counted from zero.
+    pub const fn place(self) -> usize {
+        self.0
+    }
+}
 
 /// All memberships of this router.
 pub struct Memberships {
@@ -60,7 +67,7 @@ impl Memberships {
     /// Those that are not registered try it now.
     pub fn retry(&mut self, now: Instant) {
         for membership in &mut self.members {
-            if !membership.member.view(now).registered {
+            if !membership.member.is_registered() {
                 // A member refuses nothing.
                 drop(membership.member.handle_command(MemberCommand::Register, now));
             }
@@ -70,11 +77,6 @@ impl Memberships {
     /// The group with this name.
     pub fn find(&self, name: &str) -> Option<GroupIndex> {
         self.members.iter().position(|membership| membership.name == name).map(GroupIndex)
-    }
-
-    /// What the data plane should hold, in the configuration's order.
-    pub fn views(&self, now: Instant) -> Vec<View> {
-        self.members.iter().map(|membership| membership.member.view(now)).collect()
     }
 
     /// How the groups are, in the configuration's order.
@@ -206,7 +208,7 @@ mod tests {
             .statuses(now)
             .iter()
             .all(|status| status.registration == RegistrationState::Registering));
-        assert!(memberships.views(now).iter().all(|view| !view.registered));
+        assert!(memberships.members.iter().all(|membership| !membership.member.is_registered()));
     }
 
     fn begun(memberships: &mut Memberships) -> Vec<Vec<u8>> {

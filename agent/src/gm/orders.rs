@@ -92,7 +92,7 @@ impl GroupMember {
             };
             groups.push(ActionEntry { group, done });
         }
-        self.dataplane.refresh(&self.memberships.views(now), now, &mut self.journal);
+        self.dataplane.refresh(now, &mut self.journal);
         match self.dataplane.error() {
             Some(reason) => {
                 Err(format!("it is tried again, but the protection is not removed yet: {reason}"))

@@ -10,13 +10,13 @@ use crate::clock;
 use crate::config::MemberSettings;
 use crate::control;
 use crate::daemon::reload::Reloader;
-use crate::daemon::Doors;
+use crate::daemon::{open_door, Started};
 use crate::events::{Event, Journal, Severity};
 use xfrm::Problem;
 
 impl GroupMember {
     /// Guards the interfaces before anything else happens, so that a start that fails later on is closed, too.
-    pub(super) fn start(settings: MemberSettings, reloader: Reloader) -> Result<(Self, Doors), String> {
+    pub(super) fn start(settings: MemberSettings, reloader: Reloader) -> Result<Started<Self>, String> {
         let mut journal = Journal::default();
         refuse_company(&settings)?;
         refuse_shortcomings(&mut journal)?;
@@ -29,9 +29,12 @@ impl GroupMember {
         dataplane.guard(&mut journal)?;
         refuse_own_servers(&settings, &own)?;
         tell_of_waiting(&speaker, &mut journal);
-        let doors = Doors { udp: speaker.door(), control: settings.control_socket.clone() };
+        let socket = open_door(speaker.door())?;
         let memberships = Memberships::new(settings.groups.clone(), speaker.address());
-        Ok((GroupMember { settings, speaker, memberships, dataplane, ears, journal, reloader }, doors))
+        let control = settings.control_socket.clone();
+        let daemon =
+            GroupMember { settings, speaker, socket, memberships, dataplane, ears, journal, reloader };
+        Ok((daemon, control))
     }
 }
 

@@ -25,9 +25,9 @@ pub fn overview(
     speaker: &Speaker,
     now: Instant,
 ) -> MemberReport {
-    let lengths = lengths::of_all(memberships, dataplane, now);
-    let protections = protections(memberships, dataplane, now);
-    let rows = memberships.statuses(now).into_iter().zip(dataplane.groups()).zip(protections).zip(lengths);
+    let lengths = lengths::of_all(dataplane, now);
+    let rows = memberships.statuses(now).into_iter().zip(dataplane.groups());
+    let rows = rows.zip(dataplane.protections()).zip(lengths);
     MemberReport {
         generated_at: Timestamp::now(),
         groups: rows
@@ -39,15 +39,6 @@ pub fn overview(
         dataplane_error: dataplane.error().map(str::to_owned),
         dataplane_problems: speaker.problem().into_iter().chain(dataplane.problems().to_vec()).collect(),
     }
-}
-
-fn protections(memberships: &Memberships, dataplane: &DataPlane, now: Instant) -> Vec<Protection> {
-    dataplane
-        .groups()
-        .iter()
-        .zip(memberships.views(now))
-        .map(|(group, view)| dataplane.protection(group, &view))
-        .collect()
 }
 
 fn member_group(status: &MemberStatus, group: &Guarded, protection: Protection, now: Instant) -> MemberGroup {

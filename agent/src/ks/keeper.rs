@@ -2,7 +2,6 @@
 
 use crate::clock;
 use crate::config::StateSettings;
-use crate::drive::Durability;
 use crate::events::{Event, Journal, Severity};
 use crate::state::{StateFile, Stored};
 use gdoi::crypto::Secret;
@@ -22,6 +21,15 @@ pub enum Heritage {
     Kept,
     /// New keys for all groups.
     Discarded,
+}
+
+/// Whether what an endpoint wanted to be stored survives a crash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// It does, or nobody wants it to.
+    Durable,
+    /// It does not: what follows from it must not be sent.
+    Lost,
 }
 
 /// Where the state goes.

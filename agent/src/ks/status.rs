@@ -1,9 +1,8 @@
 //! What `gdoictl show ks` and its parts are told.
 
-use super::keeper::Keeper;
+use super::keeper::{Durability, Keeper};
 use super::reload::OwnSettings;
 use crate::clock::Timestamp;
-use crate::drive::Durability;
 use crate::report::{
     GroupLabel, KekEntry, KeyServerAcl, KeyServerAcls, KeyServerGroup, KeyServerPolicies, KeyServerPolicy,
     KeyServerRekey, KeyServerRekeys, KeyServerReport, MemberEntry, MemberList, MembersReport, RekeyEntry,

@@ -1,7 +1,12 @@
-//! Reports of the member daemon.
+//! What a member tells about itself.
 
 use super::counters::RekeyNames;
-use super::{GroupLabel, KekEntry, Sending, TekEntry};
+use super::dataplane::{protection, trouble, Protection};
+use super::keys::{keys, KekEntry, TekEntry};
+use super::lengths::{lengths, Lengths};
+use super::rekey::{origin, KeyOrigin};
+use super::table::{distance, facts};
+use super::GroupLabel;
 use crate::clock::Timestamp;
 use gdoi::RekeyCounters;
 use serde::{Deserialize, Serialize};
@@ -80,44 +85,6 @@ pub struct Detachment {
     pub by: String,
 }
 
-/// The lengths of packets on one protected interface, in octets.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Lengths {
-    /// The interface.
-    pub interface: String,
-    /// The longest packet that it takes.
-    pub link_mtu: u32,
-    /// The longest that the core behind it was found to carry, where that is less; IPv4.
-    pub path_mtu: Option<u32>,
-    /// The same for IPv6.
-    pub path_mtu_ipv6: Option<u32>,
-    /// The most that encryption adds to a packet; None without a key to send with.
-    pub overhead: Option<u32>,
-    /// The longest packet of a host that passes encrypted in one piece; IPv4.
-    pub host_mtu: Option<u32>,
-    /// The same for IPv6.
-    pub host_mtu_ipv6: Option<u32>,
-}
-
-/// How and when keys came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KeyOrigin {
-    /// How.
-    pub way: KeyWay,
-    /// When.
-    pub at: Timestamp,
-}
-
-/// How keys came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum KeyWay {
-    /// The member fetched them (GROUPKEY-PULL).
-    Registration,
-    /// The key server sent them (GROUPKEY-PUSH).
-    Rekey,
-}
-
 /// How far a group's registration is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -134,141 +101,63 @@ pub enum Registration {
     Expired,
 }
 
-/// What happens to a group's traffic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Protection {
-    /// Not registered, fail-close: nothing passes.
-    Closed,
-    /// Not registered, fail-open: everything passes in clear.
-    Open,
-    /// Not registered: the kernel goes on with what an earlier run of the daemon left there.
-    Adopted,
-    /// Encrypted.
-    Encrypting,
-    /// Registered without a key to send with: protected traffic is held back.
-    Blocked,
-    /// An operator had the protection removed: everything passes in clear.
-    Detached,
+/// The text of `show gm`.
+pub fn overview(report: &MemberReport) -> String {
+    let groups = report.groups.iter().map(|group| group_text(group, report.generated_at));
+    groups.collect::<String>() + &trouble(report.dataplane_error.as_deref(), &report.dataplane_problems)
 }
 
-/// The answer to `show gm acl`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AclReport {
-    /// When this was true.
-    pub generated_at: Timestamp,
-    /// The groups in the configuration's order.
-    pub groups: Vec<AccessList>,
+fn group_text(group: &MemberGroup, now: Timestamp) -> String {
+    let mut lines = Vec::new();
+    if let Some(detached) = &group.detached {
+        let since = distance(detached.since, now);
+        lines.push(("DETACHED", format!("TRAFFIC PASSES IN CLEAR, {since}, by {}", detached.by)));
+    }
+    lines.extend([
+        ("Registration", registration(group, now)),
+        ("Attempts", format!("{} completed, {} failed", group.registrations, group.failures)),
+    ]);
+    if let Some(reason) = &group.last_failure {
+        lines.push(("Last failure", reason.clone()));
+    }
+    lines.push(("Keys came", origin(group.keys_from, now)));
+    if group.kek.is_some() || group.rekeys.received > 0 {
+        let rekeys = group.rekeys;
+        let text = format!(
+            "{} received, {} acknowledged, {} ignored",
+            rekeys.received,
+            rekeys.acknowledged,
+            rekeys.refused()
+        );
+        lines.push(("Rekeys", text));
+    }
+    if let Some(moment) = group.reregisters_at {
+        lines.push(("Re-registers", distance(moment, now)));
+    }
+    lines.extend([
+        ("Key servers", group.servers.join(", ")),
+        ("Interfaces", group.interfaces.join(", ")),
+        ("Protection", protection(group.protection).to_owned()),
+        ("Unregistered", if group.fail_close { "fail-close" } else { "fail-open" }.to_owned()),
+    ]);
+    if !group.sender_ids.is_empty() {
+        lines.push(("Sender IDs", group.sender_ids.join(" ")));
+    }
+    lines.extend(group.lengths.iter().map(|one| ("Packets", lengths(one))));
+    lines.extend(keys(group.kek.as_ref(), &group.teks, now));
+    format!("{}\n{}", group.group.title(), facts(&lines))
 }
 
-/// One group's lists.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AccessList {
-    /// Its name and number.
-    #[serde(flatten)]
-    pub group: GroupLabel,
-    /// The member's own entries, judged first.
-    pub local: Vec<String>,
-    /// The entries that the key server sent, the first that matches decides.
-    pub downloaded: Vec<String>,
-    /// How what they permit is sent.
-    pub sending: Sending,
-}
-
-/// The answer to `show gm dataplane`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DataplaneReport {
-    /// When this was true.
-    pub generated_at: Timestamp,
-    /// One entry per group and interface.
-    pub planes: Vec<PlaneEntry>,
-    /// The kernel's XFRM error counters that are not zero.
-    pub xfrm_errors: Vec<(String, u64)>,
-    /// Why the kernel does not hold what it should, if so.
-    pub error: Option<String>,
-    /// What could not be done on some interface, one line each.
-    pub problems: Vec<String>,
-}
-
-/// One group on one interface.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PlaneEntry {
-    /// The group.
-    #[serde(flatten)]
-    pub group: GroupLabel,
-    /// The protected interface.
-    pub interface: String,
-    /// What happens to the group's traffic there.
-    pub protection: Protection,
-    /// Where received packets are decrypted, of IPv4 and IPv6.
-    pub inbound_anchors: Vec<String>,
-    /// Where packets seem to go while they are encrypted.
-    pub outbound_anchors: Vec<String>,
-    /// What passed, None while the kernel holds nothing for it.
-    pub traffic: Option<Traffic>,
-    /// The states that receive, together.
-    pub inbound: StateSummary,
-    /// The states that send, together.
-    pub outbound: StateSummary,
-    /// The kernel's states.
-    pub states: Vec<StateEntry>,
-}
-
-/// Packets that a plane has seen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Traffic {
-    /// Sent encrypted.
-    pub encrypted_packets: u64,
-    /// Octets of these.
-    pub encrypted_octets: u64,
-    /// Received encrypted.
-    pub decrypted_packets: u64,
-    /// Octets of these.
-    pub decrypted_octets: u64,
-    /// Held back because they would have left in clear.
-    pub blocked_out_packets: u64,
-    /// Refused because they came in clear.
-    pub blocked_in_packets: u64,
-    /// Passed in clear as GDOI or by the local list.
-    pub bypassed_packets: u64,
-    /// Encrypted but dropped, because their own header could not be restored.
-    pub unrestored_packets: u64,
-    /// Sent encrypted in pieces, because they were too long for one.
-    #[serde(default)]
-    pub oversize_packets: u64,
-    /// Received from senders that were not known at that moment.
-    #[serde(default)]
-    pub unknown_sender_packets: u64,
-}
-
-/// States of one direction together.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StateSummary {
-    /// How many there are.
-    pub states: usize,
-    /// Packets that they carried.
-    pub packets: u64,
-    /// Octets of these.
-    pub octets: u64,
-    /// Packets with a wrong authenticator.
-    pub integrity_failures: u64,
-    /// Packets that came again, or too late.
-    pub replayed: u64,
-}
-
-/// One state in the kernel.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StateEntry {
-    /// `inbound` or `outbound`.
-    pub direction: String,
-    /// Its SPI in hexadecimal with 0x.
-    pub spi: String,
-    /// Packets that it carried.
-    pub packets: u64,
-    /// Octets of these.
-    pub octets: u64,
-    /// Packets with a wrong authenticator.
-    pub integrity_failures: u64,
-    /// Packets that came again, or too late.
-    pub replayed: u64,
+fn registration(group: &MemberGroup, now: Timestamp) -> String {
+    let server = &group.server;
+    match group.registration {
+        Registration::Registering => format!("registering with {server}"),
+        Registration::Waiting => {
+            let when = group.retries_at.map_or(String::new(), |moment| format!(" {}", distance(moment, now)));
+            format!("failed, next attempt at {server}{when}")
+        }
+        Registration::Registered => format!("registered with {server}"),
+        Registration::Reregistering => format!("registered, registering again with {server}"),
+        Registration::Expired => format!("all keys have ended, registering again with {server}"),
+    }
 }

@@ -2,6 +2,7 @@
 
 use super::{write_keys, GroupName, Severity};
 use crate::error::{Error, Misbehaved};
+use crate::keyring::View;
 use crate::policy::Spi;
 use std::fmt;
 use std::net::SocketAddr;
@@ -98,8 +99,8 @@ pub enum MemberEvent {
         /// Why.
         reason: Error,
     },
-    /// [`crate::Member::view`] answers otherwise than before.
-    ViewChanged,
+    /// The data plane must hold this from now on, until the next such event.
+    ViewChanged(Box<View>),
 }
 
 /// Why a member registers again.
@@ -143,7 +144,7 @@ impl MemberEvent {
             MemberEvent::RekeyRefused { reason, .. } => rekey_failure(reason),
             MemberEvent::KeysExpired { .. } => "GM_KEYS_EXPIRED",
             MemberEvent::Rejected { .. } => "GM_PACKET_DROPPED",
-            MemberEvent::ViewChanged => "",
+            MemberEvent::ViewChanged(_) => "",
         }
     }
 
@@ -159,7 +160,7 @@ impl MemberEvent {
             | MemberEvent::Registered { .. }
             | MemberEvent::AclOutdated { .. }
             | MemberEvent::Rekeyed { .. } => Severity::Notice,
-            MemberEvent::RegistrationStarted { .. } | MemberEvent::ViewChanged => Severity::Info,
+            MemberEvent::RegistrationStarted { .. } | MemberEvent::ViewChanged(_) => Severity::Info,
         }
     }
 }
@@ -206,7 +207,7 @@ impl fmt::Display for MemberEvent {
             MemberEvent::Rejected { group, from, reason } => {
                 write!(f, "Message from {from} for group {group} ignored: {reason}")
             }
-            MemberEvent::ViewChanged => f.write_str("what the data plane must hold has changed"),
+            MemberEvent::ViewChanged(_) => f.write_str("what the data plane must hold has changed"),
         }
     }
 }
@@ -218,5 +219,38 @@ const fn rekey_failure(reason: &Error) -> &'static str {
         Error::Misbehaved(Misbehaved::TooOld(_)) => "PSEUDO_TIME_TOO_OLD",
         Error::Misbehaved(Misbehaved::TooNew(_)) => "PSEUDO_TIME_LARGE",
         _ => "GDOI_REKEY_FAILURE",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::Secret;
+    use crate::endpoint::Instant;
+    use crate::keyring::Sa;
+    use crate::policy::{GroupId, Seed, TekKeys};
+
+    fn sa(keys: TekKeys) -> Sa {
+        Sa {
+            spi: Spi(7),
+            transform: "aes-256-gcm".parse().unwrap(),
+            keys,
+            expires: Instant::from_millis(60_000),
+            replay_window: 64,
+            group: GroupId(100),
+        }
+    }
+
+    #[test]
+    fn a_view_in_an_event_shows_no_key() {
+        let secret = || Secret::new(vec![0xab; 32]);
+        let shared = sa(TekKeys::Shared { encryption: secret(), integrity: secret() });
+        let per_sender = sa(TekKeys::PerSender(Seed::new(secret()).unwrap()));
+        let view =
+            View { inbound: vec![shared, per_sender.clone()], outbound: Some(per_sender), ..View::default() };
+        let event = MemberEvent::ViewChanged(Box::new(view));
+        let debug = format!("{event:?} {event:#?} {event}").to_lowercase();
+        assert_eq!(debug.matches("secret(32 octets)").count(), 2 * 4, "{debug}");
+        assert!(!debug.contains("171") && !debug.contains("ab, ab") && !debug.contains("abab"), "{debug}");
     }
 }

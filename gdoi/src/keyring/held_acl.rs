@@ -1,8 +1,14 @@
 //! The ACL that a member holds: always one list as a server made it, never parts of two.
 
-use super::Way;
 use crate::group::{AclDigest, AclNotice};
 use crate::policy::Acl;
+
+/// Which way a policy came: members pull at different times, a push reaches all at once.
+#[derive(Clone, Copy)]
+pub(super) enum Way {
+    Pull,
+    Push,
+}
 
 /// A list, and what is known of it.
 #[derive(Debug, Default)]

@@ -1,8 +1,9 @@
+mod constancy;
+
 use super::*;
 use crate::crypto::sign::{NewKey, SigningKey};
 use crate::crypto::{Hash, Secret};
-use crate::policy::{Acl, Spi};
-use crate::policy::{Seed, SenderTerms, TekKeys};
+use crate::policy::{Seed, SenderTerms, Spi, TekKeys};
 
 fn at(second: u64) -> Instant {
     Instant::from_millis(second * 1000)
@@ -83,6 +84,30 @@ fn a_single_tek_sends_at_once_and_to_its_end() {
     assert_eq!(shape(&keyring, 61), (vec![1000], None), "still received for a moment");
     assert_eq!(shape(&keyring, 62), (vec![], None));
     assert!(keyring.view(at(62)).registered, "the ACL still blocks");
+}
+
+#[test]
+fn the_end_of_the_last_key_is_told_once() {
+    let mut keyring = empty();
+    pull(&mut keyring, policy(vec![tek(1000, 30), tek(2000, 60)]), 0);
+    assert_eq!(
+        [30, 32, 61, 62, 63].map(|second| keyring.expire(at(second))),
+        [false, false, false, true, false]
+    );
+    assert_eq!(keyring.next_change(at(63)), None);
+}
+
+#[test]
+fn the_rekey_group_ends_with_its_key() {
+    let mut keyring = empty();
+    let destination: SocketAddr = "239.192.0.1:848".parse().unwrap();
+    let kek = Some(Kek { destination, ..kek(40) });
+    pull(&mut keyring, GroupPolicy { kek, ..policy(vec![tek(1000, 60)]) }, 0);
+    assert_eq!(
+        (keyring.view(at(39)).rekey_group, keyring.next_change(at(39))),
+        (Some(destination), Some(at(40)))
+    );
+    assert_eq!((keyring.view(at(40)).rekey_group, keyring.next_change(at(40))), (None, Some(at(60))));
 }
 
 #[test]

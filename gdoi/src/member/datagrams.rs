@@ -118,8 +118,7 @@ impl Member {
         let teks = rekey.policy.iter().flat_map(|policy| policy.teks.iter().map(|tek| tek.spi)).collect();
         self.keyring.push(rekey, now);
         self.report(MemberEvent::Rekeyed { group: self.group(), from, sequence, teks });
-        self.report(MemberEvent::ViewChanged);
-        self.next_view = self.keyring.next_change(now);
+        self.change_view(now);
         if had_kek && self.keyring.kek(now).is_none() {
             return self.dismissed(from, now);
         }

@@ -1,4 +1,5 @@
 use super::*;
+use clap::ValueEnum;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;

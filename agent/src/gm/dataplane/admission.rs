@@ -20,8 +20,8 @@ pub enum Word {
 }
 
 /// A sender that has proved by its packet who it is.
-struct Met<'a> {
-    sa: &'a Sa,
+struct Met {
+    sa: Sa,
     sender: SenderSa,
     /// The packet's sequence number.
     sequence: u64,
@@ -33,14 +33,8 @@ pub type Place = (Slot, Family, xfrm::Spi);
 impl DataPlane {
     /// Lets the kernel receive from the senders of these packets, as far as members of the group have sent them: whoever
     /// can only send packets, and not make them, leaves no trace. Answers a word for each packet.
-    pub fn meet(
-        &mut self,
-        packets: &[Unknown],
-        views: &[View],
-        now: Instant,
-        journal: &mut Journal,
-    ) -> Vec<Word> {
-        let newcomers = self.newcomers(packets, views, now, journal);
+    pub fn meet(&mut self, packets: &[Unknown], now: Instant, journal: &mut Journal) -> Vec<Word> {
+        let newcomers = self.newcomers(packets, now, journal);
         self.admit(newcomers);
         let word = |packet| if self.admitted.contains(&place(packet)) { Word::Accept } else { Word::Drop };
         packets.iter().map(word).collect()
@@ -50,7 +44,6 @@ impl DataPlane {
     fn newcomers(
         &mut self,
         packets: &[Unknown],
-        views: &[View],
         now: Instant,
         journal: &mut Journal,
     ) -> BTreeMap<Place, xfrm::Sa> {
@@ -60,9 +53,9 @@ impl DataPlane {
             if self.admitted.contains(&place) || newcomers.contains_key(&place) {
                 continue;
             }
-            let view = self.view_of(packet.slot, views);
+            let view = self.view_of(packet.slot);
             let Some(met) = view.and_then(|view| identify(view, packet)) else { continue };
-            match self.get_to_know(packet, &met, now, journal) {
+            match self.get_to_know(packet, met, now, journal) {
                 Ok(state) => drop(newcomers.insert(place, state)),
                 Err(reason) => tracing::warn!("a sender is not received from: {reason}"),
             }
@@ -70,21 +63,20 @@ impl DataPlane {
         newcomers
     }
 
-    fn view_of<'a>(&self, slot: Slot, views: &'a [View]) -> Option<&'a View> {
-        let mut planes = self.groups.iter().zip(views);
-        let found = planes.find(|(group, _)| group.detached.is_none() && group.slots.contains(&slot));
+    fn view_of(&self, slot: Slot) -> Option<&View> {
+        let found = self.needs().find(|(group, _)| group.detached.is_none() && group.slots.contains(&slot));
         found.map(|(_, view)| view)
     }
 
     fn get_to_know(
         &mut self,
         packet: &Unknown,
-        met: &Met<'_>,
+        met: Met,
         now: Instant,
         journal: &mut Journal,
     ) -> Result<xfrm::Sa, String> {
-        let state = newcomer(met.sa, &met.sender, packet.family, met.sequence, now)?;
-        let admitted = self.senders.admit(packet.slot, packet.family, met.sa.spi, met.sender.clone());
+        let state = newcomer(&met.sa, &met.sender, packet.family, met.sequence, now)?;
+        let admitted = self.senders.admit(packet.slot, packet.family, met.sa.spi, met.sender);
         if admitted.is_err() {
             self.tell_of_crowd(now, journal);
             return Err("there are too many".into());
@@ -118,12 +110,12 @@ fn place(packet: &Unknown) -> Place {
 }
 
 /// Whose packet it is, if it is authentic.
-fn identify<'a>(view: &'a View, packet: &Unknown) -> Option<Met<'a>> {
+fn identify(view: &View, packet: &Unknown) -> Option<Met> {
     let spi = Spi(packet.spi.0);
     let (sa, sid) = view.inbound.iter().find_map(|sa| Some((sa, sa.sid_of(spi)?)))?;
     let sender = sa.sender(sid)?;
     let esn = if sa.replay_window == 0 { Esn::Short } else { Esn::Extended };
     let high = sender.authenticate(&packet.esp, esn)?;
     let low = packet.esp.get(4..8)?.first_chunk().copied().map(u32::from_be_bytes)?;
-    Some(Met { sa, sender, sequence: u64::from(high) << 32 | u64::from(low) })
+    Some(Met { sa: sa.clone(), sender, sequence: u64::from(high) << 32 | u64::from(low) })
 }

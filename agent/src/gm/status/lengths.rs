@@ -3,7 +3,6 @@
 use crate::config::InterfaceName;
 use crate::gm::dataplane::DataPlane;
 use crate::gm::desired::{sending, Guarded, Place};
-use crate::gm::membership::Memberships;
 use crate::gm::path_mtu::PathMtus;
 use crate::report::Lengths;
 use gdoi::endpoint::Instant;
@@ -11,11 +10,10 @@ use gdoi::View;
 use xfrm::{Family, Interface, Sa};
 
 /// Of each group, in the configuration's order; nothing of an interface that is not there.
-pub fn of_all(memberships: &Memberships, dataplane: &mut DataPlane, now: Instant) -> Vec<Vec<Lengths>> {
+pub fn of_all(dataplane: &mut DataPlane, now: Instant) -> Vec<Vec<Lengths>> {
     let interfaces = dataplane.interfaces().unwrap_or_default();
-    let views = memberships.views(now);
-    let groups = dataplane.groups().iter().zip(&views);
-    groups.map(|(group, view)| of_group(group, view, &interfaces, dataplane.path_mtus(), now)).collect()
+    let of = |(group, view)| of_group(group, view, &interfaces, dataplane.path_mtus(), now);
+    dataplane.needs().map(of).collect()
 }
 
 fn of_group(

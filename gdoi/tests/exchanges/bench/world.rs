@@ -53,6 +53,8 @@ pub struct World {
     skews: HashMap<SocketAddr, Duration>,
     deaf: Option<(SocketAddr, ExchangeType)>,
     members: BTreeMap<SocketAddr, Node<Member>>,
+    /// What each member's data plane was told last.
+    told: HashMap<SocketAddr, View>,
     servers: BTreeMap<SocketAddr, Node<KeyServer>>,
     /// When each of them wakes, members before servers.
     wakes: BTreeSet<(Instant, Role, SocketAddr)>,
@@ -83,6 +85,7 @@ impl World {
             skews: HashMap::new(),
             deaf: None,
             members: BTreeMap::new(),
+            told: HashMap::new(),
             servers: BTreeMap::new(),
             wakes: BTreeSet::new(),
             waking: BTreeMap::new(),
@@ -92,6 +95,7 @@ impl World {
     /// Also replaces one: a restart, without its keys.
     pub fn add_member(&mut self, address: SocketAddr, member: Member) {
         self.members.insert(address, Node::new(member, self.now));
+        self.told.insert(address, View::default());
         self.changed.push(address);
         self.schedule(address);
     }
@@ -215,12 +219,15 @@ impl World {
         &self.members[&address].endpoint
     }
 
+    /// What a member's data plane holds: what it was told last, which must be what the member says now.
     pub fn view(&self, address: SocketAddr) -> View {
-        self.member(address).view(self.now)
+        let view = self.member(address).view(self.now);
+        assert_eq!(self.told[&address], view, "{address} has not told its data plane by {:?}", self.now);
+        view
     }
 
     pub fn views(&self) -> Vec<View> {
-        self.members.values().map(|node| node.endpoint.view(self.now)).collect()
+        self.members.keys().map(|address| self.view(*address)).collect()
     }
 
     pub fn server(&self, address: SocketAddr) -> &KeyServer {
@@ -319,7 +326,12 @@ impl World {
         let node = self.members.get_mut(&address).unwrap();
         let before = node.events.len();
         let sent = act(node);
-        if node.events[before..].iter().any(|(_, event)| *event == MemberEvent::ViewChanged) {
+        let told = |(_, event): &(Instant, MemberEvent)| match event {
+            MemberEvent::ViewChanged(view) => Some(View::clone(view)),
+            _ => None,
+        };
+        if let Some(view) = node.events[before..].iter().rev().find_map(told) {
+            self.told.insert(address, view);
             self.changed.push(address);
         }
         self.schedule(address);

@@ -1,9 +1,126 @@
-//! Texts about what a member's kernel holds and has counted.
+//! What a member's kernel holds and has counted.
 
-use super::member::{protection, trouble};
 use super::table::{facts, table};
 use super::xfrm_errors::meaning;
-use crate::report::{DataplaneReport, PlaneEntry, StateSummary, Traffic};
+use super::GroupLabel;
+use crate::clock::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// The answer to `show gm dataplane`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataplaneReport {
+    /// When this was true.
+    pub generated_at: Timestamp,
+    /// One entry per group and interface.
+    pub planes: Vec<PlaneEntry>,
+    /// The kernel's XFRM error counters that are not zero.
+    pub xfrm_errors: Vec<(String, u64)>,
+    /// Why the kernel does not hold what it should, if so.
+    pub error: Option<String>,
+    /// What could not be done on some interface, one line each.
+    pub problems: Vec<String>,
+}
+
+/// One group on one interface.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlaneEntry {
+    /// The group.
+    #[serde(flatten)]
+    pub group: GroupLabel,
+    /// The protected interface.
+    pub interface: String,
+    /// What happens to the group's traffic there.
+    pub protection: Protection,
+    /// Where received packets are decrypted, of IPv4 and IPv6.
+    pub inbound_anchors: Vec<String>,
+    /// Where packets seem to go while they are encrypted.
+    pub outbound_anchors: Vec<String>,
+    /// What passed, None while the kernel holds nothing for it.
+    pub traffic: Option<Traffic>,
+    /// The states that receive, together.
+    pub inbound: StateSummary,
+    /// The states that send, together.
+    pub outbound: StateSummary,
+    /// The kernel's states.
+    pub states: Vec<StateEntry>,
+}
+
+/// Packets that a plane has seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Traffic {
+    /// Sent encrypted.
+    pub encrypted_packets: u64,
+    /// Octets of these.
+    pub encrypted_octets: u64,
+    /// Received encrypted.
+    pub decrypted_packets: u64,
+    /// Octets of these.
+    pub decrypted_octets: u64,
+    /// Held back because they would have left in clear.
+    pub blocked_out_packets: u64,
+    /// Refused because they came in clear.
+    pub blocked_in_packets: u64,
+    /// Passed in clear as GDOI or by the local list.
+    pub bypassed_packets: u64,
+    /// Encrypted but dropped, because their own header could not be restored.
+    pub unrestored_packets: u64,
+    /// Sent encrypted in pieces, because they were too long for one.
+    #[serde(default)]
+    pub oversize_packets: u64,
+    /// Received from senders that were not known at that moment.
+    #[serde(default)]
+    pub unknown_sender_packets: u64,
+}
+
+/// States of one direction together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateSummary {
+    /// How many there are.
+    pub states: usize,
+    /// Packets that they carried.
+    pub packets: u64,
+    /// Octets of these.
+    pub octets: u64,
+    /// Packets with a wrong authenticator.
+    pub integrity_failures: u64,
+    /// Packets that came again, or too late.
+    pub replayed: u64,
+}
+
+/// One state in the kernel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateEntry {
+    /// `inbound` or `outbound`.
+    pub direction: String,
+    /// Its SPI in hexadecimal with 0x.
+    pub spi: String,
+    /// Packets that it carried.
+    pub packets: u64,
+    /// Octets of these.
+    pub octets: u64,
+    /// Packets with a wrong authenticator.
+    pub integrity_failures: u64,
+    /// Packets that came again, or too late.
+    pub replayed: u64,
+}
+
+/// What happens to a group's traffic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Protection {
+    /// Not registered, fail-close: nothing passes.
+    Closed,
+    /// Not registered, fail-open: everything passes in clear.
+    Open,
+    /// Not registered: the kernel goes on with what an earlier run of the daemon left there.
+    Adopted,
+    /// Encrypted.
+    Encrypting,
+    /// Registered without a key to send with: protected traffic is held back.
+    Blocked,
+    /// An operator had the protection removed: everything passes in clear.
+    Detached,
+}
 
 /// The text of `show gm dataplane`.
 pub fn overview(report: &DataplaneReport) -> String {
@@ -30,8 +147,7 @@ fn plane(plane: &PlaneEntry) -> String {
     lines.push(("Replayed", packets(plane.inbound.replayed)));
     lines.push(("States inbound", summary(plane.inbound)));
     lines.push(("States outbound", summary(plane.outbound)));
-    format!("Group {} ({}) on {}\n", plane.group.name, plane.group.identity_number, plane.interface)
-        + &facts(&lines)
+    format!("{} on {}\n", plane.group.title(), plane.interface) + &facts(&lines)
 }
 
 fn traffic(seen: Traffic) -> Vec<(&'static str, String)> {
@@ -95,6 +211,24 @@ fn errors(counters: &[(String, u64)]) -> String {
                 + &counters.iter().map(error).collect::<String>()
         }
     }
+}
+
+/// In words.
+pub(super) const fn protection(protection: Protection) -> &'static str {
+    match protection {
+        Protection::Closed => "closed: nothing passes before the registration",
+        Protection::Open => "open: everything passes in clear before the registration",
+        Protection::Adopted => "as an earlier run left it: encrypting while its keys live, blocked then",
+        Protection::Encrypting => "encrypting",
+        Protection::Detached => "NONE, detached: everything passes IN CLEAR until `gdoictl gm register`",
+        Protection::Blocked => "blocked: there is no key, protected traffic is held back",
+    }
+}
+
+/// What is wrong with it.
+pub(super) fn trouble(error: Option<&str>, problems: &[String]) -> String {
+    let error = error.map(|error| format!("The kernel does not hold what it should: {error}\n"));
+    error.into_iter().chain(problems.iter().map(|problem| format!("Problem: {problem}\n"))).collect()
 }
 
 #[cfg(test)]

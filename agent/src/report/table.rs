@@ -48,3 +48,17 @@ pub fn distance(moment: Timestamp, now: Timestamp) -> String {
         false => format!("{} ago ({moment})", span(now.seconds_after(moment))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_show_two_units() {
+        for (seconds, text) in
+            [(0, "0s"), (8, "8s"), (60, "1m"), (3599, "59m59s"), (7205, "2h"), (100_000, "1d3h")]
+        {
+            assert_eq!(span(seconds), text);
+        }
+    }
+}

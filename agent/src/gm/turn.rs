@@ -1,0 +1,119 @@
+//! One turn of the member daemon: what the memberships want, and then what the kernel must hold.
+
+use super::membership::GroupIndex;
+use super::speaker::Change;
+use super::GroupMember;
+use crate::addresses;
+use crate::drive;
+use crate::events::{Event, Severity};
+use gdoi::endpoint::{Endpoint, Instant, Output, Transmit};
+use gdoi::{MemberCommand, MemberEvent};
+
+impl GroupMember {
+    /// Does what time demands and what the memberships want; what the data plane was told is true then. Answers when they
+    /// want to be called again.
+    pub(super) fn keep_up(&mut self, now: Instant) -> Option<Instant> {
+        self.follow_speaker(now);
+        self.memberships.handle_timeout(now);
+        loop {
+            match self.memberships.poll() {
+                Output::Transmit(transmit) => self.send(&transmit, now),
+                Output::Event((group, event)) => self.notice(group, event, now),
+                // A member's state is in the kernel.
+                Output::Store(_) => {}
+                Output::Wait(until) => return until,
+            }
+        }
+    }
+
+    /// Brings the kernel in step, if that is due. Answers when it is due again.
+    pub(super) fn keep_in_step(&mut self, now: Instant) -> Instant {
+        if !self.dataplane.is_due(now) {
+            return self.dataplane.next_check();
+        }
+        // The kernel lets GDOI pass from a new address before it is spoken from there.
+        let speaks = self.follow_address(now);
+        self.dataplane.refresh(now, &mut self.journal);
+        let losers = self.dataplane.take_losers();
+        let speaks = speaks || !losers.is_empty();
+        self.renew(&losers, now);
+        if speaks {
+            now
+        } else {
+            self.dataplane.next_check()
+        }
+    }
+
+    /// Hears the multicast groups in which rekey messages come.
+    pub(super) fn listen(&mut self, now: Instant) {
+        for problem in self.socket.listen(&self.dataplane.listening()) {
+            self.journal.record(Event::new(Severity::Warning, "GM_REKEY_GROUP", problem), now);
+        }
+    }
+
+    /// What is sent next must come from where GDOI is spoken now.
+    fn follow_speaker(&mut self, now: Instant) {
+        let door = self.speaker.door();
+        if let Some(error) = self.socket.follow(door) {
+            let message = format!("Cannot speak from UDP {door}: {error}");
+            self.journal.record(Event::new(Severity::Error, "GM_SOCKET_FAILED", message), now);
+        }
+    }
+
+    fn send(&mut self, transmit: &Transmit, now: Instant) {
+        if let Some(problem) = drive::send(&mut self.socket, transmit, None) {
+            self.journal.record(problem, now);
+        }
+    }
+
+    fn notice(&mut self, group: GroupIndex, event: MemberEvent, now: Instant) {
+        match event {
+            MemberEvent::ViewChanged(view) => self.dataplane.take_view(group, *view),
+            event => self.journal.record(log_entry(&event), now),
+        }
+    }
+
+    /// Looks from where GDOI is spoken now; answers whether somebody has something to send from there.
+    fn follow_address(&mut self, now: Instant) -> bool {
+        let change = addresses::of_this_host().ok().and_then(|own| self.speaker.look(&own));
+        if let Some(change) = &change {
+            self.journal.record(change.event(), now);
+        }
+        match change {
+            Some(Change::Moved(_, new)) => {
+                self.dataplane.speak_from(new);
+                self.memberships.move_to(new, now);
+            }
+            Some(Change::Back(_)) => self.memberships.retry(now),
+            Some(Change::Lost(_)) | None => return false,
+        }
+        true
+    }
+
+    /// These groups register for new sender IDs.
+    fn renew(&mut self, names: &[String], now: Instant) {
+        for index in names.iter().filter_map(|name| self.memberships.find(name)).collect::<Vec<_>>() {
+            // A member refuses nothing.
+            drop(self.memberships.handle_command((index, MemberCommand::Register), now));
+        }
+    }
+}
+
+fn log_entry(event: &MemberEvent) -> Event {
+    let entry = Event::new(event.severity().into(), event.name(), event.to_string());
+    match event {
+        MemberEvent::RegistrationStarted { group, server }
+        | MemberEvent::Registered { group, server, .. }
+        | MemberEvent::RegistrationFailed { group, server, .. } => {
+            entry.of_group(&group.name).with_peer(server)
+        }
+        MemberEvent::Rejected { group, from, .. }
+        | MemberEvent::Rekeyed { group, from, .. }
+        | MemberEvent::Dismissed { group, from, .. }
+        | MemberEvent::RekeyRefused { group, from, .. } => entry.of_group(&group.name).with_peer(from),
+        MemberEvent::Reregistering { group, .. }
+        | MemberEvent::AclOutdated { group, .. }
+        | MemberEvent::KeysExpired { group } => entry.of_group(&group.name),
+        MemberEvent::ViewChanged(_) => entry,
+    }
+}
