@@ -6,7 +6,7 @@ use std::io;
 use netlink_sys::protocols::{NETLINK_ROUTE, NETLINK_XFRM};
 
 use crate::counters::{self, Counters, StateCounters};
-use crate::model::{Algorithm, Desired, Family, Sa, Slot, Spi};
+use crate::model::{Desired, EspKeys, Family, Sa, Slot, Spi};
 use crate::nft::{HeldTable, Tables};
 use crate::object::{Direction, State, StateId};
 use crate::plan::{plan, Installed, Offload, Op};
@@ -22,7 +22,7 @@ pub struct Kernel {
     tables: Tables,
     offload: Offload,
     /// One sender's outbound states that were there or were added, while their blocks are desired.
-    used: HashMap<StateId, Algorithm>,
+    used: HashMap<StateId, EspKeys>,
 }
 
 /// What `apply` did.
@@ -213,9 +213,9 @@ impl Kernel {
 }
 
 /// What must not be installed a second time.
-fn use_of(state: &State) -> Option<(StateId, Algorithm)> {
-    match (state.id.direction, &state.algorithm) {
-        (Direction::Outbound, Algorithm::Aead(_)) => Some((state.id, state.algorithm.clone())),
+fn use_of(state: &State) -> Option<(StateId, EspKeys)> {
+    match (state.id.direction, &state.keys) {
+        (Direction::Outbound, EspKeys::Sender(_)) => Some((state.id, state.keys.clone())),
         _ => None,
     }
 }

@@ -83,8 +83,9 @@ pub use counters::{Count, Counters, PlaneCounters, StateCounters};
 pub use error::Error;
 pub use kernel::{Admission, Interface, Kernel, Report};
 pub use model::{
-    Ace, Action, AeadKey, Algorithm, Desired, EncryptionKey, Family, Gate, IntegrityKey, Key, Lane, Mode,
-    PathMtu, Plane, Ports, Prefix, Protection, Replay, Sa, Selector, Slot, Spi, SpiBlock,
+    Ace, Action, Aead, Cipher, Desired, EspKeys, Family, Gate, Integrity, Lane, Mode, PathMtu, Plane, Ports,
+    Prefix, Protection, Replay, Sa, Secret, Selector, SenderKey, SharedKeys, Side, Slot, Spi, SpiBlock,
+    Transform,
 };
 pub use monitor::{Monitor, Subject};
 pub use object::Direction;

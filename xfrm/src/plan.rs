@@ -5,7 +5,7 @@ mod spent;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 
-use crate::model::{Algorithm, Desired, Family, Slot, Spi};
+use crate::model::{Desired, EspKeys, Family, Slot, Spi};
 use crate::nft::{HeldTable, Table};
 use crate::object::{
     Direction, HeldInterface, HeldPolicy, HeldState, Hook, Link, Policy, PolicyIndex, PolicyKey, Rank, Route,
@@ -27,7 +27,7 @@ pub struct Installed {
     pub(crate) known: BTreeMap<Slot, BTreeSet<Spi>>,
     pub(crate) offload: Offload,
     /// What one sender's outbound states were added with, as far as this process knows, whether they are still there or not.
-    pub(crate) used: HashMap<StateId, Algorithm>,
+    pub(crate) used: HashMap<StateId, EspKeys>,
 }
 
 /// Whether packets are encrypted behind the output hook, so that nftables can read their own header there.

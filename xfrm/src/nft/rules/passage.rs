@@ -141,7 +141,7 @@ impl PlaneRules {
         let errors = gdoi_back.entries().iter().chain(self.clear.entries());
         let packets = packets.map(|entry| format!("{} {accept}", conditions(View::Packet, entry)));
         let errors = errors.map(|entry| {
-            format!("{} {} {accept}", icmp_errors(entry.family), conditions(View::Quoted, entry))
+            format!("{} {} {accept}", icmp_errors(entry.selector.family()), conditions(View::Quoted, entry))
         });
         packets.chain(errors).collect()
     }
