@@ -6,12 +6,13 @@ use std::io;
 use netlink_sys::protocols::{NETLINK_ROUTE, NETLINK_XFRM};
 
 use crate::counters::{self, Counters, StateCounters};
+use crate::installed::{Installed, Offload};
 use crate::model::{Desired, EspKeys, Family, Sa, Slot, Spi};
 use crate::nft::{HeldTable, Tables};
 use crate::object::{Direction, State, StateId};
-use crate::plan::{plan, Installed, Offload, Op};
+use crate::plan::{plan, Op};
 use crate::socket::Socket;
-use crate::{message, nft, preflight, route, Error};
+use crate::{message, nft, route, Error};
 
 const ESRCH: i32 = 3;
 
@@ -68,7 +69,7 @@ impl Kernel {
         route.filter_dumps();
         let xfrm = Socket::open(NETLINK_XFRM).map_err(Error::Socket)?;
         let tables = Tables::open().map_err(Error::Socket)?;
-        Ok(Self { xfrm, route, tables, offload: preflight::offload(), used: HashMap::new() })
+        Ok(Self { xfrm, route, tables, offload: Offload::of_this_machine(), used: HashMap::new() })
     }
 
     /// What the kernel holds of ours, and the interfaces it has.

@@ -9,10 +9,10 @@ mod rules;
 use std::collections::btree_map::BTreeMap;
 use std::collections::BTreeSet;
 
+use crate::installed::{Installed, Offload};
 use crate::model::{Action, Desired, Family, Gate, Lane, PathMtu, Plane, Prefix, Protection, Sa, Slot, Spi};
 use crate::nft::Table;
 use crate::object::{Direction, Link, Policy, PolicyKey, Route, State, XfrmInterface};
-use crate::plan::{Installed, Offload};
 use crate::Error;
 
 use policies::Outward;

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use super::Installed;
+use crate::installed::Installed;
 use crate::model::{Desired, Gate, Plane, Sa, Slot, Spi};
 use crate::object::{Direction, HeldState, State, StateId};
 

@@ -4,7 +4,9 @@ mod kernel;
 mod wishes;
 
 use super::*;
+use crate::installed::Module;
 use crate::model::{Family, Gate, Lane, Plane, Protection, Sa, Selector, SpiBlock};
+use crate::object::Verdict;
 use kernel::{empty_kernel, holdings};
 use wishes::{desired, gcm, permit, plane, sa, selectors, Dice, BLOCK};
 

@@ -2,9 +2,9 @@
 
 use super::policies::{discovery, passing};
 use super::Target;
+use crate::installed::Installed;
 use crate::model::{Desired, Family, Gate, Plane, Prefix};
 use crate::object::{KernelSelector, Rank, Verdict};
-use crate::plan::Installed;
 use crate::Error;
 
 /// What becomes of what a list denies: it goes on to the lists of other planes, and a closed one holds it.

@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 use super::aligned::{aligned, blocks};
 use super::gdoi::gdoi;
 use super::{multicast, Target};
+use crate::installed::Offload;
 use crate::model::{Ace, Action, Family, Lane, Mode, Plane, Ports, Prefix, Protection, Selector, Slot};
 use crate::object::{Direction, Hook, KernelSelector, Policy, PolicyKey, Rank, Verdict};
-use crate::plan::Offload;
 use crate::Error;
 
 /// XFRM_MAX_DEPTH: the kernel takes no more templates in one policy.

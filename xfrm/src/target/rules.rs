@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use super::gdoi::gdoi;
 use super::{mtu, SMALL_MTU};
+use crate::installed::Offload;
 use crate::model::{Aead, Cipher, Family, Gate, Plane, Protection, Sa, SpiBlock};
 use crate::nft::{GateRules, List, PlaneRules, ProtectRules, Receivable, Restored, Stash};
 use crate::object::{Direction, Link};
-use crate::plan::Offload;
 use crate::Error;
 
 /// Octets of the IV of all ciphers that have blocks of SPIs.
