@@ -9,15 +9,13 @@
 
 use crate::crypto::prf::prf;
 use crate::crypto::{Hash, Secret};
-use crate::policy::{Aead, GroupId, Seed, Spi};
+use crate::policy::{Aead, GroupId, Seed, SenderKey, Spi};
 use aws_lc_rs::aead::{
     Aad, Algorithm, LessSafeKey, Nonce, UnboundKey, AES_128_GCM, AES_256_GCM, CHACHA20_POLY1305, NONCE_LEN,
 };
 use zeroize::Zeroizing;
 
 const LABEL: &[u8] = b"GDOI per-sender ESP";
-const IV_LEN: usize = 8;
-const ICV_LEN: usize = 16;
 /// An IPv4 packet has no more octets.
 const MAX_PACKET: usize = 65_535;
 
@@ -39,24 +37,25 @@ pub enum Esn {
 pub struct SenderSa {
     /// Its SPI.
     pub spi: Spi,
-    /// How it encrypts.
-    pub aead: Aead,
-    /// The cipher key and 4 octets of salt (RFC 4106 section 8.1, RFC 7634 section 2).
-    pub key: Secret,
+    /// With what it encrypts.
+    pub key: SenderKey,
 }
 
 impl SenderSa {
-    pub(crate) fn derive(seed: &Seed, aead: Aead, group: GroupId, spi: Spi) -> SenderSa {
+    /// None where the key would not have the length that the cipher asks for.
+    pub(crate) fn derive(seed: &Seed, aead: Aead, group: GroupId, spi: Spi) -> Option<SenderSa> {
         let info = [LABEL, &group.0.to_be_bytes(), &spi.0.to_be_bytes()].concat();
-        SenderSa { spi, aead, key: hkdf(seed.secret(), &info, aead.key_len() + Aead::SALT_LEN) }
+        let secret = hkdf(seed.secret(), &info, aead.key_len() + Aead::SALT_LEN);
+        Some(SenderSa { spi, key: SenderKey::new(aead, secret).ok()? })
     }
 
     /// Verifies one ESP packet, from its SPI on (RFC 4106 sections 3 to 5, RFC 7634 section 2). Some if this sender
     /// made it, with the high half of its sequence number: 0 to 15, always 0 where they are short.
     pub fn authenticate(&self, esp: &[u8], esn: Esn) -> Option<u32> {
         let packet = Packet::split(esp).filter(|packet| packet.spi == self.spi.0.to_be_bytes())?;
-        let (key, salt) = self.key.expose().split_at_checked(self.aead.key_len())?;
-        let key = LessSafeKey::new(UnboundKey::new(algorithm(self.aead), key).ok()?);
+        let aead = self.key.aead();
+        let (key, salt) = self.key.secret().expose().split_at_checked(aead.key_len())?;
+        let key = LessSafeKey::new(UnboundKey::new(algorithm(aead), key).ok()?);
         let mut nonce = [0; NONCE_LEN];
         nonce[..Aead::SALT_LEN].copy_from_slice(salt);
         nonce[Aead::SALT_LEN..].copy_from_slice(packet.iv);
@@ -78,9 +77,9 @@ impl SenderSa {
 struct Packet<'a> {
     spi: [u8; 4],
     sequence: [u8; 4],
-    iv: &'a [u8; IV_LEN],
+    iv: &'a [u8; Aead::IV_LEN],
     encrypted: &'a [u8],
-    icv: &'a [u8; ICV_LEN],
+    icv: &'a [u8; Aead::ICV_LEN],
 }
 
 impl<'a> Packet<'a> {

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use nix::sched::{unshare, CloneFlags};
 use xfrm::{
-    Ace, Action, AeadKey, Algorithm, Desired, Family, Gate, Kernel, Key, Lane, PathMtu, Plane, Prefix,
-    Protection, Replay, Sa, Selector, Slot, Spi, SpiBlock,
+    Ace, Action, Aead, Desired, EspKeys, Family, Gate, Kernel, Lane, PathMtu, Plane, Prefix, Protection,
+    Replay, Sa, Selector, SenderKey, Slot, Spi, SpiBlock,
 };
 
 const INTERFACE: &str = "wan";
@@ -85,9 +85,9 @@ fn access_list(entries: u32) -> Vec<Ace> {
         let [.., third, last] = number.to_be_bytes();
         Prefix::new([high, 16, third, last].into(), length).unwrap()
     };
-    let permit = |source, destination| Ace {
+    let permit = |source: Prefix, destination: Prefix| Ace {
         action: Action::Permit,
-        selector: Selector::between(source, destination),
+        selector: Selector::new(None, source.into(), destination.into()).unwrap(),
     };
     let ten = Prefix::new([10, 0, 0, 0].into(), 8).unwrap();
     let hosts = (1..entries).map(|number| permit(net(172, number, 32), net(173, number, 32)));
@@ -110,13 +110,13 @@ fn protection(acl: &[Ace], keys: &[u32], own: u32, senders: u32) -> Protection {
 }
 
 fn sender(key: u32, number: u32, replay: Replay) -> Sa {
-    let mut octets = [key as u8; 36];
+    let mut octets = vec![key as u8; 36];
     octets[..4].copy_from_slice(&number.to_be_bytes());
     Sa {
         spi: Spi(block(key).base().0 | number),
         family: Family::V4,
         lane: Lane::Unicast,
-        algorithm: Algorithm::Aead(AeadKey::AesGcm256(Key::new(octets))),
+        keys: EspKeys::Sender(SenderKey::new(Aead::AesGcm256, octets.into()).unwrap()),
         replay,
         hard_lifetime: Some(Duration::from_secs(3600)),
     }

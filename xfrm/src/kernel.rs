@@ -6,12 +6,13 @@ use std::io;
 use netlink_sys::protocols::{NETLINK_ROUTE, NETLINK_XFRM};
 
 use crate::counters::{self, Counters, StateCounters};
-use crate::model::{Algorithm, Desired, Family, Sa, Slot, Spi};
+use crate::installed::{Installed, Offload};
+use crate::model::{Desired, EspKeys, Family, Sa, Slot, Spi};
 use crate::nft::{HeldTable, Tables};
 use crate::object::{Direction, State, StateId};
-use crate::plan::{plan, Installed, Offload, Op};
+use crate::plan::{plan, Op};
 use crate::socket::Socket;
-use crate::{message, nft, preflight, route, Error};
+use crate::{message, nft, route, Error};
 
 const ESRCH: i32 = 3;
 
@@ -22,7 +23,7 @@ pub struct Kernel {
     tables: Tables,
     offload: Offload,
     /// One sender's outbound states that were there or were added, while their blocks are desired.
-    used: HashMap<StateId, Algorithm>,
+    used: HashMap<StateId, EspKeys>,
 }
 
 /// What `apply` did.
@@ -68,7 +69,7 @@ impl Kernel {
         route.filter_dumps();
         let xfrm = Socket::open(NETLINK_XFRM).map_err(Error::Socket)?;
         let tables = Tables::open().map_err(Error::Socket)?;
-        Ok(Self { xfrm, route, tables, offload: preflight::offload(), used: HashMap::new() })
+        Ok(Self { xfrm, route, tables, offload: Offload::of_this_machine(), used: HashMap::new() })
     }
 
     /// What the kernel holds of ours, and the interfaces it has.
@@ -213,9 +214,9 @@ impl Kernel {
 }
 
 /// What must not be installed a second time.
-fn use_of(state: &State) -> Option<(StateId, Algorithm)> {
-    match (state.id.direction, &state.algorithm) {
-        (Direction::Outbound, Algorithm::Aead(_)) => Some((state.id, state.algorithm.clone())),
+fn use_of(state: &State) -> Option<(StateId, EspKeys)> {
+    match (state.id.direction, &state.keys) {
+        (Direction::Outbound, EspKeys::Sender(_)) => Some((state.id, state.keys.clone())),
         _ => None,
     }
 }

@@ -65,6 +65,7 @@
 
 mod counters;
 mod error;
+mod installed;
 mod kernel;
 mod message;
 mod model;
@@ -81,13 +82,15 @@ mod target;
 
 pub use counters::{Count, Counters, PlaneCounters, StateCounters};
 pub use error::Error;
+pub use installed::{Installed, Protecting};
 pub use kernel::{Admission, Interface, Kernel, Report};
 pub use model::{
-    Ace, Action, AeadKey, Algorithm, Desired, EncryptionKey, Family, Gate, IntegrityKey, Key, Lane, Mode,
-    PathMtu, Plane, Ports, Prefix, Protection, Replay, Sa, Selector, Slot, Spi, SpiBlock,
+    Ace, Action, Aead, Cipher, Desired, EspKeys, Family, Gate, Integrity, Lane, Mode, PathMtu, Plane, Ports,
+    Prefix, Protection, Replay, Sa, Secret, Selector, SenderKey, SharedKeys, Side, Slot, Spi, SpiBlock,
+    Transform,
 };
 pub use monitor::{Monitor, Subject};
 pub use object::Direction;
-pub use plan::{plan, Installed, Op, Plan, Protecting};
+pub use plan::{plan, Op, Plan};
 pub use preflight::{preflight, Problem};
 pub use queue::{PacketId, Queue, Unknown};

@@ -1,17 +1,15 @@
 //! What a caller asks of the kernel. Everything here is plain data: comparing, planning and applying live elsewhere.
 
-mod algorithm;
-mod key;
 mod sa;
-mod selector;
 mod slot;
 
 use std::net::{IpAddr, SocketAddr};
 
-pub use algorithm::{AeadKey, Algorithm, EncryptionKey, IntegrityKey};
-pub use key::Key;
-pub use sa::{Lane, Replay, Sa, Spi, SpiBlock};
-pub use selector::{Ace, Action, Family, Ports, Prefix, Selector};
+pub use ::policy::{
+    Ace, Action, Aead, Cipher, EspKeys, Family, Integrity, Ports, Prefix, Secret, Selector, SenderKey,
+    SharedKeys, Side, Spi, SpiBlock, Transform,
+};
+pub use sa::{Lane, Replay, Sa};
 pub use slot::Slot;
 
 /// Everything that this crate shall hold in the kernel; the default holds nothing.

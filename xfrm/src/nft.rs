@@ -1,6 +1,7 @@
 //! Table `inet gdoi`: the only place that knows nftables. It is written as nft's own text because the JSON of nft 1.0.6
 //! cannot express a dynamic map update; the text goes to `nft -f -`, which applies all of it or nothing.
 
+mod chains;
 mod generation;
 mod held;
 mod inbound;
@@ -14,12 +15,11 @@ use std::fmt::Write;
 
 use crate::model::Slot;
 
+use chains::{Chain, PLANE_CHAINS};
 pub use held::Tables;
-pub use inbound::Receivable;
 pub use list::List;
 pub use program::{check, counters, remove};
-use rules::{Chain, PLANE_CHAINS};
-pub use rules::{GateRules, PlaneRules, ProtectRules, Restored, Stash, COUNTERS};
+pub use rules::{GateRules, PlaneRules, ProtectRules, Receivable, Restored, Stash, COUNTERS};
 
 /// The table that we want.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -135,7 +135,7 @@ fn render(planes: &[PlaneRules]) -> String {
         }
         text.push_str(&inbound::known_senders(plane.slot));
     }
-    rules::chains(planes).iter().for_each(|chain| render_chain(&mut text, chain));
+    chains::chains(planes).iter().for_each(|chain| render_chain(&mut text, chain));
     text.push_str("}\n");
     text
 }

@@ -1,14 +1,16 @@
 //! The objects that live in the kernel, as small values that can be compared.
 
 mod policy;
+mod selector;
 
 use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::model::{AeadKey, Algorithm, EncryptionKey, Family, IntegrityKey, Lane, Replay, Sa, Slot, Spi};
+use crate::model::{EspKeys, Family, Lane, Replay, Sa, Secret, Slot, Spi};
 
-pub use policy::{HeldPolicy, Hook, Policy, PolicyIndex, PolicyKey, Rank, Verdict};
+pub use self::policy::{HeldPolicy, Hook, Policy, PolicyIndex, PolicyKey, Rank, Verdict};
+pub use selector::KernelSelector;
 
 /// Which way a state works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -40,7 +42,7 @@ pub struct State {
     /// Its name.
     pub id: StateId,
     /// Ciphers and keys.
-    pub algorithm: Algorithm,
+    pub keys: EspKeys,
     /// Sequence numbers.
     pub replay: Replay,
     /// How long after its addition the kernel forgets it.
@@ -176,7 +178,7 @@ impl State {
     pub fn new(slot: Slot, direction: Direction, sa: &Sa) -> Self {
         Self {
             id: StateId { slot, direction, family: sa.family, lane: sa.lane, spi: sa.spi },
-            algorithm: sa.algorithm.clone(),
+            keys: sa.keys.clone(),
             replay: sa.replay,
             hard_lifetime: sa.hard_lifetime,
         }
@@ -187,7 +189,7 @@ impl State {
     pub fn is_held_as(&self, held: &HeldState) -> bool {
         held.content.as_ref().is_some_and(|content| {
             self.id == content.id
-                && self.algorithm.is_held_as(&content.algorithm)
+                && are_held_as(&self.keys, &content.keys)
                 && self.replay.is_held_as(content.replay)
         })
     }
@@ -204,39 +206,18 @@ impl Replay {
     }
 }
 
-impl Algorithm {
-    fn is_held_as(&self, shown: &Self) -> bool {
-        self == shown
-            || match (self, shown) {
-                (Self::Cbc { encryption, integrity }, Self::Cbc { encryption: shown, integrity: tag }) => {
-                    (encryption == shown || encryption.is_blanked_as(shown))
-                        && (integrity == tag || integrity.is_blanked_as(tag))
-                }
-                (Self::Aead(key), Self::Aead(shown)) => key.is_blanked_as(shown),
-                _ => false,
+/// Whether the kernel's keys are these or blanked ones of the same kind.
+fn are_held_as(keys: &EspKeys, held: &EspKeys) -> bool {
+    let shown = |own: &Secret, held: &Secret| own == held || held.expose().iter().all(|octet| *octet == 0);
+    keys.transform() == held.transform()
+        && match (keys, held) {
+            (EspKeys::Shared(own), EspKeys::Shared(held)) => {
+                shown(own.encryption(), held.encryption())
+                    && shown(own.authentication(), held.authentication())
             }
-    }
-}
-
-impl AeadKey {
-    fn is_blanked_as(&self, shown: &Self) -> bool {
-        std::mem::discriminant(self) == std::mem::discriminant(shown)
-            && shown.octets().iter().all(|octet| *octet == 0)
-    }
-}
-
-impl EncryptionKey {
-    fn is_blanked_as(&self, shown: &Self) -> bool {
-        std::mem::discriminant(self) == std::mem::discriminant(shown)
-            && shown.octets().iter().all(|octet| *octet == 0)
-    }
-}
-
-impl IntegrityKey {
-    fn is_blanked_as(&self, shown: &Self) -> bool {
-        std::mem::discriminant(self) == std::mem::discriminant(shown)
-            && shown.octets().iter().all(|octet| *octet == 0)
-    }
+            (EspKeys::Sender(own), EspKeys::Sender(held)) => shown(own.secret(), held.secret()),
+            _ => false,
+        }
 }
 
 impl fmt::Display for StateId {

@@ -6,8 +6,8 @@ mod table;
 use std::fmt;
 use std::fs;
 
+use crate::installed::Offload;
 use crate::model::Family;
-use crate::plan::{Module, Offload};
 
 const CAP_NET_ADMIN: u32 = 12;
 
@@ -38,7 +38,7 @@ pub fn preflight() -> Vec<Problem> {
     let mut problems = Vec::new();
     problems.extend(states::problems());
     problems.extend(table::problems());
-    problems.extend(missing_offload(offload()));
+    problems.extend(missing_offload(Offload::of_this_machine()));
     problems.extend(settings());
     problems
 }
@@ -64,24 +64,6 @@ fn may_administer() -> bool {
     effective
         .and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok())
         .is_some_and(|bits| bits >> CAP_NET_ADMIN & 1 == 1)
-}
-
-/// Whether the kernel encrypts behind the output hook. A module shows itself in /sys; built in, it has no folder there,
-/// but its function in the symbol table. When in doubt it is missing: that costs time or IPv6 and leaks nothing.
-pub(crate) fn offload() -> Offload {
-    let symbols = fs::read_to_string("/proc/kallsyms").unwrap_or_default();
-    let module = |name: &str, function: &str| {
-        let loaded = fs::exists(format!("/sys/module/{name}")).unwrap_or(false);
-        if loaded || symbols.contains(function) {
-            Module::Present
-        } else {
-            Module::Missing
-        }
-    };
-    Offload {
-        v4: module("esp4_offload", " esp4_gso_segment"),
-        v6: module("esp6_offload", " esp6_gso_segment"),
-    }
 }
 
 fn settings() -> Vec<Problem> {

@@ -142,7 +142,7 @@ fn header_of(direction: Direction, family: Family) -> RouteHeader {
     };
     RouteHeader {
         address_family: family_of(family),
-        destination_prefix_length: family.address_bits(),
+        destination_prefix_length: family.bits(),
         table,
         protocol: OWNER,
         scope: if family == Family::V4 { scope } else { RouteScope::Universe },

@@ -9,10 +9,10 @@ mod rules;
 use std::collections::btree_map::BTreeMap;
 use std::collections::BTreeSet;
 
+use crate::installed::{Installed, Offload};
 use crate::model::{Action, Desired, Family, Gate, Lane, PathMtu, Plane, Prefix, Protection, Sa, Slot, Spi};
 use crate::nft::Table;
 use crate::object::{Direction, Link, Policy, PolicyKey, Route, State, XfrmInterface};
-use crate::plan::{Installed, Offload};
 use crate::Error;
 
 use policies::Outward;
@@ -45,7 +45,7 @@ impl Target {
         let mut first = 0;
         for plane in desired.planes.iter().filter(|plane| plane.gate != Gate::Open) {
             let link = target.find_link(installed, plane);
-            rules.extend(rules::plane_rules(plane, link, installed.offload));
+            rules.extend(rules::plane_rules(plane, link, installed.offload)?);
             target.known.insert(plane.slot, known(plane));
             if let Gate::Protect(protection) = &plane.gate {
                 target.add_states(plane.slot, protection);
@@ -133,7 +133,7 @@ impl Target {
         let wanted = XfrmInterface {
             slot: plane.slot,
             parent: link.index,
-            mtu: sa.algorithm.longest_inside(sa.family, mtu(link, plane.path_mtu, sa.family)),
+            mtu: sa.keys.transform().longest_inside(sa.family, mtu(link, plane.path_mtu, sa.family)),
         };
         let name = wanted.name();
         let ours = installed.interfaces.iter().any(|held| held.content.slot == plane.slot);
@@ -173,7 +173,7 @@ fn multicast(protection: &Protection) -> Option<&Sa> {
     let named = protection
         .acl
         .iter()
-        .any(|ace| ace.action == Action::Permit && ace.selector.destination.overlaps(all));
+        .any(|ace| ace.action == Action::Permit && ace.selector.destination().prefix.overlaps(&all));
     protection.outbound.iter().find(|sa| sa.lane == Lane::Multicast).filter(|_| named)
 }
 

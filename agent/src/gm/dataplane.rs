@@ -292,6 +292,6 @@ fn tell_of_adoption(group: &Guarded, now: Instant, journal: &mut Journal) {
 
 fn receiving(state: &StateCounters) -> Option<Receiving> {
     let &StateCounters { slot, family, spi, count, .. } = state;
-    let receiving = Receiving { slot, family, spi: gdoi::policy::Spi(spi.0), packets: count.packets };
+    let receiving = Receiving { slot, family, spi, packets: count.packets };
     (state.direction == Direction::Inbound).then_some(receiving)
 }

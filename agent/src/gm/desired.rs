@@ -2,7 +2,6 @@
 
 mod associations;
 mod segment;
-mod selectors;
 
 use super::path_mtu::PathMtus;
 use super::senders::Senders;
@@ -15,7 +14,6 @@ use std::net::IpAddr;
 use xfrm::{Desired, Gate, Interface, Mode, Plane, Protecting, Sa, Slot};
 
 pub use associations::{newcomer, Place};
-use selectors::{ace, families, selector};
 
 /// A group and its places in the kernel.
 #[derive(Clone, Debug)]
@@ -98,7 +96,7 @@ pub struct Surroundings<'a> {
 /// What the kernel shall hold for these groups and views.
 ///
 /// # Errors
-/// A key or prefix that the kernel has no form for.
+/// A key that does not fit its transform.
 pub fn desired(
     groups: &[Guarded],
     views: &[View],
@@ -118,7 +116,7 @@ pub fn desired(
                 slot,
                 servers: group.settings.servers.clone(),
                 rekey_group: view.rekey_group,
-                clear: group.settings.clear.iter().map(selector).collect::<Result<_, _>>()?,
+                clear: group.settings.clear.clone(),
                 mss: segment::clamp(group.settings.mss, &gate, link_mtu(around.links, interface), path_mtu),
                 path_mtu,
                 gate,
@@ -130,8 +128,7 @@ pub fn desired(
 
 /// What sends on one interface of a group.
 pub fn sending(view: &View, place: Place, now: Instant) -> Vec<Sa> {
-    let acl: Result<Vec<_>, _> = view.acl.entries().iter().map(ace).collect();
-    acl.and_then(|acl| associations::outbound(view, place, &families(&acl), now)).unwrap_or_default()
+    associations::outbound(view, place, &view.acl.families(), now).unwrap_or_default()
 }
 
 fn link_mtu(links: &[Interface], name: &InterfaceName) -> Option<u32> {
@@ -166,8 +163,7 @@ fn protection_of(
     senders: &Senders,
     now: Instant,
 ) -> Result<xfrm::Protection, String> {
-    let acl: Vec<_> = view.acl.entries().iter().map(ace).collect::<Result<_, _>>()?;
-    let families = families(&acl);
+    let families = view.acl.families();
     Ok(xfrm::Protection {
         blocks: associations::blocks(view),
         inbound: associations::inbound(view, place, &families, senders, now)?,
@@ -177,7 +173,7 @@ fn protection_of(
             (SendMode::Both, Reception::AcceptClear) => Mode::AcceptClear,
             (SendMode::Both, Reception::Strict) => Mode::Strict,
         },
-        acl,
+        acl: view.acl.entries().to_vec(),
     })
 }
 

@@ -46,7 +46,7 @@ impl Sa {
     pub fn sender(&self, sid: Sid) -> Option<SenderSa> {
         match (&self.keys, self.transform) {
             (TekKeys::PerSender(seed), Transform::PerSender(aead)) => {
-                Some(SenderSa::derive(seed, aead, self.group, self.spi.of_sender(sid)?))
+                SenderSa::derive(seed, aead, self.group, self.spi.of_sender(sid)?)
             }
             _ => None,
         }

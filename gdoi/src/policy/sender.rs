@@ -1,55 +1,13 @@
-//! Senders with keys of their own: what tells them apart (RFC 6407 sections 3.5 and 5.6.4), and what their keys come
-//! from.
+//! Senders with keys of their own (RFC 6407 sections 3.5 and 5.6.4): which identifiers go with which TEK, and what
+//! their keys come from.
 
-use super::Spi;
 use crate::crypto::{Error, Random, Secret};
-use std::fmt;
-
-/// How many of an SPI's low bits are the sender's.
-pub const SID_BITS: u16 = 20;
 
 /// The most sender identifiers that a member may ask for at once.
 pub const MAX_SIDS: u16 = 64;
 
 /// The largest anti-replay window, packets.
 pub const MAX_REPLAY_WINDOW: u16 = 4_096;
-
-const SENDER: u32 = (1 << SID_BITS) - 1;
-
-/// A sender identifier, [`SID_BITS`] bits: under one TEK no two senders have the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Sid(pub u32);
-
-impl fmt::Display for Sid {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:#07x}", self.0)
-    }
-}
-
-impl Spi {
-    /// The SPI of one sender, where this one is the base of a block; None where the two do not fit together.
-    pub const fn of_sender(self, sid: Sid) -> Option<Spi> {
-        match self.is_block_base() && sid.0 <= SENDER {
-            true => Some(Spi(self.0 | sid.0)),
-            false => None,
-        }
-    }
-
-    /// Whether this can be the base of a block: the sender's bits are zero, the others not all.
-    pub const fn is_block_base(self) -> bool {
-        self.0 & SENDER == 0 && self.0 != 0
-    }
-
-    /// The base of the block that this one is in.
-    pub const fn block(self) -> Spi {
-        Spi(self.0 & !SENDER)
-    }
-
-    /// Who sends with this one.
-    pub const fn sid(self) -> Sid {
-        Sid(self.0 & SENDER)
-    }
-}
 
 /// What the keys of all senders under one TEK are derived from: 32 octets.
 #[derive(Clone, Debug, PartialEq)]
@@ -119,16 +77,6 @@ pub struct SenderTerms {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn senders_share_a_block_of_spis() {
-        let base = Spi(0x84b0_0000);
-        assert_eq!(base.of_sender(Sid(0x12_345)), Some(Spi(0x84b1_2345)));
-        assert_eq!((Spi(0x84b1_2345).block(), Spi(0x84b1_2345).sid()), (base, Sid(0x12_345)));
-        assert_eq!(base.of_sender(Sid(1 << 20)), None);
-        assert_eq!(Spi(0x84b0_0001).of_sender(Sid(2)), None);
-        assert_eq!(Spi(0).of_sender(Sid(2)), None);
-    }
 
     #[test]
     fn a_seed_has_one_length() {

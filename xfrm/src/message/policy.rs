@@ -6,11 +6,11 @@ use netlink_packet_xfrm::constants::{
     IPPROTO_ESP, XFRM_MODE_TUNNEL, XFRM_POLICY_ALLOW, XFRM_POLICY_BLOCK, XFRM_POLICY_ICMP,
 };
 use netlink_packet_xfrm::policy::ModifyMessage;
-use netlink_packet_xfrm::{Address, Id, Selector as WireSelector, UserPolicyInfo, UserTemplate, XfrmAttrs};
+use netlink_packet_xfrm::{Address, Id, Selector, UserPolicyInfo, UserTemplate, XfrmAttrs};
 
 use super::{address, family_number, family_with_number};
-use crate::model::{Family, Ports, Prefix, Selector, Slot, Spi};
-use crate::object::{HeldPolicy, Hook, Policy, PolicyIndex, PolicyKey, Rank, Verdict};
+use crate::model::{Family, Ports, Prefix, Slot, Spi};
+use crate::object::{HeldPolicy, Hook, KernelSelector, Policy, PolicyIndex, PolicyKey, Rank, Verdict};
 
 pub fn write(index: PolicyIndex, policy: &Policy) -> ModifyMessage {
     let templates = write_templates(&policy.key, &policy.verdict);
@@ -65,16 +65,16 @@ fn read_content(index: PolicyIndex, message: &ModifyMessage) -> Option<Policy> {
     same.then_some(policy)
 }
 
-fn write_selector(key: &PolicyKey) -> WireSelector {
-    let Selector { source, destination, protocol, source_ports, destination_ports } = key.selector;
-    WireSelector {
+fn write_selector(key: &PolicyKey) -> Selector {
+    let KernelSelector { source, destination, protocol, source_ports, destination_ports } = key.selector;
+    Selector {
         saddr: Address::from_ip(&source.address()),
         prefixlen_s: source.length(),
         daddr: Address::from_ip(&destination.address()),
         prefixlen_d: destination.length(),
-        sport: source_ports.map_or(0, Ports::first),
+        sport: source_ports.map_or(0, |ports| ports.first()),
         sport_mask: source_ports.map_or(0, port_mask),
-        dport: destination_ports.map_or(0, Ports::first),
+        dport: destination_ports.map_or(0, |ports| ports.first()),
         dport_mask: destination_ports.map_or(0, port_mask),
         proto: protocol.unwrap_or(0),
         family: family_number(source.family()),
@@ -92,15 +92,15 @@ fn read_ports(port: u16, mask: u16) -> Option<Ports> {
     Ports::new(port & mask, port | !mask).filter(|_| mask != 0)
 }
 
-fn read_key(hook: Hook, if_id: u32, selector: &WireSelector) -> Option<PolicyKey> {
+fn read_key(hook: Hook, if_id: u32, selector: &Selector) -> Option<PolicyKey> {
     let xfrm_interface = match if_id {
         0 => None,
         number => Some(Slot::from_reqid(number)?),
     };
     let family = family_with_number(selector.family)?;
-    let selector_read = Selector {
-        source: Prefix::new(address(family, &selector.saddr), selector.prefixlen_s)?,
-        destination: Prefix::new(address(family, &selector.daddr), selector.prefixlen_d)?,
+    let selector_read = KernelSelector {
+        source: Prefix::new(address(family, &selector.saddr), selector.prefixlen_s).ok()?,
+        destination: Prefix::new(address(family, &selector.daddr), selector.prefixlen_d).ok()?,
         protocol: (selector.proto != 0).then_some(selector.proto),
         source_ports: read_ports(selector.sport, selector.sport_mask),
         destination_ports: read_ports(selector.dport, selector.dport_mask),
@@ -157,8 +157,8 @@ mod tests {
     }
 
     fn example(hook: Hook, verdict: Verdict) -> Policy {
-        let selector = Selector {
-            source: Prefix::new("10.0.0.0".parse().unwrap(), 8).unwrap(),
+        let selector = KernelSelector {
+            source: "10.0.0.0/8".parse().unwrap(),
             destination: Prefix::host("10.9.8.7".parse().unwrap()),
             protocol: Some(6),
             source_ports: None,
@@ -190,7 +190,7 @@ mod tests {
     #[test]
     fn multicast_leads_to_an_anchor_of_its_own() {
         let any = Prefix::any(Family::V6);
-        let selector = Selector::between(any, Prefix::multicast(Family::V6));
+        let selector = KernelSelector::between(any, Prefix::multicast(Family::V6));
         let mut policy = example(Hook::Out, Verdict::Encrypt(slot(1), Spi(0x1234_5678)));
         policy.key = PolicyKey { interface: None, xfrm_interface: Some(slot(1)), selector, ..policy.key };
         let index = PolicyIndex::all(Hook::Out).next().unwrap();

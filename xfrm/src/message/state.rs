@@ -32,7 +32,7 @@ pub fn write(state: &State) -> ModifyMessage {
     };
     user_sa_info.lifetime_cfg.hard_add_expires_seconds =
         state.hard_lifetime.map_or(0, |span| span.as_secs().max(1));
-    let mut nlas = keys::write(&state.algorithm);
+    let mut nlas = keys::write(&state.keys);
     nlas.extend(write_replay(state));
     nlas.extend(if_id(state).map(XfrmAttrs::IfId));
     ModifyMessage { user_sa_info, nlas }
@@ -113,7 +113,7 @@ fn read_content(id: StateId, message: &ModifyMessage) -> Option<State> {
     let seconds = info.lifetime_cfg.hard_add_expires_seconds;
     let state = State {
         id,
-        algorithm: keys::read(&message.nlas)?,
+        keys: keys::read(&message.nlas)?,
         replay: read_replay(id.direction, &message.nlas)?,
         hard_lifetime: (seconds != 0 && seconds != XFRM_INF).then(|| Duration::from_secs(seconds)),
     };
@@ -151,35 +151,36 @@ fn read_replay(direction: Direction, attributes: &[XfrmAttrs]) -> Option<Replay>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{AeadKey, Algorithm, EncryptionKey, IntegrityKey, Key, Slot};
+    use crate::model::{Aead, Cipher, EspKeys, Integrity, Secret, SenderKey, SharedKeys, Slot};
 
     fn example(direction: Direction) -> State {
         let (slot, spi) = (Slot::new(3).unwrap(), Spi(0x8480_0001));
         let id = StateId { slot, direction, family: Family::V4, lane: Lane::Unicast, spi };
-        let algorithm = Algorithm::Cbc {
-            encryption: EncryptionKey::AesCbc256(Key::new([7; 32])),
-            integrity: IntegrityKey::HmacSha384(Key::new([9; 48])),
-        };
+        let keys = EspKeys::Shared(shared(Cipher::AesCbc256, Integrity::HmacSha384));
         let hard_lifetime = Some(Duration::from_secs(3600));
-        State { id, algorithm, replay: Replay::Off, hard_lifetime }
+        State { id, keys, replay: Replay::Off, hard_lifetime }
+    }
+
+    fn shared(cipher: Cipher, integrity: Integrity) -> SharedKeys {
+        let (encryption, authentication) = (vec![7; cipher.key_len()], vec![9; integrity.key_len()]);
+        SharedKeys::new((cipher, encryption.into()), (integrity, authentication.into())).unwrap()
     }
 
     /// A state of one sender, with everything that the other example has not.
-    fn sender(direction: Direction, key: AeadKey) -> State {
+    fn sender(direction: Direction, aead: Aead) -> State {
         let lane = if direction == Direction::Outbound { Lane::Multicast } else { Lane::Unicast };
         let id = StateId { family: Family::V6, lane, ..example(direction).id };
         let replay = Replay::Window { size: 1000, high: 3 };
-        State { id, algorithm: Algorithm::Aead(key), replay, hard_lifetime: None }
+        let key = SenderKey::new(aead, Secret::new(vec![2; aead.key_len() + Aead::SALT_LEN])).unwrap();
+        State { id, keys: EspKeys::Sender(key), replay, hard_lifetime: None }
     }
 
     fn examples() -> Vec<State> {
+        let ciphers = Cipher::ALL.into_iter().flat_map(|one| Integrity::ALL.map(|other| (one, other)));
+        let keys: Vec<_> = ciphers.map(|(one, other)| EspKeys::Shared(shared(one, other))).collect();
         let each = [Direction::Inbound, Direction::Outbound].into_iter().flat_map(|direction| {
-            [
-                example(direction),
-                sender(direction, AeadKey::AesGcm128(Key::new([1; 20]))),
-                sender(direction, AeadKey::AesGcm256(Key::new([2; 36]))),
-                sender(direction, AeadKey::ChaCha20Poly1305(Key::new([2; 36]))),
-            ]
+            let shared = keys.iter().map(move |keys| State { keys: keys.clone(), ..example(direction) });
+            shared.chain(Aead::ALL.map(|aead| sender(direction, aead)))
         });
         each.collect()
     }
@@ -212,7 +213,7 @@ mod tests {
 
     #[test]
     fn moving_counters_are_ignored_and_another_window_is_noticed() {
-        let state = sender(Direction::Inbound, AeadKey::AesGcm256(Key::new([2; 36])));
+        let state = sender(Direction::Inbound, Aead::AesGcm256);
         let changed = |change: fn(&mut ReplayEsn)| {
             let mut message = write(&state);
             for attribute in &mut message.nlas {
@@ -230,7 +231,7 @@ mod tests {
     #[test]
     fn a_state_without_its_window_or_interface_is_not_mistaken_for_ours() {
         for (direction, kept) in [(Direction::Inbound, 1), (Direction::Outbound, 2)] {
-            let state = sender(direction, AeadKey::AesGcm256(Key::new([2; 36])));
+            let state = sender(direction, Aead::AesGcm256);
             let mut message = write(&state);
             message.nlas.truncate(kept);
             assert!(!state.is_held_as(&read(message).unwrap().0));

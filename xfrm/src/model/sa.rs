@@ -1,20 +1,8 @@
 //! Security associations.
 
-use std::fmt;
 use std::time::Duration;
 
-use super::{Algorithm, Family};
-
-/// A security parameter index (RFC 4303 section 2.1), host byte order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Spi(pub u32);
-
-/// The SPIs of all senders under one key: those that differ from `base` in the low `bits` only.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SpiBlock {
-    base: Spi,
-    bits: u8,
-}
+use super::{EspKeys, Family, Spi};
 
 /// A security association: ESP tunnel mode under the packet's own addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +14,7 @@ pub struct Sa {
     /// Which traffic it sends; what is received needs no lane and has `Unicast`.
     pub lane: Lane,
     /// Ciphers and keys.
-    pub algorithm: Algorithm,
+    pub keys: EspKeys,
     /// Sequence numbers; the same at all members or nothing is understood.
     pub replay: Replay,
     /// The kernel forgets the state this long after it was installed (whole seconds). A backstop for a dead agent:
@@ -78,40 +66,6 @@ impl Replay {
     }
 }
 
-impl SpiBlock {
-    /// The block of `2^bits` SPIs from `base`; none when `base` has one of these bits set or when there are over 31.
-    pub fn new(base: Spi, bits: u8) -> Option<Self> {
-        let free = 1u32.checked_shl(bits.into())? - 1;
-        (base.0 & free == 0).then_some(Self { base, bits })
-    }
-
-    /// This SPI alone.
-    pub(crate) fn only(spi: Spi) -> Self {
-        Self { base: spi, bits: 0 }
-    }
-
-    /// Its lowest SPI.
-    pub fn base(self) -> Spi {
-        self.base
-    }
-
-    /// The bits that all its SPIs share.
-    pub fn mask(self) -> u32 {
-        u32::MAX << self.bits
-    }
-
-    /// Whether the SPI is one of them.
-    pub fn contains(self, spi: Spi) -> bool {
-        spi.0 & self.mask() == self.base.0
-    }
-}
-
-impl fmt::Display for Spi {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:#010x}", self.0)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -123,14 +77,5 @@ mod tests {
             Replay::Off => panic!("no window"),
         };
         assert_eq!([high(1), high(0x3_0000_0001), high(0x3_ffff_fc00), high(0x3_ffff_fc01)], [0, 3, 3, 4]);
-    }
-
-    #[test]
-    fn a_block_holds_its_spis_and_no_others() {
-        let block = SpiBlock::new(Spi(0x8490_0000), 20).unwrap();
-        assert!([0x8490_0000, 0x849f_ffff].iter().all(|spi| block.contains(Spi(*spi))));
-        assert!([0x848f_ffff, 0x84a0_0000].iter().all(|spi| !block.contains(Spi(*spi))));
-        assert_eq!(SpiBlock::new(Spi(0x8490_0001), 20), None);
-        assert_eq!(SpiBlock::new(Spi(0), 32), None);
     }
 }

@@ -4,18 +4,9 @@
 //! priority -400.
 
 use super::known;
-use super::rules::{name, GateRules, PlaneRules, ANCHORS};
-use crate::model::{Family, Slot, Spi, SpiBlock};
+use super::rules::{name, GateRules, PlaneRules, Receivable, ANCHORS};
+use crate::model::{Family, Slot, SpiBlock};
 use crate::queue::Queue;
-
-/// What a plane receives.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Receivable {
-    /// SPIs that several senders share.
-    pub shared: Vec<(Family, Spi)>,
-    /// SPIs of one sender each, whose states are added when they are first heard.
-    pub blocks: Vec<SpiBlock>,
-}
 
 /// Packets a second, of all planes together, whose sender the agent is asked about: enough for every sender of a large
 /// group within a second, few enough that forged ones do not keep it from its other work.

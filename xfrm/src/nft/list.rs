@@ -4,23 +4,11 @@
 //! after the rules that ask it hold already: for some milliseconds after each write of the table it would match nothing,
 //! and what it should hold would pass.
 
-use crate::model::{Ace, Action, Family, Ports, Prefix, Selector};
+use crate::model::{Ace, Action, Selector};
 
 /// Entries; the first that matches decides.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct List(Vec<Entry>);
-
-/// What an entry asks of a packet, and what it says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Entry {
-    pub action: Action,
-    pub family: Family,
-    pub source: Prefix,
-    pub destination: Prefix,
-    pub protocol: Option<u8>,
-    pub source_ports: Option<Ports>,
-    pub destination_ports: Option<Ports>,
-}
+pub struct List(Vec<Ace>);
 
 impl List {
     /// The entries of an access list. What no entry names stays in clear, so `deny` entries at its end say nothing.
@@ -35,54 +23,41 @@ impl List {
         Self(entries(Action::Deny, selectors.iter().copied()))
     }
 
-    pub fn entries(&self) -> &[Entry] {
+    pub fn entries(&self) -> &[Ace] {
         &self.0
     }
 }
 
-impl Entry {
-    fn new(action: Action, selector: &Selector) -> Self {
-        let Selector { source, destination, protocol, source_ports, destination_ports } = *selector;
-        let family = selector.family();
-        Self { action, family, source, destination, protocol, source_ports, destination_ports }
-    }
-
-    fn has_shape_of(&self, other: &Self) -> bool {
-        let shape =
-            |entry: &Self| (entry.family, entry.protocol, entry.source_ports, entry.destination_ports);
-        shape(self) == shape(other)
-    }
-
-    fn contains(&self, other: &Self) -> bool {
-        self.source.contains(other.source) && self.destination.contains(other.destination)
-    }
-}
-
 /// Those of one action, in any order; not at all what one before says already.
-fn entries(action: Action, selectors: impl Iterator<Item = Selector>) -> Vec<Entry> {
-    let mut entries: Vec<Entry> = Vec::new();
+fn entries(action: Action, selectors: impl Iterator<Item = Selector>) -> Vec<Ace> {
+    let mut entries: Vec<Ace> = Vec::new();
     for selector in selectors {
-        let entry = Entry::new(action, &selector);
-        if !entries.iter().any(|before| before.has_shape_of(&entry) && before.contains(&entry)) {
-            entries.push(entry);
+        let is_said =
+            |before: &Ace| has_shape_of(&before.selector, &selector) && contains(&before.selector, &selector);
+        if !entries.iter().any(is_said) {
+            entries.push(Ace { action, selector });
         }
     }
     entries
 }
 
+fn has_shape_of(one: &Selector, other: &Selector) -> bool {
+    let shape = |one: &Selector| (one.family(), one.protocol(), one.source().ports, one.destination().ports);
+    shape(one) == shape(other)
+}
+
+fn contains(one: &Selector, other: &Selector) -> bool {
+    one.source().prefix.covers(&other.source().prefix)
+        && one.destination().prefix.covers(&other.destination().prefix)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{Prefix, Side};
 
-    fn ace(action: Action, source: &str, destination: &str, port: Option<u16>) -> Ace {
-        let prefix = |text: &str| {
-            let (address, length) = text.split_once('/').unwrap();
-            Prefix::new(address.parse().unwrap(), length.parse().unwrap()).unwrap()
-        };
-        let mut selector = Selector::between(prefix(source), prefix(destination));
-        selector.protocol = port.map(|_| 6);
-        selector.destination_ports = port.map(Ports::only);
-        Ace { action, selector }
+    fn acl<const N: usize>(entries: [&str; N]) -> [Ace; N] {
+        entries.map(|entry| entry.parse().unwrap())
     }
 
     fn actions(acl: &[Ace]) -> Vec<Action> {
@@ -91,30 +66,27 @@ mod tests {
 
     #[test]
     fn what_an_entry_before_says_is_not_said_again() {
-        use Action::Permit;
-        let acl = [
-            ace(Permit, "10.1.0.0/16", "10.0.0.0/8", None),
-            ace(Permit, "10.1.5.0/24", "10.2.0.0/16", None),
-            ace(Permit, "10.1.0.0/16", "10.2.0.0/16", Some(22)),
-            ace(Permit, "2001:db8::/32", "2001:db8::/32", None),
-        ];
-        let list = List::new(&acl);
-        let kept = [&acl[0], &acl[2], &acl[3]].map(|ace| Entry::new(Permit, &ace.selector));
-        assert_eq!(list.entries(), kept);
+        let acl = acl([
+            "permit ip 10.1.0.0/16 10.0.0.0/8",
+            "permit ip 10.1.5.0/24 10.2.0.0/16",
+            "permit tcp 10.1.0.0/16 10.2.0.0/16 eq 22",
+            "permit ipv6 2001:db8::/32 2001:db8::/32",
+        ]);
+        assert_eq!(List::new(&acl).entries(), [acl[0], acl[2], acl[3]]);
     }
 
     #[test]
     fn the_order_of_different_actions_is_kept_and_the_last_denials_are_dropped() {
         use Action::{Deny, Permit};
-        let acl = [
-            ace(Deny, "10.1.0.0/16", "10.2.0.0/16", None),
-            ace(Permit, "10.0.0.0/8", "10.0.0.0/8", None),
-            ace(Deny, "10.3.0.0/16", "0.0.0.0/0", None),
-            ace(Permit, "10.3.0.0/16", "0.0.0.0/0", None),
-            ace(Deny, "0.0.0.0/0", "0.0.0.0/0", None),
-        ];
-        assert_eq!(actions(&acl), [Deny, Permit, Deny, Permit]);
-        assert_eq!(actions(&[ace(Deny, "10.0.0.0/8", "10.0.0.0/8", None)]), []);
+        let mixed = acl([
+            "deny ip 10.1.0.0/16 10.2.0.0/16",
+            "permit ip 10.0.0.0/8 10.0.0.0/8",
+            "deny ip 10.3.0.0/16 any",
+            "permit ip 10.3.0.0/16 any",
+            "deny ip any any",
+        ]);
+        assert_eq!(actions(&mixed), [Deny, Permit, Deny, Permit]);
+        assert_eq!(actions(&acl(["deny ip 10.0.0.0/8 10.0.0.0/8"])), []);
         assert_eq!(actions(&[]), []);
     }
 
@@ -131,17 +103,15 @@ mod tests {
         for _ in 0..300 {
             let prefix = |bits: u64, value: u64| {
                 let shift = 32 - bits as u32;
-                Prefix::new(
-                    std::net::Ipv4Addr::from((value as u32).checked_shl(shift).unwrap_or(0)).into(),
-                    bits as u8,
-                )
-                .unwrap()
+                let address = std::net::Ipv4Addr::from((value as u32).checked_shl(shift).unwrap_or(0));
+                Side::from(Prefix::new(address.into(), bits as u8).unwrap())
             };
+            let between = |source, destination| Selector::new(None, source, destination).unwrap();
             let mut any = |most: u64| {
                 let bits = below(most + 1);
                 prefix(bits, below(1 << bits))
             };
-            let selectors: Vec<_> = (0..12).map(|_| Selector::between(any(3), any(3))).collect();
+            let selectors: Vec<_> = (0..12).map(|_| between(any(3), any(3))).collect();
             let acl: Vec<_> = selectors
                 .into_iter()
                 .map(|selector| Ace {
@@ -151,12 +121,12 @@ mod tests {
                 .collect();
             let list = List::new(&acl);
             for packet in 0..64u64 {
-                let packet = Selector::between(prefix(3, packet / 8), prefix(3, packet % 8));
-                let packet = Entry::new(Action::Permit, &packet);
-                let ace = acl.iter().find(|ace| Entry::new(ace.action, &ace.selector).contains(&packet));
-                let entry = list.entries().iter().find(|entry| entry.contains(&packet));
-                let permitted = |action: Option<Action>| action == Some(Action::Permit);
-                assert_eq!(permitted(ace.map(|ace| ace.action)), permitted(entry.map(|entry| entry.action)));
+                let packet = between(prefix(3, packet / 8), prefix(3, packet % 8));
+                let permitted = |entries: &[Ace]| {
+                    let decides = entries.iter().find(|entry| contains(&entry.selector, &packet));
+                    decides.is_some_and(|entry| entry.action == Action::Permit)
+                };
+                assert_eq!(permitted(&acl), permitted(list.entries()));
             }
         }
     }

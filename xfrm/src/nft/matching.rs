@@ -2,8 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::list::Entry;
-use crate::model::{Action, Family, Ports, Prefix};
+use crate::model::{Ace, Action, Family, Ports, Prefix};
 
 /// Where a packet shows what an entry asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,8 +22,8 @@ const ICMP_HEADER: u32 = 8;
 const PLAIN_IPV4: &str = "0x45";
 
 /// What nft asks of the packet.
-pub fn conditions(view: View, entry: &Entry) -> String {
-    let mut words = vec![family_of(entry.family).to_owned()];
+pub fn conditions(view: View, entry: &Ace) -> String {
+    let mut words = vec![family_of(entry.selector.family()).to_owned()];
     words.extend(protocol(view, entry));
     words.extend(ports(view, entry));
     words.extend(addresses(view, entry));
@@ -78,31 +77,27 @@ impl Quoted {
     }
 }
 
-/// Ports without a protocol mean those of TCP and UDP.
-fn protocol(view: View, entry: &Entry) -> Option<String> {
-    let quoted = Quoted::of(entry.family).protocol;
-    let has_ports = entry.source_ports.or(entry.destination_ports).is_some();
-    match (view, entry.protocol) {
-        (View::Packet | View::Original, Some(number)) => Some(format!("meta l4proto {number}")),
-        (View::Packet | View::Original, None) if has_ports => Some("meta l4proto { tcp, udp }".to_owned()),
-        (View::Quoted, Some(number)) => Some(format!("@th,{quoted},8 {number}")),
-        (View::Quoted, None) if has_ports => Some(format!("@th,{quoted},8 {{ 6, 17 }}")),
-        _ => None,
-    }
+fn protocol(view: View, entry: &Ace) -> Option<String> {
+    let number = entry.selector.protocol()?;
+    Some(match view {
+        View::Packet | View::Original => format!("meta l4proto {number}"),
+        View::Quoted => format!("@th,{},8 {number}", Quoted::of(entry.selector.family()).protocol),
+    })
 }
 
-fn ports(view: View, entry: &Entry) -> Vec<String> {
-    let quoted = Quoted::of(entry.family);
+fn ports(view: View, entry: &Ace) -> Vec<String> {
+    let selector = &entry.selector;
+    let quoted = Quoted::of(selector.family());
     let (source, destination) = match view {
         View::Packet => ("th sport".to_owned(), "th dport".to_owned()),
         View::Original => ("ct original proto-src".to_owned(), "ct original proto-dst".to_owned()),
         View::Quoted if entry.action == Action::Permit => return Vec::new(),
         View::Quoted => (format!("@th,{},16", quoted.ports), format!("@th,{},16", quoted.ports + 16)),
     };
-    let sides = [(source, entry.source_ports), (destination, entry.destination_ports)];
+    let sides = [(source, selector.source().ports), (destination, selector.destination().ports)];
     let mut words: Vec<_> =
         sides.iter().filter_map(|(field, ports)| Some(format!("{field} {}", range((*ports)?)))).collect();
-    if view == View::Quoted && entry.family == Family::V4 && !words.is_empty() {
+    if view == View::Quoted && selector.family() == Family::V4 && !words.is_empty() {
         words.insert(0, format!("@th,{},8 {PLAIN_IPV4}", 8 * ICMP_HEADER));
     }
     words
@@ -116,13 +111,13 @@ fn range(ports: Ports) -> String {
 }
 
 /// The fields of a quoted header have no names in nft, so there prefixes are ranges of numbers.
-fn addresses(view: View, entry: &Entry) -> Vec<String> {
-    let (source, destination) = fields(view, entry.family);
+fn addresses(view: View, Ace { selector, .. }: &Ace) -> Vec<String> {
+    let (source, destination) = fields(view, selector.family());
     let value = match view {
         View::Packet | View::Original => |prefix: Prefix| prefix.to_string(),
         View::Quoted => numbers,
     };
-    [(source, entry.source), (destination, entry.destination)]
+    [(source, selector.source().prefix), (destination, selector.destination().prefix)]
         .into_iter()
         .filter(|(_, prefix)| prefix.length() > 0)
         .map(|(field, prefix)| format!("{field} {}", value(prefix)))
@@ -145,41 +140,29 @@ fn fields(view: View, family: Family) -> (String, String) {
 }
 
 fn numbers(prefix: Prefix) -> String {
-    let host = u32::from(prefix.family().address_bits() - prefix.length());
-    match prefix.address() {
-        IpAddr::V4(address) => {
-            let first = address.to_bits();
-            let last = first | !u32::MAX.checked_shl(host).unwrap_or(0);
-            if host == 0 {
-                format!("{first:#010x}")
-            } else {
-                format!("{first:#010x}-{last:#010x}")
-            }
-        }
-        IpAddr::V6(address) => {
-            let first = address.to_bits();
-            let last = first | !u128::MAX.checked_shl(host).unwrap_or(0);
-            if host == 0 {
-                format!("{first:#034x}")
-            } else {
-                format!("{first:#034x}-{last:#034x}")
-            }
-        }
+    let (first, last) = (number(prefix.address()), number(prefix.last()));
+    if first == last {
+        first
+    } else {
+        format!("{first}-{last}")
+    }
+}
+
+fn number(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(address) => format!("{:#010x}", address.to_bits()),
+        IpAddr::V6(address) => format!("{:#034x}", address.to_bits()),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Ace, Selector};
+    use crate::model::Selector;
     use crate::nft::list::List;
 
-    fn prefix(text: &str, length: u8) -> Prefix {
-        Prefix::new(text.parse().unwrap(), length).unwrap()
-    }
-
-    fn said(view: View, selectors: &[Selector]) -> String {
-        only(view, &List::clear(selectors))
+    fn said(view: View, selector: Selector) -> String {
+        only(view, &List::clear(&[selector]))
     }
 
     fn only(view: View, list: &List) -> String {
@@ -188,27 +171,21 @@ mod tests {
     }
 
     fn ssh() -> Selector {
-        Selector {
-            source: prefix("10.0.0.0", 8),
-            destination: Prefix::any(Family::V4),
-            protocol: Some(6),
-            source_ports: None,
-            destination_ports: Some(Ports::only(22)),
-        }
+        "tcp 10.0.0.0/8 any eq 22".parse().unwrap()
     }
 
     #[test]
     fn each_view_names_the_same_fields() {
         assert_eq!(
-            said(View::Packet, &[ssh()]),
+            said(View::Packet, ssh()),
             "meta nfproto ipv4 meta l4proto 6 th dport 22 ip saddr 10.0.0.0/8"
         );
         assert_eq!(
-            said(View::Original, &[ssh()]),
+            said(View::Original, ssh()),
             "meta nfproto ipv4 meta l4proto 6 ct original proto-dst 22 ct original ip saddr 10.0.0.0/8"
         );
         assert_eq!(
-            said(View::Quoted, &[ssh()]),
+            said(View::Quoted, ssh()),
             "meta nfproto ipv4 @th,136,8 6 @th,64,8 0x45 @th,240,16 22 @th,160,32 0x0a000000-0x0affffff"
         );
         assert_eq!(
@@ -219,11 +196,9 @@ mod tests {
 
     #[test]
     fn ipv6_lies_elsewhere_in_an_icmp_error() {
-        let mut selector = Selector::between(prefix("2001:db8::", 32), prefix("2001:db8::1", 128));
-        selector.source_ports = Ports::new(1, 9);
         assert_eq!(
-            said(View::Quoted, &[selector]),
-            "meta nfproto ipv6 @th,112,8 { 6, 17 } @th,384,16 1-9 \
+            said(View::Quoted, "udp 2001:db8::/32 range 1 9 host 2001:db8::1".parse().unwrap()),
+            "meta nfproto ipv6 @th,112,8 17 @th,384,16 1-9 \
              @th,128,128 0x20010db8000000000000000000000000-0x20010db8ffffffffffffffffffffffff \
              @th,256,128 0x20010db8000000000000000000000001"
         );
@@ -231,8 +206,7 @@ mod tests {
 
     #[test]
     fn any_to_any_still_means_one_family() {
-        let any = |family| Selector::between(Prefix::any(family), Prefix::any(family));
-        assert_eq!(said(View::Packet, &[any(Family::V4)]), "meta nfproto ipv4");
-        assert_eq!(said(View::Quoted, &[any(Family::V6)]), "meta nfproto ipv6");
+        assert_eq!(said(View::Packet, Selector::any(Family::V4)), "meta nfproto ipv4");
+        assert_eq!(said(View::Quoted, Selector::any(Family::V6)), "meta nfproto ipv6");
     }
 }

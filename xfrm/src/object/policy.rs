@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use crate::model::{Lane, Selector, Slot, Spi};
+use super::KernelSelector;
+use crate::model::{Lane, Slot, Spi};
 
 /// Where the kernel consults a policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -24,8 +25,8 @@ pub struct PolicyKey {
     pub interface: Option<u32>,
     /// The plane to whose XFRM interface it is limited; others do not see it.
     pub xfrm_interface: Option<Slot>,
-    /// What it matches. Its ports begin at a multiple of their number, which is a power of two.
-    pub selector: Selector,
+    /// What it matches.
+    pub selector: KernelSelector,
 }
 
 impl PolicyKey {

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use super::Installed;
+use crate::installed::Installed;
 use crate::model::{Desired, Gate, Plane, Sa, Slot, Spi};
 use crate::object::{Direction, HeldState, State, StateId};
 
@@ -30,7 +30,7 @@ pub fn withhold<'a>(installed: &Installed, desired: &'a Desired) -> (Cow<'a, Des
 
 fn is_spent(installed: &Installed, held: &HashMap<StateId, &HeldState>, slot: Slot, sa: &Sa) -> bool {
     let state = State::new(slot, Direction::Outbound, sa);
-    installed.used.get(&state.id) == Some(&state.algorithm)
+    installed.used.get(&state.id) == Some(&state.keys)
         && !held.get(&state.id).is_some_and(|held| state.is_held_as(held))
 }
 

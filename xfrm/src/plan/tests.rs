@@ -4,12 +4,11 @@ mod kernel;
 mod wishes;
 
 use super::*;
-use crate::model::{
-    Ace, Action, AeadKey, Algorithm, Family, Gate, Key, Lane, Plane, Prefix, Protection, Sa, Selector,
-    SpiBlock,
-};
+use crate::installed::Module;
+use crate::model::{Family, Gate, Lane, Plane, Protection, Sa, Selector, SpiBlock};
+use crate::object::Verdict;
 use kernel::{empty_kernel, holdings};
-use wishes::{desired, permit, plane, sa, selectors, Dice, BLOCK};
+use wishes::{desired, gcm, permit, plane, sa, selectors, Dice, BLOCK};
 
 fn cases(mut test: impl FnMut(&mut Dice, Installed, Desired, Desired)) {
     for seed in 1..2000u64 {
@@ -99,12 +98,8 @@ fn who_is_known_can_be_received() {
 #[test]
 fn a_sending_state_that_is_gone_is_withheld_and_its_traffic_blocked() {
     let mut dice = Dice(3);
-    let mut sending = |octet| Sa {
-        spi: Spi(BLOCK + 1),
-        family: Family::V4,
-        algorithm: Algorithm::Aead(AeadKey::AesGcm256(Key::new([octet; 36]))),
-        ..sa(&mut dice)
-    };
+    let mut sending =
+        |octet| Sa { spi: Spi(BLOCK + 1), family: Family::V4, keys: gcm(octet), ..sa(&mut dice) };
     let (used, other) = (sending(1), sending(2));
     let wish = |outbound: &Sa| {
         let outbound = vec![outbound.clone()];
@@ -114,7 +109,7 @@ fn a_sending_state_that_is_gone_is_withheld_and_its_traffic_blocked() {
     };
     let mut kernel = empty_kernel();
     kernel.apply(&wish(&used));
-    kernel.used.insert(kernel.states[0].id, used.algorithm.clone());
+    kernel.used.insert(kernel.states[0].id, used.keys.clone());
     assert_eq!(kernel.apply(&wish(&used)), vec![]);
     kernel.states.clear();
     assert_eq!(plan(&kernel, &wish(&used)).unwrap().spent, [(Slot::new(0).unwrap(), used.spi)]);
@@ -147,14 +142,9 @@ fn reception_comes_first_and_goes_last() {
 /// Time is short when keys change, and writing the table takes a process.
 #[test]
 fn a_change_of_the_key_that_is_sent_with_leaves_the_table_alone() {
-    let algorithm = Algorithm::Aead(AeadKey::AesGcm256(Key::new([1; 36])));
     let bases = [Spi(BLOCK), Spi(BLOCK + (1 << 20))];
-    let [mine, next] = bases.map(|base| Sa {
-        spi: Spi(base.0 + 1),
-        family: Family::V4,
-        algorithm: algorithm.clone(),
-        ..sa(&mut Dice(11))
-    });
+    let [mine, next] =
+        bases.map(|base| Sa { spi: Spi(base.0 + 1), family: Family::V4, keys: gcm(1), ..sa(&mut Dice(11)) });
     let wish = |outbound: &Sa| {
         let blocks = bases.into_iter().filter_map(|base| SpiBlock::new(base, 20)).collect();
         let (acl, outbound) = (permit(selectors()), vec![outbound.clone()]);
@@ -196,11 +186,10 @@ fn a_plane_without_its_interface_is_guarded_and_named() {
 
 #[test]
 fn ipv6_without_its_offload_is_blocked_and_named() {
-    let any = Selector::between(Prefix::any(Family::V6), Prefix::any(Family::V6));
-    let permit = Ace { action: Action::Permit, selector: any };
     let mut dice = Dice(7);
     let sa = Sa { family: Family::V6, lane: Lane::Unicast, ..sa(&mut dice) };
-    let protection = Protection { acl: vec![permit], outbound: vec![sa], ..Default::default() };
+    let acl = permit([Selector::any(Family::V6)]);
+    let protection = Protection { acl, outbound: vec![sa], ..Default::default() };
     let mut wish = desired(&mut dice);
     while wish.planes.is_empty() {
         wish = desired(&mut dice);

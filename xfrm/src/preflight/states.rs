@@ -4,7 +4,9 @@ use std::io;
 use std::time::Duration;
 
 use super::Problem;
-use crate::model::{AeadKey, Algorithm, EncryptionKey, Family, IntegrityKey, Key, Lane, Replay, Slot, Spi};
+use crate::model::{
+    Aead, Cipher, EspKeys, Family, Integrity, Lane, Replay, Secret, SenderKey, SharedKeys, Slot, Spi,
+};
 use crate::object::{Direction, State, StateId};
 use crate::Kernel;
 
@@ -20,9 +22,8 @@ pub fn problems() -> Vec<Problem> {
             return vec![Problem::Fatal(format!("the kernel has no XFRM (module xfrm_user): {error}"))]
         }
     };
-    let mut lacking = |(name, state): (&'static str, State)| {
-        kernel.try_state(&state).err().map(|error| explain(name, &error))
-    };
+    let mut lacking =
+        |(name, state): (String, State)| kernel.try_state(&state).err().map(|error| explain(&name, &error));
     let mut fatal: Vec<_> = shared().into_iter().filter_map(&mut lacking).map(Problem::Fatal).collect();
     fatal.dedup();
     if fatal.is_empty() {
@@ -44,31 +45,35 @@ fn explain(name: &str, error: &io::Error) -> String {
 }
 
 /// What every group may use.
-fn shared() -> Vec<(&'static str, State)> {
-    let aes_128 = || EncryptionKey::AesCbc128(Key::new([1; 16]));
-    let aes_256 = || EncryptionKey::AesCbc256(Key::new([1; 32]));
-    vec![
-        ("AES-CBC-128 and HMAC-SHA-256", sample(aes_128(), IntegrityKey::HmacSha256(Key::new([1; 32])))),
-        ("AES-CBC-256 and HMAC-SHA-384", sample(aes_256(), IntegrityKey::HmacSha384(Key::new([1; 48])))),
-        ("AES-CBC-256 and HMAC-SHA-512", sample(aes_256(), IntegrityKey::HmacSha512(Key::new([1; 64])))),
-    ]
+fn shared() -> Vec<(String, State)> {
+    let all = [
+        ("AES-CBC-128 and HMAC-SHA-256", Cipher::AesCbc128, Integrity::HmacSha256),
+        ("AES-CBC-256 and HMAC-SHA-384", Cipher::AesCbc256, Integrity::HmacSha384),
+        ("AES-CBC-256 and HMAC-SHA-512", Cipher::AesCbc256, Integrity::HmacSha512),
+    ];
+    let keys = all.into_iter().filter_map(|(name, cipher, integrity)| {
+        let keys = (cipher, secret(cipher.key_len()));
+        let keys = SharedKeys::new(keys, (integrity, secret(integrity.key_len()))).ok()?;
+        Some((name.into(), sample(EspKeys::Shared(keys), Replay::Off)))
+    });
+    keys.collect()
 }
 
 /// What only groups of this transform use.
-fn per_sender() -> Vec<(&'static str, State)> {
-    let sample = |algorithm| State {
-        algorithm: Algorithm::Aead(algorithm),
-        replay: Replay::Window { size: 1024, high: 0 },
-        ..sample(EncryptionKey::AesCbc128(Key::new([1; 16])), IntegrityKey::HmacSha256(Key::new([1; 32])))
-    };
-    vec![
-        ("the transform aes-128-gcm", sample(AeadKey::AesGcm128(Key::new([1; 20])))),
-        ("the transform aes-256-gcm", sample(AeadKey::AesGcm256(Key::new([1; 36])))),
-        ("the transform chacha20-poly1305", sample(AeadKey::ChaCha20Poly1305(Key::new([1; 36])))),
-    ]
+fn per_sender() -> Vec<(String, State)> {
+    let keys = Aead::ALL.into_iter().filter_map(|aead| {
+        let key = SenderKey::new(aead, secret(aead.key_len() + Aead::SALT_LEN)).ok()?;
+        let state = sample(EspKeys::Sender(key), Replay::Window { size: 1024, high: 0 });
+        Some((format!("the transform {}", aead.name()), state))
+    });
+    keys.collect()
 }
 
-fn sample(encryption: EncryptionKey, integrity: IntegrityKey) -> State {
+fn secret(len: usize) -> Secret {
+    Secret::new(vec![1; len])
+}
+
+fn sample(keys: EspKeys, replay: Replay) -> State {
     let id = StateId {
         slot: Slot::LAST,
         direction: Direction::Inbound,
@@ -76,10 +81,27 @@ fn sample(encryption: EncryptionKey, integrity: IntegrityKey) -> State {
         lane: Lane::Unicast,
         spi: Spi(0xffff_fffe),
     };
-    State {
-        id,
-        algorithm: Algorithm::Cbc { encryption, integrity },
-        replay: Replay::Off,
-        hard_lifetime: Some(Duration::from_secs(1)),
+    State { id, keys, replay, hard_lifetime: Some(Duration::from_secs(1)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Transform;
+
+    #[test]
+    fn every_algorithm_is_tried() {
+        let tried = |transform: &dyn Fn(Transform) -> bool| {
+            shared().iter().chain(&per_sender()).any(|(_, state)| transform(state.keys.transform()))
+        };
+        for cipher in Cipher::ALL {
+            assert!(tried(&|one| matches!(one, Transform::Shared { cipher: used, .. } if used == cipher)));
+        }
+        for integrity in Integrity::ALL {
+            assert!(tried(
+                &|one| matches!(one, Transform::Shared { integrity: used, .. } if used == integrity)
+            ));
+        }
+        Aead::ALL.iter().for_each(|aead| assert!(tried(&|one| one == Transform::PerSender(*aead))));
     }
 }

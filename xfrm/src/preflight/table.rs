@@ -1,9 +1,10 @@
 //! The rules that nft and this kernel know.
 
 use super::Problem;
-use crate::model::{Ace, Action, Family, Lane, Mode, Ports, Prefix, Selector, Slot, Spi, SpiBlock};
+use crate::model::{
+    Ace, Action, Aead, Cipher, Family, Lane, Mode, Ports, Prefix, Selector, Side, Slot, Spi, SpiBlock,
+};
 use crate::nft::{self, GateRules, List, PlaneRules, ProtectRules, Receivable, Restored, Stash, Table};
-use crate::object::Direction;
 use crate::queue::Queue;
 use crate::Error;
 
@@ -11,22 +12,23 @@ use crate::Error;
 const TAKEN: [i32; 2] = [EPERM, EBUSY];
 const EPERM: i32 = 1;
 const EBUSY: i32 = 16;
+const TCP: u8 = 6;
 
 /// Asks nft, as a dry run, for a table with every kind of rule; then for one that also asks the agent about senders.
 pub fn problems() -> Vec<Problem> {
-    match refusal(Vec::new()) {
-        Some(Error::NftMissing(error)) => {
+    match try_rules(Vec::new()) {
+        Err(Error::NftMissing(error)) => {
             vec![Problem::Fatal(format!("the program nft cannot be run: {error}"))]
         }
-        Some(error) => vec![Problem::Fatal(format!("nftables cannot hold the rules: {error}"))],
-        None => on_demand().into_iter().collect(),
+        Err(error) => vec![Problem::Fatal(format!("nftables cannot hold the rules: {error}"))],
+        Ok(()) => on_demand().into_iter().collect(),
     }
 }
 
 /// Another process may have the queue: the agent.
 fn on_demand() -> Option<Problem> {
-    let error = refusal(SpiBlock::new(Spi(0x1_0000), 16).into_iter().collect())
-        .or_else(|| Queue::open().err().filter(|error| !is_taken(error)))?;
+    let refused = try_rules(SpiBlock::new(Spi(0x1_0000), 16).into_iter().collect()).err();
+    let error = refused.or_else(|| Queue::open().err().filter(|error| !is_taken(error)))?;
     Some(Problem::Warning(format!(
         "transforms with a key for each sender cannot be used: the kernel has no packet queue (modules nft_queue and \
          nfnetlink_queue): {error}"
@@ -40,11 +42,13 @@ fn is_taken(error: &Error) -> bool {
     }
 }
 
-fn refusal(blocks: Vec<SpiBlock>) -> Option<Error> {
-    let acl = Family::ALL.map(entries).concat();
+fn try_rules(blocks: Vec<SpiBlock>) -> Result<(), Error> {
+    let acl = [entries(Family::V4)?, entries(Family::V6)?].concat();
     let selectors: Vec<_> = acl.iter().map(|ace| ace.selector).collect();
-    let restored =
-        |family| [8, 16].map(|iv_octets| Restored { family, iv_octets, spis: SpiBlock::only(Spi(256)) });
+    let restored = |family| {
+        let iv_octets = [Aead::IV_LEN as u32, Cipher::IV_LEN as u32];
+        iv_octets.map(|iv_octets| Restored { family, iv_octets, spis: SpiBlock::only(Spi(256)) })
+    };
     let plane = PlaneRules {
         slot: Slot::LAST,
         interface: "lo".into(),
@@ -61,23 +65,28 @@ fn refusal(blocks: Vec<SpiBlock>) -> Option<Error> {
             mss: Some(1300),
         }),
     };
-    let table = Table::new(&[plane])?;
-    nft::check(&table).err()
+    Table::new(&[plane]).map_or(Ok(()), |table| nft::check(&table))
 }
 
 /// One entry of each shape, and two that share a set.
-fn entries(family: Family) -> Vec<Ace> {
-    let any = Selector::between(Prefix::any(family), Prefix::any(family));
-    let ports = Selector { source_ports: Some(Ports::only(1)), destination_ports: Ports::new(2, 9), ..any };
-    let tcp = Selector { protocol: Some(6), ..ports };
-    let host = |direction: Direction| {
-        let host = Prefix::host(match direction {
-            Direction::Inbound => Slot::LAST.inbound_anchor(family),
-            Direction::Outbound => Slot::LAST.outbound_anchor(family, Lane::Unicast),
-        });
-        Selector::between(host, host)
-    };
-    let actions = [Action::Deny, Action::Permit];
-    let selectors = [any, ports, tcp, host(Direction::Inbound), host(Direction::Outbound)];
-    actions.into_iter().flat_map(|action| selectors.map(|selector| Ace { action, selector })).collect()
+fn entries(family: Family) -> Result<Vec<Ace>, Error> {
+    let any = Side::from(Prefix::any(family));
+    let ports = (Side { ports: Some(Ports::one(1)), ..any }, Side { ports: Ports::new(2, 9), ..any });
+    let [inside, outside] =
+        [Slot::LAST.inbound_anchor(family), Slot::LAST.outbound_anchor(family, Lane::Unicast)]
+            .map(|anchor| Side::from(Prefix::host(anchor)));
+    let selectors = [
+        Selector::new(None, any, any),
+        Selector::new(Some(TCP), ports.0, ports.1),
+        Selector::new(None, inside, inside),
+        Selector::new(None, outside, outside),
+    ];
+    let mut entries = Vec::new();
+    for action in [Action::Deny, Action::Permit] {
+        for selector in &selectors {
+            let selector = selector.clone().map_err(|error| Error::Unusable(error.0))?;
+            entries.push(Ace { action, selector });
+        }
+    }
+    Ok(entries)
 }

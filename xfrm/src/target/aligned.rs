@@ -1,50 +1,41 @@
 //! Selectors that the kernel can express: its policies have a port and a mask where an entry has a range.
 
 use crate::model::{Ports, Selector};
+use crate::object::KernelSelector;
 use crate::Error;
 
 /// An entry that needs more policies than this is refused.
 const MOST: usize = 256;
-const TCP: u8 = 6;
-const UDP: u8 = 17;
 
-/// The fewest selectors whose ports begin at a multiple of their number, which is a power of two, and that together match
-/// what `selector` matches.
+/// The fewest selectors of the kernel that together match what `selector` matches.
 ///
 /// # Errors
 /// They are too many.
-pub fn aligned(selector: &Selector) -> Result<Vec<Selector>, Error> {
-    let (sources, destinations) = (blocks(selector.source_ports), blocks(selector.destination_ports));
-    let protocols = protocols(selector);
-    let count = protocols.len() * sources.len() * destinations.len();
+pub fn aligned(selector: &Selector) -> Result<Vec<KernelSelector>, Error> {
+    let (source, destination) = (selector.source(), selector.destination());
+    let (sources, destinations) = (blocks(source.ports), blocks(destination.ports));
+    let count = sources.len() * destinations.len();
     if count > MOST {
         return Err(Error::Unusable(format!(
             "the entry `{selector}` would take {count} policies in the kernel, more than {MOST}: give one of its sides \
              no range or one that begins and ends at multiples of a power of two, as 49152 to 65535 does"
         )));
     }
+    let between = KernelSelector {
+        protocol: selector.protocol(),
+        ..KernelSelector::between(source.prefix, destination.prefix)
+    };
     let ports = sources.iter().flat_map(|from| destinations.iter().map(move |to| (*from, *to)));
-    let all = ports.flat_map(|ports| protocols.iter().map(move |protocol| (*protocol, ports)));
-    Ok(all
-        .map(|(protocol, (source_ports, destination_ports))| Selector {
-            protocol,
-            source_ports,
-            destination_ports,
-            ..*selector
-        })
-        .collect())
-}
-
-/// Ports without a protocol are those of TCP and UDP; the kernel would take the types of ICMP for ports, too.
-fn protocols(selector: &Selector) -> Vec<Option<u8>> {
-    match selector.protocol {
-        None if selector.source_ports.or(selector.destination_ports).is_some() => vec![Some(TCP), Some(UDP)],
-        protocol => vec![protocol],
-    }
+    let all = ports.map(|(source_ports, destination_ports)| KernelSelector {
+        source_ports,
+        destination_ports,
+        ..between
+    });
+    Ok(all.collect())
 }
 
 /// At most 30. Each is the largest block that may begin where the one before ended.
-fn blocks(ports: Option<Ports>) -> Vec<Option<Ports>> {
+pub fn blocks(ports: Option<Ports>) -> Vec<Option<Ports>> {
     let Some(ports) = ports else { return vec![None] };
     let (mut next, last) = (u32::from(ports.first()), u32::from(ports.last()));
     let mut blocks = Vec::new();
@@ -85,19 +76,18 @@ mod tests {
 
     #[test]
     fn ranges_on_both_sides_multiply_until_they_are_too_many() {
+        let policies = |text: &str| aligned(&text.parse().unwrap());
         let any = Prefix::any(Family::V4);
-        let mut selector = Selector::between(any, any);
-        assert_eq!(aligned(&selector).unwrap(), [selector]);
-        selector.source_ports = Ports::new(1024, 65535);
-        selector.destination_ports = Ports::new(6000, 6063);
-        assert_eq!(aligned(&selector).unwrap().len(), 36);
-        selector.protocol = Some(6);
-        assert_eq!(aligned(&selector).unwrap().len(), 18);
-        selector.destination_ports = Ports::new(1, 65534);
-        assert_eq!(aligned(&selector).unwrap().len(), 180);
-        selector.source_ports = Ports::new(1, 65534);
-        let refused = aligned(&selector).unwrap_err().to_string();
-        assert!(refused
-            .starts_with("the entry `6 0.0.0.0/0 range 1 65534 0.0.0.0/0 range 1 65534` would take 900"));
+        assert_eq!(policies("ip any any").unwrap(), [KernelSelector::between(any, any)]);
+        let tcp = KernelSelector { protocol: Some(6), ..KernelSelector::between(any, any) };
+        assert_eq!(policies("tcp any any").unwrap(), [tcp]);
+        for protocol in ["tcp", "udp"] {
+            let policies = |ports: &str| policies(&format!("{protocol} any {ports}"));
+            assert_eq!(policies("gt 1023 any range 6000 6063").unwrap().len(), 18);
+            assert_eq!(policies("gt 1023 any range 1 65534").unwrap().len(), 180);
+            let refused = policies("range 1 65534 any range 1 65534").unwrap_err().to_string();
+            let entry = format!("the entry `{protocol} any range 1 65534 any range 1 65534` would take 900");
+            assert!(refused.starts_with(&entry), "{refused}");
+        }
     }
 }

@@ -2,9 +2,9 @@
 
 use super::policies::{discovery, passing};
 use super::Target;
-use crate::model::{Desired, Family, Gate, Plane, Prefix, Selector};
-use crate::object::{Rank, Verdict};
-use crate::plan::Installed;
+use crate::installed::Installed;
+use crate::model::{Desired, Family, Gate, Plane, Prefix};
+use crate::object::{KernelSelector, Rank, Verdict};
 use crate::Error;
 
 /// What becomes of what a list denies: it goes on to the lists of other planes, and a closed one holds it.
@@ -25,9 +25,9 @@ impl Target {
         for plane in closed(desired) {
             let link = installed.links.iter().find(|link| link.name == plane.interface);
             let Some(interface) = link.map(|link| link.index) else { continue };
-            self.add_to(interface, passing(plane, &discovery()))?;
-            let rest = Family::ALL.map(|family| Selector::between(Prefix::any(family), Prefix::any(family)));
-            self.add_to(interface, rest.map(|rest| (Rank::Closed, Verdict::Block, rest)).into())?;
+            self.add_to(interface, passing(plane, discovery())?);
+            let rest = Family::ALL.map(Prefix::any).map(|any| KernelSelector::between(any, any));
+            self.add_to(interface, rest.map(|rest| (Rank::Closed, Verdict::Block, rest)).into());
         }
         Ok(())
     }

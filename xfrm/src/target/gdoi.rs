@@ -2,8 +2,11 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use crate::model::{Family, Plane, Ports, Prefix, Selector};
+use ::policy::PolicyError;
+
+use crate::model::{Family, Plane, Ports, Prefix, Selector, Side};
 use crate::object::Direction;
+use crate::Error;
 
 const IGMP: u8 = 2;
 const UDP: u8 = 17;
@@ -15,37 +18,36 @@ const ALL_ROUTERS: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 2);
 const IGMP_ROUTERS: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 22);
 
 /// What must never be held or encrypted.
-pub fn gdoi(plane: &Plane, direction: Direction) -> Vec<Selector> {
+///
+/// # Errors
+/// Addresses of one packet are of different families.
+pub fn gdoi(plane: &Plane, direction: Direction) -> Result<Vec<Selector>, Error> {
     let servers = plane.servers.iter().map(|server| unicast(plane.local, server, direction));
     let rekeys = plane.rekey_group.iter().flat_map(|group| rekeys(&plane.servers, group, direction));
-    servers.chain(rekeys).collect()
+    servers.chain(rekeys).collect::<Result<_, _>>().map_err(|error: PolicyError| Error::Unusable(error.0))
 }
 
 /// A server of the other family is spoken to from whatever address leads there.
-fn unicast(local: IpAddr, server: &SocketAddr, direction: Direction) -> Selector {
-    let (there, port) = (Prefix::host(server.ip()), Some(Ports::only(server.port())));
-    let here = Some(Prefix::host(local)).filter(|here| here.family() == there.family());
-    let here = here.unwrap_or(Prefix::any(there.family()));
+fn unicast(local: IpAddr, server: &SocketAddr, direction: Direction) -> Result<Selector, PolicyError> {
+    let there = Side { prefix: Prefix::host(server.ip()), ports: Some(Ports::one(server.port())) };
+    let here = Some(Prefix::host(local)).filter(|here| here.family() == there.prefix.family());
+    let here = here.unwrap_or(Prefix::any(there.prefix.family())).into();
     match direction {
-        Direction::Outbound => {
-            Selector { protocol: Some(UDP), destination_ports: port, ..Selector::between(here, there) }
-        }
-        Direction::Inbound => {
-            Selector { protocol: Some(UDP), source_ports: port, ..Selector::between(there, here) }
-        }
+        Direction::Outbound => Selector::new(Some(UDP), here, there),
+        Direction::Inbound => Selector::new(Some(UDP), there, here),
     }
 }
 
 /// Rekey messages to a multicast group, and the IGMP that keeps this router in it; what IPv6 has instead always passes.
-fn rekeys(servers: &[SocketAddr], group: &SocketAddr, direction: Direction) -> Vec<Selector> {
-    let to = |address: IpAddr| Selector::between(Prefix::any(Family::of(address)), Prefix::host(address));
-    let igmp = |address: IpAddr| Selector { protocol: Some(IGMP), ..to(address) };
-    let message = |server: &SocketAddr| Selector {
-        source: Prefix::host(server.ip()),
-        protocol: Some(UDP),
-        source_ports: Some(Ports::only(server.port())),
-        destination_ports: Some(Ports::only(group.port())),
-        ..to(group.ip())
+fn rekeys(
+    servers: &[SocketAddr],
+    group: &SocketAddr,
+    direction: Direction,
+) -> Vec<Result<Selector, PolicyError>> {
+    let side = |to: &SocketAddr| Side { prefix: Prefix::host(to.ip()), ports: Some(Ports::one(to.port())) };
+    let igmp = |to: IpAddr| {
+        let (from, to) = (Prefix::any(Family::of(to)), Prefix::host(to));
+        Selector::new(Some(IGMP), from.into(), to.into())
     };
     let routers = match (direction, group.ip()) {
         (_, IpAddr::V6(_)) => Vec::new(),
@@ -53,6 +55,8 @@ fn rekeys(servers: &[SocketAddr], group: &SocketAddr, direction: Direction) -> V
         (Direction::Inbound, group) => vec![ALL_HOSTS.into(), group],
     };
     let servers = servers.iter().filter(|server| server.is_ipv4() == group.is_ipv4());
-    let messages = servers.filter(|_| direction == Direction::Inbound).map(message);
+    let messages = servers
+        .filter(|_| direction == Direction::Inbound)
+        .map(|server| Selector::new(Some(UDP), side(server), side(group)));
     messages.chain(routers.into_iter().map(igmp)).collect()
 }

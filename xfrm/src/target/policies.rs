@@ -3,12 +3,12 @@
 use std::collections::btree_map;
 use std::collections::BTreeSet;
 
-use super::aligned::aligned;
+use super::aligned::{aligned, blocks};
 use super::gdoi::gdoi;
 use super::{multicast, Target};
+use crate::installed::Offload;
 use crate::model::{Ace, Action, Family, Lane, Mode, Plane, Ports, Prefix, Protection, Selector, Slot};
-use crate::object::{Direction, Hook, Policy, PolicyKey, Rank, Verdict};
-use crate::plan::Offload;
+use crate::object::{Direction, Hook, KernelSelector, Policy, PolicyKey, Rank, Verdict};
 use crate::Error;
 
 /// XFRM_MAX_DEPTH: the kernel takes no more templates in one policy.
@@ -22,7 +22,7 @@ const ICMPV6: u8 = 58;
 const LINK_TYPES: [(u16, u16); 2] = [(130, 136), (143, 143)];
 
 /// One decision about what leaves.
-pub type Entry = (Rank, Verdict, Selector);
+pub type Entry = (Rank, Verdict, KernelSelector);
 
 /// A plane on its way out.
 pub struct Outward<'a> {
@@ -41,34 +41,33 @@ impl Target {
     /// everything.
     pub fn add_outward(&mut self, outward: &Outward<'_>, offload: Offload) -> Result<(), Error> {
         match (outward.protection.mode, &outward.denied) {
-            (Mode::ReceiveOnly, Verdict::Block) => self.add_to(outward.interface, outward.passing()),
-            (Mode::ReceiveOnly, _) => Ok(()),
+            (Mode::ReceiveOnly, Verdict::Block) => self.add_to(outward.interface, outward.passing()?),
+            (Mode::ReceiveOnly, _) => {}
             (Mode::Strict | Mode::AcceptClear, _) => {
-                self.add_to(outward.interface, outward.entries(offload))?;
-                self.add_multicast(outward)
-            }
-        }
-    }
-
-    /// For what leaves by this interface.
-    pub fn add_to(&mut self, interface: u32, entries: Vec<Entry>) -> Result<(), Error> {
-        for (rank, verdict, selector) in entries {
-            for selector in aligned(&selector)? {
-                let key =
-                    PolicyKey { hook: Hook::Out, interface: Some(interface), xfrm_interface: None, selector };
-                self.add(Policy { key, rank, verdict: verdict.clone() });
+                self.add_to(outward.interface, outward.entries(offload)?);
+                self.add_multicast(outward)?;
             }
         }
         Ok(())
+    }
+
+    /// For what leaves by this interface.
+    pub fn add_to(&mut self, interface: u32, entries: Vec<Entry>) {
+        for (rank, verdict, selector) in entries {
+            let interface = Some(interface);
+            let key = PolicyKey { hook: Hook::Out, interface, xfrm_interface: None, selector };
+            self.add(Policy { key, rank, verdict });
+        }
     }
 
     /// What is forwarded to the XFRM interface.
     fn add_multicast(&mut self, outward: &Outward<'_>) -> Result<(), Error> {
         let Some(sa) = multicast(outward.protection) else { return Ok(()) };
         for (rank, ace) in outward.ranked().filter(|(_, ace)| ace.action == Action::Permit) {
-            let destination = ace.selector.destination.intersection(Prefix::multicast(Family::V6));
-            let Some(destination) = destination else { continue };
-            for selector in aligned(&Selector { destination, ..ace.selector })? {
+            let to = ace.selector.destination().prefix;
+            let Some(destination) = to.intersection(&Prefix::multicast(Family::V6)) else { continue };
+            for selector in aligned(&ace.selector)? {
+                let selector = KernelSelector { destination, ..selector };
                 let xfrm_interface = Some(outward.plane.slot);
                 let key = PolicyKey { hook: Hook::Out, interface: None, xfrm_interface, selector };
                 self.add(Policy { key, rank, verdict: Verdict::Encrypt(outward.plane.slot, sa.spi) });
@@ -139,8 +138,8 @@ fn is_too_wide(policy: &Policy) -> bool {
 
 impl Outward<'_> {
     /// Everything in the order in which it decides.
-    fn entries(&self, offload: Offload) -> Vec<Entry> {
-        let mut entries = self.passing();
+    fn entries(&self, offload: Offload) -> Result<Vec<Entry>, Error> {
+        let mut entries = self.passing()?;
         for (rank, Ace { action, selector }) in self.ranked() {
             let verdict = match action {
                 Action::Permit => self.verdict(selector.family(), offload),
@@ -150,14 +149,14 @@ impl Outward<'_> {
                 Action::Permit => permitted_multicast(&selector),
                 Action::Deny => denied_multicast(&selector),
             };
-            entries.push((rank, verdict.clone(), selector));
-            entries.extend(forwarded.map(|selector| (rank, verdict, selector)));
+            let selectors = aligned(&selector)?.into_iter().chain(forwarded);
+            entries.extend(selectors.map(|selector| (rank, verdict.clone(), selector)));
         }
-        entries
+        Ok(entries)
     }
 
-    fn passing(&self) -> Vec<Entry> {
-        passing(self.plane, &link(&super::families(self.protection)))
+    fn passing(&self) -> Result<Vec<Entry>, Error> {
+        passing(self.plane, link(&super::families(self.protection)))
     }
 
     /// The entries that decide anything: `deny` only does where a later entry permits.
@@ -183,47 +182,52 @@ impl Outward<'_> {
 
 fn is_exception(deny: &Ace, later: &Ace) -> bool {
     later.action == Action::Permit
-        && later.selector.source.overlaps(deny.selector.source)
-        && later.selector.destination.overlaps(deny.selector.destination)
+        && later.selector.source().prefix.overlaps(&deny.selector.source().prefix)
+        && later.selector.destination().prefix.overlaps(&deny.selector.destination().prefix)
 }
 
 /// What stays in clear whatever the lists of groups say: this, GDOI and what the local list names.
-pub fn passing(plane: &Plane, link: &[Selector]) -> Vec<Entry> {
-    let gdoi = link.iter().copied().chain(gdoi(plane, Direction::Outbound));
-    let clear = plane.clear.iter().flat_map(|selector| [Some(*selector), denied_multicast(selector)]);
-    let clear = clear.flatten().map(|selector| (Rank::Clear, Verdict::Pass, selector));
-    gdoi.map(|selector| (Rank::Gdoi, Verdict::Pass, selector)).chain(clear).collect()
+pub fn passing(plane: &Plane, link: Vec<KernelSelector>) -> Result<Vec<Entry>, Error> {
+    let (mut gdoi_and_link, mut clear) = (link, Vec::new());
+    for selector in gdoi(plane, Direction::Outbound)? {
+        gdoi_and_link.extend(aligned(&selector)?);
+    }
+    for selector in &plane.clear {
+        clear.extend(aligned(selector)?.into_iter().chain(denied_multicast(selector)));
+    }
+    let clear = clear.into_iter().map(|selector| (Rank::Clear, Verdict::Pass, selector));
+    Ok(gdoi_and_link.into_iter().map(|selector| (Rank::Gdoi, Verdict::Pass, selector)).chain(clear).collect())
 }
 
 /// What the links of a plane need in clear; nftables sees to it that none of it is forwarded.
-fn link(families: &BTreeSet<Family>) -> Vec<Selector> {
-    let v4 = Selector {
+fn link(families: &BTreeSet<Family>) -> Vec<KernelSelector> {
+    let v4 = KernelSelector {
         protocol: Some(IGMP),
-        ..Selector::between(Prefix::any(Family::V4), Prefix::multicast(Family::V4))
+        ..KernelSelector::between(Prefix::any(Family::V4), Prefix::multicast(Family::V4))
     };
-    std::iter::once(v4).chain(discovery()).filter(|selector| families.contains(&selector.family())).collect()
+    let all = std::iter::once(v4).chain(discovery());
+    all.filter(|selector| families.contains(&selector.family())).collect()
 }
 
 /// Without which no link carries IPv6: the kernel asks for policies for its own neighbour discovery, too.
-pub fn discovery() -> [Selector; 2] {
-    let any = Selector::between(Prefix::any(Family::V6), Prefix::any(Family::V6));
-    // In a policy the type of ICMP is the source port.
-    LINK_TYPES.map(|(first, last)| Selector {
+pub fn discovery() -> Vec<KernelSelector> {
+    let any = KernelSelector {
         protocol: Some(ICMPV6),
-        source_ports: Ports::new(first, last),
-        ..any
-    })
+        ..KernelSelector::between(Prefix::any(Family::V6), Prefix::any(Family::V6))
+    };
+    let types = LINK_TYPES.iter().flat_map(|(first, last)| blocks(Ports::new(*first, *last)));
+    types.map(|source_ports| KernelSelector { source_ports, ..any }).collect()
 }
 
 /// Forwarded IPv4 multicast as the kernel looks it up: from the router's own address, as IP in IP.
-fn permitted_multicast(selector: &Selector) -> Option<Selector> {
-    let destination = selector.destination.intersection(Prefix::multicast(Family::V4))?;
-    Some(Selector { protocol: Some(IPIP), ..Selector::between(Prefix::any(Family::V4), destination) })
+fn permitted_multicast(selector: &Selector) -> Option<KernelSelector> {
+    let destination = selector.destination().prefix.intersection(&Prefix::multicast(Family::V4))?;
+    let any = Prefix::any(Family::V4);
+    Some(KernelSelector { protocol: Some(IPIP), ..KernelSelector::between(any, destination) })
 }
 
 /// An exception for some sources or protocols cannot be made; nftables holds back nothing that is encrypted.
-fn denied_multicast(selector: &Selector) -> Option<Selector> {
-    let any = Prefix::any(Family::V4);
-    let whole = *selector == Selector::between(any, selector.destination);
+fn denied_multicast(selector: &Selector) -> Option<KernelSelector> {
+    let whole = selector.protocol().is_none() && selector.source().prefix == Prefix::any(Family::V4);
     permitted_multicast(selector).filter(|_| whole)
 }

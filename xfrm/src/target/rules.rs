@@ -4,19 +4,28 @@ use std::collections::BTreeSet;
 
 use super::gdoi::gdoi;
 use super::{mtu, SMALL_MTU};
-use crate::model::{Family, Gate, Plane, Protection, Sa, SpiBlock};
+use crate::installed::Offload;
+use crate::model::{Aead, Cipher, Family, Gate, Plane, Protection, Sa, SpiBlock};
 use crate::nft::{GateRules, List, PlaneRules, ProtectRules, Receivable, Restored, Stash};
 use crate::object::{Direction, Link};
-use crate::plan::Offload;
+use crate::Error;
 
 /// Octets of the IV of all ciphers that have blocks of SPIs.
-const BLOCK_IV: u32 = 8;
+const BLOCK_IV: u32 = Aead::IV_LEN as u32;
 /// Octets of the IVs of all ciphers.
-const IV_OCTETS: [u32; 2] = [BLOCK_IV, 16];
+const IV_OCTETS: [u32; 2] = [BLOCK_IV, Cipher::IV_LEN as u32];
 
-pub fn plane_rules(plane: &Plane, link: Option<&Link>, offload: Offload) -> Option<PlaneRules> {
+/// Nothing where the gate is open.
+///
+/// # Errors
+/// Those of [`gdoi`].
+pub fn plane_rules(
+    plane: &Plane,
+    link: Option<&Link>,
+    offload: Offload,
+) -> Result<Option<PlaneRules>, Error> {
     let gate = match &plane.gate {
-        Gate::Open => return None,
+        Gate::Open => return Ok(None),
         Gate::Closed => GateRules::Closed,
         Gate::Protect(protection) => GateRules::Protect(ProtectRules {
             acl: List::new(&protection.acl),
@@ -28,14 +37,14 @@ pub fn plane_rules(plane: &Plane, link: Option<&Link>, offload: Offload) -> Opti
             mss: plane.mss,
         }),
     };
-    Some(PlaneRules {
+    Ok(Some(PlaneRules {
         slot: plane.slot,
         interface: plane.interface.clone(),
-        gdoi_out: List::clear(&gdoi(plane, Direction::Outbound)),
-        gdoi_in: List::clear(&gdoi(plane, Direction::Inbound)),
+        gdoi_out: List::clear(&gdoi(plane, Direction::Outbound)?),
+        gdoi_in: List::clear(&gdoi(plane, Direction::Inbound)?),
         clear: List::clear(&plane.clear),
         gate,
-    })
+    }))
 }
 
 fn receivable(protection: &Protection) -> Receivable {
@@ -69,7 +78,7 @@ fn restored(protection: &Protection, offload: Offload) -> Vec<Restored> {
 fn blocks(protection: &Protection, family: Family, iv_octets: u32) -> BTreeSet<SpiBlock> {
     let blocks = if iv_octets == BLOCK_IV { &protection.blocks[..] } else { &[] };
     let sas = protection.inbound.iter().chain(&protection.outbound);
-    let sas = sas.filter(|sa| sa.family == family && sa.algorithm.iv_octets() == iv_octets);
+    let sas = sas.filter(|sa| sa.family == family && sa.keys.transform().iv_octets() == iv_octets);
     let single = sas.map(|sa| sa.spi).filter(|spi| !blocks.iter().any(|block| block.contains(*spi)));
     single.map(SpiBlock::only).chain(blocks.iter().copied()).collect()
 }
@@ -82,6 +91,6 @@ fn stash(plane: &Plane, protection: &Protection, link: Option<&Link>, offload: O
     }
     let mtu = link.map_or(SMALL_MTU, |link| mtu(link, plane.path_mtu, Family::V4));
     let sas = protection.inbound.iter().chain(&protection.outbound).filter(|sa| sa.family == Family::V4);
-    let longest = sas.map(|sa: &Sa| sa.algorithm.longest_inside(sa.family, mtu));
+    let longest = sas.map(|sa: &Sa| sa.keys.transform().longest_inside(sa.family, mtu));
     Stash::Oversize(longest.min().unwrap_or(mtu))
 }

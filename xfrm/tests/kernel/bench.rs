@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{kill, Signal};
 use nix::unistd::Pid;
 use xfrm::{
-    Ace, Action, AeadKey, Algorithm, Desired, EncryptionKey, Family, Gate, IntegrityKey, Kernel, Key, Lane,
-    PathMtu, Plane, Prefix, Problem, Protection, Replay, Report, Sa, Selector, Slot, Spi,
+    Ace, Action, Aead, Cipher, Desired, EspKeys, Family, Gate, Integrity, Kernel, Lane, PathMtu, Plane,
+    Prefix, Problem, Protection, Replay, Report, Sa, Selector, SenderKey, SharedKeys, Slot, Spi,
 };
 
 use crate::place::Place;
@@ -222,7 +222,12 @@ pub fn prefix(address: [u8; 4], length: u8) -> Prefix {
 }
 
 pub fn permit(source: Prefix, destination: Prefix) -> Ace {
-    Ace { action: Action::Permit, selector: Selector::between(source, destination) }
+    Ace { action: Action::Permit, selector: between(source, destination) }
+}
+
+/// All packets from one prefix to another.
+pub fn between(source: Prefix, destination: Prefix) -> Selector {
+    Selector::new(None, source.into(), destination.into()).unwrap()
 }
 
 pub fn acl() -> Vec<Ace> {
@@ -245,13 +250,23 @@ pub fn sa(number: u32) -> Sa {
         spi: Spi(0x8480_0000 + number),
         family: Family::V4,
         lane: Lane::Unicast,
-        algorithm: Algorithm::Cbc {
-            encryption: EncryptionKey::AesCbc256(Key::new([octet; 32])),
-            integrity: IntegrityKey::HmacSha256(Key::new([octet; 32])),
-        },
+        keys: shared((Cipher::AesCbc256, octet), (Integrity::HmacSha256, octet)),
         replay: Replay::Off,
         hard_lifetime: None,
     }
+}
+
+/// Keys of all senders, each of one octet many times.
+pub fn shared((cipher, octet): (Cipher, u8), (integrity, other): (Integrity, u8)) -> EspKeys {
+    let encryption = vec![octet; cipher.key_len()].into();
+    let authentication = vec![other; integrity.key_len()].into();
+    EspKeys::Shared(SharedKeys::new((cipher, encryption), (integrity, authentication)).unwrap())
+}
+
+/// The key of one sender, of one octet many times.
+pub fn of_sender(aead: Aead, octet: u8) -> EspKeys {
+    let secret = vec![octet; aead.key_len() + Aead::SALT_LEN].into();
+    EspKeys::Sender(SenderKey::new(aead, secret).unwrap())
 }
 
 pub fn plane(member: &str, gate: Gate) -> Plane {
@@ -271,8 +286,7 @@ pub fn plane(member: &str, gate: Gate) -> Plane {
 
 /// A prefix from its usual text.
 pub fn net(text: &str) -> Prefix {
-    let (address, length) = text.split_once('/').unwrap();
-    Prefix::new(address.parse().unwrap(), length.parse().unwrap()).unwrap()
+    text.parse().unwrap()
 }
 
 /// What both members' hosts have in IPv6.
@@ -292,7 +306,7 @@ pub fn sent_by(member: &str, family: Family, lane: Lane) -> Sa {
         spi: Spi(0x9000_0000 + u32::from(octet)),
         family,
         lane,
-        algorithm: Algorithm::Aead(AeadKey::AesGcm256(Key::new([octet; 36]))),
+        keys: of_sender(Aead::AesGcm256, octet),
         replay: Replay::Off,
         hard_lifetime: None,
     }

@@ -3,7 +3,7 @@
 use std::net::{SocketAddrV4, UdpSocket};
 use std::time::Duration;
 
-use xfrm::{Ace, Action, Desired, Gate, Kernel, Mode, Plane, Ports, Prefix, Selector, Slot};
+use xfrm::{Desired, Gate, Kernel, Mode, Plane, Slot};
 
 use crate::bench::{acl, everything, in_clear, plane, prefix, protect, protecting, sa, wait_until, Lab};
 
@@ -12,17 +12,8 @@ fn a_closed_gate_passes_only_gdoi_and_the_local_deny_list() {
     let Some(lab) = Lab::build() else { return };
     let mut closed = plane("gm1", Gate::Closed);
     closed.servers = vec!["192.0.2.2:848".parse().unwrap()];
-    let telnet = Selector {
-        protocol: Some(6),
-        ..Selector::between(prefix([172, 16, 0, 0], 12), prefix([0, 0, 0, 0], 0))
-    };
-    closed.clear = vec![
-        telnet,
-        Selector {
-            protocol: Some(6),
-            ..Selector::between(prefix([0, 0, 0, 0], 0), prefix([172, 16, 0, 0], 12))
-        },
-    ];
+    closed.clear =
+        ["tcp 172.16.0.0/12 any", "tcp any 172.16.0.0/12"].map(|text| text.parse().unwrap()).into();
     lab.apply("gm1", &Desired { planes: vec![closed] });
     let capture = lab.capture();
     for (host, address) in [
@@ -53,12 +44,7 @@ fn a_closed_gate_passes_only_gdoi_and_the_local_deny_list() {
 
 /// A closed plane of gm1 whose local list has telnet.
 fn closed() -> Plane {
-    let any = prefix([0, 0, 0, 0], 0);
-    let telnet = Selector {
-        protocol: Some(6),
-        destination_ports: Some(Ports::only(23)),
-        ..Selector::between(any, any)
-    };
+    let telnet = "tcp any any eq 23".parse().unwrap();
     let servers = vec!["192.0.2.2:848".parse().unwrap(), "[2001:db8:1::2]:848".parse().unwrap()];
     Plane { servers, clear: vec![telnet], ..plane("gm1", Gate::Closed) }
 }
@@ -106,9 +92,8 @@ fn a_closed_gate_leaves_another_groups_list_alone_and_blocks_what_that_denies() 
         let mut other = protect("gm1", &[1]).planes.remove(0);
         other.slot = Slot::new(1 - closed_first).unwrap();
         other.servers = vec!["192.0.2.2:849".parse().unwrap()];
-        let host = Selector::between(Prefix::host([10, 1, 1, 10].into()), prefix([10, 2, 2, 77], 32));
         let Gate::Protect(protection) = &mut other.gate else { unreachable!() };
-        protection.acl.insert(0, Ace { action: Action::Deny, selector: host });
+        protection.acl.insert(0, "deny ip host 10.1.1.10 host 10.2.2.77".parse().unwrap());
         protection.acl.extend(everything());
         let mut planes = vec![closed, other];
         planes.sort_by_key(|plane| plane.slot);

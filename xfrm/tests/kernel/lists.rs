@@ -1,22 +1,15 @@
 //! Ordered access lists and how strictly they are enforced.
 
-use xfrm::{Ace, Action, Desired, Mode, Ports, Prefix, Selector};
+use xfrm::{Ace, Action, Desired, Mode, Prefix};
 
-use crate::bench::{acl, in_clear, net, permit, plane, prefix, protect, protecting, sa, wait_until, Lab};
+use crate::bench::{acl, between, in_clear, permit, plane, prefix, protect, protecting, sa, wait_until, Lab};
 
-fn tcp(action: Action, ports: Option<Ports>, back: Option<Ports>) -> Ace {
-    let ten = net("10.0.0.0/8");
-    let selector = Selector {
-        protocol: Some(6),
-        source_ports: back,
-        destination_ports: ports,
-        ..Selector::between(ten, ten)
-    };
-    Ace { action, selector }
+fn ace(entry: &str) -> Ace {
+    entry.parse().unwrap()
 }
 
 fn deny(source: Prefix, destination: Prefix) -> Ace {
-    Ace { action: Action::Deny, selector: Selector::between(source, destination) }
+    Ace { action: Action::Deny, selector: between(source, destination) }
 }
 
 fn apply(lab: &Lab, acl: &[Ace], mode: Mode) {
@@ -41,15 +34,14 @@ fn bulk(lab: &Lab, port: u16) {
 #[test]
 fn the_first_entry_that_matches_decides() {
     let Some(lab) = Lab::build() else { return };
-    let low = Ports::new(5201, 5210);
     let list = [
         deny(prefix([10, 1, 1, 1], 32), prefix([10, 0, 0, 0], 8)),
         deny(prefix([10, 0, 0, 0], 8), prefix([10, 1, 1, 1], 32)),
-        tcp(Action::Deny, low, None),
-        tcp(Action::Deny, None, low),
+        ace("deny tcp 10.0.0.0/8 10.0.0.0/8 range 5201 5210"),
+        ace("deny tcp 10.0.0.0/8 range 5201 5210 10.0.0.0/8"),
         acl()[0],
         deny(prefix([10, 0, 0, 0], 8), prefix([10, 0, 0, 0], 8)),
-        tcp(Action::Deny, Ports::new(5300, 5310), None),
+        ace("deny tcp 10.0.0.0/8 10.0.0.0/8 range 5300 5310"),
     ];
     apply(&lab, &list, Mode::Strict);
     let capture = lab.capture();
@@ -78,8 +70,8 @@ fn the_first_entry_that_matches_decides() {
 fn the_guard_holds_what_the_list_permits_and_nothing_else() {
     let Some(lab) = Lab::build() else { return };
     let list = [
-        tcp(Action::Deny, Ports::new(5201, 5210), None),
-        tcp(Action::Deny, None, Ports::new(5201, 5210)),
+        ace("deny tcp 10.0.0.0/8 10.0.0.0/8 range 5201 5210"),
+        ace("deny tcp 10.0.0.0/8 range 5201 5210 10.0.0.0/8"),
         acl()[0],
     ];
     apply(&lab, &list, Mode::Strict);
@@ -101,12 +93,12 @@ fn the_guard_holds_what_the_list_permits_and_nothing_else() {
 #[test]
 fn an_entry_that_the_kernel_cannot_express_is_refused_by_name() {
     let Some(lab) = Lab::build() else { return };
-    let odd = Ports::new(1, 65534);
-    let gate = protecting(vec![tcp(Action::Permit, odd, odd)], vec![sa(1)], Some(sa(1)));
+    let odd = ace("permit tcp 10.0.0.0/8 range 1 65534 10.0.0.0/8 range 1 65534");
+    let gate = protecting(vec![odd], vec![sa(1)], Some(sa(1)));
     let planes = vec![plane("gm1", gate)];
     let error = lab.kernel("gm1", |kernel| kernel.apply(&Desired { planes }).unwrap_err().to_string());
     assert!(
-        error.contains("`6 10.0.0.0/8 range 1 65534 10.0.0.0/8 range 1 65534` would take 900"),
+        error.contains("`tcp 10.0.0.0/8 range 1 65534 10.0.0.0/8 range 1 65534` would take 900"),
         "{error}"
     );
 }

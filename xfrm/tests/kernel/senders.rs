@@ -6,18 +6,14 @@ use std::os::fd::AsRawFd;
 use nix::sys::socket::{
     sendto, socket, AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn,
 };
-use xfrm::{AeadKey, Algorithm, Desired, Gate, Key, Protection, Replay, Report, Sa, Spi, SpiBlock};
+use xfrm::{Aead, Desired, Gate, Protection, Replay, Report, Sa, Spi, SpiBlock};
 
 use crate::agent::Agent;
-use crate::bench::{acl, in_clear, plane, sa, Flood, Lab};
+use crate::bench::{acl, in_clear, of_sender, plane, sa, Flood, Lab};
 
 /// The block of the key with this number.
 fn block(number: u32) -> SpiBlock {
     SpiBlock::new(Spi(0x8490_0000 + (number << 20)), 20).unwrap()
-}
-
-fn gcm(octet: u8) -> AeadKey {
-    AeadKey::AesGcm256(Key::new([octet; 36]))
 }
 
 /// Sender 1 is gm1, sender 2 is gm2.
@@ -30,32 +26,32 @@ fn own(member: &str) -> u32 {
 }
 
 /// A sender under the key with this number.
-fn sender(key: u32, number: u32, algorithm: fn(u8) -> AeadKey) -> Sa {
+fn sender(key: u32, number: u32, aead: Aead) -> Sa {
     Sa {
         spi: Spi(block(key).base().0 | number),
-        algorithm: Algorithm::Aead(algorithm((16 * key + number) as u8)),
+        keys: of_sender(aead, (16 * key + number) as u8),
         replay: Replay::Window { size: 1024, high: 0 },
         ..sa(0)
     }
 }
 
 /// What a member holds that receives from `known` and sends under the last of these keys.
-fn member(name: &str, keys: &[u32], known: &[u32], algorithm: fn(u8) -> AeadKey) -> Desired {
-    let inbound = |key: &u32| known.iter().map(|number| sender(*key, *number, algorithm)).collect::<Vec<_>>();
+fn member(name: &str, keys: &[u32], known: &[u32], aead: Aead) -> Desired {
+    let inbound = |key: &u32| known.iter().map(|number| sender(*key, *number, aead)).collect::<Vec<_>>();
     let protection = Protection {
         acl: acl(),
         blocks: keys.iter().map(|key| block(*key)).collect(),
         inbound: keys.iter().flat_map(inbound).collect(),
-        outbound: keys.last().map(|key| sender(*key, own(name), algorithm)).into_iter().collect(),
+        outbound: keys.last().map(|key| sender(*key, own(name), aead)).into_iter().collect(),
         ..Default::default()
     };
     Desired { planes: vec![plane(name, Gate::Protect(protection))] }
 }
 
 /// Both members know each other.
-fn acquaint(lab: &Lab, keys: &[u32], algorithm: fn(u8) -> AeadKey) {
-    lab.apply("gm1", &member("gm1", keys, &[2], algorithm));
-    lab.apply("gm2", &member("gm2", keys, &[1], algorithm));
+fn acquaint(lab: &Lab, keys: &[u32], aead: Aead) {
+    lab.apply("gm1", &member("gm1", keys, &[2], aead));
+    lab.apply("gm2", &member("gm2", keys, &[1], aead));
 }
 
 /// The kernel's count of packets that it refused for this reason in gm2.
@@ -67,13 +63,8 @@ fn errors(lab: &Lab, reason: &str) -> u64 {
 #[test]
 fn every_cipher_works_with_sequence_numbers_and_settles() {
     let Some(lab) = Lab::build() else { return };
-    let ciphers: [fn(u8) -> AeadKey; 3] = [
-        gcm,
-        |octet| AeadKey::AesGcm128(Key::new([octet; 20])),
-        |octet| AeadKey::ChaCha20Poly1305(Key::new([octet; 36])),
-    ];
-    for (key, cipher) in (1..).zip(ciphers) {
-        acquaint(&lab, &[key], cipher);
+    for (key, aead) in (1..).zip(Aead::ALL) {
+        acquaint(&lab, &[key], aead);
         let capture = lab.capture();
         lab.run("h1", "ping -n -c 2 -i 0.2 10.2.2.10");
         lab.run("h2", "ping -n -c 2 -i 0.2 10.1.1.10");
@@ -95,19 +86,22 @@ fn every_cipher_works_with_sequence_numbers_and_settles() {
 fn the_first_packet_of_a_sender_is_not_lost() {
     let Some(lab) = Lab::build() else { return };
     for name in ["gm1", "gm2"] {
-        lab.apply(name, &member(name, &[1], &[], gcm));
+        lab.apply(name, &member(name, &[1], &[], Aead::AesGcm256));
     }
     let agents = [
-        Agent::start(&lab, "gm1", vec![sender(1, 2, gcm)]),
-        Agent::start(&lab, "gm2", vec![sender(1, 1, gcm)]),
+        Agent::start(&lab, "gm1", vec![sender(1, 2, Aead::AesGcm256)]),
+        Agent::start(&lab, "gm2", vec![sender(1, 1, Aead::AesGcm256)]),
     ];
     let said = lab.run("h1", "ping -n -q -c 20 -i 0.01 -W 5 10.2.2.10");
     assert!(said.contains(" 0% packet loss"), "{said}");
     let [one, two] = agents.map(Agent::stop);
-    assert!(one.accepted.contains(&sender(1, 2, gcm).spi) && two.accepted.contains(&sender(1, 1, gcm).spi));
+    assert!(
+        one.accepted.contains(&sender(1, 2, Aead::AesGcm256).spi)
+            && two.accepted.contains(&sender(1, 1, Aead::AesGcm256).spi)
+    );
     assert!(one.refused.is_empty() && two.refused.is_empty(), "{one:?} {two:?}");
     // What was admitted is what an agent desires from then on, and nobody is asked about it again.
-    let report = lab.apply("gm1", &member("gm1", &[1], &[2], gcm));
+    let report = lab.apply("gm1", &member("gm1", &[1], &[2], Aead::AesGcm256));
     assert_eq!(report.changes, Vec::<String>::new());
     let agents = ["gm1", "gm2"].map(|name| Agent::start(&lab, name, Vec::new()));
     assert!(lab.reaches("h1", "10.2.2.10"));
@@ -121,7 +115,7 @@ fn a_sender_that_is_under_way_for_long_is_heard_with_its_high_sequence_bits() {
     let Some(lab) = Lab::build() else { return };
     let replay = Replay::Window { size: 1024, high: 3 };
     let with_high = |name: &str| {
-        let mut desired = member(name, &[1], &[], gcm);
+        let mut desired = member(name, &[1], &[], Aead::AesGcm256);
         if let Gate::Protect(protection) = &mut desired.planes[0].gate {
             protection.outbound[0].replay = replay;
         }
@@ -132,7 +126,8 @@ fn a_sender_that_is_under_way_for_long_is_heard_with_its_high_sequence_bits() {
             lab.kernel(name, |kernel| kernel.remove_all().unwrap());
             lab.apply(name, &with_high(name));
         }
-        let admitted = |number| Sa { replay: Replay::Window { size: 1024, high }, ..sender(1, number, gcm) };
+        let admitted =
+            |number| Sa { replay: Replay::Window { size: 1024, high }, ..sender(1, number, Aead::AesGcm256) };
         let agents =
             [Agent::start(&lab, "gm1", vec![admitted(2)]), Agent::start(&lab, "gm2", vec![admitted(1)])];
         assert_eq!(lab.reaches("h1", "10.2.2.10"), heard, "high bits {high}");
@@ -143,7 +138,7 @@ fn a_sender_that_is_under_way_for_long_is_heard_with_its_high_sequence_bits() {
 #[test]
 fn a_forged_sender_adds_nothing_and_is_dropped() {
     let Some(lab) = Lab::build() else { return };
-    acquaint(&lab, &[1], gcm);
+    acquaint(&lab, &[1], Aead::AesGcm256);
     let held = || lab.run("gm2", "ip xfrm state | grep -A1 ^src; nft list set inet gdoi known_0");
     let before = held();
     let agent = Agent::start(&lab, "gm2", Vec::new());
@@ -200,8 +195,8 @@ fn octets(row: &str) -> Vec<u8> {
 #[test]
 fn a_replayed_packet_is_delivered_never() {
     let Some(lab) = Lab::build() else { return };
-    acquaint(&lab, &[1], gcm);
-    let packets = record(&lab, sender(1, 1, gcm).spi, || {
+    acquaint(&lab, &[1], Aead::AesGcm256);
+    let packets = record(&lab, sender(1, 1, Aead::AesGcm256).spi, || {
         lab.run("h1", "ping -n -q -c 5 -i 0.01 10.2.2.10");
     });
     assert_eq!(packets.len(), 5);
@@ -218,12 +213,12 @@ fn a_replayed_packet_is_delivered_never() {
 #[test]
 fn without_an_agent_known_senders_go_on_and_others_are_dropped() {
     let Some(lab) = Lab::build() else { return };
-    acquaint(&lab, &[1], gcm);
-    Agent::start(&lab, "gm2", vec![sender(1, 3, gcm)]).stop();
+    acquaint(&lab, &[1], Aead::AesGcm256);
+    Agent::start(&lab, "gm2", vec![sender(1, 3, Aead::AesGcm256)]).stop();
     assert!(lab.reaches("h1", "10.2.2.10"));
-    let mut other = member("gm1", &[1], &[2], gcm);
+    let mut other = member("gm1", &[1], &[2], Aead::AesGcm256);
     if let Gate::Protect(protection) = &mut other.planes[0].gate {
-        protection.outbound = vec![sender(1, 3, gcm)];
+        protection.outbound = vec![sender(1, 3, Aead::AesGcm256)];
     }
     lab.apply("gm1", &other);
     let capture = lab.capture();
@@ -238,19 +233,19 @@ fn without_an_agent_known_senders_go_on_and_others_are_dropped() {
 #[test]
 fn a_new_key_loses_nothing_of_any_sender() {
     let Some(lab) = Lab::build() else { return };
-    acquaint(&lab, &[1], gcm);
+    acquaint(&lab, &[1], Aead::AesGcm256);
     Flood::start(&lab, "10.2.2.10").through_rounds(|key| {
         // Reception everywhere before anybody sends, as the key server's activation delay has it.
-        acquaint(&lab, &[key + 1, key], gcm);
-        acquaint(&lab, &[key, key + 1], gcm);
-        acquaint(&lab, &[key + 1], gcm);
+        acquaint(&lab, &[key + 1, key], Aead::AesGcm256);
+        acquaint(&lab, &[key, key + 1], Aead::AesGcm256);
+        acquaint(&lab, &[key + 1], Aead::AesGcm256);
     });
 }
 
 #[test]
 fn every_change_by_hand_is_repaired() {
     let Some(lab) = Lab::build() else { return };
-    acquaint(&lab, &[1], gcm);
+    acquaint(&lab, &[1], Aead::AesGcm256);
     let changes = [
         "ip xfrm state delete dst 192.0.0.84 proto esp spi 0x84a00002",
         "nft delete element inet gdoi known_0 { 0x84a00002 }",
@@ -260,7 +255,7 @@ fn every_change_by_hand_is_repaired() {
         "nft delete table inet gdoi",
         "nft flush ruleset; ip xfrm state delete dst 192.0.0.84 proto esp spi 0x84a00002",
     ];
-    let desired = member("gm1", &[1], &[2], gcm);
+    let desired = member("gm1", &[1], &[2], Aead::AesGcm256);
     lab.kernel("gm1", |kernel| {
         for change in changes {
             shell(change);
@@ -280,20 +275,20 @@ fn shell(command: &str) {
 #[test]
 fn a_sending_state_that_somebody_removed_is_not_used_again() {
     let Some(lab) = Lab::build() else { return };
-    acquaint(&lab, &[1], gcm);
-    lab.apply("gm2", &member("gm2", &[1], &[1, 3], gcm));
+    acquaint(&lab, &[1], Aead::AesGcm256);
+    lab.apply("gm2", &member("gm2", &[1], &[1, 3], Aead::AesGcm256));
     assert!(lab.reaches("h1", "10.2.2.10"));
-    let desired = member("gm1", &[1], &[2], gcm);
+    let desired = member("gm1", &[1], &[2], Aead::AesGcm256);
     let mut renewed = desired.clone();
     if let Gate::Protect(protection) = &mut renewed.planes[0].gate {
-        protection.outbound = vec![sender(1, 3, gcm)];
+        protection.outbound = vec![sender(1, 3, Aead::AesGcm256)];
     }
     lab.kernel("gm1", |kernel| {
         assert_eq!(kernel.apply(&desired).unwrap(), Report::default());
         shell("ip xfrm state flush");
         for _ in 0..2 {
             let report = kernel.apply(&desired).unwrap();
-            assert_eq!(report.spent, [(desired.planes[0].slot, sender(1, 1, gcm).spi)]);
+            assert_eq!(report.spent, [(desired.planes[0].slot, sender(1, 1, Aead::AesGcm256).spi)]);
             assert!(!lab.reaches("h1", "10.2.2.10"));
         }
         assert_eq!(kernel.apply(&renewed).unwrap().spent, []);
@@ -318,9 +313,9 @@ fn preflight_misses_nothing_even_beside_a_running_agent() {
 #[test]
 fn another_window_is_a_change_and_a_moving_one_is_not() {
     let Some(lab) = Lab::build() else { return };
-    acquaint(&lab, &[1], gcm);
+    acquaint(&lab, &[1], Aead::AesGcm256);
     assert!(lab.reaches("h1", "10.2.2.10"));
-    let mut desired = member("gm1", &[1], &[2], gcm);
+    let mut desired = member("gm1", &[1], &[2], Aead::AesGcm256);
     assert_eq!(lab.apply("gm1", &desired).changes, Vec::<String>::new());
     if let Gate::Protect(protection) = &mut desired.planes[0].gate {
         protection.inbound[0].replay = Replay::Window { size: 64, high: 0 };

@@ -3,9 +3,9 @@
 use std::net::UdpSocket;
 use std::time::Duration;
 
-use xfrm::{Direction, Ports, Selector};
+use xfrm::{Cipher, Direction, Integrity};
 
-use crate::bench::{acl, in_clear, plane, prefix, protect, protecting, sa, wait_until, Flood, Lab};
+use crate::bench::{acl, in_clear, plane, prefix, protect, protecting, sa, shared, wait_until, Flood, Lab};
 
 #[test]
 fn hosts_reach_each_other_under_their_own_addresses() {
@@ -195,14 +195,10 @@ fn icmp_errors_about_clear_traffic_pass() {
 #[test]
 fn a_local_deny_entry_stays_in_clear_and_the_rest_does_not() {
     let Some(lab) = Lab::build() else { return };
-    let any = prefix([0, 0, 0, 0], 0);
-    let icmp = Selector { protocol: Some(1), ..Selector::between(any, any) };
-    let there = Selector { destination_ports: Some(Ports::only(5202)), ..Selector::between(any, any) };
-    let back =
-        Selector { source_ports: Some(Ports::only(5202)), protocol: Some(6), ..Selector::between(any, any) };
+    let clear = ["icmp any any", "tcp any any eq 5202", "tcp any eq 5202 any"];
     for member in ["gm1", "gm2"] {
         let mut desired = protect(member, &[1]);
-        desired.planes[0].clear = vec![icmp, there, back];
+        desired.planes[0].clear = clear.map(|text| text.parse().unwrap()).into();
         lab.apply(member, &desired);
     }
     let capture = lab.capture();
@@ -222,15 +218,14 @@ fn a_local_deny_entry_stays_in_clear_and_the_rest_does_not() {
 
 #[test]
 fn every_algorithm_works() {
-    use xfrm::{Algorithm, EncryptionKey, IntegrityKey, Key};
     let Some(lab) = Lab::build() else { return };
     let variants = [
-        (EncryptionKey::AesCbc128(Key::new([3; 16])), IntegrityKey::HmacSha256(Key::new([4; 32]))),
-        (EncryptionKey::AesCbc256(Key::new([3; 32])), IntegrityKey::HmacSha384(Key::new([4; 48]))),
-        (EncryptionKey::AesCbc256(Key::new([3; 32])), IntegrityKey::HmacSha512(Key::new([4; 64]))),
+        (Cipher::AesCbc128, Integrity::HmacSha256),
+        (Cipher::AesCbc256, Integrity::HmacSha384),
+        (Cipher::AesCbc256, Integrity::HmacSha512),
     ];
-    for (number, (encryption, integrity)) in variants.into_iter().enumerate() {
-        let one = xfrm::Sa { algorithm: Algorithm::Cbc { encryption, integrity }, ..sa(20 + number as u32) };
+    for (number, (cipher, integrity)) in variants.into_iter().enumerate() {
+        let one = xfrm::Sa { keys: shared((cipher, 3), (integrity, 4)), ..sa(20 + number as u32) };
         for member in ["gm1", "gm2"] {
             let gate = protecting(acl(), vec![one.clone()], Some(one.clone()));
             lab.apply(member, &xfrm::Desired { planes: vec![plane(member, gate)] });

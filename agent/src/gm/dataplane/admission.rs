@@ -5,10 +5,9 @@ use super::DataPlane;
 use crate::events::{Event, Journal, Severity};
 use crate::gm::desired::newcomer;
 use gdoi::endpoint::Instant;
-use gdoi::policy::Spi;
 use gdoi::{Esn, Sa, SenderSa, View};
 use std::collections::BTreeMap;
-use xfrm::{Admission, Family, Slot, Unknown};
+use xfrm::{Admission, Family, Slot, Spi, Unknown};
 
 /// What becomes of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +27,7 @@ struct Met {
 }
 
 /// A sender as the kernel tells it from others.
-pub type Place = (Slot, Family, xfrm::Spi);
+pub type Place = (Slot, Family, Spi);
 
 impl DataPlane {
     /// Lets the kernel receive from the senders of these packets, as far as members of the group have sent them: whoever
@@ -75,7 +74,7 @@ impl DataPlane {
         now: Instant,
         journal: &mut Journal,
     ) -> Result<xfrm::Sa, String> {
-        let state = newcomer(&met.sa, &met.sender, packet.family, met.sequence, now)?;
+        let state = newcomer(&met.sa, &met.sender, packet.family, met.sequence, now);
         let admitted = self.senders.admit(packet.slot, packet.family, met.sa.spi, met.sender);
         if admitted.is_err() {
             self.tell_of_crowd(now, journal);
@@ -111,8 +110,7 @@ fn place(packet: &Unknown) -> Place {
 
 /// Whose packet it is, if it is authentic.
 fn identify(view: &View, packet: &Unknown) -> Option<Met> {
-    let spi = Spi(packet.spi.0);
-    let (sa, sid) = view.inbound.iter().find_map(|sa| Some((sa, sa.sid_of(spi)?)))?;
+    let (sa, sid) = view.inbound.iter().find_map(|sa| Some((sa, sa.sid_of(packet.spi)?)))?;
     let sender = sa.sender(sid)?;
     let esn = if sa.replay_window == 0 { Esn::Short } else { Esn::Extended };
     let high = sender.authenticate(&packet.esp, esn)?;

@@ -3,7 +3,7 @@
 
 use crate::gm::path_mtu::Sender;
 use std::collections::HashSet;
-use xfrm::{Algorithm, Desired, Gate, Plane, Sa, Slot, Spi};
+use xfrm::{Desired, EspKeys, Gate, Plane, Sa, Slot, Spi};
 
 /// What was used before.
 #[derive(Debug, Default)]
@@ -30,7 +30,7 @@ impl Spent {
         for Plane { slot, gate, .. } in &mut desired.planes {
             let Gate::Protect(protection) = gate else { continue };
             let is_in = |places: &HashSet<(Slot, Spi)>, sa: &Sa| {
-                matches!(sa.algorithm, Algorithm::Aead(_)) && places.contains(&(*slot, sa.spi))
+                matches!(sa.keys, EspKeys::Sender(_)) && places.contains(&(*slot, sa.spi))
             };
             if protection.outbound.iter().any(|sa| is_in(&self.retired, sa) || is_in(&self.lost, sa)) {
                 self.withheld.insert(*slot);
@@ -62,28 +62,28 @@ impl Spent {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use xfrm::{AeadKey, EncryptionKey, Family, IntegrityKey, Key, Lane, PathMtu, Protection, Replay};
+    use xfrm::{Aead, Cipher, Family, Integrity, Lane, PathMtu, Protection, Replay, SenderKey, SharedKeys};
 
     fn slot() -> Slot {
         Slot::new(0).unwrap()
     }
 
     fn desired() -> Desired {
-        let sa = |spi, algorithm| Sa {
+        let sa = |spi, keys| Sa {
             spi: Spi(spi),
             family: Family::V4,
             lane: Lane::Unicast,
-            algorithm,
+            keys,
             replay: Replay::Off,
             hard_lifetime: None,
         };
-        let lone = Algorithm::Aead(AeadKey::AesGcm128(Key::new([1; 20])));
-        let shared = Algorithm::Cbc {
-            encryption: EncryptionKey::AesCbc128(Key::new([1; 16])),
-            integrity: IntegrityKey::HmacSha256(Key::new([2; 32])),
-        };
+        let lone = EspKeys::Sender(SenderKey::new(Aead::AesGcm128, vec![1; 20].into()).unwrap());
+        let (encryption, authentication) = (vec![1; 16].into(), vec![2; 32].into());
+        let shared =
+            SharedKeys::new((Cipher::AesCbc128, encryption), (Integrity::HmacSha256, authentication))
+                .unwrap();
         let protection = Protection {
-            outbound: vec![sa(7, lone.clone()), sa(8, lone), sa(9, shared)],
+            outbound: vec![sa(7, lone.clone()), sa(8, lone), sa(9, EspKeys::Shared(shared))],
             ..Default::default()
         };
         Desired {

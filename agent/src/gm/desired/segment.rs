@@ -25,21 +25,22 @@ pub fn clamp(wanted: MssClamp, gate: &Gate, link_mtu: Option<u32>, path_mtu: Pat
 fn segment(sa: &Sa, link_mtu: u32, path_mtu: PathMtu) -> Option<u16> {
     let mtu = path_mtu.of(sa.family).unwrap_or(link_mtu).min(link_mtu);
     let headers = sa.family.header_octets() + TCP_HEADER;
-    let room = sa.algorithm.longest_inside(sa.family, mtu).saturating_sub(headers);
+    let room = sa.keys.transform().longest_inside(sa.family, mtu).saturating_sub(headers);
     u16::try_from(room.max(LEAST)).ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use xfrm::{AeadKey, Algorithm, Family, Key, Lane, Protection, Replay, Spi};
+    use xfrm::{Aead, EspKeys, Family, Lane, Protection, Replay, SenderKey, Spi};
 
     fn gate(families: &[Family]) -> Gate {
+        let key = SenderKey::new(Aead::AesGcm256, vec![1; 36].into()).unwrap();
         let sa = |family: &Family| Sa {
             spi: Spi(1000),
             family: *family,
             lane: Lane::Unicast,
-            algorithm: Algorithm::Aead(AeadKey::AesGcm256(Key::new([1; 36]))),
+            keys: EspKeys::Sender(key.clone()),
             replay: Replay::Off,
             hard_lifetime: None,
         };

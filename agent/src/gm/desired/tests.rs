@@ -1,13 +1,13 @@
 use super::*;
 use crate::config::{MemberFile, Settings, Source};
 use gdoi::crypto::Secret;
-use gdoi::policy::{Acl, GroupId, Seed, Sid, TekKeys, Transform};
+use gdoi::policy::{Acl, Aead, GroupId, Seed, Sid, TekKeys, Transform};
 use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 use xfrm::{
-    Action, AeadKey, Algorithm, EncryptionKey, Family, IntegrityKey, Lane, Ports, Prefix,
-    Protection as Protected, Replay, Spi, SpiBlock,
+    Action, Cipher, EspKeys, Family, Integrity, Lane, Ports, Prefix, Protection as Protected, Replay, Spi,
+    SpiBlock,
 };
 
 const LOCAL: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(198, 51, 100, 1));
@@ -40,7 +40,7 @@ fn sa(spi: u32, transform: &str) -> gdoi::Sa {
             (TekKeys::PerSender(Seed::new(Secret::new(vec![3; Seed::LEN])).unwrap()), 1024)
         }
     };
-    let (spi, expires) = (gdoi::policy::Spi(spi), Instant::from_millis(60_000));
+    let (spi, expires) = (Spi(spi), Instant::from_millis(60_000));
     gdoi::Sa { spi, transform, keys, expires, replay_window, group: GroupId(100) }
 }
 
@@ -85,11 +85,7 @@ fn a_view_becomes_one_plane_for_each_interface() {
     let plane = &planes[0];
     assert_eq!(plane.local, LOCAL);
     assert_eq!(plane.servers, ["192.0.2.10:848".parse().unwrap(), "192.0.2.11:1848".parse().unwrap()]);
-    assert_eq!(
-        (plane.clear[0].protocol, plane.clear[0].destination_ports),
-        (Some(6), Some(Ports::only(179)))
-    );
-    assert_eq!(plane.clear[0].source, Prefix::any(Family::V4));
+    assert_eq!(plane.clear, ["tcp any any eq 179".parse().unwrap()]);
     assert_eq!(plane.rekey_group, "239.1.1.1:848".parse().ok());
 }
 
@@ -100,20 +96,18 @@ fn keys_selectors_and_lives_arrive_as_they_are() {
         panic!("{:?}", planes[0].gate)
     };
     let selector = acl[0].selector;
-    assert_eq!(acl[0].action, Action::Permit);
-    assert_eq!(selector.source, Prefix::new([10, 0, 0, 0].into(), 8).unwrap());
-    assert_eq!(selector.destination, Prefix::host([10, 1, 1, 1].into()));
-    assert_eq!((selector.protocol, selector.source_ports), (Some(17), None));
+    assert_eq!((acl.len(), acl[0].action), (1, Action::Permit));
+    assert_eq!(selector.source(), Prefix::new([10, 0, 0, 0].into(), 8).unwrap().into());
+    assert_eq!(selector.destination().prefix, Prefix::host([10, 1, 1, 1].into()));
+    assert_eq!((selector.protocol(), selector.destination().ports), (Some(17), Some(Ports::one(53))));
     assert_eq!(inbound.iter().map(|sa| sa.spi.0).collect::<Vec<_>>(), [1000, 2000]);
-    assert_eq!(selector.destination_ports, Some(Ports::only(53)));
-    let (Algorithm::Cbc { encryption: first, .. }, Algorithm::Cbc { encryption, integrity }) =
-        (&inbound[0].algorithm, &inbound[1].algorithm)
-    else {
+    let (EspKeys::Shared(first), EspKeys::Shared(second)) = (&inbound[0].keys, &inbound[1].keys) else {
         panic!("{inbound:?}")
     };
-    assert!(matches!(first, EncryptionKey::AesCbc256(key) if key.octets() == [1; 32]));
-    assert!(matches!(encryption, EncryptionKey::AesCbc128(key) if key.octets() == [1; 16]));
-    assert!(matches!(integrity, IntegrityKey::HmacSha512(key) if key.octets() == [2; 64]));
+    assert!(first.cipher() == Cipher::AesCbc256 && first.encryption().matches(&[1; 32]));
+    assert!(first.integrity() == Integrity::HmacSha256 && first.authentication().matches(&[2; 32]));
+    assert!(second.cipher() == Cipher::AesCbc128 && second.encryption().matches(&[1; 16]));
+    assert!(second.integrity() == Integrity::HmacSha512 && second.authentication().matches(&[2; 64]));
     assert_eq!(outbound.iter().map(|sa| sa.spi.0).collect::<Vec<_>>(), [1000]);
     assert_eq!(inbound[0].hard_lifetime, Some(Duration::from_secs(12)));
 }
@@ -209,7 +203,7 @@ fn deny_entries_families_and_ranges_arrive_in_their_order() {
         [Action::Deny, Action::Permit, Action::Permit]
     );
     assert_eq!(acl[1].selector.family(), Family::V6);
-    assert_eq!(acl[2].selector.source_ports, Ports::new(1024, 65_535));
+    assert_eq!(acl[2].selector.source().ports, Ports::new(1024, 65_535));
     let families: Vec<_> = protected(&planes[0]).inbound.iter().map(|sa| (sa.spi.0, sa.family)).collect();
     let both = |spi| [(spi, Family::V4), (spi, Family::V6)];
     assert_eq!(families, [both(1000), both(2000)].concat(), "one key serves both");
@@ -275,6 +269,6 @@ fn who_was_heard_is_received_where_it_was_heard() {
     assert_eq!(protected(&planes[0]).inbound, []);
     let [received] = &protected(&planes[1]).inbound[..] else { panic!("one") };
     assert_eq!((received.spi.0, received.family), (0x0010_004d, Family::V6));
-    let Algorithm::Aead(AeadKey::AesGcm256(key)) = &received.algorithm else { panic!("{received:?}") };
-    assert_eq!(key.octets(), sender.key.expose());
+    assert_eq!(received.keys, EspKeys::Sender(sender.key));
+    assert_eq!(received.keys.transform(), Transform::PerSender(Aead::AesGcm256));
 }

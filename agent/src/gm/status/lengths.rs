@@ -29,13 +29,13 @@ fn of_group(
         let states = sending(view, Place { interface: number, slot }, now);
         let state = |family| states.iter().find(|sa: &&Sa| sa.family == family);
         let mtu = |family| path(family).unwrap_or(link.mtu).min(link.mtu);
-        let inside = |family| Some(state(family)?.algorithm.longest_inside(family, mtu(family)));
+        let inside = |family| Some(state(family)?.keys.transform().longest_inside(family, mtu(family)));
         Some(Lengths {
             interface: link.name.clone(),
             link_mtu: link.mtu,
             path_mtu: path(Family::V4),
             path_mtu_ipv6: path(Family::V6),
-            overhead: states.iter().map(|sa| sa.algorithm.overhead(sa.family)).max(),
+            overhead: states.iter().map(|sa| sa.keys.transform().overhead(sa.family)).max(),
             host_mtu: inside(Family::V4),
             host_mtu_ipv6: inside(Family::V6),
         })

@@ -1,48 +1,68 @@
-//! The algorithms of a state as attributes and back.
+//! The keys of a state as attributes and back.
 
 use netlink_packet_xfrm::{Alg, AlgAead, AlgAuth, XfrmAttrs};
 use zeroize::Zeroize;
 
-use crate::model::{AeadKey, Algorithm, EncryptionKey, IntegrityKey, Key};
+use crate::model::{Aead, Cipher, EspKeys, Integrity, Secret, SenderKey, SharedKeys};
 
-const CBC: &str = "cbc(aes)";
-const GCM: &str = "rfc4106(gcm(aes))";
-const CHACHA: &str = "rfc7539esp(chacha20,poly1305)";
-const AEAD_ICV_BITS: u32 = 128;
+const AEAD_ICV_BITS: u32 = Aead::ICV_LEN as u32 * 8;
 
-pub fn write(algorithm: &Algorithm) -> Vec<XfrmAttrs> {
-    match algorithm {
-        Algorithm::Cbc { encryption, integrity } => {
-            vec![write_encryption(encryption), write_integrity(integrity)]
-        }
-        Algorithm::Aead(key) => vec![XfrmAttrs::EncryptionAlgAead(AlgAead {
-            alg_name: padded(key.kernel_name()),
-            alg_key_len: bits(key.octets()),
+pub fn write(keys: &EspKeys) -> Vec<XfrmAttrs> {
+    match keys {
+        EspKeys::Shared(keys) => vec![write_encryption(keys), write_integrity(keys)],
+        EspKeys::Sender(key) => vec![XfrmAttrs::EncryptionAlgAead(AlgAead {
+            alg_name: padded(aead_name(key.aead())),
+            alg_key_len: bits(key.secret()),
             alg_icv_len: AEAD_ICV_BITS,
-            alg_key: key.octets().to_vec(),
+            alg_key: key.secret().expose().to_vec(),
         })],
     }
 }
 
-fn write_encryption(key: &EncryptionKey) -> XfrmAttrs {
+fn write_encryption(keys: &SharedKeys) -> XfrmAttrs {
     XfrmAttrs::EncryptionAlg(Alg {
-        alg_name: padded(CBC),
-        alg_key_len: bits(key.octets()),
-        alg_key: key.octets().to_vec(),
+        alg_name: padded(cipher_name(keys.cipher())),
+        alg_key_len: bits(keys.encryption()),
+        alg_key: keys.encryption().expose().to_vec(),
     })
 }
 
-fn write_integrity(key: &IntegrityKey) -> XfrmAttrs {
+fn write_integrity(keys: &SharedKeys) -> XfrmAttrs {
     XfrmAttrs::AuthenticationAlgTrunc(AlgAuth {
-        alg_name: padded(key.kernel_name()),
-        alg_key_len: bits(key.octets()),
-        alg_trunc_len: key.tag_length() * 8,
-        alg_key: key.octets().to_vec(),
+        alg_name: padded(integrity_name(keys.integrity())),
+        alg_key_len: bits(keys.authentication()),
+        alg_trunc_len: icv_bits(keys.integrity()),
+        alg_key: keys.authentication().expose().to_vec(),
     })
 }
 
-fn bits(octets: &[u8]) -> u32 {
-    octets.len() as u32 * 8
+const fn cipher_name(cipher: Cipher) -> &'static str {
+    match cipher {
+        Cipher::AesCbc128 | Cipher::AesCbc256 => "cbc(aes)",
+    }
+}
+
+const fn integrity_name(integrity: Integrity) -> &'static str {
+    match integrity {
+        Integrity::HmacSha256 => "hmac(sha256)",
+        Integrity::HmacSha384 => "hmac(sha384)",
+        Integrity::HmacSha512 => "hmac(sha512)",
+    }
+}
+
+const fn aead_name(aead: Aead) -> &'static str {
+    match aead {
+        Aead::AesGcm128 | Aead::AesGcm256 => "rfc4106(gcm(aes))",
+        Aead::ChaCha20Poly1305 => "rfc7539esp(chacha20,poly1305)",
+    }
+}
+
+const fn icv_bits(integrity: Integrity) -> u32 {
+    integrity.icv_len() as u32 * 8
+}
+
+fn bits(key: &Secret) -> u32 {
+    key.len() as u32 * 8
 }
 
 fn padded(name: &str) -> [u8; 64] {
@@ -64,70 +84,35 @@ pub fn wipe(attributes: &mut [XfrmAttrs]) {
     }
 }
 
-pub fn read(attributes: &[XfrmAttrs]) -> Option<Algorithm> {
+pub fn read(attributes: &[XfrmAttrs]) -> Option<EspKeys> {
     if let Some(key) = attributes.iter().find_map(read_aead) {
-        return Some(Algorithm::Aead(key));
+        return Some(EspKeys::Sender(key));
     }
-    Some(Algorithm::Cbc {
-        encryption: attributes.iter().find_map(read_encryption)?,
-        integrity: attributes.iter().find_map(read_integrity)?,
-    })
+    let encryption = attributes.iter().find_map(read_encryption)?;
+    let integrity = attributes.iter().find_map(read_integrity)?;
+    SharedKeys::new(encryption, integrity).ok().map(EspKeys::Shared)
 }
 
-fn read_encryption(attribute: &XfrmAttrs) -> Option<EncryptionKey> {
-    let XfrmAttrs::EncryptionAlg(algorithm) = attribute else { return None };
-    let key = match algorithm.alg_key.len() {
-        16 => EncryptionKey::AesCbc128(key(&algorithm.alg_key)?),
-        32 => EncryptionKey::AesCbc256(key(&algorithm.alg_key)?),
-        _ => return None,
-    };
-    (algorithm.alg_name == padded(CBC)).then_some(key)
-}
-
-fn read_integrity(attribute: &XfrmAttrs) -> Option<IntegrityKey> {
-    let XfrmAttrs::AuthenticationAlgTrunc(algorithm) = attribute else { return None };
-    let key = match algorithm.alg_key.len() {
-        32 => IntegrityKey::HmacSha256(key(&algorithm.alg_key)?),
-        48 => IntegrityKey::HmacSha384(key(&algorithm.alg_key)?),
-        64 => IntegrityKey::HmacSha512(key(&algorithm.alg_key)?),
-        _ => return None,
-    };
+/// What has this name and takes this key.
+fn read_encryption(attribute: &XfrmAttrs) -> Option<(Cipher, Secret)> {
+    let XfrmAttrs::EncryptionAlg(read) = attribute else { return None };
     let usual =
-        algorithm.alg_name == padded(key.kernel_name()) && algorithm.alg_trunc_len == key.tag_length() * 8;
-    usual.then_some(key)
+        |one: &Cipher| read.alg_name == padded(cipher_name(*one)) && read.alg_key.len() == one.key_len();
+    Some((Cipher::ALL.into_iter().find(usual)?, Secret::from(&read.alg_key[..])))
 }
 
-fn read_aead(attribute: &XfrmAttrs) -> Option<AeadKey> {
-    let XfrmAttrs::EncryptionAlgAead(algorithm) = attribute else { return None };
-    let key = match algorithm.alg_key.len() {
-        20 => AeadKey::AesGcm128(key(&algorithm.alg_key)?),
-        36 if algorithm.alg_name == padded(GCM) => AeadKey::AesGcm256(key(&algorithm.alg_key)?),
-        36 => AeadKey::ChaCha20Poly1305(key(&algorithm.alg_key)?),
-        _ => return None,
+fn read_integrity(attribute: &XfrmAttrs) -> Option<(Integrity, Secret)> {
+    let XfrmAttrs::AuthenticationAlgTrunc(read) = attribute else { return None };
+    let usual = |one: &Integrity| {
+        let named = read.alg_name == padded(integrity_name(*one)) && read.alg_trunc_len == icv_bits(*one);
+        named && read.alg_key.len() == one.key_len()
     };
-    let usual = algorithm.alg_name == padded(key.kernel_name()) && algorithm.alg_icv_len == AEAD_ICV_BITS;
-    usual.then_some(key)
+    Some((Integrity::ALL.into_iter().find(usual)?, Secret::from(&read.alg_key[..])))
 }
 
-fn key<const N: usize>(octets: &[u8]) -> Option<Key<N>> {
-    octets.first_chunk().copied().map(Key::new)
-}
-
-impl IntegrityKey {
-    fn kernel_name(&self) -> &'static str {
-        match self {
-            Self::HmacSha256(_) => "hmac(sha256)",
-            Self::HmacSha384(_) => "hmac(sha384)",
-            Self::HmacSha512(_) => "hmac(sha512)",
-        }
-    }
-}
-
-impl AeadKey {
-    fn kernel_name(&self) -> &'static str {
-        match self {
-            Self::AesGcm128(_) | Self::AesGcm256(_) => GCM,
-            Self::ChaCha20Poly1305(_) => CHACHA,
-        }
-    }
+fn read_aead(attribute: &XfrmAttrs) -> Option<SenderKey> {
+    let XfrmAttrs::EncryptionAlgAead(read) = attribute else { return None };
+    let named = Aead::ALL.into_iter().filter(|one| read.alg_name == padded(aead_name(*one)));
+    let key = |aead| SenderKey::new(aead, Secret::from(&read.alg_key[..])).ok();
+    named.filter(|_| read.alg_icv_len == AEAD_ICV_BITS).find_map(key)
 }

@@ -66,7 +66,7 @@ impl PlaneRules {
         }
     }
 
-    pub(super) fn to_restore(&self, chain: &str) -> Vec<String> {
+    pub fn to_restore(&self, chain: &str) -> Vec<String> {
         let jump = |(family, lane)| {
             let anchor = self.slot.outbound_anchor(family, lane);
             format!("{} daddr {anchor} jump {chain}_{}", name(family), self.slot.number())
@@ -76,7 +76,7 @@ impl PlaneRules {
 
     /// For IPv6 that the router itself sends, the kernel looks for policies before it knows the interface, and finds none
     /// that is limited to one. A changed hop limit makes it look again.
-    pub(super) fn look_again(&self) -> Vec<String> {
+    pub fn look_again(&self) -> Vec<String> {
         let Some(_) = self.protect() else { return Vec::new() };
         let packets = format!(
             "oifname \"{}\" ip6 hoplimit != {{ 1, 255 }} ip6 daddr != {{ fe80::/10, ff00::/8 }} meta l4proto != esp \
@@ -89,7 +89,7 @@ impl PlaneRules {
         ]
     }
 
-    pub(super) fn keep(&self) -> Vec<String> {
+    pub fn keep(&self) -> Vec<String> {
         let Some(_) = self.protect() else { return Vec::new() };
         let keep = |family: Family| {
             let name = name(family);
@@ -106,7 +106,7 @@ impl PlaneRules {
     /// Priority and mark are all that a packet carries through encryption, so they carry its two addresses. The maps map
     /// each value to itself and exist because nft does not set an address from a mark. Both are zero again after
     /// `restore`.
-    pub(super) fn put_aside(&self) -> Vec<String> {
+    pub fn put_aside(&self) -> Vec<String> {
         let Some(protect) = self.protect() else { return Vec::new() };
         let condition = match protect.stash {
             Stash::Oversize(octets) => {
@@ -129,7 +129,7 @@ impl PlaneRules {
     }
 
     /// The stash is asked first; cipher text (no inner header of the right version) is not copied.
-    pub(super) fn restore(&self) -> Vec<String> {
+    pub fn restore(&self) -> Vec<String> {
         let Some(protect) = self.protect() else { return Vec::new() };
         let copied = protect.restored.iter().map(|one| format!("{} {}", one.matches(), one.copies()));
         let rules = std::iter::once(stashed("meta mark != 0")).chain(copied);
@@ -138,7 +138,7 @@ impl PlaneRules {
         rules
     }
 
-    pub(super) fn restore_multicast(&self) -> Vec<String> {
+    pub fn restore_multicast(&self) -> Vec<String> {
         let Some(protect) = self.protect() else { return Vec::new() };
         let copied = protect
             .restored
@@ -156,11 +156,11 @@ impl PlaneRules {
     }
 
     /// Lowers the segment size that the two ends of a connection announce; nft never raises it.
-    pub(super) fn clamp_out(&self) -> Vec<String> {
+    pub fn clamp_out(&self) -> Vec<String> {
         self.clamp(&self.sent_protected())
     }
 
-    pub(super) fn clamp_in(&self) -> Vec<String> {
+    pub fn clamp_in(&self) -> Vec<String> {
         self.clamp(&format!("iifname \"{}\" ipsec in reqid {}", self.interface, self.slot.reqid()))
     }
 
@@ -173,7 +173,7 @@ impl PlaneRules {
     /// A router of the core cannot carry ESP of ours and says so to the host, which has sent no ESP. It is handed to this
     /// router, for the agent to read with a raw socket. By all SPIs of the group: those that this router sends with change
     /// when it changes keys, and then only netlink is fast enough. The agent knows which are its own.
-    pub(super) fn too_big(&self) -> Vec<String> {
+    pub fn too_big(&self) -> Vec<String> {
         let Some(protect) = self.protect() else { return Vec::new() };
         protect.spis.iter().map(|(family, spis)| self.hand_to_agent(*family, *spis)).collect()
     }

@@ -6,7 +6,7 @@ use crate::nft::list::List;
 use crate::nft::matching::{conditions, icmp_errors, View};
 
 impl PlaneRules {
-    pub(super) fn jump(&self, interface: &str, chain: &str) -> String {
+    pub fn jump(&self, interface: &str, chain: &str) -> String {
         format!("{interface} \"{}\" {}", self.interface, self.jump_to(chain))
     }
 
@@ -28,7 +28,7 @@ impl PlaneRules {
 
     /// What was encrypted passes as untracked ESP; nothing shows an anchor address to the network: without the route to
     /// the inbound anchor, what came in for it would go back.
-    pub(super) fn pass_out(&self) -> Vec<String> {
+    pub fn pass_out(&self) -> Vec<String> {
         let mut rules = Vec::new();
         if self.protect().is_some() {
             for (name, anchors) in ANCHORS {
@@ -51,7 +51,7 @@ impl PlaneRules {
     }
 
     /// The leak guard.
-    pub(super) fn hold_out(&self) -> Vec<String> {
+    pub fn hold_out(&self) -> Vec<String> {
         match &self.gate {
             GateRules::Closed => vec![self.drop("blocked_out")],
             GateRules::Protect(_) if !self.holds_out() => Vec::new(),
@@ -62,7 +62,7 @@ impl PlaneRules {
         }
     }
 
-    pub(super) fn pass_in(&self) -> Vec<String> {
+    pub fn pass_in(&self) -> Vec<String> {
         let mut rules = Vec::new();
         if self.protect().is_some() {
             let [v4, v6] = Family::ALL.map(|family| self.slot.inbound_anchor(family));
@@ -75,7 +75,7 @@ impl PlaneRules {
         rules
     }
 
-    pub(super) fn hold_in(&self) -> Vec<String> {
+    pub fn hold_in(&self) -> Vec<String> {
         match &self.gate {
             GateRules::Closed => vec![self.drop("blocked_in")],
             GateRules::Protect(_) if !self.holds_in() => Vec::new(),
@@ -86,7 +86,7 @@ impl PlaneRules {
     }
 
     /// Clear packets that the list permits, seen so, are held back on the way out.
-    pub(super) fn held_out(&self, view: View) -> Vec<String> {
+    pub fn held_out(&self, view: View) -> Vec<String> {
         if self.holds_out() {
             self.held(view, "blocked_out")
         } else {
@@ -94,7 +94,7 @@ impl PlaneRules {
         }
     }
 
-    pub(super) fn held_in(&self, view: View) -> Vec<String> {
+    pub fn held_in(&self, view: View) -> Vec<String> {
         if self.holds_in() {
             self.held(view, "blocked_in")
         } else {
@@ -141,7 +141,7 @@ impl PlaneRules {
         let errors = gdoi_back.entries().iter().chain(self.clear.entries());
         let packets = packets.map(|entry| format!("{} {accept}", conditions(View::Packet, entry)));
         let errors = errors.map(|entry| {
-            format!("{} {} {accept}", icmp_errors(entry.family), conditions(View::Quoted, entry))
+            format!("{} {} {accept}", icmp_errors(entry.selector.family()), conditions(View::Quoted, entry))
         });
         packets.chain(errors).collect()
     }

@@ -1,8 +1,10 @@
 //! A kernel made of vectors: it does what it is told, and asserts what the real one refuses.
 
 use super::wishes::Dice;
-use crate::object::PolicyKey;
+use crate::nft::HeldTable;
+use crate::object::{Link, PolicyKey, Verdict};
 use crate::plan::*;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 pub fn empty_kernel() -> Installed {

@@ -1,8 +1,8 @@
 //! Random wishes, the same in every run.
 
 use crate::model::{
-    Ace, Action, AeadKey, Algorithm, EncryptionKey, Family, Gate, IntegrityKey, Key, Lane, PathMtu, Plane,
-    Ports, Prefix, Protection, Replay, Sa, Selector, SpiBlock,
+    Ace, Action, Aead, Cipher, EspKeys, Family, Gate, Integrity, Lane, PathMtu, Plane, Protection, Replay,
+    Sa, Selector, SenderKey, SharedKeys, SpiBlock,
 };
 use crate::plan::*;
 use std::net::IpAddr;
@@ -24,14 +24,8 @@ impl Dice {
 }
 
 pub fn selectors() -> [Selector; 4] {
-    let prefix = |first: u8| Prefix::new([first, 0, 0, 0].into(), 8).unwrap();
-    let any = Selector::between(Prefix::any(Family::V4), Prefix::any(Family::V4));
-    [
-        Selector::between(prefix(10), prefix(10)),
-        Selector::between(prefix(10), prefix(11)),
-        any,
-        Selector { protocol: Some(6), destination_ports: Some(Ports::only(22)), ..any },
-    ]
+    ["ip 10.0.0.0/8 10.0.0.0/8", "ip 10.0.0.0/8 11.0.0.0/8", "ip any any", "tcp any any eq 22"]
+        .map(|text| text.parse().unwrap())
 }
 
 /// Where some of the SPIs lie.
@@ -44,20 +38,25 @@ pub fn sa(dice: &mut Dice) -> Sa {
         spi: Spi([256, BLOCK][dice.below(2)] + dice.below(3) as u32),
         family: Family::ALL[dice.below(2)],
         lane: Lane::Unicast,
-        algorithm: algorithm(dice, key + 1),
+        keys: keys(dice, key + 1),
         replay: Replay::Off,
         hard_lifetime: None,
     }
 }
 
-fn algorithm(dice: &mut Dice, octet: u8) -> Algorithm {
+fn keys(dice: &mut Dice, octet: u8) -> EspKeys {
+    let (encryption, authentication) = (vec![octet; 16].into(), vec![octet; 32].into());
     match dice.below(2) {
-        0 => Algorithm::Aead(AeadKey::AesGcm256(Key::new([octet; 36]))),
-        _ => Algorithm::Cbc {
-            encryption: EncryptionKey::AesCbc128(Key::new([octet; 16])),
-            integrity: IntegrityKey::HmacSha256(Key::new([octet; 32])),
-        },
+        0 => gcm(octet),
+        _ => EspKeys::Shared(
+            SharedKeys::new((Cipher::AesCbc128, encryption), (Integrity::HmacSha256, authentication))
+                .unwrap(),
+        ),
     }
+}
+
+pub fn gcm(octet: u8) -> EspKeys {
+    EspKeys::Sender(SenderKey::new(Aead::AesGcm256, vec![octet; 36].into()).unwrap())
 }
 
 pub fn permit(selectors: impl IntoIterator<Item = Selector>) -> Vec<Ace> {

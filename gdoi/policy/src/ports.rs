@@ -4,7 +4,7 @@ use super::{refuse, PolicyError};
 use std::fmt;
 
 /// The ports from the first to the last, both inclusive.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ports {
     first: u16,
     last: u16,

@@ -1,12 +1,13 @@
 //! IP prefixes.
 
 use super::{refuse, PolicyError};
+use ipnet::IpNet;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 /// An IP version.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Family {
     /// IPv4.
     V4,
@@ -15,6 +16,9 @@ pub enum Family {
 }
 
 impl Family {
+    /// Both.
+    pub const ALL: [Family; 2] = [Family::V4, Family::V6];
+
     /// The version of an address.
     pub const fn of(address: IpAddr) -> Self {
         match address {
@@ -30,6 +34,14 @@ impl Family {
             Family::V6 => 128,
         }
     }
+
+    /// Octets of a header without options.
+    pub const fn header_octets(self) -> u32 {
+        match self {
+            Family::V4 => 20,
+            Family::V6 => 40,
+        }
+    }
 }
 
 impl fmt::Display for Family {
@@ -42,11 +54,8 @@ impl fmt::Display for Family {
 }
 
 /// A prefix of either version without host bits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Prefix {
-    address: IpAddr,
-    length: u8,
-}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Prefix(IpNet);
 
 impl Prefix {
     /// The prefix `address/length`.
@@ -54,95 +63,97 @@ impl Prefix {
     /// # Errors
     /// A length over that of the address, or host bits that are not zero.
     pub fn new(address: IpAddr, length: u8) -> Result<Self, PolicyError> {
-        let bits = Family::of(address).bits();
-        if length > bits {
-            return refuse(format!("prefix length {length} is over {bits}"));
-        }
-        let network = network(address, length);
+        let Ok(net) = IpNet::new(address, length) else {
+            return refuse(format!("prefix length {length} is over {}", Family::of(address).bits()));
+        };
+        let network = net.network();
         if network != address {
             return refuse(format!("{address}/{length} has host bits, did you mean {network}/{length}?"));
         }
-        Ok(Prefix { address, length })
+        Ok(Prefix(net))
     }
 
     /// One address.
     pub const fn host(address: IpAddr) -> Self {
-        Prefix { address, length: Family::of(address).bits() }
+        Prefix(IpNet::new_assert(address, Family::of(address).bits()))
     }
 
     /// Every address of a version.
     pub const fn any(family: Family) -> Self {
-        let address = match family {
-            Family::V4 => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-            Family::V6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-        };
-        Prefix { address, length: 0 }
+        Prefix(IpNet::new_assert(
+            match family {
+                Family::V4 => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+                Family::V6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+            },
+            0,
+        ))
+    }
+
+    /// Every multicast address of a version: 224.0.0.0/4 (RFC 5771) or ff00::/8 (RFC 4291 section 2.7).
+    pub const fn multicast(family: Family) -> Self {
+        Prefix(match family {
+            Family::V4 => IpNet::new_assert(IpAddr::V4(Ipv4Addr::new(224, 0, 0, 0)), 4),
+            Family::V6 => IpNet::new_assert(IpAddr::V6(Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0)), 8),
+        })
     }
 
     /// The prefix of an address and a network mask; None where the mask has holes, is of the other version, or host
     /// bits are set.
     pub fn from_mask(address: IpAddr, mask: IpAddr) -> Option<Self> {
-        let length = bits(mask).leading_ones() as u8;
-        let prefix = Prefix::new(address, length.min(Family::of(mask).bits())).ok()?;
-        (prefix.mask() == mask).then_some(prefix)
+        let net = IpNet::with_netmask(address, mask).ok()?;
+        (net.netmask() == mask && net.network() == address).then_some(Prefix(net))
     }
 
-    /// The network address.
-    pub const fn address(&self) -> IpAddr {
-        self.address
+    /// The network address, the lowest of all.
+    pub fn address(&self) -> IpAddr {
+        self.0.addr()
+    }
+
+    /// The highest address.
+    pub fn last(&self) -> IpAddr {
+        self.0.broadcast()
     }
 
     /// The number of leading network bits, at most 32 or 128.
-    pub const fn length(&self) -> u8 {
-        self.length
+    pub fn length(&self) -> u8 {
+        self.0.prefix_len()
     }
 
     /// The version.
     pub const fn family(&self) -> Family {
-        Family::of(self.address)
+        match self.0 {
+            IpNet::V4(_) => Family::V4,
+            IpNet::V6(_) => Family::V6,
+        }
     }
 
     /// The network mask.
     pub fn mask(&self) -> IpAddr {
-        let ones = match self.family() {
-            Family::V4 => IpAddr::V4(Ipv4Addr::BROADCAST),
-            Family::V6 => IpAddr::V6(Ipv6Addr::from(u128::MAX)),
-        };
-        network(ones, self.length)
+        self.0.netmask()
     }
 
     /// Whether every address of `other` is in this prefix.
     pub fn covers(&self, other: &Prefix) -> bool {
-        self.family() == other.family()
-            && self.length <= other.length
-            && network(other.address, self.length) == self.address
+        self.0.contains(&other.0)
     }
 
     /// Whether `address` lies in this prefix.
     pub fn contains(&self, address: IpAddr) -> bool {
-        self.covers(&Prefix::host(address))
+        self.0.contains(&address)
     }
 
-    /// Whether some address is in both prefixes.
+    /// Whether some address is in both prefixes: one of them covers the other.
     pub fn overlaps(&self, other: &Prefix) -> bool {
         self.covers(other) || other.covers(self)
     }
-}
 
-/// The bits from the left of 128: an IPv4 address takes the first 32.
-fn bits(address: IpAddr) -> u128 {
-    match address {
-        IpAddr::V4(address) => u128::from(u32::from(address)) << 96,
-        IpAddr::V6(address) => u128::from(address),
-    }
-}
-
-fn network(address: IpAddr, length: u8) -> IpAddr {
-    let mask = u128::MAX.checked_shl(128 - u32::from(length)).unwrap_or(0);
-    let kept = bits(address) & mask;
-    match address {
-        IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::from((kept >> 96) as u32)),
-        IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::from(kept)),
+    /// The addresses that are in both.
+    pub fn intersection(&self, other: &Prefix) -> Option<Prefix> {
+        match (self.covers(other), other.covers(self)) {
+            (true, _) => Some(*other),
+            (_, true) => Some(*self),
+            _ => None,
+        }
     }
 }
 
@@ -166,7 +177,7 @@ fn unknown(text: &str) -> String {
 
 impl fmt::Display for Prefix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.address, self.length)
+        write!(f, "{}", self.0)
     }
 }
 
@@ -221,6 +232,11 @@ mod tests {
         assert!(!covers("10.0.0.0/8", "11.0.0.0/8"));
         assert!(prefix("10.1.0.0/16").overlaps(&prefix("10.0.0.0/8")));
         assert!(!prefix("10.1.0.0/16").overlaps(&prefix("10.2.0.0/16")));
+        let shared = |left: &str, right: &str| prefix(left).intersection(&prefix(right));
+        assert_eq!(shared("10.1.0.0/16", "10.0.0.0/8"), Some(prefix("10.1.0.0/16")));
+        assert_eq!(shared("2001:db8::/32", "2001:db8::1/128"), Some(prefix("2001:db8::1")));
+        assert_eq!(shared("2001:db8::/32", "2001:db9::/32"), None);
+        assert_eq!(shared("0.0.0.0/0", "::/0"), None);
     }
 
     #[test]
@@ -229,5 +245,31 @@ mod tests {
         assert!(contains("10.64.0.0/10", "10.127.0.1") && !contains("10.64.0.0/10", "10.128.0.1"));
         assert!(contains("2001:db8::/32", "2001:db8::1") && !contains("2001:db8::/32", "2001:db9::1"));
         assert!(!contains("::/0", "10.0.0.1") && !contains("0.0.0.0/0", "::1"));
+        assert_eq!(prefix("10.64.0.0/10").last(), address("10.127.255.255"));
+        assert_eq!(prefix("2001:db8::1").last(), address("2001:db8::1"));
+        assert_eq!(prefix("0.0.0.0/0").last(), address("255.255.255.255"));
+    }
+
+    #[test]
+    fn a_prefix_has_no_host_bits_and_no_more_bits_than_its_family() {
+        for (text, length, good) in [
+            ("10.0.0.0", 8, true),
+            ("10.0.0.0", 7, true),
+            ("10.0.0.1", 8, false),
+            ("10.0.0.1", 32, true),
+            ("10.0.0.1", 33, false),
+            ("2001:db8::", 32, true),
+            ("2001:db8::1", 64, false),
+            ("2001:db8::1", 128, true),
+            ("2001:db8::1", 129, false),
+        ] {
+            assert_eq!(Prefix::new(address(text), length).is_ok(), good, "{text}/{length}");
+        }
+    }
+
+    #[test]
+    fn multicast_has_its_prefix() {
+        assert_eq!(Prefix::multicast(Family::V4), prefix("224.0.0.0/4"));
+        assert_eq!(Prefix::multicast(Family::V6), prefix("ff00::/8"));
     }
 }

@@ -1,6 +1,6 @@
 //! Access control lists: which traffic a group protects, as the field writes it.
 
-use super::{refuse, PolicyError, Selector};
+use super::{refuse, Family, PolicyError, Selector};
 use std::fmt;
 use std::str::FromStr;
 
@@ -8,7 +8,7 @@ use std::str::FromStr;
 pub const MAX_ACES: usize = 1_000;
 
 /// What happens to traffic that an entry matches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
     /// Encrypt.
     Permit,
@@ -58,6 +58,12 @@ impl Acl {
     /// The permit entries in order.
     pub fn permits(&self) -> impl Iterator<Item = &Selector> + Clone {
         self.0.iter().filter(|ace| ace.action == Action::Permit).map(|ace| &ace.selector)
+    }
+
+    /// The IP versions of which it permits anything.
+    pub fn families(&self) -> Vec<Family> {
+        let permits = |family: &Family| self.permits().any(|selector| selector.family() == *family);
+        Family::ALL.into_iter().filter(permits).collect()
     }
 }
 
@@ -111,5 +117,8 @@ mod tests {
         let acl = Acl::new(entries.iter().map(|entry| entry.parse().unwrap()).collect()).unwrap();
         let permits: Vec<_> = acl.permits().map(ToString::to_string).collect();
         assert_eq!(permits, ["ip 10.0.0.0/8 any", "ipv6 any any"]);
+        assert_eq!(acl.families(), Family::ALL);
+        let denied = Acl::new(vec!["deny ipv6 any any".parse().unwrap()]).unwrap();
+        assert_eq!(denied.families(), []);
     }
 }

@@ -108,6 +108,13 @@ impl Selector {
     }
 }
 
+impl From<Prefix> for Side {
+    /// All ports.
+    fn from(prefix: Prefix) -> Self {
+        Side { prefix, ports: None }
+    }
+}
+
 impl Side {
     fn covers(&self, other: &Side) -> bool {
         let ports = match (&self.ports, &other.ports) {

@@ -1,7 +1,6 @@
 //! The ESP transforms that a group may use for its traffic.
 
-use super::{refuse, PolicyError, Seed};
-use crate::crypto::Secret;
+use super::{refuse, PolicyError};
 use std::fmt;
 use std::str::FromStr;
 
@@ -15,6 +14,20 @@ pub enum Cipher {
 }
 
 impl Cipher {
+    /// Every one.
+    pub const ALL: [Cipher; 2] = [Cipher::AesCbc128, Cipher::AesCbc256];
+
+    /// The octets of the IV of each packet, and of a block.
+    pub const IV_LEN: usize = 16;
+
+    /// Its name in configurations.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Cipher::AesCbc128 => "aes-128-cbc",
+            Cipher::AesCbc256 => "aes-256-cbc",
+        }
+    }
+
     /// The key's length in octets.
     pub const fn key_len(self) -> usize {
         match self {
@@ -36,6 +49,23 @@ pub enum Integrity {
 }
 
 impl Integrity {
+    /// Every one.
+    pub const ALL: [Integrity; 3] = [Integrity::HmacSha256, Integrity::HmacSha384, Integrity::HmacSha512];
+
+    /// Its name in configurations.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Integrity::HmacSha256 => "hmac-sha-256",
+            Integrity::HmacSha384 => "hmac-sha-384",
+            Integrity::HmacSha512 => "hmac-sha-512",
+        }
+    }
+
+    /// The octets of the ICV in each packet: half the hash (RFC 4868 section 2.1.1).
+    pub const fn icv_len(self) -> usize {
+        self.key_len() / 2
+    }
+
     /// The key's length in octets: that of the hash (RFC 4868 section 2.1.1).
     pub const fn key_len(self) -> usize {
         match self {
@@ -59,8 +89,26 @@ pub enum Aead {
 }
 
 impl Aead {
+    /// Every one.
+    pub const ALL: [Aead; 3] = [Aead::AesGcm128, Aead::AesGcm256, Aead::ChaCha20Poly1305];
+
     /// The octets of salt behind the key: the front of every nonce.
     pub const SALT_LEN: usize = 4;
+
+    /// The octets of the IV in each packet: the rest of its nonce.
+    pub const IV_LEN: usize = 8;
+
+    /// The octets of the ICV in each packet.
+    pub const ICV_LEN: usize = 16;
+
+    /// Its name in configurations.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Aead::AesGcm128 => "aes-128-gcm",
+            Aead::AesGcm256 => "aes-256-gcm",
+            Aead::ChaCha20Poly1305 => "chacha20-poly1305",
+        }
+    }
 
     /// The cipher key's length in octets, without the salt.
     pub const fn key_len(self) -> usize {
@@ -90,6 +138,30 @@ impl Transform {
     pub const fn is_per_sender(self) -> bool {
         matches!(self, Transform::PerSender(_))
     }
+
+    /// Octets of the IV between the ESP header and the encrypted packet.
+    pub const fn iv_octets(self) -> u32 {
+        match self {
+            Transform::Shared { .. } => Cipher::IV_LEN as u32,
+            Transform::PerSender(_) => Aead::IV_LEN as u32,
+        }
+    }
+
+    /// Octets of the ICV behind the encrypted packet.
+    pub const fn icv_octets(self) -> u32 {
+        match self {
+            Transform::Shared { integrity, .. } => integrity.icv_len() as u32,
+            Transform::PerSender(_) => Aead::ICV_LEN as u32,
+        }
+    }
+
+    /// What the packet and its trailer are padded to a multiple of, in octets.
+    pub(crate) const fn block_octets(self) -> u32 {
+        match self {
+            Transform::Shared { .. } => Cipher::IV_LEN as u32,
+            Transform::PerSender(_) => 4,
+        }
+    }
 }
 
 impl Default for Transform {
@@ -99,89 +171,44 @@ impl Default for Transform {
     }
 }
 
-const AEADS: [(&str, Aead); 3] = [
-    ("aes-128-gcm", Aead::AesGcm128),
-    ("aes-256-gcm", Aead::AesGcm256),
-    ("chacha20-poly1305", Aead::ChaCha20Poly1305),
-];
-
-const CIPHERS: [(&str, Cipher); 2] = [("aes-128-cbc", Cipher::AesCbc128), ("aes-256-cbc", Cipher::AesCbc256)];
-
-const INTEGRITIES: [(&str, Integrity); 3] = [
-    ("hmac-sha-256", Integrity::HmacSha256),
-    ("hmac-sha-384", Integrity::HmacSha384),
-    ("hmac-sha-512", Integrity::HmacSha512),
-];
-
-fn named<T: Copy>(table: &[(&str, T)], name: &str) -> Option<T> {
-    table.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
-}
-
-fn name_of<T: PartialEq>(table: &[(&'static str, T)], value: T) -> &'static str {
-    table.iter().find(|(_, known)| *known == value).map_or("", |(name, _)| name)
-}
-
 impl FromStr for Transform {
     type Err = PolicyError;
 
     /// `aes-128-gcm|aes-256-gcm|chacha20-poly1305` or `aes-128-cbc|aes-256-cbc/hmac-sha-256|384|512`
     fn from_str(text: &str) -> Result<Self, PolicyError> {
-        if let Some(aead) = named(&AEADS, text) {
+        if let Some(aead) = aead(text) {
             return Ok(Transform::PerSender(aead));
         }
         let (cipher, integrity) = text.split_once('/').unwrap_or((text, ""));
-        if named(&AEADS, cipher).is_some() {
+        if aead(cipher).is_some() {
             return refuse(format!(
                 "`{cipher}` has an integrity check of its own, write it without `/{integrity}`"
             ));
         }
-        let Some(cipher) = named(&CIPHERS, cipher) else {
+        let Some(cipher) = Cipher::ALL.into_iter().find(|known| known.name() == cipher) else {
             return refuse(format!(
                 "`{cipher}` is no cipher (aes-256-gcm, aes-128-gcm, chacha20-poly1305, or aes-256-cbc or \
                  aes-128-cbc with an integrity algorithm)"
             ));
         };
-        match named(&INTEGRITIES, integrity) {
+        match Integrity::ALL.into_iter().find(|known| known.name() == integrity) {
             Some(integrity) => Ok(Transform::Shared { cipher, integrity }),
             None => refuse(format!("`{integrity}` is no integrity algorithm (hmac-sha-256, -384 or -512)")),
         }
     }
 }
 
+fn aead(name: &str) -> Option<Aead> {
+    Aead::ALL.into_iter().find(|known| known.name() == name)
+}
+
 impl fmt::Display for Transform {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
-            Transform::PerSender(aead) => f.write_str(name_of(&AEADS, aead)),
+            Transform::PerSender(aead) => f.write_str(aead.name()),
             Transform::Shared { cipher, integrity } => {
-                write!(f, "{}/{}", name_of(&CIPHERS, cipher), name_of(&INTEGRITIES, integrity))
+                write!(f, "{}/{}", cipher.name(), integrity.name())
             }
-        }
-    }
-}
-
-/// The keys of a TEK; kind and lengths are those of its [`Transform`].
-#[derive(Clone, Debug, PartialEq)]
-pub enum TekKeys {
-    /// What all senders use.
-    Shared {
-        /// For the [`Cipher`].
-        encryption: Secret,
-        /// For the [`Integrity`].
-        integrity: Secret,
-    },
-    /// What the key of each sender is derived from; nobody sends with it as it is.
-    PerSender(Seed),
-}
-
-impl TekKeys {
-    /// Whether they have the kind and the lengths that the transform asks for.
-    pub fn fit(&self, transform: Transform) -> bool {
-        match (self, transform) {
-            (TekKeys::Shared { encryption, integrity }, Transform::Shared { cipher, integrity: mac }) => {
-                encryption.len() == cipher.key_len() && integrity.len() == mac.key_len()
-            }
-            (TekKeys::PerSender(_), Transform::PerSender(_)) => true,
-            _ => false,
         }
     }
 }
@@ -214,18 +241,5 @@ mod tests {
         assert!(reason("3des-cbc/hmac-sha-256").contains("no cipher"));
         assert!(reason("aes-256-cbc/hmac-md5").contains("no integrity"));
         assert!(reason("aes-256-cbc").contains("no integrity"));
-    }
-
-    #[test]
-    fn keys_of_the_other_kind_do_not_fit() {
-        let shared = |cipher, mac| TekKeys::Shared {
-            encryption: Secret::new(vec![1; cipher]),
-            integrity: Secret::new(vec![2; mac]),
-        };
-        let seed = TekKeys::PerSender(Seed::new(Secret::new(vec![1; 32])).unwrap());
-        let (cbc, gcm) = ("aes-256-cbc/hmac-sha-384".parse().unwrap(), "aes-256-gcm".parse().unwrap());
-        assert!(shared(32, 48).fit(cbc) && seed.fit(gcm));
-        assert!(!shared(16, 48).fit(cbc) && !shared(32, 32).fit(cbc));
-        assert!(!shared(32, 48).fit(gcm) && !seed.fit(cbc));
     }
 }

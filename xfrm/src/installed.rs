@@ -1,0 +1,137 @@
+//! What the kernel holds, as it was read.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs;
+
+use crate::model::{EspKeys, Family, Slot, Spi};
+use crate::nft::HeldTable;
+use crate::object::{Direction, HeldInterface, HeldPolicy, HeldState, Link, Rank, Route, StateId, Verdict};
+
+/// What the kernel holds of ours, and what of its own it depends on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Installed {
+    pub(crate) links: Vec<Link>,
+    pub(crate) interfaces: Vec<HeldInterface>,
+    pub(crate) states: Vec<HeldState>,
+    pub(crate) policies: Vec<HeldPolicy>,
+    pub(crate) routes: Vec<Route>,
+    pub(crate) table: Option<HeldTable>,
+    /// The known senders of the planes that the table serves.
+    pub(crate) known: BTreeMap<Slot, BTreeSet<Spi>>,
+    pub(crate) offload: Offload,
+    /// What one sender's outbound states were added with, as far as this process knows, whether they are still there or not.
+    pub(crate) used: HashMap<StateId, EspKeys>,
+}
+
+/// Whether packets are encrypted behind the output hook, so that nftables can read their own header there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Offload {
+    /// The module esp4_offload; without it addresses of all IPv4 packets must be put aside before encryption.
+    pub v4: Module,
+    /// The module esp6_offload; without it IPv6 cannot be sent.
+    pub v6: Module,
+}
+
+/// A part of the kernel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Module {
+    #[default]
+    Present,
+    Missing,
+}
+
+/// A plane that protects right now, perhaps left by an agent that was killed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Protecting {
+    /// The plane.
+    pub slot: Slot,
+    /// Its interface.
+    pub interface: String,
+    /// SPIs that can be received.
+    pub inbound: Vec<Spi>,
+    /// The SPI that is sent with; none while traffic is blocked.
+    pub outbound: Option<Spi>,
+    /// How many policies keep back what would leave in clear: none only where the group sends in clear.
+    pub policies: usize,
+}
+
+impl Installed {
+    /// The planes that protect their interface without any help of ours. A table that somebody changed vouches for
+    /// nothing, and neither does one alone: when somebody removes it, policies must hold.
+    pub fn protecting(&self) -> Vec<Protecting> {
+        let Some(table) = self.table.filter(|table| table.digest.is_some()) else { return Vec::new() };
+        let outward = self.routes.iter().filter(|route| route.direction == Direction::Outbound);
+        let mut planes = BTreeSet::new();
+        let served = outward.filter(|route| table.slots.contains(route.slot) && planes.insert(route.slot));
+        let protecting = served.filter_map(|route| self.protecting_plane(route));
+        protecting.filter(|plane| plane.policies > 0 || table.passing.contains(plane.slot)).collect()
+    }
+
+    /// Whether something is left of a plane that protected.
+    pub fn has_protected(&self, slot: Slot) -> bool {
+        self.routes.iter().any(|route| route.slot == slot && route.direction == Direction::Outbound)
+    }
+
+    /// Whether the kernel holds nothing of ours.
+    pub fn is_empty(&self) -> bool {
+        self.states.is_empty()
+            && self.policies.is_empty()
+            && self.routes.is_empty()
+            && self.interfaces.is_empty()
+            && self.table.is_none()
+    }
+
+    fn protecting_plane(&self, route: &Route) -> Option<Protecting> {
+        let interface = self.links.iter().find(|link| link.index == route.interface)?.name.clone();
+        let verdicts = self.policies.iter().filter_map(|held| held.content.as_ref());
+        let outward: Vec<_> = verdicts
+            .filter(|one| one.key.interface == Some(route.interface) && one.rank != Rank::Closed)
+            .map(|one| &one.verdict)
+            .collect();
+        let outbound = self.spis(route.slot, Direction::Outbound);
+        let policies = outward.iter().filter(|verdict| verdict.holds(route.slot)).count();
+        Some(Protecting {
+            slot: route.slot,
+            interface,
+            inbound: self.spis(route.slot, Direction::Inbound),
+            outbound: outward.iter().find_map(|verdict| match verdict {
+                Verdict::Encrypt(slot, spi) if *slot == route.slot => outbound.contains(spi).then_some(*spi),
+                _ => None,
+            }),
+            policies,
+        })
+    }
+
+    fn spis(&self, slot: Slot, direction: Direction) -> Vec<Spi> {
+        let states = self.states.iter().filter(|held| held.id.slot == slot && held.id.direction == direction);
+        states.filter(|held| held.content.is_some()).map(|held| held.id.spi).collect()
+    }
+}
+
+impl Offload {
+    /// What this kernel has. A module shows itself in /sys; built in, it has no folder there, but its function in the
+    /// symbol table. When in doubt it is missing: that costs time or IPv6 and leaks nothing.
+    pub fn of_this_machine() -> Self {
+        let symbols = fs::read_to_string("/proc/kallsyms").unwrap_or_default();
+        let module = |name: &str, function: &str| {
+            let loaded = fs::exists(format!("/sys/module/{name}")).unwrap_or(false);
+            if loaded || symbols.contains(function) {
+                Module::Present
+            } else {
+                Module::Missing
+            }
+        };
+        Self {
+            v4: module("esp4_offload", " esp4_gso_segment"),
+            v6: module("esp6_offload", " esp6_gso_segment"),
+        }
+    }
+
+    /// Whether packets of the family show their own header in the output hook.
+    pub fn restores(self, family: Family) -> bool {
+        match family {
+            Family::V4 => self.v4 == Module::Present,
+            Family::V6 => self.v6 == Module::Present,
+        }
+    }
+}
