@@ -3,7 +3,7 @@
 use crate::daemon::left_behind;
 use crate::host::command;
 use crate::outcome::Outcome;
-use crate::scenarios::Scenario;
+use crate::scenario::Scenario;
 use std::fs::{self, File};
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
@@ -20,13 +20,13 @@ pub struct Beside {
 
 impl Beside {
     /// Starts it with these scenarios. What it prints and leaves is in $LAB_OUT/beside.
-    pub fn start(scenarios: &[Scenario]) -> Outcome<Self> {
+    pub fn start(scenarios: impl Iterator<Item = &'static Scenario>) -> Outcome<Self> {
         let out = left_behind().join("beside");
         fs::create_dir_all(&out)?;
         let output = out.join("output.log");
         let file = File::create(&output)?;
         let mut lab = command("unshare --mount --propagation private bash -c");
-        lab.arg(APART).arg(std::env::current_exe()?).args(scenarios.iter().map(|scenario| scenario.name));
+        lab.arg(APART).arg(std::env::current_exe()?).args(scenarios.map(|scenario| scenario.name));
         lab.env("LAB_OUT", &out).stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
         Ok(Beside { lab: lab.spawn()?, output })
     }

@@ -1,8 +1,8 @@
 //! The lab: hosts in network namespaces, real daemons, a real kernel, and what must be seen there.
 //!
-//! `lab [NAME...]` runs scenarios, `lab --list` names them, `lab --demo` tells the whole story once, `lab --bench TRANSFORM`
-//! measures. It must be root
-//! in a kernel with ESP, with network namespaces of its own; `scripts/lab` makes such a place.
+//! `lab` runs what every run shows, `lab --all` the whole matrix besides, `lab NAME...` some scenarios or groups of them,
+//! `lab --list` names them, `lab --demo` tells the whole story once, `lab --bench TRANSFORM` measures. It must be root in a
+//! kernel with ESP, with network namespaces of its own; `scripts/lab` makes such a place.
 
 mod bench;
 mod beside;
@@ -24,6 +24,7 @@ mod pcap;
 mod reinjection;
 mod rekeying;
 mod runner;
+mod scenario;
 mod scenarios;
 mod site;
 mod stream;
@@ -34,21 +35,23 @@ mod watch;
 
 use beside::Beside;
 use runner::Runner;
-use scenarios::{Scenario, ALL, MATRIX, PATIENT};
+use scenario::Scenario;
+use scenarios::{called, every, of, BESIDE, EVERY_RUN, GROUPS, OTHERS};
 use site::Site;
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: lab [NAME...] | lab --list | lab --demo | lab --bench TRANSFORM";
+const USAGE: &str = "usage: lab [NAME...] | lab --all | lab --list | lab --demo | lab --bench TRANSFORM";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
+        ["--all"] => beside_others(of(EVERY_RUN).chain(of(OTHERS)).collect()),
         ["--list"] => list(),
         ["--demo"] => demo(),
         ["--bench", transform] => bench(transform),
         names if names.iter().any(|name| name.starts_with('-')) => Err(USAGE.to_owned()),
-        [] => all(),
+        [] => beside_others(of(EVERY_RUN).collect()),
         names => chosen(names).and_then(|scenarios| run(&scenarios)),
     };
     match done {
@@ -63,6 +66,9 @@ fn main() -> ExitCode {
 
 fn list() -> Result<bool, String> {
     every().for_each(|scenario| println!("{:40} {}", scenario.name, scenario.about));
+    for group in GROUPS {
+        println!("{:40} {}: {}", group.name, group.about, group.scenarios.join(" "));
+    }
     Ok(true)
 }
 
@@ -76,20 +82,14 @@ fn bench(transform: &str) -> Result<bool, String> {
     done.map(|()| true).map_err(|stop| stop.to_string())
 }
 
-fn every() -> impl Iterator<Item = &'static Scenario> {
-    ALL.iter().chain(PATIENT).chain(MATRIX)
-}
-
 fn chosen(names: &[&str]) -> Result<Vec<&'static Scenario>, String> {
-    let find = |name: &&str| {
-        every().find(|scenario| scenario.name == *name).ok_or(format!("there is no scenario {name}"))
-    };
-    names.iter().map(find).collect()
+    let found = names.iter().map(|name| called(name)).collect::<Result<Vec<_>, _>>();
+    found.map(|lists| lists.concat())
 }
 
-fn all() -> Result<bool, String> {
-    let beside = Beside::start(PATIENT).map_err(|stop| stop.to_string())?;
-    let passed = run(&ALL.iter().collect::<Vec<_>>());
+fn beside_others(scenarios: Vec<&Scenario>) -> Result<bool, String> {
+    let beside = Beside::start(of(BESIDE)).map_err(|stop| stop.to_string())?;
+    let passed = run(&scenarios);
     let others_passed = beside.finish().map_err(|stop| stop.to_string())?;
     Ok(passed? && others_passed)
 }

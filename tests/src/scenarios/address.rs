@@ -5,9 +5,24 @@ use crate::corp::{self, key_server, ping_all, protection, registered, states, Co
 use crate::eventually::eventually_true;
 use crate::outcome::{ensure, Outcome};
 use crate::rekeying::{group, SOON};
+use crate::scenario::Scenario;
 use crate::site::{Site, HOSTS, KS1, WAN};
 use crate::topology::batch;
 use serde_json::Value;
+
+/// What this file shows.
+pub const SCENARIOS: &[Scenario] = &[
+    Scenario::empty(
+        "address-change",
+        "another WAN address: the member registers from it, nothing is clear",
+        change,
+    ),
+    Scenario::empty(
+        "late-address",
+        "without an address a member waits, closed, and registers when it comes",
+        late,
+    ),
+];
 
 const NEW: &str = "198.51.100.33";
 
@@ -33,7 +48,7 @@ fn restored(site: &Site, result: Outcome) -> Outcome {
     result
 }
 
-pub fn change(site: &Site) -> Outcome {
+fn change(site: &Site) -> Outcome {
     let mut corp = Corp::start(site)?;
     let result = changes(site, &mut corp);
     restored(site, result)
@@ -67,7 +82,7 @@ fn members(corp: &Corp) -> Outcome<String> {
     Ok(corp.key_server.show("ks members")?.to_string())
 }
 
-pub fn late(site: &Site) -> Outcome {
+fn late(site: &Site) -> Outcome {
     configure(site, &[NO_ADDRESS])?;
     let result = comes_late(site);
     restored(site, result)

@@ -5,9 +5,24 @@ use crate::daemon::Daemon;
 use crate::eventually::eventually_true;
 use crate::machine::limit;
 use crate::outcome::{ensure, Outcome};
+use crate::scenario::Scenario;
 use crate::site::{Site, HOSTS};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
+
+/// What this file shows.
+pub const SCENARIOS: &[Scenario] = &[
+    Scenario::registered(
+        "interface-down-up",
+        "an interface that goes down, is renamed and comes back",
+        down_up,
+    ),
+    Scenario::registered(
+        "repaired-by-hand",
+        "what others delete is back at once, and who does it again and again is told of",
+        repaired,
+    ),
+];
 
 const DEEDS: [&str; 5] = [
     "ip xfrm state flush",
@@ -23,7 +38,7 @@ fn at_once() -> Duration {
     limit(Duration::from_secs(4), Duration::from_secs(8))
 }
 
-pub fn repaired(site: &Site, corp: &mut Corp) -> Outcome {
+fn repaired(site: &Site, corp: &mut Corp) -> Outcome {
     corp.core.fresh()?;
     for deed in DEEDS {
         let took = repairs(&corp.members[0], deed)?;
@@ -73,7 +88,7 @@ fn is_calm_again(member: &Daemon) -> Outcome {
     Ok(())
 }
 
-pub fn down_up(site: &Site, corp: &mut Corp) -> Outcome {
+fn down_up(site: &Site, corp: &mut Corp) -> Outcome {
     let gm1 = site.host("gm1")?;
     corp.core.fresh()?;
     gm1.must("ip link set wan down")?;

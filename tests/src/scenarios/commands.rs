@@ -6,11 +6,38 @@ use crate::eventually::eventually_true;
 use crate::machine::limit;
 use crate::outcome::{ensure, Outcome};
 use crate::rekeying::{self, group, keys, Rekeyed, Transport, SOON};
+use crate::scenario::Scenario;
 use crate::site::{Site, HOSTS, WAN};
 use serde_json::{json, Value};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
+
+/// What this file shows.
+pub const SCENARIOS: &[Scenario] = &[
+    Scenario::empty("ks-rekey", "`ks rekey` under streams: all members change keys, nothing is lost", rekey),
+    Scenario::empty(
+        "ks-replace-now",
+        "`ks rekey --replace-now`: the old key is gone at once, nothing is clear; losses are printed",
+        replace_now,
+    ),
+    Scenario::empty(
+        "ks-remove",
+        "`ks remove`: the member is out when the old key has ended, the others lose nothing; `ks readmit`",
+        remove,
+    ),
+    Scenario::empty(
+        "ks-remove-now",
+        "`ks remove --now`: the member is out at once, the others come back",
+        remove_now,
+    ),
+    Scenario::empty("ks-remove-all", "`ks remove --all`: all register again and lose nothing", remove_all),
+    Scenario::empty(
+        "ks-reload",
+        "a changed policy: `reload --dry-run` says when it holds, and with `ks rekey` it does",
+        reload,
+    ),
+];
 
 /// How long replaced keys live on: members must have registered again by then.
 fn deactivation() -> Duration {
@@ -82,7 +109,7 @@ fn registered(members: &[Daemon], times: u64) -> Outcome {
     Ok(())
 }
 
-pub fn rekey(site: &Site) -> Outcome {
+fn rekey(site: &Site) -> Outcome {
     let (rekeyed, old) = start(site)?;
     command(
         &rekeyed,
@@ -96,7 +123,7 @@ pub fn rekey(site: &Site) -> Outcome {
     Ok(())
 }
 
-pub fn replace_now(site: &Site) -> Outcome {
+fn replace_now(site: &Site) -> Outcome {
     let (rekeyed, old) = start(site)?;
     command(&rekeyed, "ks rekey --replace-now", "goes to 3 members by unicast; the old keys end now")?;
     changed(&rekeyed.members, &old, grace())?;
@@ -107,7 +134,7 @@ pub fn replace_now(site: &Site) -> Outcome {
     Ok(())
 }
 
-pub fn remove(site: &Site) -> Outcome {
+fn remove(site: &Site) -> Outcome {
     let (mut rekeyed, old) = start(site)?;
     let said =
         "is removed and may not register again; 2 members are told to register again; their keys live on";
@@ -122,7 +149,7 @@ pub fn remove(site: &Site) -> Outcome {
     Ok(())
 }
 
-pub fn remove_now(site: &Site) -> Outcome {
+fn remove_now(site: &Site) -> Outcome {
     let (mut rekeyed, old) = start(site)?;
     let said =
         "is removed and may not register again; 2 members are told to register again; their keys end now";
@@ -161,7 +188,7 @@ fn comes_back(site: &Site, rekeyed: &Rekeyed) -> Outcome {
     Ok(())
 }
 
-pub fn remove_all(site: &Site) -> Outcome {
+fn remove_all(site: &Site) -> Outcome {
     let (rekeyed, old) = start(site)?;
     let said = "3 members are told to register again; their keys live on for the deactivation-delay";
     command(&rekeyed, "ks remove --all", said)?;
@@ -176,7 +203,7 @@ pub fn remove_all(site: &Site) -> Outcome {
 const ENTRY: &str = "permit ip 10.0.0.0/9 10.0.0.0/9";
 const LIFETIME: (u64, &str) = (1800, "in 29m");
 
-pub fn reload(site: &Site) -> Outcome {
+fn reload(site: &Site) -> Outcome {
     let mut config = configuration(site)?;
     let (rekeyed, _) = start_with(site, config.clone())?;
     let ipsec = &mut config["groups"][0]["server-local"]["sa-ipsec"];

@@ -7,15 +7,23 @@ use crate::fault::Fault;
 use crate::machine;
 use crate::outcome::{Outcome, Stop};
 use crate::rekeying::{group, key_server_of, repetitions, Rekeyed, Transport};
+use crate::scenario::Scenario;
 use crate::site::Site;
 use std::time::{Duration, Instant};
+
+/// What this file shows.
+pub const SCENARIOS: &[Scenario] = &[Scenario::empty(
+    "leak-proof",
+    "random faults under streams: nothing is ever clear, and traffic comes back by itself",
+    random_faults,
+)];
 
 /// One in so many faults comes before the group has recovered from the one before it.
 const HASTY: usize = 4;
 /// What a group is without a transform of its own: each sender has its own key, so that a lost sending state cannot come back.
 const CELL: Cell = Cell { transform: Transform::AesGcm256, ..Cell::BASIC };
 
-pub fn random_faults(site: &Site) -> Outcome {
+fn random_faults(site: &Site) -> Outcome {
     let (mut dice, faults) = (Dice::of_this_run(), repetitions("LAB_FAULTS", usual()));
     let config = key_server_of(site, Transport::Unicast, CELL)?;
     let mut members = Rekeyed::of(site, Transport::Unicast, config, CELL)?;

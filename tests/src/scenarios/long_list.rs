@@ -8,9 +8,17 @@ use crate::machine;
 use crate::outcome::{ensure, Outcome};
 use crate::packet::Packet;
 use crate::rekeying::{self, never_registered_again, Transport};
+use crate::scenario::Scenario;
 use crate::site::{Site, KS1, MEMBERS};
 use serde_json::{json, Value};
 use std::net::IpAddr;
+
+/// What this file shows.
+pub const SCENARIOS: &[Scenario] = &[Scenario::empty(
+    "long-list",
+    "1,000 entries come by registration and by rekey where no fragment of a packet passes",
+    crosses,
+)];
 
 /// Before connection tracking puts anything together.
 const RULES: &str = "
@@ -38,7 +46,7 @@ fn list(port: u16) -> Value {
     others.chain(["permit ip 10.0.0.0/8 10.0.0.0/8".into()]).collect()
 }
 
-pub fn crosses(site: &Site) -> Outcome {
+fn crosses(site: &Site) -> Outcome {
     let core = site.host("core")?;
     core.nft(RULES)?;
     let result = registers_and_rekeys(site);

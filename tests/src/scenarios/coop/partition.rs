@@ -6,11 +6,19 @@ use crate::host::Host;
 use crate::machine;
 use crate::outcome::{ensure, Outcome};
 use crate::rekeying::{keys, LIFE, SOON};
+use crate::scenario::Scenario;
 use crate::site::{Site, HOSTS, KS1};
 use crate::stream::Mark;
 use crate::tally::Tallies;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+/// What this file shows.
+pub const SCENARIOS: &[Scenario] = &[Scenario::empty(
+    "coop-partition",
+    "a core that splits for longer than a key lives: each side goes on, and after the healing all reach all",
+    partition,
+)];
 
 /// The first key server, the first member and its LANs.
 const ONE_SIDE: &str = "192.0.2.10, 198.51.100.1, 10.1.0.0/16";
@@ -28,7 +36,7 @@ struct Marks {
     settled: Mark,
 }
 
-pub fn partition(site: &Site) -> Outcome {
+fn partition(site: &Site) -> Outcome {
     let mut shared = Cooperating::start(site, configurations(site)?)?;
     let cut = shared.streams.mark();
     let apart = split(site, &shared)?;
