@@ -62,7 +62,7 @@ fn no_preempt(site: &Site) -> Outcome {
         redundancy["preempt"] = json!(false);
         redundancy.as_object_mut().map(|redundancy| redundancy.remove("hold-down"));
     }
-    let mut shared = Cooperating::start(site, configs)?;
+    let mut shared = Cooperating::start_in_order(site, configs)?;
     let took = shared.lose(&[0], 1)?;
     shared.servers[0].start_again()?;
     in_step(&shared.servers, KS2)?;
