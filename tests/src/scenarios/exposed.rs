@@ -5,10 +5,10 @@ use crate::eventually::eventually_true;
 use crate::machine::limit;
 use crate::outcome::{ensure, Outcome};
 use crate::packet::Packet;
+use crate::rekeying::SOON;
 use crate::scenario::Scenario;
 use crate::site::{Site, HOSTS, WAN};
 use std::process::Command;
-use std::thread::sleep;
 use std::time::Duration;
 
 /// What this file shows.
@@ -50,14 +50,16 @@ fn masqueraded(site: &Site, corp: &mut Corp) -> Outcome {
 
 /// How long packets that this tells are in clear after these deeds.
 fn exposed(site: &Site, corp: &mut Corp, deeds: &[&str], is_shown: fn(&Packet) -> bool) -> Outcome {
-    // The looks that something before this caused must be over.
-    sleep(limit(Duration::from_secs(4), Duration::from_secs(8)));
+    // A member that is busy with something before this is not measured.
+    corp.members[0].is_silent(limit(Duration::from_secs(4), Duration::from_secs(8)))?;
     corp.core.fresh()?;
     let before = repairs(corp)?;
     let mut flows = Command::new("bash");
     flows.args(["-c", FLOWS]);
     let mut flows = site.host("h1")?.spawn(flows)?;
-    sleep(Duration::from_millis(500));
+    eventually_true("the flows cross the core", SOON, || {
+        Ok(!Crossed::sort(corp.core.fresh()?).esp.is_empty())
+    })?;
     deeds.iter().try_for_each(|deed| site.host("gm1")?.must(deed).map(drop))?;
     eventually_true("the member repairs it", limit(Duration::from_secs(4), Duration::from_secs(8)), || {
         Ok(repairs(corp)? > before)
