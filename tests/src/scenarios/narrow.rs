@@ -5,7 +5,7 @@ use crate::cell::Cell;
 use crate::corp::{self, Corp, Crossed};
 use crate::eventually::eventually_true;
 use crate::host::Host;
-use crate::outcome::{ensure, Outcome};
+use crate::outcome::{ensure, failed, Outcome};
 use crate::rekeying::SOON;
 use crate::scenario::Scenario;
 use crate::site::{Site, HOSTS, HOSTS_IPV6, KS1};
@@ -76,13 +76,17 @@ fn all_sizes(site: &Site, destination: IpAddr) -> Outcome {
 /// The length of the first request that is answered, found as hosts find it: from what they are told.
 fn longest_answered(host: &Host, destination: IpAddr) -> Outcome<u16> {
     let headers = ECHO_HEADER + if destination.is_ipv4() { 20 } else { 40 };
-    let mut length = WIDE;
-    eventually_true("a request as long as its sender was told is answered", SOON, || {
+    let (mut length, mut heard) = (WIDE, String::new());
+    let done = eventually_true("a request as long as its sender was told is answered", SOON, || {
         let answer = host.run(&format!("ping -n -M do -c 1 -W 1 -s {} {destination}", length - headers))?;
-        length = told(&(answer.stdout + &answer.stderr)).unwrap_or(length);
+        heard = answer.stdout + &answer.stderr;
+        length = told(&heard).unwrap_or(length);
         Ok(answer.success)
-    })?;
-    Ok(length)
+    });
+    match done {
+        Ok(()) => Ok(length),
+        Err(stop) => failed(format!("{stop}; of {length} octets it hears {heard}")),
+    }
 }
 
 /// `mtu=1400` or `mtu = 1400`.
