@@ -80,8 +80,6 @@ fn a_killed_key_server_goes_on_without_a_registration() {
     let mut router = Router::register(scene.server);
     rekey(&scene, &mut router, &["ks", "rekey"]);
     for _ in 0..3 {
-        // The member list may lag by a second.
-        std::thread::sleep(std::time::Duration::from_millis(1_500));
         scene.kill();
         scene.start();
         scene.await_log("KS_STATE_LOADED");

@@ -1,9 +1,9 @@
-//! A second lab beside this one, for scenarios that wait more than they work.
+//! Labs beside this one, for scenarios that wait more than they work.
 
 use crate::daemon::left_behind;
 use crate::host::command;
 use crate::outcome::Outcome;
-use crate::scenarios::Scenario;
+use crate::scenario::Scenario;
 use std::fs::{self, File};
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
@@ -11,7 +11,7 @@ use std::process::{Child, Stdio};
 /// Hosts are named below /run, so with a /run of its own a lab has hosts of its own.
 const APART: &str = "mount -t tmpfs tmpfs /run && mkdir /run/netns /run/lock && exec \"$0\" \"$@\"";
 
-/// The other lab; it is killed when dropped.
+/// Another lab; it is killed when dropped.
 #[derive(Debug)]
 pub struct Beside {
     lab: Child,
@@ -19,9 +19,9 @@ pub struct Beside {
 }
 
 impl Beside {
-    /// Starts it with these scenarios. What it prints and leaves is in $LAB_OUT/beside.
-    pub fn start(scenarios: &[Scenario]) -> Outcome<Self> {
-        let out = left_behind().join("beside");
+    /// Starts the lab of this number with these scenarios. What it prints and leaves is in $LAB_OUT/beside-NUMBER.
+    pub fn start(number: usize, scenarios: &[&Scenario]) -> Outcome<Self> {
+        let out = left_behind().join(format!("beside-{number}"));
         fs::create_dir_all(&out)?;
         let output = out.join("output.log");
         let file = File::create(&output)?;

@@ -22,6 +22,11 @@ pub const SERVERS: [(&str, Ipv4Addr); 3] = [("ks1", KS1), ("ks2", KS2), ("ks3", 
 const PRIORITIES: [u8; 3] = [100, 75, 50];
 /// How long a server is back before it takes its role again, in seconds.
 pub const HOLD_DOWN: u64 = 5;
+/// The life of a traffic key: long enough for a server to come back and take its role before the next one is due.
+pub fn life() -> Duration {
+    machine::limit(rekeying::LIFE, Duration::from_secs(90))
+}
+
 /// Known to all servers and to no member.
 const SERVERS_KEY: &str = "the key servers' own key, which no member has";
 
@@ -49,8 +54,23 @@ impl Cooperating {
     /// Starts the servers, waits until the first is primary of all, and goes on with members and streams.
     pub fn start(site: &Site, configs: Vec<Value>) -> Outcome<Self> {
         let watch = Watch::start(site)?;
-        let start_server = |((host, _), config)| site.key_server(host, config);
-        let servers = SERVERS.into_iter().zip(configs).map(start_server).collect::<Outcome<Vec<_>>>()?;
+        let servers = start_servers(site, configs)?;
+        Self::start_members(site, watch, servers)
+    }
+
+    /// The same, but no server may take the role from another: the first one has it before the others come.
+    pub fn start_in_order(site: &Site, mut configs: Vec<Value>) -> Outcome<Self> {
+        let watch = Watch::start(site)?;
+        let others = configs.split_off(1);
+        let mut servers = start_servers(site, configs)?;
+        servers[0].says(&["COOP_KS_TRANS_TO_PRI"], SOON)?;
+        for ((host, _), config) in SERVERS.into_iter().skip(1).zip(others) {
+            servers.push(site.key_server(host, config)?);
+        }
+        Self::start_members(site, watch, servers)
+    }
+
+    fn start_members(site: &Site, watch: Watch, servers: Vec<Daemon>) -> Outcome<Self> {
         in_step(&servers, KS1)?;
         let start_member = |number| site.member(MEMBERS[number], corp::member(&preferring(number)));
         let mut members = (0..MEMBERS.len()).map(start_member).collect::<Outcome<Vec<_>>>()?;
@@ -91,7 +111,8 @@ impl Cooperating {
     pub fn rekey_after(&mut self, server: usize, before: Rekeys) -> Outcome<u32> {
         let name = SERVERS[server].0;
         let what = format!("{name} makes a new key");
-        eventually_true(&what, SOON, || Ok(keys_made(&self.servers[server])? > before.made))?;
+        let due = life() + SOON;
+        eventually_true(&what, due, || Ok(keys_made(&self.servers[server])? > before.made))?;
         self.agrees(server)?;
         let pushes = self.rekeys_of(server)?.pushes;
         ensure!(pushes > before.pushes, "the core has seen no rekey message of {name}");
@@ -139,6 +160,11 @@ impl Cooperating {
     }
 }
 
+/// As many as there are configurations.
+fn start_servers(site: &Site, configs: Vec<Value>) -> Outcome<Vec<Daemon>> {
+    SERVERS.into_iter().zip(configs).map(|((host, _), config)| site.key_server(host, config)).collect()
+}
+
 /// All servers, beginning with the one of this number.
 fn preferring(number: usize) -> Vec<Ipv4Addr> {
     SERVERS.iter().cycle().skip(number).take(SERVERS.len()).map(|(_, address)| *address).collect()
@@ -146,7 +172,8 @@ fn preferring(number: usize) -> Vec<Ipv4Addr> {
 
 /// ks.yaml of all servers, with one signing key, which is copied.
 pub fn configurations(site: &Site) -> Outcome<Vec<Value>> {
-    let first = rekeying::key_server(site, Transport::Unicast)?;
+    let mut first = rekeying::key_server(site, Transport::Unicast)?;
+    first["groups"][0]["server-local"]["sa-ipsec"]["lifetime"] = json!(life().as_secs());
     (0..SERVERS.len()).map(|number| configuration(first.clone(), number)).collect()
 }
 

@@ -1,6 +1,6 @@
 //! The project's daemons on the hosts of the lab.
 
-use crate::eventually::eventually;
+use crate::eventually::{eventually, settled};
 use crate::host::{command, Host};
 use crate::outcome::{failed, Outcome, Stop};
 use nix::sys::signal::{kill, Signal};
@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 const STOP_LIMIT: Duration = Duration::from_secs(60);
+const SILENCE_LIMIT: Duration = Duration::from_secs(120);
 
 /// Which daemon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,6 +163,12 @@ impl Daemon {
                 (None, None) => Ok(None),
             }
         })
+    }
+
+    /// Waits until it has logged nothing for so long: what it does by itself about what happened before is over then.
+    pub fn is_silent(&self, span: Duration) -> Outcome {
+        let what = format!("{} on {} is silent", self.role.program(), self.host.name());
+        settled(&what, span, SILENCE_LIMIT, || Ok(self.log()?.len())).map(drop)
     }
 
     /// What gdoictl answers in JSON.

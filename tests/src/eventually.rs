@@ -31,3 +31,31 @@ pub fn eventually<T>(
 pub fn eventually_true(what: &str, limit: Duration, mut condition: impl FnMut() -> Outcome<bool>) -> Outcome {
     eventually(what, limit, || Ok(condition()?.then_some(())))
 }
+
+/// Waits until an answer stays the same for so long.
+pub fn settled<T: PartialEq>(
+    what: &str,
+    span: Duration,
+    limit: Duration,
+    mut answer: impl FnMut() -> Outcome<T>,
+) -> Outcome<T> {
+    let (mut since, mut last) = (Instant::now(), answer()?);
+    eventually(what, limit, || {
+        let now = answer()?;
+        if now != last {
+            (since, last) = (Instant::now(), now);
+        }
+        Ok((since.elapsed() >= span).then_some(()))
+    })?;
+    Ok(last)
+}
+
+/// Asks again and again for so long; fails as soon as the condition does.
+pub fn throughout(span: Duration, mut condition: impl FnMut() -> Outcome) -> Outcome {
+    let start = Instant::now();
+    while start.elapsed() < span {
+        condition()?;
+        thread::sleep(FIRST_PAUSE);
+    }
+    condition()
+}

@@ -2,7 +2,7 @@
 
 use crate::corp::Corp;
 use crate::outcome::{Outcome, Stop};
-use crate::scenarios::{Run, Scenario};
+use crate::scenario::{Run, Scenario};
 use crate::site::Site;
 use std::fs;
 use std::path::Path;

@@ -30,7 +30,7 @@ const LAST_WAIT: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Streams {
     ends: Arc<Ends>,
-    senders: Vec<JoinHandle<Outcome<u64>>>,
+    senders: Vec<JoinHandle<Outcome<Sent>>>,
     receivers: Vec<JoinHandle<Outcome<Vec<Seen>>>>,
 }
 
@@ -55,6 +55,15 @@ impl Mark {
     pub fn of(&self, host: Ipv4Addr) -> u64 {
         self.0[index(host)]
     }
+}
+
+/// What one host has sent.
+#[derive(Clone, Copy, Debug)]
+struct Sent {
+    /// How many numbers.
+    number: u64,
+    /// How long it was not let onto a processor when it was due.
+    starved: Duration,
 }
 
 /// What one host has received of another.
@@ -122,13 +131,13 @@ impl Streams {
     pub fn stop(mut self) -> Outcome<Tallies> {
         self.ends.sending.store(true, Ordering::Relaxed);
         let senders = self.senders.drain(..).map(joined).collect::<Outcome<Vec<_>>>()?;
-        self.await_last(senders.iter().sum());
+        self.await_last(senders.iter().map(|sent| sent.number).sum());
         self.ends.receiving.store(true, Ordering::Relaxed);
         let seen = self.receivers.drain(..).map(joined).collect::<Outcome<Vec<_>>>()?;
-        let sent =
-            |address| HOSTS.iter().zip(&senders).find(|(host, _)| host.1 == address).map(|(_, sent)| *sent);
-        let tally = |seen: Seen| Some(seen.count(sent(seen.from)?));
-        Ok(Tallies(seen.into_iter().flatten().filter_map(tally).collect()))
+        let number = |address| Some(senders.get(index(address))?.number);
+        let tally = |seen: Seen| Some(seen.count(number(seen.from)?));
+        let starved = senders.iter().map(|sent| sent.starved).max().unwrap_or_default();
+        Ok(Tallies { pairs: seen.into_iter().flatten().filter_map(tally).collect(), starved })
     }
 
     /// Waits until all has arrived that was sent to the others of each sender, or is lost: the count will tell.

@@ -4,10 +4,25 @@ use crate::capture::Capture;
 use crate::corp::{self, key_server, ping_all, protection, registered, states, Corp, Crossed};
 use crate::eventually::eventually_true;
 use crate::outcome::{ensure, Outcome};
-use crate::rekeying::{group, SOON};
+use crate::rekeying::{group, keys, SOON};
+use crate::scenario::Scenario;
 use crate::site::{Site, HOSTS, KS1, WAN};
 use crate::topology::batch;
 use serde_json::Value;
+
+/// What this file shows.
+pub const SCENARIOS: &[Scenario] = &[
+    Scenario::empty(
+        "address-change",
+        "another WAN address: the member registers from it, nothing is clear",
+        change,
+    ),
+    Scenario::empty(
+        "late-address",
+        "without an address a member waits, closed, and registers when it comes",
+        late,
+    ),
+];
 
 const NEW: &str = "198.51.100.33";
 
@@ -33,7 +48,7 @@ fn restored(site: &Site, result: Outcome) -> Outcome {
     result
 }
 
-pub fn change(site: &Site) -> Outcome {
+fn change(site: &Site) -> Outcome {
     let mut corp = Corp::start(site)?;
     let result = changes(site, &mut corp);
     restored(site, result)
@@ -41,7 +56,7 @@ pub fn change(site: &Site) -> Outcome {
 
 fn changes(site: &Site, corp: &mut Corp) -> Outcome {
     corp.core.fresh()?;
-    let keys = group(&corp.members[0])?["teks"].clone();
+    let before = keys(&group(&corp.members[0])?);
     configure(site, &[NO_ADDRESS])?;
     corp.members[0].says(&["GM_ADDRESS_MISSING"], SOON)?;
     let shown = corp.members[0].show("gm")?;
@@ -57,7 +72,8 @@ fn changes(site: &Site, corp: &mut Corp) -> Outcome {
     protection(&corp.members[0], "encrypting")?;
     let answered = ping_all(site)?;
     ensure!(answered == 6, "{answered} of 6 pairs answer after the change");
-    ensure!(group(&corp.members[0])?["teks"] == keys, "the keys have changed");
+    let after = keys(&group(&corp.members[0])?);
+    ensure!(after == before && !after.is_empty(), "the keys have changed: {before:?} and {after:?}");
     let held = states(corp.members[0].host())?;
     ensure!(held.are_of_one_key(), "the kernel has {held:?}");
     Crossed::sort(corp.core.fresh()?).none_clear()
@@ -67,7 +83,7 @@ fn members(corp: &Corp) -> Outcome<String> {
     Ok(corp.key_server.show("ks members")?.to_string())
 }
 
-pub fn late(site: &Site) -> Outcome {
+fn late(site: &Site) -> Outcome {
     configure(site, &[NO_ADDRESS])?;
     let result = comes_late(site);
     restored(site, result)

@@ -2,12 +2,26 @@
 
 use crate::corp::{states, Corp, Crossed};
 use crate::daemon::Daemon;
-use crate::eventually::eventually_true;
+use crate::eventually::{eventually_true, throughout};
 use crate::machine::limit;
 use crate::outcome::{ensure, Outcome};
+use crate::scenario::Scenario;
 use crate::site::{Site, HOSTS};
-use std::thread::sleep;
 use std::time::{Duration, Instant};
+
+/// What this file shows.
+pub const SCENARIOS: &[Scenario] = &[
+    Scenario::registered(
+        "interface-down-up",
+        "an interface that goes down, is renamed and comes back",
+        down_up,
+    ),
+    Scenario::registered(
+        "repaired-by-hand",
+        "what others delete is back at once, and who does it again and again is told of",
+        repaired,
+    ),
+];
 
 const DEEDS: [&str; 5] = [
     "ip xfrm state flush",
@@ -23,7 +37,7 @@ fn at_once() -> Duration {
     limit(Duration::from_secs(4), Duration::from_secs(8))
 }
 
-pub fn repaired(site: &Site, corp: &mut Corp) -> Outcome {
+fn repaired(site: &Site, corp: &mut Corp) -> Outcome {
     corp.core.fresh()?;
     for deed in DEEDS {
         let took = repairs(&corp.members[0], deed)?;
@@ -37,8 +51,8 @@ pub fn repaired(site: &Site, corp: &mut Corp) -> Outcome {
 }
 
 fn repairs(member: &Daemon, deed: &str) -> Outcome<Duration> {
-    // The look that a deed before this one caused must be over.
-    sleep(limit(Duration::from_millis(2_500), Duration::from_secs(5)));
+    // A change that the member makes by itself would put a deed right without telling of it.
+    member.is_silent(limit(Duration::from_millis(2_500), Duration::from_secs(5)))?;
     let before = member.log()?.matches(REPAIRED).count();
     member.host().must(deed)?;
     let begun = Instant::now();
@@ -67,13 +81,15 @@ fn is_calm_again(member: &Daemon) -> Outcome {
         member.host().must("nft add table inet other")?;
         member.host().must("nft delete table inet other")?;
     }
-    sleep(Duration::from_secs(3));
-    let after = member.log()?;
-    ensure!(after == before, "the daemon says without need: {}", &after[before.len()..]);
-    Ok(())
+    // It looks within a second.
+    throughout(Duration::from_secs(3), || {
+        let after = member.log()?;
+        ensure!(after == before, "the daemon says without need: {}", &after[before.len()..]);
+        Ok(())
+    })
 }
 
-pub fn down_up(site: &Site, corp: &mut Corp) -> Outcome {
+fn down_up(site: &Site, corp: &mut Corp) -> Outcome {
     let gm1 = site.host("gm1")?;
     corp.core.fresh()?;
     gm1.must("ip link set wan down")?;

@@ -9,11 +9,19 @@ use crate::multicast::Routing;
 use crate::outcome::{ensure, Outcome};
 use crate::packet::protocol;
 use crate::rekeying::SOON;
+use crate::scenario::Scenario;
 use crate::site::{Site, H4, HOSTS, OUTSIDE};
 use crate::stream::Streams;
 use std::collections::BTreeSet;
 
-pub fn outside(site: &Site, corp: &mut Corp) -> Outcome {
+/// What this file shows.
+pub const SCENARIOS: &[Scenario] = &[
+    Scenario::empty("streams", "without daemons: streams of each kind arrive, the lab can do it", streams),
+    Scenario::registered("outside", "traffic that no entry names crosses in clear", outside),
+    Scenario::registered("two-lans", "two LANs of one member talk in clear", two_lans),
+];
+
+fn outside(site: &Site, corp: &mut Corp) -> Outcome {
     let (_, h1) = HOSTS[0];
     corp.core.fresh()?;
     let answers = site.host("h1")?.ping(OUTSIDE)?;
@@ -30,7 +38,7 @@ pub fn outside(site: &Site, corp: &mut Corp) -> Outcome {
 }
 
 /// Without any daemon every kind of stream arrives whole: the lab itself works.
-pub fn streams(site: &Site) -> Outcome {
+fn streams(site: &Site) -> Outcome {
     for (family, cast) in [(V4, Unicast), (V4, Multicast), (V6, Unicast), (V6, Multicast)] {
         let cell = Cell { family, cast, ..Cell::BASIC };
         let _routing = Routing::start(site, cell, "wan")?;
@@ -44,7 +52,7 @@ pub fn streams(site: &Site) -> Outcome {
     Ok(())
 }
 
-pub fn two_lans(site: &Site, corp: &mut Corp) -> Outcome {
+fn two_lans(site: &Site, corp: &mut Corp) -> Outcome {
     corp.core.fresh()?;
     for (host, destination) in [("h1", H4), ("h4", HOSTS[0].1)] {
         let answers = site.host(host)?.ping(destination)?;

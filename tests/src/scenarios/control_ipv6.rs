@@ -7,10 +7,21 @@ use crate::eventually::eventually_true;
 use crate::outcome::{ensure, Outcome};
 use crate::packet::{protocol, Packet};
 use crate::rekeying::{self, copy_multicast, never_registered_again, receives, Transport, SOON};
+use crate::scenario::Scenario;
 use crate::site::{Site, MEMBERS};
 use crate::topology::batch;
 use serde_json::{json, Value};
 use std::net::{IpAddr, Ipv6Addr};
+
+/// What this file shows.
+pub const SCENARIOS: &[Scenario] = &[
+    Scenario::empty(
+        "control-ipv6",
+        "members register over IPv6 and are rekeyed over it, for hosts of IPv4",
+        unicast,
+    ),
+    Scenario::empty("control-ipv6-multicast", "the same, rekeyed by multicast", multicast),
+];
 
 const KS1: &str = "2001:db8:2:1::10";
 /// Of rekey messages.
@@ -31,11 +42,11 @@ fn configure(site: &Site, links: &[(&str, &str)]) -> Outcome {
     links.iter().try_for_each(|(host, lines)| site.host(host)?.inside(|| batch(lines)))
 }
 
-pub fn unicast(site: &Site) -> Outcome {
+fn unicast(site: &Site) -> Outcome {
     rekeyed(site, Transport::Unicast)
 }
 
-pub fn multicast(site: &Site) -> Outcome {
+fn multicast(site: &Site) -> Outcome {
     rekeyed(site, Transport::Multicast)
 }
 

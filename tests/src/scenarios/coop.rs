@@ -1,10 +1,6 @@
 //! Key servers that share a group.
 
-mod commands;
-mod death;
-mod partition;
+pub mod commands;
+pub mod death;
+pub mod partition;
 mod refused;
-
-pub use commands::commands;
-pub use death::{kill_primary, last_server, no_preempt};
-pub use partition::partition;

@@ -4,14 +4,34 @@ use crate::corp::{protection, registered, states, Corp, Crossed};
 use crate::eventually::eventually_true;
 use crate::host::{answers, command};
 use crate::outcome::{ensure, Outcome};
+use crate::scenario::Scenario;
 use crate::site::{Site, HOSTS, OUTSIDE};
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
+/// What this file shows.
+pub const SCENARIOS: &[Scenario] = &[
+    Scenario::registered(
+        "killed-member",
+        "after kill -9 the kernel goes on, and a restart leaks nothing",
+        killed_member,
+    ),
+    Scenario::registered(
+        "stopped-member",
+        "after SIGTERM protected traffic is blocked, other traffic is not",
+        stopped_member,
+    ),
+    Scenario::empty(
+        "adopted-damaged",
+        "what a killed member left protects without a key server, and where it is damaged nothing passes",
+        damaged_adoption,
+    ),
+];
+
 const SETTLING: Duration = Duration::from_secs(30);
 const SOON: Duration = Duration::from_secs(20);
 
-pub fn killed_member(site: &Site, corp: &mut Corp) -> Outcome {
+fn killed_member(site: &Site, corp: &mut Corp) -> Outcome {
     let h1 = site.host("h1")?;
     corp.core.fresh()?;
     corp.members[0].kill()?;
@@ -62,7 +82,7 @@ impl Stream {
     }
 }
 
-pub fn stopped_member(site: &Site, corp: &mut Corp) -> Outcome {
+fn stopped_member(site: &Site, corp: &mut Corp) -> Outcome {
     let h1 = site.host("h1")?;
     corp.core.fresh()?;
     let status = corp.members[0].terminate()?;
@@ -82,7 +102,7 @@ pub fn stopped_member(site: &Site, corp: &mut Corp) -> Outcome {
 
 /// A member that cannot register protects with what it found; when somebody damages that, nothing passes any more, whatever
 /// else is taken away.
-pub fn damaged_adoption(site: &Site) -> Outcome {
+fn damaged_adoption(site: &Site) -> Outcome {
     let mut corp = Corp::start(site)?;
     corp.key_server.kill()?;
     adopts(site, &mut corp)?;

@@ -4,10 +4,18 @@ use crate::eventually::{eventually, eventually_true};
 use crate::host::Host;
 use crate::outcome::{ensure, Outcome};
 use crate::rekeying::{group, received, receives, Rekeyed, Transport, SOON};
+use crate::scenario::Scenario;
 use crate::site::{Site, KS1};
 use std::sync::Arc;
 
-pub fn deaf(site: &Site) -> Outcome {
+/// What this file shows.
+pub const SCENARIOS: &[Scenario] = &[Scenario::empty(
+    "rekey-deaf",
+    "a member that hears no rekey gets the repetition, or registers again in time",
+    deaf,
+)];
+
+fn deaf(site: &Site) -> Outcome {
     let mut rekeyed = Rekeyed::start(site, Transport::Unicast)?;
     for_a_while(site, &rekeyed)?;
     for_good(site, &mut rekeyed)?;

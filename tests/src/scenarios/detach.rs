@@ -3,13 +3,21 @@
 use crate::corp::{member, nothing_installed, protection, registered, Corp, Crossed};
 use crate::daemon::Daemon;
 use crate::outcome::{ensure, Outcome};
+use crate::scenario::Scenario;
 use crate::site::{Site, HOSTS, KS1, OUTSIDE};
 use serde_json::json;
 use std::time::Duration;
 
+/// What this file shows.
+pub const SCENARIOS: &[Scenario] = &[Scenario::registered(
+    "detach",
+    "a detached member sends in clear, and only then; register or restart protects",
+    detach,
+)];
+
 const SOON: Duration = Duration::from_secs(20);
 
-pub fn detach(site: &Site, corp: &mut Corp) -> Outcome {
+fn detach(site: &Site, corp: &mut Corp) -> Outcome {
     must_be_meant(&corp.members[0])?;
     detaches(&mut corp.members[0])?;
     passes_in_clear(site, corp)?;

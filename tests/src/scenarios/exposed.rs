@@ -5,10 +5,25 @@ use crate::eventually::eventually_true;
 use crate::machine::limit;
 use crate::outcome::{ensure, Outcome};
 use crate::packet::Packet;
+use crate::rekeying::SOON;
+use crate::scenario::Scenario;
 use crate::site::{Site, HOSTS, WAN};
 use std::process::Command;
-use std::thread::sleep;
 use std::time::Duration;
+
+/// What this file shows.
+pub const SCENARIOS: &[Scenario] = &[
+    Scenario::registered(
+        "exposed-both-layers",
+        "policies and table taken away at once: how long it is clear until the member has put them back",
+        both_layers,
+    ),
+    Scenario::registered(
+        "exposed-masquerade",
+        "our table deleted beside an operator's masquerade: how long new flows are clear",
+        masqueraded,
+    ),
+];
 
 /// A datagram every 10 ms, each from another port, so that the connection tracker knows none of them.
 const FLOWS: &str = "for n in $(seq 300); do echo clear > /dev/udp/10.2.2.10/9; sleep 0.01; done";
@@ -18,13 +33,13 @@ const MASQUERADE: &str = "add table ip operator\n\
     add rule ip operator nat oifname wan masquerade\n";
 
 /// Root takes away policies and table at once.
-pub fn both_layers(site: &Site, corp: &mut Corp) -> Outcome {
+fn both_layers(site: &Site, corp: &mut Corp) -> Outcome {
     let is_shown = |packet: &Packet| packet.destination == HOSTS[1].1;
     exposed(site, corp, &["ip xfrm policy flush", "nft flush ruleset"], is_shown)
 }
 
 /// Without our table an operator's masquerade gives new flows the member's address, for which there is no policy.
-pub fn masqueraded(site: &Site, corp: &mut Corp) -> Outcome {
+fn masqueraded(site: &Site, corp: &mut Corp) -> Outcome {
     let gm1 = site.host("gm1")?;
     gm1.nft(MASQUERADE)?;
     let is_shown = |packet: &Packet| packet.source == WAN[0] && packet.destination == HOSTS[1].1;
@@ -35,14 +50,16 @@ pub fn masqueraded(site: &Site, corp: &mut Corp) -> Outcome {
 
 /// How long packets that this tells are in clear after these deeds.
 fn exposed(site: &Site, corp: &mut Corp, deeds: &[&str], is_shown: fn(&Packet) -> bool) -> Outcome {
-    // The looks that something before this caused must be over.
-    sleep(limit(Duration::from_secs(4), Duration::from_secs(8)));
+    // A member that is busy with something before this is not measured.
+    corp.members[0].is_silent(limit(Duration::from_secs(4), Duration::from_secs(8)))?;
     corp.core.fresh()?;
     let before = repairs(corp)?;
     let mut flows = Command::new("bash");
     flows.args(["-c", FLOWS]);
     let mut flows = site.host("h1")?.spawn(flows)?;
-    sleep(Duration::from_millis(500));
+    eventually_true("the flows cross the core", SOON, || {
+        Ok(!Crossed::sort(corp.core.fresh()?).esp.is_empty())
+    })?;
     deeds.iter().try_for_each(|deed| site.host("gm1")?.must(deed).map(drop))?;
     eventually_true("the member repairs it", limit(Duration::from_secs(4), Duration::from_secs(8)), || {
         Ok(repairs(corp)? > before)

@@ -4,13 +4,29 @@ use crate::capture::Capture;
 use crate::corp::{self, key_server, protection, registered, Crossed};
 use crate::host::command;
 use crate::outcome::{ensure, Outcome};
+use crate::scenario::Scenario;
 use crate::site::{Site, HOSTS, KS1, OUTSIDE};
 use serde_json::json;
+
+/// What this file shows.
+pub const SCENARIOS: &[Scenario] = &[
+    Scenario::empty(
+        "fail-close",
+        "before registration only GDOI and what the local list names passes",
+        closed,
+    ),
+    Scenario::empty("flushed-closed", "nftables flushed before the registration: nothing is clear", flushed),
+    Scenario::empty(
+        "fail-open",
+        "without fail-close traffic is clear before registration and never after",
+        open,
+    ),
+];
 
 /// The local list lets the host outside through, in both directions.
 const LOCAL_LIST: [&str; 2] = ["deny icmp any host 203.0.113.10", "deny icmp host 203.0.113.10 any"];
 
-pub fn closed(site: &Site) -> Outcome {
+fn closed(site: &Site) -> Outcome {
     let mut core = core_capture(site)?;
     let mut plain = site.member("gm1", corp::member(&[KS1]))?;
     let mut file = corp::member(&[KS1]);
@@ -53,7 +69,7 @@ fn open_after(site: &Site, core: &mut Capture) -> Outcome {
 }
 
 /// Neither does it become clear for a moment when somebody flushes all of nftables.
-pub fn flushed(site: &Site) -> Outcome {
+fn flushed(site: &Site) -> Outcome {
     let mut core = core_capture(site)?;
     let member = site.member("gm1", corp::member(&[KS1]))?;
     protection(&member, "closed")?;
@@ -64,7 +80,7 @@ pub fn flushed(site: &Site) -> Outcome {
     core.close()
 }
 
-pub fn open(site: &Site) -> Outcome {
+fn open(site: &Site) -> Outcome {
     let mut core = core_capture(site)?;
     let mut file = corp::member(&[KS1]);
     file["groups"][0]["fail-close"] = json!(false);

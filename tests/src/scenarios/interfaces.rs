@@ -6,9 +6,17 @@ use crate::eventually::eventually_true;
 use crate::machine::limit;
 use crate::outcome::Outcome;
 use crate::rekeying::SOON;
+use crate::scenario::Scenario;
 use crate::site::{Site, KS1};
 use serde_json::json;
 use std::time::Duration;
+
+/// What this file shows.
+pub const SCENARIOS: &[Scenario] = &[Scenario::empty(
+    "interfaces",
+    "VLAN and GRE interfaces that come and go, and one that is configured no more",
+    come_and_go,
+)];
 
 const VLAN: &str = "wan.100";
 const GRE: &str = "gre-core";
@@ -17,7 +25,7 @@ const MADE: [&str; 2] = [
     "ip link add gre-core up type gre local 198.51.100.1 remote 198.51.100.2",
 ];
 
-pub fn come_and_go(site: &Site) -> Outcome {
+fn come_and_go(site: &Site) -> Outcome {
     let result = comes_and_goes(site);
     let gm1 = site.host("gm1")?;
     [VLAN, GRE].iter().try_for_each(|name| gm1.run(&format!("ip link del {name}")).map(drop))?;

@@ -4,6 +4,7 @@ use crate::capture::Capture;
 use crate::corp::{flow, states, Crossed};
 use crate::host::Host;
 use crate::outcome::{ensure, failed, Outcome};
+use crate::scenario::Scenario;
 use crate::site::{Site, HOSTS, MEMBERS, WAN};
 use crate::topology::batch;
 use std::collections::BTreeSet;
@@ -11,13 +12,20 @@ use std::io::Write as _;
 use std::net::Ipv4Addr;
 use std::process::{Command, Stdio};
 
+/// What this file shows.
+pub const SCENARIOS: &[Scenario] = &[Scenario::empty(
+    "kernel",
+    "by hand, without our daemons: this kernel can do it, and the lab sees it",
+    by_hand,
+)];
+
 const SPI: u32 = 0x8480_0001;
 const INNER: &str = "192.0.0.84";
 const OUTER: &str = "192.0.0.85";
 const KEYS: &str = "enc cbc(aes) 0x000102030405060708090a0b0c0d0e0f \
     auth-trunc hmac(sha256) 0x000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f 128";
 
-pub fn by_hand(site: &Site) -> Outcome {
+fn by_hand(site: &Site) -> Outcome {
     let mut core = Capture::start(site.host("core")?, &site.places.out, &site.places.next_name("core"))?;
     for (name, address) in MEMBERS.into_iter().zip(WAN).take(2) {
         install(site.host(name)?.as_ref(), address)?;

@@ -6,9 +6,16 @@ use crate::corp::{self, flow, has_problem, pairs, ping_all, registered, Crossed}
 use crate::eventually::eventually_true;
 use crate::outcome::{ensure, Outcome};
 use crate::rekeying::SOON;
+use crate::scenario::Scenario;
 use crate::site::{Site, KS1, WAN};
 use crate::topology::batch;
 use serde_json::json;
+
+/// What this file shows.
+pub const SCENARIOS: &[Scenario] = &[
+    Scenario::empty("vlan", "a VLAN that is made after the daemon's start is protected", vlan),
+    Scenario::empty("gre", "so is a GRE tunnel", gre),
+];
 
 /// An interface of gm1 towards the core.
 #[derive(Clone, Copy, Debug)]
@@ -40,11 +47,11 @@ const GRE: Link = Link {
     removed: ["link del gre-core\n", "link del gre-gm1\n"],
 };
 
-pub fn vlan(site: &Site) -> Outcome {
+fn vlan(site: &Site) -> Outcome {
     late(site, VLAN)
 }
 
-pub fn gre(site: &Site) -> Outcome {
+fn gre(site: &Site) -> Outcome {
     late(site, GRE)
 }
 

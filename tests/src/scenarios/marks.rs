@@ -3,14 +3,19 @@
 use crate::corp::{Corp, Crossed};
 use crate::host::answers;
 use crate::outcome::{ensure, Outcome};
+use crate::scenario::Scenario;
 use crate::site::{Site, HOSTS};
+
+/// What this file shows.
+pub const SCENARIOS: &[Scenario] =
+    &[Scenario::registered("dscp", "the class outside is the class inside, on fragments, too", dscp)];
 
 /// Expedited forwarding, and another one, as the octet of DSCP and ECN.
 const CLASSES: [u8; 2] = [0xb8, 0x28];
 /// Octets of data in an echo request that fits, and in one that comes in fragments.
 const SIZES: [u16; 2] = [56, 3000];
 
-pub fn dscp(site: &Site, corp: &mut Corp) -> Outcome {
+fn dscp(site: &Site, corp: &mut Corp) -> Outcome {
     let (h1, (_, h2)) = (site.host("h1")?, HOSTS[1]);
     corp.core.fresh()?;
     for class in CLASSES {

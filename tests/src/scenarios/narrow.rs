@@ -5,11 +5,28 @@ use crate::cell::Cell;
 use crate::corp::{self, Corp, Crossed};
 use crate::eventually::eventually_true;
 use crate::host::Host;
-use crate::outcome::{ensure, Outcome};
+use crate::outcome::{ensure, failed, Outcome};
 use crate::rekeying::SOON;
+use crate::scenario::Scenario;
 use crate::site::{Site, HOSTS, HOSTS_IPV6, KS1};
 use crate::topology::batch;
 use std::net::IpAddr;
+
+/// What this file shows.
+pub const SCENARIOS: &[Scenario] = &[
+    Scenario::registered("narrow-tcp", "a core link of MTU 1400: TCP recovers", tcp),
+    Scenario::registered(
+        "narrow-requests",
+        "a core link of MTU 1400: the sender of oversized packets is told an MTU that fits",
+        requests,
+    ),
+    Scenario::of_cell(
+        "narrow-everything",
+        "a core link of MTU 1400, both families, where every packet is to be encrypted",
+        everything,
+        Cell::BASIC,
+    ),
+];
 
 /// From the core to gm2; back it is wide.
 const MTU: u16 = 1400;
@@ -19,18 +36,18 @@ const ROUTES: [&str; 2] = ["10.2.2.0/24 via 198.51.100.5", "fd0a:2::/32 via 2001
 const ECHO_HEADER: u16 = 8;
 
 /// TCP finds the way, whatever its segments were at first.
-pub fn tcp(site: &Site, corp: &mut Corp) -> Outcome {
+fn tcp(site: &Site, corp: &mut Corp) -> Outcome {
     narrowed(site, corp, |site, _| transfers(site, HOSTS[1].1.into()))
 }
 
 /// A large request that may not be fragmented is lost once at most, and then its sender knows an MTU that fits.
-pub fn requests(site: &Site, corp: &mut Corp) -> Outcome {
+fn requests(site: &Site, corp: &mut Corp) -> Outcome {
     narrowed(site, corp, |site, _| all_sizes(site, HOSTS[1].1.into()))
 }
 
 /// Where the list permits every packet, too, so that nothing in clear is for this router but what says that a packet was
 /// too big.
-pub fn everything(site: &Site, cell: Cell) -> Outcome {
+fn everything(site: &Site, cell: Cell) -> Outcome {
     let mut config = corp::key_server_of(KS1, cell);
     config["groups"][0]["server-local"]["sa-ipsec"]["match-address"] =
         vec!["permit ip any any", "permit ipv6 any6 any6"].into();
@@ -59,13 +76,17 @@ fn all_sizes(site: &Site, destination: IpAddr) -> Outcome {
 /// The length of the first request that is answered, found as hosts find it: from what they are told.
 fn longest_answered(host: &Host, destination: IpAddr) -> Outcome<u16> {
     let headers = ECHO_HEADER + if destination.is_ipv4() { 20 } else { 40 };
-    let mut length = WIDE;
-    eventually_true("a request as long as its sender was told is answered", SOON, || {
+    let (mut length, mut heard) = (WIDE, String::new());
+    let done = eventually_true("a request as long as its sender was told is answered", SOON, || {
         let answer = host.run(&format!("ping -n -M do -c 1 -W 1 -s {} {destination}", length - headers))?;
-        length = told(&(answer.stdout + &answer.stderr)).unwrap_or(length);
+        heard = answer.stdout + &answer.stderr;
+        length = told(&heard).unwrap_or(length);
         Ok(answer.success)
-    })?;
-    Ok(length)
+    });
+    match done {
+        Ok(()) => Ok(length),
+        Err(stop) => failed(format!("{stop}; of {length} octets it hears {heard}")),
+    }
 }
 
 /// `mtu=1400` or `mtu = 1400`.

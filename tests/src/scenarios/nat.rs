@@ -5,9 +5,24 @@ use crate::corp::{flow, ping_all, Corp, Crossed};
 use crate::host::{answers, Host};
 use crate::outcome::{ensure, Outcome};
 use crate::packet::protocol;
+use crate::scenario::Scenario;
 use crate::site::{Site, HOSTS, OUTSIDE, WAN};
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
+
+/// What this file shows.
+pub const SCENARIOS: &[Scenario] = &[
+    Scenario::registered(
+        "nat-into-group",
+        "what a member translates into the group's prefix is encrypted",
+        into_the_group,
+    ),
+    Scenario::registered(
+        "masquerade",
+        "an operator's masquerade leaves the group's traffic alone",
+        masquerade,
+    ),
+];
 
 /// What h4 has besides, in no prefix of the group.
 const FOREIGN: Ipv4Addr = Ipv4Addr::new(172, 20, 1, 10);
@@ -17,7 +32,7 @@ const NAT: &str =
     "add table ip operator\nadd chain ip operator nat { type nat hook postrouting priority srcnat; }\n";
 
 /// What is translated into the group's prefix is encrypted, and answers come back.
-pub fn into_the_group(site: &Site, corp: &mut Corp) -> Outcome {
+fn into_the_group(site: &Site, corp: &mut Corp) -> Outcome {
     let (gm1, h4) = (site.host("gm1")?, site.host("h4")?);
     gm1.must("ip address add 172.20.1.1/24 dev lan2")?;
     h4.must(&format!("ip address add {FOREIGN}/24 dev eth0"))?;
@@ -50,7 +65,7 @@ fn translated(site: &Site, corp: &mut Corp) -> Outcome {
 }
 
 /// An operator's masquerade of all that goes to the core leaves the group's traffic alone.
-pub fn masquerade(site: &Site, corp: &mut Corp) -> Outcome {
+fn masquerade(site: &Site, corp: &mut Corp) -> Outcome {
     let rule = "add rule ip operator nat oifname wan masquerade\n";
     with_rule(site.host("gm1")?.as_ref(), rule, || masqueraded(site, corp))
 }

@@ -3,16 +3,39 @@
 use crate::corp::{self, flow, pairs as all_pairs, ping_all, Corp, Crossed};
 use crate::iperf::{report, Server};
 use crate::outcome::{ensure, Outcome};
+use crate::scenario::Scenario;
 use crate::site::{Site, GM1_LAN, HOSTS, KS1, MEMBERS, WAN};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+/// What this file shows.
+pub const SCENARIOS: &[Scenario] = &[
+    Scenario::registered(
+        "pairs",
+        "all six directed pairs of hosts answer, and the core sees their ESP only",
+        pairs,
+    ),
+    Scenario::registered(
+        "states",
+        "each member holds one state that sends and one for each other that it has heard",
+        states,
+    ),
+    Scenario::registered("show", "gdoictl shows the registration, the policy and the members", show),
+    Scenario::registered(
+        "router-traffic",
+        "a member's own traffic to a protected host is encrypted",
+        router_traffic,
+    ),
+    Scenario::registered("bulk", "TCP bulk in both directions", bulk),
+    Scenario::registered("segment-sizes", "TCP with segments above and below what fits", segment_sizes),
+];
+
 const BULK_OCTETS: u64 = 2 << 20;
 /// What iperf3's sender may still have in its buffers when it says that all is sent; several times its window.
 const UNDER_WAY: u64 = 512 << 10;
 
-pub fn pairs(site: &Site, corp: &mut Corp) -> Outcome {
+fn pairs(site: &Site, corp: &mut Corp) -> Outcome {
     corp.core.fresh()?;
     let reached = ping_all(site)?;
     let crossed = Crossed::sort(corp.core.fresh()?);
@@ -26,7 +49,7 @@ pub fn pairs(site: &Site, corp: &mut Corp) -> Outcome {
     Ok(())
 }
 
-pub fn states(site: &Site, _: &mut Corp) -> Outcome {
+fn states(site: &Site, _: &mut Corp) -> Outcome {
     // Others are received when they have been heard.
     corp::ping_all(site)?;
     for name in MEMBERS {
@@ -36,7 +59,7 @@ pub fn states(site: &Site, _: &mut Corp) -> Outcome {
     Ok(())
 }
 
-pub fn show(_: &Site, corp: &mut Corp) -> Outcome {
+fn show(_: &Site, corp: &mut Corp) -> Outcome {
     let member = &corp.members[0];
     holds(&member.show("gm")?, &["corp", &KS1.to_string()])?;
     holds(&member.show("gm acl")?, &["10.0.0.0/8"])?;
@@ -55,7 +78,7 @@ fn holds(answer: &Value, words: &[&str]) -> Outcome {
     })
 }
 
-pub fn router_traffic(site: &Site, corp: &mut Corp) -> Outcome {
+fn router_traffic(site: &Site, corp: &mut Corp) -> Outcome {
     let (_, h2) = HOSTS[1];
     corp.core.fresh()?;
     site.host("gm1")?.must(&format!("ping -n -c 3 -i 0.2 -W 2 -I {GM1_LAN} {h2}"))?;
@@ -68,13 +91,13 @@ pub fn router_traffic(site: &Site, corp: &mut Corp) -> Outcome {
     Ok(())
 }
 
-pub fn bulk(site: &Site, corp: &mut Corp) -> Outcome {
+fn bulk(site: &Site, corp: &mut Corp) -> Outcome {
     corp.core.fresh()?;
     transfer(site, "").and_then(|()| transfer(site, "--reverse"))?;
     Crossed::sort(corp.core.fresh()?).none_clear()
 }
 
-pub fn segment_sizes(site: &Site, corp: &mut Corp) -> Outcome {
+fn segment_sizes(site: &Site, corp: &mut Corp) -> Outcome {
     corp.core.fresh()?;
     ["1460", "1400", "536"].into_iter().try_for_each(|size| transfer(site, &format!("--set-mss {size}")))?;
     Crossed::sort(corp.core.fresh()?).none_clear()

@@ -9,10 +9,26 @@ use crate::daemon::Daemon;
 use crate::eventually::eventually_true;
 use crate::outcome::{ensure, Outcome};
 use crate::packet::Packet;
+use crate::scenario::Scenario;
 use crate::site::{Site, HOSTS, KS1, KS2, WAN};
 use serde_json::{json, Value};
 use std::net::{Ipv4Addr, UdpSocket};
 use std::time::Duration;
+
+/// What this file shows.
+pub const SCENARIOS: &[Scenario] = &[
+    Scenario::empty("wrong-key", "a wrong pre-shared key", wrong_key),
+    Scenario::empty("unknown-group", "a group that the server does not have", unknown_group),
+    Scenario::empty("unauthorized-address", "an address that the group does not admit", unauthorized_address),
+    Scenario::empty(
+        "unauthorized-identity",
+        "an identity that the group does not admit",
+        unauthorized_identity,
+    ),
+    Scenario::empty("no-proposal", "no common phase 1 proposal", no_proposal),
+    Scenario::empty("silent-server", "a server that takes everything and says nothing", silent_server),
+    Scenario::empty("unreachable-server", "a server address without a route", unreachable_server),
+];
 
 /// Two attempts at a server that says nothing, with all retransmissions and the pause between.
 const TWO_ATTEMPTS: Duration = Duration::from_secs(240);
@@ -29,7 +45,7 @@ struct Lines<'a> {
     server: &'a [&'a str],
 }
 
-pub fn wrong_key(site: &Site) -> Outcome {
+fn wrong_key(site: &Site) -> Outcome {
     let mut server = corp::key_server(KS1);
     server["pre-shared-keys"] = json!([{ "address": WAN[0], "key": OTHER_KEY }]);
     let lines = Lines {
@@ -39,7 +55,7 @@ pub fn wrong_key(site: &Site) -> Outcome {
     refused(site, corp::member(&[KS1, KS2]), server, &lines)
 }
 
-pub fn unknown_group(site: &Site) -> Outcome {
+fn unknown_group(site: &Site) -> Outcome {
     let server = without_group(KS1);
     let lines = Lines {
         member: &["GM_REGS_FAILED", "server 192.0.2.10:848 failed", "refused"],
@@ -48,7 +64,7 @@ pub fn unknown_group(site: &Site) -> Outcome {
     refused(site, corp::member(&[KS1, KS2]), server, &lines)
 }
 
-pub fn unauthorized_address(site: &Site) -> Outcome {
+fn unauthorized_address(site: &Site) -> Outcome {
     let mut server = corp::key_server(KS1);
     server["groups"][0]["server-local"]["authorization"] = json!({ "address": ["198.51.100.4/30"] });
     let lines = Lines {
@@ -58,7 +74,7 @@ pub fn unauthorized_address(site: &Site) -> Outcome {
     refused(site, corp::member(&[KS1, KS2]), server, &lines)
 }
 
-pub fn unauthorized_identity(site: &Site) -> Outcome {
+fn unauthorized_identity(site: &Site) -> Outcome {
     let mut server = corp::key_server(KS1);
     server["groups"][0]["server-local"]["authorization"] = json!({ "identity": [{ "fqdn": "gm2.example" }] });
     let mut member = corp::member(&[KS1, KS2]);
@@ -70,7 +86,7 @@ pub fn unauthorized_identity(site: &Site) -> Outcome {
     refused(site, member, server, &lines)
 }
 
-pub fn no_proposal(site: &Site) -> Outcome {
+fn no_proposal(site: &Site) -> Outcome {
     let mut server = corp::key_server(KS1);
     server["phase1"] = json!([{ "encryption": "aes-128-cbc", "hash": "sha-512", "group": 14 }]);
     let lines = Lines {
@@ -112,12 +128,12 @@ fn ensure_short(daemon: &Daemon, words: &[&str], attempts: usize) -> Outcome {
     Ok(())
 }
 
-pub fn silent_server(site: &Site) -> Outcome {
+fn silent_server(site: &Site) -> Outcome {
     let _silent = site.host("ks1")?.inside(|| Ok(UdpSocket::bind((KS1, GDOI))?))?;
     unanswered(site, KS1)
 }
 
-pub fn unreachable_server(site: &Site) -> Outcome {
+fn unreachable_server(site: &Site) -> Outcome {
     unanswered(site, NOWHERE)
 }
 

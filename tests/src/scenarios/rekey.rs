@@ -3,15 +3,26 @@
 use crate::eventually::eventually_true;
 use crate::outcome::{ensure, Outcome};
 use crate::rekeying::{rollovers, Rekeyed, Transport, LIFE};
+use crate::scenario::Scenario;
 use crate::site::{Site, KS1, WAN};
 use crate::watch::exchange;
 use std::time::Duration;
 
-pub fn unicast(site: &Site) -> Outcome {
+/// What this file shows.
+pub const SCENARIOS: &[Scenario] = &[
+    Scenario::empty(
+        "rekey-unicast",
+        "keys change under streams, by acknowledged unicast, without loss or clear text",
+        unicast,
+    ),
+    Scenario::empty("rekey-multicast", "the same by multicast", multicast),
+];
+
+fn unicast(site: &Site) -> Outcome {
     roll_over(site, Transport::Unicast)
 }
 
-pub fn multicast(site: &Site) -> Outcome {
+fn multicast(site: &Site) -> Outcome {
     roll_over(site, Transport::Multicast)
 }
 

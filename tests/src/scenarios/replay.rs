@@ -1,13 +1,22 @@
 //! Packets that come again.
 
-use crate::cell::Cell;
+use crate::cell::{Cell, Transform};
 use crate::corp::{self, registered};
 use crate::eventually::eventually_true;
 use crate::outcome::{ensure, Outcome};
 use crate::reinjection::{recorded, send_again};
 use crate::rekeying::SOON;
+use crate::scenario::Scenario;
 use crate::site::{Site, KS1, MEMBERS};
 use crate::stream::Streams;
+
+/// What this file shows.
+pub const SCENARIOS: &[Scenario] = &[Scenario::of_cell(
+    "replay",
+    "a packet that comes 1,000 times more is delivered once",
+    refused,
+    Cell { transform: Transform::AesGcm256, ..Cell::BASIC },
+)];
 
 /// How often one packet comes again.
 const TIMES: usize = 1000;
@@ -18,7 +27,7 @@ const REFUSALS: [&str; 2] = ["XfrmInStateSeqError", "XfrmInStateProtoError"];
 ///
 /// Only where each sender has a key of its own: senders that share one share no sequence, so that receivers cannot tell what
 /// came before. A group with a shared key delivers what comes again.
-pub fn refused(site: &Site, cell: Cell) -> Outcome {
+fn refused(site: &Site, cell: Cell) -> Outcome {
     let _key_server = site.key_server("ks1", corp::key_server_of(KS1, cell))?;
     let start_member = |host| site.member(host, corp::member(&[KS1]));
     let mut members = MEMBERS.into_iter().map(start_member).collect::<Outcome<Vec<_>>>()?;

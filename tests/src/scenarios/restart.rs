@@ -5,8 +5,23 @@ use crate::daemon::Daemon;
 use crate::eventually::eventually_true;
 use crate::outcome::{failed, Outcome};
 use crate::rekeying::{received, receives, repetitions, Rekeyed, Transport, SOON};
+use crate::scenario::Scenario;
 use crate::site::Site;
 use std::process::Child;
+
+/// What this file shows.
+pub const SCENARIOS: &[Scenario] = &[
+    Scenario::empty(
+        "rekey-restart",
+        "kill -9 of the key server in a rekey: nobody registers again, nothing is lost",
+        key_server,
+    ),
+    Scenario::empty(
+        "rekey-killed-member",
+        "kill -9 of a member in a rekey: nothing is clear, and it is a member again; losses are printed",
+        member,
+    ),
+];
 
 /// How far a rekey has come when a daemon is killed.
 #[derive(Clone, Copy, Debug)]
@@ -24,7 +39,7 @@ const MOMENTS: [Moment; 3] = [Moment::Asked, Moment::Sent, Moment::Heard];
 /// What a member logs about a sequence number that it has seen before.
 const REUSED: &str = "GDOI_REKEY_SEQ_FAILURE";
 
-pub fn key_server(site: &Site) -> Outcome {
+fn key_server(site: &Site) -> Outcome {
     let times = repetitions("LAB_KILLS", MOMENTS.len());
     let mut rekeyed = Rekeyed::start(site, Transport::Unicast)?;
     let mut sent = 0;
@@ -83,7 +98,7 @@ fn none_reused(member: &Daemon) -> Outcome {
     }
 }
 
-pub fn member(site: &Site) -> Outcome {
+fn member(site: &Site) -> Outcome {
     let times = repetitions("LAB_KILLS", MOMENTS.len());
     let mut rekeyed = Rekeyed::start(site, Transport::Unicast)?;
     for kill in 0..times {

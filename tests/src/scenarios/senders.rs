@@ -8,9 +8,26 @@ use crate::daemon::Daemon;
 use crate::eventually::eventually_true;
 use crate::outcome::{ensure, Outcome};
 use crate::rekeying::{group, key_server_of, Transport, SOON};
+use crate::scenario::Scenario;
 use crate::site::{Site, HOSTS, KS1, MEMBERS};
 use std::collections::BTreeSet;
 use std::time::Instant;
+
+/// What this file shows.
+pub const SCENARIOS: &[Scenario] = &[
+    Scenario::of_cell(
+        "sender-lost",
+        "somebody deletes what a member sends with: it is blocked and gets new sender IDs by itself",
+        lost,
+        Cell::BASIC,
+    ),
+    Scenario::of_cell(
+        "sender-detached",
+        "a member that was detached or killed comes back with new sender IDs",
+        detached,
+        Cell::BASIC,
+    ),
+];
 
 /// Where the first interface's sending states lead.
 const OUTBOUND_ANCHOR: &str = "192.0.0.85";
@@ -31,7 +48,7 @@ struct Identity {
 
 /// Somebody deletes what a member sends with: it says so, is blocked, and has new sender IDs as soon as there is a key
 /// server.
-pub fn lost(site: &Site, cell: Cell) -> Outcome {
+fn lost(site: &Site, cell: Cell) -> Outcome {
     let mut watched = Watched::start(site, cell)?;
     let before = identity(&watched.members[0])?;
     delete_sending(&mut watched.members[0])?;
@@ -49,7 +66,7 @@ pub fn lost(site: &Site, cell: Cell) -> Outcome {
 }
 
 /// A member that is detached removes what it sends with, and gets new sender IDs when it registers.
-pub fn detached(site: &Site, cell: Cell) -> Outcome {
+fn detached(site: &Site, cell: Cell) -> Outcome {
     let mut watched = Watched::start(site, cell)?;
     let before = identity(&watched.members[0])?;
     watched.members[0].control("gm detach corp --yes-send-in-clear")?;

@@ -3,10 +3,30 @@
 use crate::corp::{Corp, Crossed};
 use crate::host::Host;
 use crate::outcome::{ensure, failed, Outcome, Stop};
+use crate::scenario::Scenario;
 use crate::site::{Site, HOSTS};
 use crate::topology::MTU;
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::time::Duration;
+
+/// What this file shows.
+pub const SCENARIOS: &[Scenario] = &[
+    Scenario::registered(
+        "big-datagrams",
+        "oversized datagrams that may be fragmented arrive whole",
+        big_datagrams,
+    ),
+    Scenario::registered(
+        "path-mtu",
+        "an oversized packet that may not be fragmented is answered with the right MTU",
+        path_mtu,
+    ),
+    Scenario::registered(
+        "jumbo-lan",
+        "LANs of larger frames: what may be fragmented arrives, what may not is answered with the right MTU",
+        jumbo,
+    ),
+];
 
 const PORT: u16 = 7000;
 /// IPv4 and ICMP header before the data of an echo request.
@@ -18,7 +38,7 @@ const JUMBO: usize = 3000;
 /// One packet that just does not fit, and one of several fragments.
 const SIZES: [usize; 2] = [1460, 5000];
 
-pub fn big_datagrams(site: &Site, corp: &mut Corp) -> Outcome {
+fn big_datagrams(site: &Site, corp: &mut Corp) -> Outcome {
     corp.core.fresh()?;
     for (from, to) in [(0, 1), (1, 0)] {
         let (sender, receiver) = (site.host(HOSTS[from].0)?, site.host(HOSTS[to].0)?);
@@ -53,7 +73,7 @@ fn datagram(sender: &Host, receiver: &Host, destination: Ipv4Addr, size: usize) 
 
 /// Larger frames on the LANs than to the core: what may be fragmented arrives, what may not is answered with an MTU that
 /// fits exactly.
-pub fn jumbo(site: &Site, corp: &mut Corp) -> Outcome {
+fn jumbo(site: &Site, corp: &mut Corp) -> Outcome {
     let links = [("h1", "eth0"), ("gm1", "lan"), ("h2", "eth0"), ("gm2", "lan")];
     for (host, interface) in links {
         site.host(host)?.must(&format!("ip link set {interface} mtu 9000"))?;
@@ -78,7 +98,7 @@ fn without_df(sender: &Host, work: impl FnOnce() -> Outcome) -> Outcome {
     done
 }
 
-pub fn path_mtu(site: &Site, corp: &mut Corp) -> Outcome {
+fn path_mtu(site: &Site, corp: &mut Corp) -> Outcome {
     exact_mtu(site.host("h1")?.as_ref(), corp, MTU - ECHO_HEADERS)
 }
 

@@ -5,6 +5,7 @@ use crate::corp::{self, KEY, REGISTRATION};
 use crate::eventually::eventually_true;
 use crate::host::{command, Host};
 use crate::outcome::{failed, Outcome, Stop};
+use crate::scenario::Scenario;
 use crate::site::{Site, KS1, WAN};
 use serde_json::json;
 use std::fs::{self, File};
@@ -13,6 +14,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::sync::Arc;
 
+/// What this file shows.
+pub const SCENARIOS: &[Scenario] = &[
+    Scenario::empty("strongswan-responder", "strongSwan answers our phase 1, groups 19 and 14", responder),
+    Scenario::empty("strongswan-initiator", "strongSwan starts phase 1 with us, groups 19 and 14", initiator),
+];
+
 const CHARON: &str = "/usr/lib/ipsec/charon";
 const SWANCTL: &str = "/usr/sbin/swanctl";
 const SOCKET: &str = "unix:///run/lab-charon.vici";
@@ -20,7 +27,7 @@ const IKE: u16 = 500;
 /// Our number of a Diffie-Hellman group and strongSwan's name.
 const GROUPS: [(u16, &str); 2] = [(19, "ecp256"), (14, "modp2048")];
 
-pub fn responder(site: &Site) -> Outcome {
+fn responder(site: &Site) -> Outcome {
     installed()?;
     for (group, name) in GROUPS {
         let charon = Charon::start(site, "ks1", name, KS1, WAN[0])?;
@@ -35,7 +42,7 @@ pub fn responder(site: &Site) -> Outcome {
     Ok(())
 }
 
-pub fn initiator(site: &Site) -> Outcome {
+fn initiator(site: &Site) -> Outcome {
     installed()?;
     let mut file = corp::key_server(KS1);
     file["port"] = json!(IKE);

@@ -1,6 +1,6 @@
 //! A host's end of its streams.
 
-use super::{others, rate, Ends, Seen, MAGIC};
+use super::{others, rate, Ends, Seen, Sent, MAGIC};
 use crate::cell::Cell;
 use crate::outcome::{ensure, failed, Outcome};
 use crate::site::{Site, HOSTS};
@@ -18,6 +18,8 @@ const HOPS: u8 = 16;
 /// Octets that a receiver may be late by; several seconds.
 const BUFFER: usize = 8 << 20;
 const PATIENCE: Duration = Duration::from_millis(200);
+/// Who comes so much later than it is due waits for a processor.
+const LATE: Duration = Duration::from_millis(100);
 /// How long a host may be unable to send.
 const PERSISTENCE: Duration = Duration::from_secs(10);
 
@@ -53,11 +55,11 @@ impl Line {
             .map_or_else(|| others.map(|other| self.cell.host(other)).collect(), |group| vec![group])
     }
 
-    /// Sends the same numbers to all others; how many.
-    pub fn send(&self, ends: &Ends) -> Outcome<u64> {
+    /// Sends the same numbers to all others; how many, and how long it has waited for a processor.
+    pub fn send(&self, ends: &Ends) -> Outcome<Sent> {
         let (begin, rate) = (Instant::now(), u64::from(rate()));
         let destinations = self.destinations();
-        let mut number: u64 = 0;
+        let (mut number, mut starved): (u64, _) = (0, Duration::ZERO);
         while !ends.sending.load(Ordering::Relaxed) {
             let datagram = [MAGIC, number.to_be_bytes()].concat();
             for destination in &destinations {
@@ -66,9 +68,9 @@ impl Line {
             number += 1;
             ends.sent[self.number].store(number, Ordering::Relaxed);
             let due = begin + Duration::from_micros(number * 1_000_000 / rate);
-            thread::sleep(due.saturating_duration_since(Instant::now()));
+            starved += lateness(due);
         }
-        Ok(number)
+        Ok(Sent { number, starved })
     }
 
     /// A host that cannot send for a moment has lost nothing, but says so at once: others may wait for what it sends.
@@ -107,6 +109,16 @@ impl Line {
         }
         Ok(seen)
     }
+}
+
+/// Waits until it is due. How much later this goes on, if that is much: what is due already was told of before.
+fn lateness(due: Instant) -> Duration {
+    let wait = due.saturating_duration_since(Instant::now());
+    if wait.is_zero() {
+        return Duration::ZERO;
+    }
+    thread::sleep(wait);
+    Some(due.elapsed()).filter(|late| *late >= LATE).unwrap_or_default()
 }
 
 fn number(datagram: &[u8]) -> Option<u64> {

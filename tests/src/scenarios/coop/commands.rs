@@ -8,13 +8,21 @@ use crate::daemon::Daemon;
 use crate::eventually::eventually_true;
 use crate::outcome::{ensure, Outcome};
 use crate::rekeying::{keys, never_registered_again, SOON};
+use crate::scenario::Scenario;
 use crate::site::{Site, KS1, KS2, WAN};
 use serde_json::{json, Value};
 use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
-pub fn commands(site: &Site) -> Outcome {
+/// What this file shows.
+pub const SCENARIOS: &[Scenario] = &[Scenario::empty(
+    "coop-commands",
+    "commands for key servers that share a group, what they show, and files that do not go together",
+    commands,
+)];
+
+fn commands(site: &Site) -> Outcome {
     let mut shared = Cooperating::start(site, configurations(site)?)?;
     shows(&shared)?;
     refusals(&shared)?;

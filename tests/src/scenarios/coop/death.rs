@@ -5,12 +5,20 @@ use crate::daemon::Daemon;
 use crate::eventually::eventually_true;
 use crate::outcome::{ensure, Outcome};
 use crate::rekeying::{group, keys, never_registered_again, SOON};
+use crate::scenario::Scenario;
 use crate::site::{Site, KS1, KS2};
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-pub fn kill_primary(site: &Site) -> Outcome {
+/// What this file shows.
+pub const SCENARIOS: &[Scenario] = &[
+    Scenario::empty("coop-kill-primary", "kill -9 of the primary key server: another one goes on in seconds, members notice nothing, and it comes back", kill_primary),
+    Scenario::empty("coop-no-preempt", "the same without preemption: the server that comes back stays secondary", no_preempt),
+    Scenario::empty("coop-last-server", "two of three key servers are killed: the last one registers members and changes keys", last_server),
+];
+
+fn kill_primary(site: &Site) -> Outcome {
     let mut shared = Cooperating::start(site, configurations(site)?)?;
     let phase1 = shared.phase1()?;
     let took = shared.lose(&[0], 1)?;
@@ -47,14 +55,14 @@ fn takes_role_back(shared: &Cooperating) -> Outcome<String> {
     Ok(format!("the first one has the role again {} s after its restart, with the same keys", seconds(took)))
 }
 
-pub fn no_preempt(site: &Site) -> Outcome {
+fn no_preempt(site: &Site) -> Outcome {
     let mut configs = configurations(site)?;
     for config in &mut configs {
         let redundancy = &mut config["groups"][0]["server-local"]["redundancy"];
         redundancy["preempt"] = json!(false);
         redundancy.as_object_mut().map(|redundancy| redundancy.remove("hold-down"));
     }
-    let mut shared = Cooperating::start(site, configs)?;
+    let mut shared = Cooperating::start_in_order(site, configs)?;
     let took = shared.lose(&[0], 1)?;
     shared.servers[0].start_again()?;
     in_step(&shared.servers, KS2)?;
@@ -67,7 +75,7 @@ pub fn no_preempt(site: &Site) -> Outcome {
     Ok(())
 }
 
-pub fn last_server(site: &Site) -> Outcome {
+fn last_server(site: &Site) -> Outcome {
     let mut shared = Cooperating::start(site, configurations(site)?)?;
     let took = shared.lose(&[0, 1], 2)?;
     let before = shared.rekeys_of(2)?;
