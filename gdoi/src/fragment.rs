@@ -49,7 +49,7 @@ pub fn split(message: &[u8], id: u16) -> Result<Vec<Vec<u8>>, Malformed> {
         let position = if number == last { Position::Last } else { Position::Before };
         let number = u8::try_from(number).map_err(|_| Malformed::Length("message in fragments"))?;
         let fragment = Fragment { id, number, position, data }.emit()?;
-        header.emit(&*emit_chain(&[(PayloadType::FRAGMENT, &fragment)])?)
+        header.emit(&emit_chain(&[(PayloadType::FRAGMENT, &fragment)])?)
     };
     (1..).zip(message.chunks(DATA_LEN)).map(datagram).collect()
 }

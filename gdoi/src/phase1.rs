@@ -137,7 +137,7 @@ fn exchange<'a>(transcript: &Transcript, initiator: &'a [u8], responder: &'a [u8
 
 fn main_mode(cookies: Cookies, payloads: &[(PayloadType, &[u8])]) -> Result<Vec<u8>, Error> {
     let next = payloads.first().map_or(PayloadType::NONE, |(kind, _)| *kind);
-    Ok(Header { next, ..main_mode_header(cookies) }.emit(&*emit_chain(payloads)?)?)
+    Ok(Header { next, ..main_mode_header(cookies) }.emit(&emit_chain(payloads)?)?)
 }
 
 fn main_mode_header(cookies: Cookies) -> Header {

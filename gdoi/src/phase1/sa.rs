@@ -103,7 +103,7 @@ impl IsakmpSa {
         payloads: &[(PayloadType, &[u8])],
         hash: impl FnOnce(&[u8]) -> Secret,
     ) -> Result<Sealed, Error> {
-        let hash = hash(&*emit_chain(payloads)?);
+        let hash = hash(&emit_chain(payloads)?);
         let all: Vec<_> =
             std::iter::once((PayloadType::HASH, hash.expose())).chain(payloads.iter().copied()).collect();
         seal(self.header(exchange, message_id), &self.cipher, iv, &all)

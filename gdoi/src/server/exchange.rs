@@ -308,5 +308,5 @@ fn clear_notify(cookies: Cookies, kind: NotifyType) -> Option<Vec<u8>> {
         message_id: 0,
     };
     let notify = Notify { kind }.emit().ok()?;
-    header.emit(&*emit_chain(&[(PayloadType::NOTIFY, &notify)]).ok()?).ok()
+    header.emit(&emit_chain(&[(PayloadType::NOTIFY, &notify)]).ok()?).ok()
 }
