@@ -30,7 +30,7 @@ impl Acknowledgement {
         let sequence = self.sequence.to_be_bytes();
         let id = self.identification().emit().ok()?;
         let rest = [(PayloadType::SEQ, &sequence[..]), (PayloadType::ID, &id[..])];
-        let hash = prf(hash_of(kek.ack?), &key, &[&*emit_chain(&rest).ok()?]);
+        let hash = prf(hash_of(kek.ack?), &key, &[&emit_chain(&rest).ok()?]);
         let all: Vec<_> = std::iter::once((PayloadType::HASH, hash.expose())).chain(rest).collect();
         header(kek).emit(&emit_chain(&all).ok()?).ok()
     }

@@ -64,27 +64,32 @@ impl Writer {
     }
 
     /// Octets as they are.
+    #[inline]
     pub fn raw(&mut self, octets: &[u8]) {
         self.make_room(octets.len());
         self.octets.extend_from_slice(octets);
     }
 
     /// One octet.
+    #[inline]
     pub fn u8(&mut self, number: u8) {
         self.raw(&[number]);
     }
 
     /// Two octets.
+    #[inline]
     pub fn u16(&mut self, number: u16) {
         self.raw(&number.to_be_bytes());
     }
 
     /// Four octets.
+    #[inline]
     pub fn u32(&mut self, number: u32) {
         self.raw(&number.to_be_bytes());
     }
 
     /// Eight octets.
+    #[inline]
     pub fn u64(&mut self, number: u64) {
         self.raw(&number.to_be_bytes());
     }
@@ -144,6 +149,7 @@ impl Writer {
         self.list(4, part, entries, write);
     }
 
+    #[inline]
     fn list<T>(
         &mut self,
         width: usize,
@@ -209,12 +215,14 @@ impl Writer {
         self.fault = self.fault.or(Some(fault));
     }
 
+    #[inline]
     fn reserve(&mut self, width: usize) -> usize {
         let field = self.octets.len();
         self.raw(&[0; 8][..width]);
         field
     }
 
+    #[inline]
     fn fill(&mut self, field: usize, width: usize, number: usize, part: &'static str) {
         let octets = (number as u64).to_be_bytes();
         let (high, low) = octets.split_at(octets.len() - width);
@@ -224,15 +232,20 @@ impl Writer {
         }
     }
 
-    /// A vector that grows by itself leaves a copy of its octets behind, which may be keys.
+    #[inline]
     fn make_room(&mut self, more: usize) {
-        let length = self.octets.len() + more;
-        if length > self.octets.capacity() {
-            let mut larger =
-                Zeroizing::new(Vec::with_capacity(length.max(2 * self.octets.capacity()).max(LEAST)));
-            larger.extend_from_slice(&self.octets);
-            self.octets = larger;
+        if more > self.octets.capacity() - self.octets.len() {
+            self.grow(more);
         }
+    }
+
+    /// A vector that grows by itself leaves a copy of its octets behind, which may be keys.
+    #[cold]
+    fn grow(&mut self, more: usize) {
+        let least = (self.octets.len() + more).max(2 * self.octets.capacity()).max(LEAST);
+        let mut larger = Zeroizing::new(Vec::with_capacity(least));
+        larger.extend_from_slice(&self.octets);
+        self.octets = larger;
     }
 }
 
