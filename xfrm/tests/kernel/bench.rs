@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::IpAddr;
 use std::process::{Child, ChildStderr, ChildStdout, Command, Output, Stdio};
 use std::sync::OnceLock;
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{kill, Signal};
@@ -28,7 +28,8 @@ pub struct Flood(Child);
 /// What tcpdump saw at the core.
 pub struct Capture {
     child: Child,
-    lines: BufReader<ChildStdout>,
+    /// Read all the time: a full pipe would stop tcpdump.
+    lines: JoinHandle<String>,
     /// What tcpdump says about itself.
     words: BufReader<ChildStderr>,
 }
@@ -126,8 +127,8 @@ impl Lab {
         while !said.contains("listening on") {
             assert!(words.read_line(&mut said).unwrap() > 0, "tcpdump: {said}");
         }
-        let lines = BufReader::new(child.stdout.take().unwrap());
-        Capture { child, lines, words }
+        let lines = child.stdout.take().unwrap();
+        Capture { child, lines: thread::spawn(move || all_of(lines)), words }
     }
 }
 
@@ -165,22 +166,27 @@ impl Drop for Lab {
 impl Capture {
     /// Ends the capture; one line per packet.
     pub fn finish(mut self) -> Vec<String> {
-        // What was sent is in the kernel's buffer already, tcpdump only needs its turn to read it.
-        wait_until("tcpdump has read what the kernel has for it", || self.has_read_all());
+        // What was sent is in the kernel's buffer already, tcpdump only needs its turn to read it: it has had it when it
+        // answers that it has read nothing more since it was asked last.
+        let mut before = None;
+        wait_until("tcpdump has read what the kernel has for it", || {
+            let now = Some(self.captured());
+            std::mem::replace(&mut before, now) == now
+        });
         self.signal(Signal::SIGINT);
-        let mut text = String::new();
-        self.lines.read_to_string(&mut text).unwrap();
         self.child.wait().unwrap();
+        let text = self.lines.join().unwrap();
         // With -v the addresses are on a line of their own, indented.
         text.replace("\n    ", " ").lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()
     }
 
-    /// Asked for it, tcpdump says in one line how many packets it has read and how many the kernel took for it.
-    fn has_read_all(&mut self) -> bool {
+    /// How many packets tcpdump has read: asked for it, it says so in one line.
+    fn captured(&mut self) -> u64 {
         self.signal(Signal::SIGUSR1);
         let mut said = String::new();
         self.words.read_line(&mut said).unwrap();
-        number_before(&said, " packets captured") == number_before(&said, " packets received by filter")
+        let (before, _) = said.split_once(" packet").unwrap_or_else(|| panic!("tcpdump: {said}"));
+        before.rsplit(' ').next().unwrap().parse().unwrap()
     }
 
     fn signal(&self, signal: Signal) {
@@ -188,10 +194,10 @@ impl Capture {
     }
 }
 
-/// The number before these words.
-fn number_before(text: &str, words: &str) -> u64 {
-    let (before, _) = text.split_once(words).unwrap_or_else(|| panic!("tcpdump: {text}"));
-    before.rsplit(' ').next().unwrap().parse().unwrap()
+fn all_of(mut lines: ChildStdout) -> String {
+    let mut text = String::new();
+    lines.read_to_string(&mut text).unwrap();
+    text
 }
 
 /// The lines that tell of anything but ESP.
@@ -212,7 +218,8 @@ fn reason_to_skip() -> Option<&'static str> {
 fn say_skipped(reason: &str) {
     let thread = thread::current();
     let name = thread.name().unwrap_or("a kernel test");
-    writeln!(std::io::stderr(), "SKIPPED {name}: {reason}").unwrap();
+    let line = format!("SKIPPED {name}: {reason}\n");
+    std::io::stderr().write_all(line.as_bytes()).unwrap();
 }
 
 fn find_reason_to_skip() -> Option<String> {
