@@ -73,12 +73,12 @@ fn every_cipher_works_with_sequence_numbers_and_settles() {
         let lines = capture.finish();
         assert_eq!(in_clear(&lines), Vec::<&String>::new());
         for (way, number) in [("10.1.1.10 > 10.2.2.10", 1), ("10.2.2.10 > 10.1.1.10", 2)] {
-            let esp = format!("{way}: ESP(spi={}", sender(key, number, cipher).spi);
+            let esp = format!("{way}: ESP(spi={}", sender(key, number, aead).spi);
             assert!(lines.iter().any(|line| line.contains(&esp)), "{esp}: {lines:?}");
         }
         let states = lab.run("gm1", "ip -s xfrm state");
         assert!(states.contains("esn") && states.contains("replay_window 1024"), "{states}");
-        assert_eq!(lab.apply("gm1", &member("gm1", &[key], &[2], cipher)).changes, Vec::<String>::new());
+        assert_eq!(lab.apply("gm1", &member("gm1", &[key], &[2], aead)).changes, Vec::<String>::new());
     }
 }
 
