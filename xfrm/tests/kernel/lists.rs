@@ -2,7 +2,8 @@
 
 use xfrm::{Ace, Action, Desired, Mode, Ports, Prefix, Selector};
 
-use crate::bench::{acl, in_clear, net, permit, plane, prefix, protect, protecting, sa, wait_until, Lab};
+use crate::bench::{acl, net, permit, plane, prefix, protect, protecting, sa, wait_until, Lab};
+use crate::capture::in_clear;
 
 fn tcp(action: Action, ports: Option<Ports>, back: Option<Ports>) -> Ace {
     let ten = net("10.0.0.0/8");

@@ -9,7 +9,8 @@ use nix::sys::socket::{
 use xfrm::{AeadKey, Algorithm, Desired, Gate, Key, Protection, Replay, Report, Sa, Spi, SpiBlock};
 
 use crate::agent::Agent;
-use crate::bench::{acl, in_clear, plane, sa, Flood, Lab};
+use crate::bench::{acl, plane, sa, Flood, Lab};
+use crate::capture::in_clear;
 
 /// The block of the key with this number.
 fn block(number: u32) -> SpiBlock {
