@@ -90,6 +90,13 @@ fn is_calm_again(member: &Daemon) -> Outcome {
 }
 
 fn down_up(site: &Site, corp: &mut Corp) -> Outcome {
+    let done = goes_and_comes_back(site, corp);
+    // An interface that was down has lost its addresses of IPv6 and what was routed over it.
+    site.restore("gm1")?;
+    done
+}
+
+fn goes_and_comes_back(site: &Site, corp: &mut Corp) -> Outcome {
     let gm1 = site.host("gm1")?;
     corp.core.fresh()?;
     gm1.must("ip link set wan down")?;

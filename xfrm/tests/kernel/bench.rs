@@ -15,6 +15,7 @@ use xfrm::{
     Prefix, Problem, Protection, Replay, Report, Sa, Selector, SenderKey, SharedKeys, Slot, Spi,
 };
 
+use crate::capture::Capture;
 use crate::place::Place;
 use crate::topology;
 
@@ -24,15 +25,6 @@ pub struct Lab {
 
 /// Requests from h1 that all must be answered.
 pub struct Flood(Child);
-
-/// What tcpdump saw at the core.
-pub struct Capture {
-    child: Child,
-    /// Read all the time: a full pipe would stop tcpdump.
-    lines: JoinHandle<String>,
-    /// What tcpdump says about itself.
-    words: BufReader<ChildStderr>,
-}
 
 impl Lab {
     /// Builds the laboratory, or says why it cannot be built here.
@@ -121,14 +113,7 @@ impl Lab {
     }
 
     pub fn capture_at(&self, host: &str, interface: &str, words: &str) -> Capture {
-        let mut child = self.start(host, &format!("tcpdump -n -l --immediate-mode -i {interface} {words}"));
-        let mut said = String::new();
-        let mut words = BufReader::new(child.stderr.take().unwrap());
-        while !said.contains("listening on") {
-            assert!(words.read_line(&mut said).unwrap() > 0, "tcpdump: {said}");
-        }
-        let lines = child.stdout.take().unwrap();
-        Capture { child, lines: thread::spawn(move || all_of(lines)), words }
+        Capture::begin(self.start(host, &format!("tcpdump -n -l --immediate-mode -i {interface} {words}")))
     }
 }
 
@@ -161,48 +146,6 @@ impl Drop for Lab {
     fn drop(&mut self) {
         topology::remove(&self.place);
     }
-}
-
-impl Capture {
-    /// Ends the capture; one line per packet.
-    pub fn finish(mut self) -> Vec<String> {
-        // What was sent is in the kernel's buffer already, tcpdump only needs its turn to read it: it has had it when it
-        // answers that it has read nothing more since it was asked last.
-        let mut before = None;
-        wait_until("tcpdump has read what the kernel has for it", || {
-            let now = Some(self.captured());
-            std::mem::replace(&mut before, now) == now
-        });
-        self.signal(Signal::SIGINT);
-        self.child.wait().unwrap();
-        let text = self.lines.join().unwrap();
-        // With -v the addresses are on a line of their own, indented.
-        text.replace("\n    ", " ").lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()
-    }
-
-    /// How many packets tcpdump has read: asked for it, it says so in one line.
-    fn captured(&mut self) -> u64 {
-        self.signal(Signal::SIGUSR1);
-        let mut said = String::new();
-        self.words.read_line(&mut said).unwrap();
-        let (before, _) = said.split_once(" packet").unwrap_or_else(|| panic!("tcpdump: {said}"));
-        before.rsplit(' ').next().unwrap().parse().unwrap()
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(self.child.id() as i32), signal).unwrap();
-    }
-}
-
-fn all_of(mut lines: ChildStdout) -> String {
-    let mut text = String::new();
-    lines.read_to_string(&mut text).unwrap();
-    text
-}
-
-/// The lines that tell of anything but ESP.
-pub fn in_clear(lines: &[String]) -> Vec<&String> {
-    lines.iter().filter(|line| !line.contains("ESP (50)")).collect()
 }
 
 fn text(output: &Output) -> String {

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use xfrm::{Desired, Gate, Kernel, Mode, Plane, Slot};
 
-use crate::bench::{acl, everything, in_clear, plane, protect, protecting, sa, wait_until, Lab};
+use crate::bench::{acl, everything, plane, protect, protecting, sa, wait_until, Lab};
+use crate::capture::in_clear;
 
 #[test]
 fn a_closed_gate_passes_only_gdoi_and_the_local_deny_list() {

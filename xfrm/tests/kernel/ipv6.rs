@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use xfrm::{Desired, Family, Gate, Protection};
 
-use crate::bench::{
-    acl, acl_ipv6, dual, everything, in_clear, net, permit, plane, protecting, sa, wait_until, Lab,
-};
+use crate::bench::{acl, acl_ipv6, dual, everything, net, permit, plane, protecting, sa, wait_until, Lab};
+use crate::capture::in_clear;
 
 const H1: &str = "2001:db8:a1::10";
 const H2: &str = "2001:db8:a2::10";

@@ -2,7 +2,8 @@
 
 use xfrm::{Ace, Action, Desired, Mode, Prefix};
 
-use crate::bench::{acl, between, in_clear, permit, plane, prefix, protect, protecting, sa, wait_until, Lab};
+use crate::bench::{acl, between, permit, plane, prefix, protect, protecting, sa, wait_until, Lab};
+use crate::capture::in_clear;
 
 fn ace(entry: &str) -> Ace {
     entry.parse().unwrap()

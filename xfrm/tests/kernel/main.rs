@@ -6,6 +6,7 @@
 
 mod agent;
 mod bench;
+mod capture;
 mod gates;
 mod ipv6;
 mod lists;

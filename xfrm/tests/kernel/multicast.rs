@@ -6,7 +6,8 @@ use nix::sys::signal::{kill, Signal};
 use nix::unistd::Pid;
 use xfrm::{Desired, Family, Gate, Lane, Protection, Sa};
 
-use crate::bench::{acl_ipv6, dual, in_clear, net, permit, plane, sa, wait_until, Lab};
+use crate::bench::{acl_ipv6, dual, net, permit, plane, sa, wait_until, Lab};
+use crate::capture::in_clear;
 
 /// Static multicast routes in a namespace, until it is dropped.
 struct Routes(Child);

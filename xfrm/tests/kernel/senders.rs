@@ -9,7 +9,8 @@ use nix::sys::socket::{
 use xfrm::{Aead, Desired, Gate, Protection, Replay, Report, Sa, Spi, SpiBlock};
 
 use crate::agent::Agent;
-use crate::bench::{acl, in_clear, of_sender, plane, sa, Flood, Lab};
+use crate::bench::{acl, of_sender, plane, sa, Flood, Lab};
+use crate::capture::in_clear;
 
 /// The block of the key with this number.
 fn block(number: u32) -> SpiBlock {

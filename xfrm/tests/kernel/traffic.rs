@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use xfrm::{Cipher, Direction, Integrity};
 
-use crate::bench::{acl, in_clear, plane, protect, protecting, sa, shared, wait_until, Flood, Lab};
+use crate::bench::{acl, plane, protect, protecting, sa, shared, wait_until, Flood, Lab};
+use crate::capture::in_clear;
 
 #[test]
 fn hosts_reach_each_other_under_their_own_addresses() {
