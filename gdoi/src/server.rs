@@ -1,4 +1,12 @@
 //! A key server: authenticates members, authorizes them for groups, hands out policy and keys, and changes them.
+//!
+//! Whatever happens to a group happens in one place, and what the group then has to say waits until what it follows from
+//! is stored:
+//!
+//! ```text
+//! datagram, command, time -> act on a Group: Ledger (what must not be forgotten), Standing (among servers), Rekeying
+//!                         -> settle: count changes for the other servers -> store -> events, letters, datagrams
+//! ```
 
 mod clock;
 mod command;
