@@ -39,3 +39,9 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+impl From<::policy::PolicyError> for Error {
+    fn from(error: ::policy::PolicyError) -> Self {
+        Self::Unusable(error.0)
+    }
+}

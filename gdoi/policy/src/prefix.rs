@@ -53,9 +53,12 @@ impl fmt::Display for Family {
     }
 }
 
-/// A prefix of either version without host bits.
+/// A prefix of either version without host bits; ipnet does the arithmetic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Prefix(IpNet);
+pub struct Prefix {
+    address: IpAddr,
+    length: u8,
+}
 
 impl Prefix {
     /// The prefix `address/length`.
@@ -70,76 +73,74 @@ impl Prefix {
         if network != address {
             return refuse(format!("{address}/{length} has host bits, did you mean {network}/{length}?"));
         }
-        Ok(Prefix(net))
+        Ok(Prefix { address, length })
     }
 
     /// One address.
     pub const fn host(address: IpAddr) -> Self {
-        Prefix(IpNet::new_assert(address, Family::of(address).bits()))
+        Prefix { address, length: Family::of(address).bits() }
     }
 
     /// Every address of a version.
     pub const fn any(family: Family) -> Self {
-        Prefix(IpNet::new_assert(
-            match family {
-                Family::V4 => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-                Family::V6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-            },
-            0,
-        ))
+        let address = match family {
+            Family::V4 => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            Family::V6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        };
+        Prefix { address, length: 0 }
     }
 
     /// Every multicast address of a version: 224.0.0.0/4 (RFC 5771) or ff00::/8 (RFC 4291 section 2.7).
     pub const fn multicast(family: Family) -> Self {
-        Prefix(match family {
-            Family::V4 => IpNet::new_assert(IpAddr::V4(Ipv4Addr::new(224, 0, 0, 0)), 4),
-            Family::V6 => IpNet::new_assert(IpAddr::V6(Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0)), 8),
-        })
+        match family {
+            Family::V4 => Prefix { address: IpAddr::V4(Ipv4Addr::new(224, 0, 0, 0)), length: 4 },
+            Family::V6 => {
+                Prefix { address: IpAddr::V6(Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0)), length: 8 }
+            }
+        }
     }
 
     /// The prefix of an address and a network mask; None where the mask has holes, is of the other version, or host
     /// bits are set.
     pub fn from_mask(address: IpAddr, mask: IpAddr) -> Option<Self> {
         let net = IpNet::with_netmask(address, mask).ok()?;
-        (net.netmask() == mask && net.network() == address).then_some(Prefix(net))
+        (net.netmask() == mask && net.network() == address)
+            .then_some(Prefix { address, length: net.prefix_len() })
     }
 
     /// The network address, the lowest of all.
-    pub fn address(&self) -> IpAddr {
-        self.0.addr()
+    pub const fn address(&self) -> IpAddr {
+        self.address
     }
 
     /// The highest address.
     pub fn last(&self) -> IpAddr {
-        self.0.broadcast()
+        self.net().broadcast()
     }
 
     /// The number of leading network bits, at most 32 or 128.
-    pub fn length(&self) -> u8 {
-        self.0.prefix_len()
+    pub const fn length(&self) -> u8 {
+        self.length
     }
 
     /// The version.
     pub const fn family(&self) -> Family {
-        match self.0 {
-            IpNet::V4(_) => Family::V4,
-            IpNet::V6(_) => Family::V6,
-        }
+        Family::of(self.address)
     }
 
     /// The network mask.
     pub fn mask(&self) -> IpAddr {
-        self.0.netmask()
+        self.net().netmask()
     }
 
     /// Whether every address of `other` is in this prefix.
     pub fn covers(&self, other: &Prefix) -> bool {
-        self.0.contains(&other.0)
+        self.net().contains(&other.net())
     }
 
     /// Whether `address` lies in this prefix.
     pub fn contains(&self, address: IpAddr) -> bool {
-        self.0.contains(&address)
+        self.net().contains(&address)
     }
 
     /// Whether some address is in both prefixes: one of them covers the other.
@@ -154,6 +155,11 @@ impl Prefix {
             (_, true) => Some(*self),
             _ => None,
         }
+    }
+
+    /// Its length was looked at when it was made.
+    const fn net(&self) -> IpNet {
+        IpNet::new_assert(self.address, self.length)
     }
 }
 
@@ -177,7 +183,7 @@ fn unknown(text: &str) -> String {
 
 impl fmt::Display for Prefix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)
+        write!(f, "{}/{}", self.address, self.length)
     }
 }
 

@@ -76,17 +76,11 @@ fn entries(family: Family) -> Result<Vec<Ace>, Error> {
         [Slot::LAST.inbound_anchor(family), Slot::LAST.outbound_anchor(family, Lane::Unicast)]
             .map(|anchor| Side::from(Prefix::host(anchor)));
     let selectors = [
-        Selector::new(None, any, any),
-        Selector::new(Some(TCP), ports.0, ports.1),
-        Selector::new(None, inside, inside),
-        Selector::new(None, outside, outside),
+        Selector::new(None, any, any)?,
+        Selector::new(Some(TCP), ports.0, ports.1)?,
+        Selector::new(None, inside, inside)?,
+        Selector::new(None, outside, outside)?,
     ];
-    let mut entries = Vec::new();
-    for action in [Action::Deny, Action::Permit] {
-        for selector in &selectors {
-            let selector = selector.clone().map_err(|error| Error::Unusable(error.0))?;
-            entries.push(Ace { action, selector });
-        }
-    }
-    Ok(entries)
+    let actions = [Action::Deny, Action::Permit];
+    Ok(actions.into_iter().flat_map(|action| selectors.map(|selector| Ace { action, selector })).collect())
 }

@@ -24,7 +24,7 @@ const IGMP_ROUTERS: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 22);
 pub fn gdoi(plane: &Plane, direction: Direction) -> Result<Vec<Selector>, Error> {
     let servers = plane.servers.iter().map(|server| unicast(plane.local, server, direction));
     let rekeys = plane.rekey_group.iter().flat_map(|group| rekeys(&plane.servers, group, direction));
-    servers.chain(rekeys).collect::<Result<_, _>>().map_err(|error: PolicyError| Error::Unusable(error.0))
+    Ok(servers.chain(rekeys).collect::<Result<_, PolicyError>>()?)
 }
 
 /// A server of the other family is spoken to from whatever address leads there.
