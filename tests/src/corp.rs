@@ -109,6 +109,9 @@ pub fn has_problem(member: &Daemon, words: &str) -> Outcome {
     })
 }
 
+/// How many [`pairs`] there are.
+pub const PAIRS: usize = HOSTS.len() * (HOSTS.len() - 1);
+
 /// All pairs of protected hosts, both directions.
 pub fn pairs() -> impl Iterator<Item = (&'static str, Ipv4Addr, Ipv4Addr)> {
     HOSTS.into_iter().flat_map(|(name, source)| {

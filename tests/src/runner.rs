@@ -1,7 +1,7 @@
 //! Runs scenarios one after the other in one site, and says how each ended.
 
-use crate::corp::Corp;
-use crate::outcome::{Outcome, Stop};
+use crate::corp::{ping_all, Corp, PAIRS};
+use crate::outcome::{ensure, Outcome, Stop};
 use crate::scenario::{Run, Scenario};
 use crate::site::Site;
 use std::fs;
@@ -79,9 +79,13 @@ impl Runner {
         }
     }
 
+    /// All have heard all: a router on which no daemon runs knows only senders that it has heard before.
     fn start_corp(&mut self) -> Outcome<Corp> {
         self.clear()?;
-        Corp::start(&self.site)
+        let corp = Corp::start(&self.site)?;
+        let answered = ping_all(&self.site)?;
+        ensure!(answered == PAIRS, "{answered} of {PAIRS} pairs got answers after the registration");
+        Ok(corp)
     }
 
     fn clear(&mut self) -> Outcome {
