@@ -33,6 +33,13 @@ pub enum Refused {
     NotRegistered(IpAddr),
     /// No such member was removed.
     NotRemoved(IpAddr),
+    /// No more members can be removed from the group before some are readmitted.
+    TooManyRemoved {
+        /// The group.
+        group: String,
+        /// How many are.
+        removed: usize,
+    },
     /// Another key server is primary of the group.
     NotPrimary {
         /// The group.
@@ -255,6 +262,11 @@ impl fmt::Display for Refused {
             }
             Refused::NotRegistered(member) => write!(f, "{member} is registered in no such group"),
             Refused::NotRemoved(member) => write!(f, "{member} was removed from no such group"),
+            Refused::TooManyRemoved { group, removed } => write!(
+                f,
+                "group {group}: {removed} members are removed already, `gdoictl ks readmit` lets some come back; nothing \
+                 was changed"
+            ),
             Refused::NotPrimary { group, primary } => write!(
                 f,
                 "group {group}: this key server is not primary, ask {primary}; nothing was changed"

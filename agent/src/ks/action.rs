@@ -45,12 +45,20 @@ fn which(server: &KeyServer, name: Option<&str>, now: Instant) -> Result<Which, 
 }
 
 fn report(done: &[Done]) -> Result<ActionReport, String> {
-    let entry = |done: &Done| match &done.outcome {
-        Ok(outcome) => Ok(ActionEntry { group: GroupLabel::from(&done.group), done: text(outcome) }),
-        Err(reason) => Err(format!("group {}: {reason}", done.group.name)),
-    };
-    let groups = done.iter().map(entry).collect::<Result<_, _>>()?;
-    Ok(ActionReport { generated_at: Timestamp::now(), groups })
+    if done.iter().any(|done| done.outcome.is_err()) {
+        return Err(done.iter().map(line).collect::<Vec<_>>().join("; "));
+    }
+    let entry = |(group, outcome)| ActionEntry { group: GroupLabel::from(group), done: text(outcome) };
+    let outcomes = done.iter().filter_map(|done| Some((&done.group, done.outcome.as_ref().ok()?)));
+    Ok(ActionReport { generated_at: Timestamp::now(), groups: outcomes.map(entry).collect() })
+}
+
+/// What became of one group, where something failed in one of them.
+fn line(done: &Done) -> String {
+    match &done.outcome {
+        Ok(outcome) => format!("group {}: {}", done.group.name, text(outcome)),
+        Err(reason) => format!("group {}: FAILED: {reason}", done.group.name),
+    }
 }
 
 fn text(outcome: &Outcome) -> String {
@@ -135,7 +143,10 @@ mod tests {
     #[test]
     fn what_failed_is_told_with_its_group() {
         let group = GroupName { name: "corp".into(), id: GroupId(100) };
-        let failed = Done { group, outcome: Err(Error::from(Unacceptable::TooManyMembers)) };
-        assert_eq!(report(&[failed]), Err("group corp: more members than a group can have".into()));
+        let failed = Done { group, outcome: Err(Error::from(Unacceptable::NoSpis)) };
+        let group = GroupName { name: "lab".into(), id: GroupId(101) };
+        let done = Done { group, outcome: Ok(Outcome::Readmitted { member: MEMBER }) };
+        let told = "group corp: FAILED: no block of SPIs is left for another key; group lab: 192.0.2.1 may register again";
+        assert_eq!(report(&[failed, done]), Err(told.into()));
     }
 }

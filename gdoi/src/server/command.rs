@@ -124,6 +124,9 @@ impl KeyServer {
         } else {
             chosen.iter().try_for_each(|group| group.check_primacy())?;
         }
+        if matches!(command, KeyServerCommand::Remove(_, Some(_), _)) {
+            chosen.iter().try_for_each(|group| group.check_room_for_revoked())?;
+        }
         Ok(chosen.into_iter().map(Group::name).collect())
     }
 }

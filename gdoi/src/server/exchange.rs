@@ -166,7 +166,13 @@ impl KeyServer {
         match &established.pull {
             Some((pull, group)) if pull.message_id() == header.message_id => {
                 let (proof, group) = (pull.check(&established.sa, header, body)?, *group);
-                let delivered = self.deliver(from, established, group, (pull, &proof), now);
+                let registrant = Registrant::of(from, &established.sa);
+                let authorized = self.act(group, now, |group, _| Ok(group.check(&registrant)?));
+                if let Err(Error::Unacceptable(reason)) = authorized {
+                    established.pull = None;
+                    return self.refuse_group(from, established, Some(group), reason);
+                }
+                let delivered = self.deliver(&registrant, established, group, (pull, &proof), now);
                 established.pull = None;
                 match delivered {
                     Ok(keys) => Ok(Answer::Send(keys)),
@@ -184,22 +190,22 @@ impl KeyServer {
         }
     }
 
-    /// The keys for a member that has proved to be alive, and that is authorized still.
+    /// The keys for a member that has proved to be alive.
     fn deliver(
         &mut self,
-        from: SocketAddr,
+        registrant: &Registrant,
         established: &Established,
         group: GroupId,
         (pull, proof): (&AwaitProof, &Proof),
         now: Instant,
     ) -> Result<Vec<u8>, Error> {
         let sa = &established.sa;
-        let (registrant, offered) = (Registrant::of(from, sa), pull.generations().collect::<Vec<_>>());
+        let offered: Vec<_> = pull.generations().collect();
         // Sender IDs must not be forgotten before they are known: what happens to a group is stored first.
         self.act(group, now, |group, _| {
-            let sids = group.give_sids(proof.sender_ids, &offered, &registrant)?;
+            let sids = group.give_sids(proof.sender_ids, &offered, registrant)?;
             let keys = pull.deliver(sa, proof, sids)?;
-            group.register(&registrant, now);
+            group.register(registrant, now);
             Ok(keys)
         })
     }

@@ -131,6 +131,7 @@ impl Group {
     pub(super) fn handle_timeout(&mut self, random: &mut dyn Random, now: Instant) -> Result<(), Error> {
         let time = self.ledger.time(now);
         self.ledger.expire(time);
+        self.standing.expire(time);
         if self.leads() {
             self.make_keys(random, time)?;
             self.commit(now);
@@ -207,8 +208,10 @@ impl Group {
 
     fn make_keys(&mut self, random: &mut dyn Random, now: GroupTime) -> Result<(), Error> {
         if self.ledger.state().lineage.is_none() {
-            let author = self.ledger.members().author();
-            self.ledger.amend_state().lineage = Some(Lineage(author.0));
+            // Not the author's name: a group that was removed and comes back is another one.
+            let mut lineage = [0; 8];
+            random.fill(&mut lineage)?;
+            self.ledger.amend_state().lineage = Some(Lineage(lineage));
         }
         if self.renews_sids(now) {
             self.renew_sids(random, now)?;

@@ -132,11 +132,20 @@ impl Ledger {
         }
     }
 
-    /// A reign with this number is known.
+    /// This server takes part in a reign with this number, and must not forget it.
+    pub(super) fn join_epoch(&mut self, epoch: u64) {
+        self.raise_epoch(epoch, Unstored::Now);
+    }
+
+    /// Another server knows a reign with this number; it will say so again.
     pub(super) fn learn_epoch(&mut self, epoch: u64) {
+        self.raise_epoch(epoch, Unstored::Soon);
+    }
+
+    fn raise_epoch(&mut self, epoch: u64, how_soon: Unstored) {
         if epoch > self.epoch {
             self.epoch = epoch;
-            self.note(Unstored::Now);
+            self.note(how_soon);
         }
     }
 
@@ -227,11 +236,12 @@ mod tests {
         assert_eq!(noted(|ledger| drop(ledger.amend_sids().give(0, 1))), Unstored::Now);
         assert_eq!(noted(|ledger| ledger.amend_members().forget_all()), Unstored::Soon);
         assert_eq!(noted(|ledger| ledger.adopt(GroupState::default())), Unstored::Now);
-        assert_eq!(noted(|ledger| ledger.learn_epoch(1)), Unstored::Now);
+        assert_eq!(noted(|ledger| ledger.join_epoch(1)), Unstored::Now);
+        assert_eq!(noted(|ledger| ledger.learn_epoch(1)), Unstored::Soon);
         assert_eq!(noted(|ledger| ledger.set_time(GroupTime::from_millis(9), NOW)), Unstored::Now);
         assert_eq!(noted(|ledger| ledger.follow_time(GroupTime::from_millis(9), NOW)), Unstored::Soon);
         let both = |ledger: &mut Ledger| {
-            ledger.learn_epoch(1);
+            ledger.join_epoch(1);
             ledger.amend_members().forget_all();
         };
         assert_eq!(after(both).1, Unstored::Now);
@@ -246,7 +256,7 @@ mod tests {
             ledger.expire(GroupTime::from_millis(1));
         });
         assert_eq!(unstored, Unstored::Nothing);
-        ledger.learn_epoch(7);
+        ledger.join_epoch(7);
         ledger.stored();
         ledger.learn_epoch(7);
         assert_eq!(ledger.unstored(), Unstored::Nothing);

@@ -5,6 +5,7 @@ use super::{KeyServer, KeyServerConfig};
 use crate::endpoint::Instant;
 use crate::error::Error;
 use crate::event::{Change, Effect, KeyServerEvent};
+use std::collections::BTreeSet;
 
 impl KeyServer {
     /// What [`KeyServer::reconfigure`] would do to the groups.
@@ -29,8 +30,10 @@ impl KeyServer {
     /// Only internal ones.
     pub fn reconfigure(&mut self, mut config: KeyServerConfig, now: Instant) -> Result<Vec<Change>, Error> {
         let changes = self.preview(&config);
-        for change in changes.iter().filter(|change| change.effect == Effect::Reregistration) {
-            self.act(change.group.id, now, |group, random| group.send_away(random, now))?;
+        // Once each, however many of its changes call for it.
+        let sent_away = changes.iter().filter(|change| change.effect == Effect::Reregistration);
+        for id in sent_away.map(|change| change.group.id).collect::<BTreeSet<_>>() {
+            self.act(id, now, |group, random| group.send_away(random, now))?;
         }
         let groups = std::mem::take(&mut config.groups);
         self.groups.retain(|group| groups.iter().any(|new| new.group.id == group.id()));

@@ -70,7 +70,7 @@ pub(super) struct Standing {
 impl Standing {
     /// That of a server at `own` that has just started.
     pub(super) fn new(config: &GroupConfig, own: IpAddr, now: Instant) -> Self {
-        let rules = config.redundancy.as_ref();
+        let rules = config.redundancy.as_ref().filter(|rules| !rules.peers.is_empty());
         let peers = rules.iter().flat_map(|rules| &rules.peers);
         Standing {
             group: config.group.id,
@@ -148,6 +148,11 @@ impl Standing {
     /// The keys that members may have: all but those that other servers do not have yet.
     pub(super) const fn released(&self) -> &Keys {
         &self.released
+    }
+
+    /// Of these, too, those are forgotten that have ended.
+    pub(super) fn expire(&mut self, now: GroupTime) {
+        self.released.expire(now);
     }
 
     /// The generation of sender IDs that goes with them.

@@ -156,3 +156,22 @@ fn refusals_say_whom_to_ask_and_that_nothing_was_changed() {
         assert_eq!(Error::from(refusal).to_string(), words);
     }
 }
+
+/// All groups that are named, or none.
+#[test]
+fn no_more_members_are_removed_than_a_state_has_room_for() {
+    let mut world = alone(vec![with_rekey_sa(), other(with_rekey_sa())], 0);
+    let server = server_address(1);
+    let group = |world: &World, index: usize| world.server(server).status(world.now).groups[index].clone();
+    for number in 1..=513u16 {
+        world.add_member(member_address(number), member(member_config(number), number.into()));
+        world.run_for(Duration::from_millis(500));
+        let remove = KeyServerCommand::Remove(Which::All, Some(member_address(number).ip()), Removal::Now);
+        match (number, world.ask_server(server, remove)) {
+            (..=512, done) => assert!(done.unwrap()[0].outcome.is_ok()),
+            (_, Err(Error::Refused(Refused::TooManyRemoved { removed, .. }))) => assert_eq!(removed, 512),
+            (_, other) => panic!("{other:?}"),
+        }
+    }
+    assert_eq!((group(&world, 0).revoked.len(), group(&world, 0).members.len()), (512, 1));
+}

@@ -17,6 +17,7 @@ mod hostile_senders;
 mod intruder;
 mod ipv6;
 mod malicious;
+mod moments;
 mod month;
 mod own_keys_and_lists;
 mod refused;

@@ -33,7 +33,10 @@ impl Group {
     }
 
     /// How many deny entries it cannot be told.
-    fn check(&self, registrant: &Registrant) -> Result<usize, Unacceptable> {
+    ///
+    /// # Errors
+    /// Those of [`Group::authorize`].
+    pub(in crate::server) fn check(&self, registrant: &Registrant) -> Result<usize, Unacceptable> {
         let address = registrant.address.ip();
         if self.ledger.state().revoked.contains(&address) {
             return Err(Unacceptable::Revoked);

@@ -75,6 +75,16 @@ impl Group {
     }
 
     /// # Errors
+    /// No more members can be removed.
+    pub(in crate::server) fn check_room_for_revoked(&self) -> Result<(), Refused> {
+        let (group, removed) = (self.config.group.name.clone(), self.ledger.state().revoked.len());
+        match removed < MAX_REVOKED {
+            true => Ok(()),
+            false => Err(Refused::TooManyRemoved { group, removed }),
+        }
+    }
+
+    /// # Errors
     /// There is nobody to take the role of the primary.
     pub(in crate::server) fn check_succession(&self, now: Instant) -> Result<(), Refused> {
         match self.standing.has_successor(now) {
@@ -102,7 +112,7 @@ impl Group {
     /// Removes one member, or all. One that is named is revoked: it must not come back.
     ///
     /// # Errors
-    /// [`Unacceptable::TooManyMembers`] where no more can be revoked; those of new keys.
+    /// [`Refused::TooManyRemoved`]; those of new keys.
     pub(in crate::server) fn remove(
         &mut self,
         member: Option<IpAddr>,
@@ -110,8 +120,8 @@ impl Group {
         random: &mut dyn Random,
         now: Instant,
     ) -> Result<Outcome, Error> {
-        if member.is_some() && self.ledger.state().revoked.len() >= MAX_REVOKED {
-            return Err(Unacceptable::TooManyMembers.into());
+        if member.is_some() {
+            self.check_room_for_revoked()?;
         }
         let others = self.ledger.members().records().filter(|record| Some(record.address) != member).count();
         self.dismiss(removal, random, self.ledger.time(now))?;

@@ -36,8 +36,9 @@ impl Group {
         }
         let fit = released.number == self.ledger.sids().generation()
             && (offered.is_empty() || offered.contains(&released));
-        let values = fit.then(|| self.ledger.amend_sids().give(place, wanted)).flatten();
-        let values = values.ok_or(Unacceptable::NoSenderIds)?;
+        let mut sids = self.ledger.sids().clone();
+        let values = fit.then(|| sids.give(place, wanted)).flatten().ok_or(Unacceptable::NoSenderIds)?;
+        *self.ledger.amend_sids() = sids;
         Ok(Some(SenderIds { bits: SID_BITS, values, generation: registrant.ours.then_some(released) }))
     }
 

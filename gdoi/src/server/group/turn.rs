@@ -25,6 +25,7 @@ impl Group {
     }
 
     fn turn(&mut self, turn: Turn, random: &mut dyn Random, now: Instant) -> Result<(), Error> {
+        self.ledger.join_epoch(self.standing.epoch());
         match turn {
             Turn::Primary { previous, epoch } => {
                 self.say(CoopEvent::BecamePrimary { previous, epoch });
