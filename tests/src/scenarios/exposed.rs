@@ -27,7 +27,8 @@ pub const SCENARIOS: &[Scenario] = &[
 
 /// A datagram every 10 ms, each from another port, so that the connection tracker knows none of them. Nothing can be read from
 /// the pipe, which is a pause without a process of its own.
-const FLOWS: &str = "exec 3<> <(:); for n in $(seq 300); do echo clear > /dev/udp/10.2.2.10/9; read -rt 0.01 -u 3; done";
+const FLOWS: &str =
+    "exec 3<> <(:); for n in $(seq 300); do echo clear > /dev/udp/10.2.2.10/9; read -rt 0.01 -u 3; done";
 const REPAIRED: &str = "GM_POLICIES_REPAIRED";
 const MASQUERADE: &str = "add table ip operator\n\
     add chain ip operator nat { type nat hook postrouting priority srcnat; }\n\
