@@ -93,13 +93,10 @@ pub const GROUPS: &[Group] = &[Group {
     scenarios: &[
         "pairs",
         "path-mtu",
-        "killed-member",
         "fail-close",
         "rekey-unicast",
         "rekey-multicast",
-        "control-ipv6",
         "matrix-aes-256-gcm-ipv6-multicast",
-        "replay",
         "ks-remove",
         "coop-kill-primary",
         "strongswan-initiator",
