@@ -4,6 +4,7 @@ use crate::capture::Capture;
 use crate::corp::{self, ping_all, registered, Crossed, REGISTRATION};
 use crate::daemon::Daemon;
 use crate::eventually::eventually_true;
+use crate::machine;
 use crate::outcome::{ensure, Outcome};
 use crate::packet::Packet;
 use crate::rekeying::{self, never_registered_again, Transport};
@@ -15,7 +16,7 @@ use std::net::IpAddr;
 /// What this file shows.
 pub const SCENARIOS: &[Scenario] = &[Scenario::empty(
     "long-list",
-    "1,000 entries, 500 of which permit, come by registration and by rekey where no fragment of a packet passes",
+    "a long list, 500 entries of which permit, comes by registration and by rekey where no fragment of a packet passes",
     crosses,
 )];
 
@@ -28,13 +29,21 @@ add rule inet lab-pieces pieces ip frag-off & 0x3fff != 0 counter drop
 /// Headers of IPv4 and UDP before what is at most 1,200 octets.
 const LONGEST: u16 = 20 + 8 + 1_200;
 
-/// As many entries as there can be.
-const LENGTH: usize = 1_000;
+/// So many entries permit, the last one what the hosts send.
+const PERMITS: usize = 500;
 
-/// Every other entry permits, which makes 500; the last one permits what the hosts send.
+/// With those that deny as many entries as there can be, but none of them where a processor is emulated, which is busy with the
+/// others for a minute.
+fn length() -> usize {
+    match machine::emulated() {
+        true => PERMITS,
+        false => 1_000,
+    }
+}
+
 fn list(port: u16) -> Value {
-    let others = (1..LENGTH).map(|number| {
-        let action = if number % 2 == 0 { "permit" } else { "deny" };
+    let others = (1..length()).map(|number| {
+        let action = if number > length() - PERMITS { "permit" } else { "deny" };
         let (high, low) = (number / 256, number % 256);
         format!("{action} tcp host 10.250.{high}.{low} 10.251.0.0/16 eq {port}")
     });
@@ -76,12 +85,20 @@ fn registers_and_rekeys(site: &Site) -> Outcome {
 fn all_hold(members: &[Daemon], words: &str) -> Outcome {
     eventually_true(&format!("all members have the list with `{words}`"), REGISTRATION, || {
         for member in members {
-            if !member.control("show gm acl")?.contains(words) {
+            if !list_of(member)?.contains(words) {
                 return Ok(false);
             }
         }
         Ok(true)
     })
+}
+
+/// A daemon on an emulated processor installs so many entries for longer than gdoictl waits for it.
+fn list_of(member: &Daemon) -> Outcome<String> {
+    match member.control("show gm acl") {
+        Err(_) if machine::emulated() => Ok(String::new()),
+        answer => answer,
+    }
 }
 
 /// The list went to each member twice, and no packet with it was longer than every path carries, or a piece of one.
@@ -92,7 +109,7 @@ fn spoken_in_short_packets(packets: &[Packet]) -> Outcome {
     let longest = sent.iter().map(|packet| packet.length).max().unwrap_or_default();
     let full = sent.iter().filter(|packet| packet.length == LONGEST).count();
     ensure!(
-        longest == LONGEST && full >= 2 * 3 * LENGTH / 200,
+        longest == LONGEST && full >= 2 * 3 * length() / 200,
         "{full} packets of {LONGEST} octets, the longest has {longest}"
     );
     println!("   {full} packets of {LONGEST} octets from the key server, none longer");
