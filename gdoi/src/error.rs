@@ -171,8 +171,10 @@ pub enum Unacceptable {
     TooManyMembers,
     /// The member runs other software, and RFC 6407 cannot tell it what the group encrypts.
     Inexpressible(String),
-    /// The sender IDs are used up until the group has new keys.
+    /// The sender IDs are used up until the group has new keys, or the server has none to give yet.
     NoSenderIds,
+    /// The member has got as many sender IDs of one generation as a member can get.
+    TooManySenderIds,
     /// The group gives every sender its own key, and the member is not of this implementation.
     ForeignMember,
     /// All blocks of SPIs that this server may use are taken by other keys.
@@ -354,7 +356,13 @@ impl fmt::Display for Unacceptable {
             Unacceptable::Inexpressible(reason) => {
                 write!(f, "member runs other software, and RFC 6407 cannot tell it the ACL: {reason}")
             }
-            Unacceptable::NoSenderIds => f.write_str("sender IDs are used up until the group has new keys"),
+            Unacceptable::NoSenderIds => {
+                f.write_str("the server has no sender IDs to give until the group has new keys or grants it some")
+            }
+            Unacceptable::TooManySenderIds => f.write_str(
+                "member has asked for too many sender IDs and gets no more of this generation, look why it registers \
+                 so often without its states",
+            ),
             Unacceptable::ForeignMember => f.write_str(
                 "member is of another implementation and cannot derive a key of its own, the group needs a transform \
                  with one key for all such as aes-256-cbc/hmac-sha-256",

@@ -8,11 +8,12 @@ mod sa;
 pub(crate) use group_clock::Made;
 pub use sa::{Sa, View};
 
+use crate::crypto::Random;
 use crate::endpoint::Instant;
 use crate::error::{Error, Misbehaved, Unacceptable};
 use crate::group::{AclNotice, Deletion, GroupPolicy, Kek, Rekey, SenderIds, Tek};
 use crate::lifetime::switch_margin;
-use crate::policy::{Acl, GroupId, SendMode, Sid, SidGeneration};
+use crate::policy::{Acl, GroupId, SendMode, Sid, SidGeneration, SidNonce};
 use group_clock::GroupClock;
 use held_acl::{HeldAcl, Way};
 use identifiers::Identifiers;
@@ -308,6 +309,19 @@ impl Keyring {
     pub(crate) fn kek_named(&self, spi: [u8; 16], now: Instant) -> Option<&Kek> {
         let keks = [&self.kek, &self.previous_kek].into_iter().flatten();
         keks.filter(|(_, expires)| *expires > now).map(|(kek, _)| kek).find(|kek| kek.spi == spi)
+    }
+
+    /// By which a key server knows that the states of this member still count under the sender IDs that it has.
+    ///
+    /// # Errors
+    /// Those of the source.
+    pub(crate) fn sender_id_nonce(&mut self, random: &mut dyn Random) -> Result<SidNonce, Error> {
+        self.identifiers.nonce(random)
+    }
+
+    /// States that counted under sender IDs are lost: the same ones must not come again.
+    pub(crate) fn lose_states(&mut self) {
+        self.identifiers.lose();
     }
 
     /// The sender IDs that came last, and of which generation they are.

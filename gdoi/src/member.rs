@@ -37,6 +37,8 @@ const LAST_RETRY: Duration = Duration::from_secs(60);
 pub enum MemberCommand {
     /// Register again now, from the top of the server list. Keys stay until they are replaced.
     Register,
+    /// The same, with other sender IDs: a state that sent was lost, and what counts under them must not begin anew.
+    RenewSenderIds,
 }
 
 /// A group member; one for each group.
@@ -151,7 +153,10 @@ impl Member {
     fn register(&mut self, now: Instant) {
         let server = self.server().clone();
         self.report(MemberEvent::RegistrationStarted { group: self.group(), server: server.address });
-        match Attempt::start(&self.config, &server, self.random.as_mut(), now) {
+        let nonce = self.keyring.sender_id_nonce(self.random.as_mut());
+        let attempt =
+            nonce.and_then(|nonce| Attempt::start(&self.config, &server, nonce, self.random.as_mut(), now));
+        match attempt {
             Ok(attempt) => {
                 self.transmit(attempt.first());
                 self.activity = Activity::Registering(Box::new(attempt));
@@ -284,6 +289,11 @@ impl Endpoint for Member {
     fn handle_command(&mut self, command: MemberCommand, now: Instant) -> Result<(), Error> {
         match command {
             MemberCommand::Register => {
+                self.cause = Cause::Command;
+                self.start_again(now);
+            }
+            MemberCommand::RenewSenderIds => {
+                self.keyring.lose_states();
                 self.cause = Cause::Command;
                 self.start_again(now);
             }

@@ -11,7 +11,7 @@ pub use ::policy::{
 };
 pub use keys::TekKeys;
 pub use phase1::{Doi, Identity, Proposal};
-pub use sender::{Seed, SenderTerms, SidGeneration, MAX_REPLAY_WINDOW, MAX_SIDS};
+pub use sender::{Seed, SenderTerms, SidGeneration, SidNonce, SidRequest, MAX_REPLAY_WINDOW, MAX_SIDS};
 
 use std::fmt;
 

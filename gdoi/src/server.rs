@@ -8,10 +8,12 @@
 //!                         -> settle: count changes for the other servers -> store -> events, letters, datagrams
 //! ```
 
+mod allotments;
 mod clock;
 mod command;
 mod config;
 mod distribution;
+mod division;
 mod exchange;
 mod fragments;
 mod group;

@@ -94,7 +94,7 @@ impl GroupMember {
     fn renew(&mut self, names: &[String], now: Instant) {
         for index in names.iter().filter_map(|name| self.memberships.find(name)).collect::<Vec<_>>() {
             // A member refuses nothing.
-            drop(self.memberships.handle_command((index, MemberCommand::Register), now));
+            drop(self.memberships.handle_command((index, MemberCommand::RenewSenderIds), now));
         }
     }
 }

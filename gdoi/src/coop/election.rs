@@ -138,17 +138,13 @@ impl Election {
 
     /// What an announcement says.
     pub(crate) fn word(&self, now: Instant) -> Word {
-        let successor = match self.standing {
-            Standing::Reigning { yielding: Some((to, _)), .. } => Some(to),
-            _ => None,
-        };
         Word {
             role: self.role(),
             priority: self.rules.priority,
             epoch: self.epoch,
             reign: self.followed(),
             claims: self.claim(now),
-            successor,
+            successor: self.successor(),
         }
     }
 
@@ -194,6 +190,14 @@ impl Election {
     pub(crate) fn start_again(&mut self, now: Instant) {
         self.standing = Standing::Starting { since: now };
         self.others = Others::new(self.rules.patience());
+    }
+
+    /// To whom the role is being handed over.
+    pub(crate) const fn successor(&self) -> Option<IpAddr> {
+        match self.standing {
+            Standing::Reigning { yielding: Some((to, _)), .. } => Some(to),
+            _ => None,
+        }
     }
 
     /// Whether another server could take the role.

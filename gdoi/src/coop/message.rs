@@ -4,8 +4,8 @@
 //! ```text
 //! |    kind (1)   |   version (1)   |    reserved (2)   |          group (4)          | body
 //! announcement:  lineage(8) pseudotime(8) epoch(8) role(1) priority(1) flags(1) reserved(1) members(4) successor(16)
-//!                reign: primary(16) epoch(8) heartbeat(8) priority(1)     configuration(16)
-//!                sender IDs: generation(4) given(32)
+//!                reign: primary(16) epoch(8) heartbeat(8) priority(1)     configuration(16) author(8)
+//!                sender IDs: generation(12) given(32)
 //!                versions of the keys, versions of all keys held, versions of the members: each a list
 //! state:         lineage(8) pseudotime(8), then the state as it is stored
 //! members:       lineage(8) author(8) from(8) to(8) last(1) records(2), then the records as they are stored
@@ -24,7 +24,7 @@ use crate::wire::{Reader, Writer};
 use std::net::IpAddr;
 use zeroize::Zeroizing;
 
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 const COMMITTED: u8 = 1;
 const CLAIMS: u8 = 2;
 
@@ -69,6 +69,8 @@ pub(crate) struct Announcement {
     pub(crate) commitment: Commitment,
     pub(crate) members: u32,
     pub(crate) configuration: [u8; 16],
+    /// The memory of the server that says this.
+    pub(crate) author: Author,
     pub(crate) sids: Sids,
     /// The changes in the keys that it serves.
     pub(crate) keys: Versions,
@@ -136,6 +138,7 @@ impl Announcement {
         out.raw(&address_octets(word.successor));
         write_reign(out, word.reign);
         out.raw(&self.configuration);
+        out.raw(&self.author.0);
         self.sids.write(out);
         self.keys.write(out);
         self.held.write(out);
@@ -161,6 +164,7 @@ impl Announcement {
             commitment: if flags & COMMITTED != 0 { Commitment::Done } else { Commitment::Pending },
             members,
             configuration: reader.array()?,
+            author: Author(reader.array()?),
             sids: Sids::parse(&mut reader)?,
             keys: Versions::parse(&mut reader)?,
             held: Versions::parse(&mut reader)?,

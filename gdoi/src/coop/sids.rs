@@ -1,13 +1,13 @@
 //! Sender identifiers (SIDs, RFC 6407 section 3.5): which ones were given out. Each server has a range of its own, so
 //! that none is given twice even by servers that do not hear each other.
 //!
-//! A SID has 20 bits: the server's place among all of the group (3) and a number that it counts up (17). When a range
-//! comes to its end, a new *generation* begins: all members must register again, under new traffic keys, and all ranges
-//! begin anew.
+//! A SID has 20 bits: the place that the group's primary granted to the server (3) and a number that it counts up (17).
+//! When a range comes to its end, a new *generation* begins: all members must register again, under new traffic keys,
+//! and all ranges begin anew.
 
 use super::MAX_SERVERS;
 use crate::error::Malformed;
-use crate::policy::{MAX_SIDS, SID_BITS};
+use crate::policy::{SidGeneration, MAX_SIDS, SID_BITS};
 use crate::wire::{Reader, Writer};
 
 /// How many SIDs a server has.
@@ -16,13 +16,10 @@ const RANGE: u32 = (1 << SID_BITS) / MAX_SERVERS as u32;
 /// A range is renewed when so many are left.
 const RESERVE: u32 = RANGE / 8;
 
-/// A server without memory does not know how many it gave out after the others heard of it last.
-const GAP: u32 = 8_192;
-
 /// How many SIDs every server has given out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Sids {
-    generation: u32,
+    generation: SidGeneration,
     given: [u32; MAX_SERVERS],
 }
 
@@ -37,18 +34,9 @@ impl Sids {
         Some(sids)
     }
 
-    /// Leaves out what may have been given out before.
-    pub(crate) fn leave_gap(&mut self, place: usize) {
-        self.given
-            .iter_mut()
-            .skip(place)
-            .take(1)
-            .for_each(|given| *given = given.saturating_add(GAP).min(RANGE));
-    }
-
     /// Takes in what another server knows.
     pub(crate) fn join(&mut self, other: &Sids) {
-        match self.generation.cmp(&other.generation) {
+        match self.generation.order(&other.generation) {
             std::cmp::Ordering::Less => *self = other.clone(),
             std::cmp::Ordering::Equal => {
                 self.given
@@ -61,11 +49,11 @@ impl Sids {
     }
 
     /// All ranges begin anew, if this generation did not begin yet.
-    pub(crate) fn begin(&mut self, generation: u32) {
+    pub(crate) fn begin(&mut self, generation: SidGeneration) {
         self.join(&Sids { generation, given: [0; MAX_SERVERS] });
     }
 
-    pub(crate) const fn generation(&self) -> u32 {
+    pub(crate) const fn generation(&self) -> SidGeneration {
         self.generation
     }
 
@@ -89,16 +77,17 @@ impl Sids {
         self.given.iter().any(|given| *given > RANGE - RESERVE)
     }
 
-    /// The generation (4 octets) and how many each of the 8 servers has given out (4 each).
+    /// The generation (12 octets) and how many each of the 8 servers has given out (4 each).
     pub(crate) fn write(&self, out: &mut Writer) {
-        out.u32(self.generation);
+        out.raw(&self.generation.octets());
         self.given.iter().for_each(|given| out.u32(*given));
     }
 
     /// # Errors
     /// [`Malformed`]: truncated, or more than there are.
     pub(crate) fn parse(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
-        let mut sids = Sids { generation: reader.u32()?, ..Sids::default() };
+        let generation = SidGeneration { lineage: reader.array()?, number: reader.u32()? };
+        let mut sids = Sids { generation, ..Sids::default() };
         for given in &mut sids.given {
             *given = reader.u32()?;
         }
@@ -112,6 +101,10 @@ impl Sids {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const fn name(number: u32) -> SidGeneration {
+        SidGeneration { lineage: [7; 8], number }
+    }
 
     #[test]
     fn every_server_counts_in_its_own_range() {
@@ -133,10 +126,10 @@ mod tests {
         assert_eq!((last, sids.give(1, 1)), ((2 << 17) - 1, None));
         assert!(sids.run_out() && sids.used_up() && sids.given() == sids.range());
         assert!(!Sids::default().run_out() && !Sids::default().used_up());
-        sids.begin(0);
+        sids.begin(SidGeneration::default());
         assert!(sids.run_out(), "this one has begun");
-        sids.begin(1);
-        assert_eq!((sids.give(1, 1), sids.generation()), (Some(vec![1 << 17]), 1));
+        sids.begin(name(1));
+        assert_eq!((sids.give(1, 1), sids.generation()), (Some(vec![1 << 17]), name(1)));
     }
 
     #[test]
@@ -146,22 +139,20 @@ mod tests {
         other.give(1, 3);
         one.join(&other);
         assert_eq!(one.given[..2], [5, 3]);
-        other.begin(2);
+        other.begin(name(2));
         one.join(&other);
-        assert_eq!((one.generation, one.given), (2, [0; 8]));
-        one.join(&Sids { generation: 1, given: [9; 8] });
+        assert_eq!((one.generation, one.given), (name(2), [0; 8]));
+        one.join(&Sids { generation: name(1), given: [9; 8] });
         assert_eq!(one.given, [0; 8]);
-        one.leave_gap(3);
-        assert_eq!(one.give(3, 1), Some(vec![(3 << 17) + 8192]));
     }
 
     #[test]
     fn round_trip() {
-        let sent = Sids { generation: 3, given: [0, 1, 2, 3, 4, 5, 6, RANGE] };
+        let sent = Sids { generation: name(3), given: [0, 1, 2, 3, 4, 5, 6, RANGE] };
         let mut octets = Writer::plain(0, |out| sent.write(out)).unwrap();
         assert_eq!(Sids::parse(&mut Reader::new(&octets, "test")), Ok(sent));
-        octets[35] = 1;
+        octets[43] = 1;
         assert_eq!(Sids::parse(&mut Reader::new(&octets, "test")), Err(Malformed::Value("sender IDs")));
-        assert_eq!(Sids::parse(&mut Reader::new(&octets[..35], "test")), Err(Malformed::Truncated("test")));
+        assert_eq!(Sids::parse(&mut Reader::new(&octets[..43], "test")), Err(Malformed::Truncated("test")));
     }
 }

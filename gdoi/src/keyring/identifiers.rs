@@ -1,31 +1,63 @@
 //! The sender identifiers that a member holds: those of the generation before, too, while a TEK of it sends.
 
-use crate::error::Misbehaved;
+use crate::crypto::Random;
+use crate::error::{Error, Misbehaved};
 use crate::group::SenderIds;
-use crate::policy::{Sid, SidGeneration};
+use crate::policy::{Sid, SidGeneration, SidNonce};
 use std::collections::BTreeSet;
 
 /// The one that is used, and the one that comes or goes.
 const GENERATIONS: usize = 2;
 
 #[derive(Debug, Default)]
-pub(super) struct Identifiers(Vec<Generation>);
+pub(super) struct Identifiers {
+    generations: Vec<Generation>,
+    /// By which the same ones are asked for again; None until the next time after states were lost.
+    nonce: Option<SidNonce>,
+}
 
 #[derive(Debug)]
 struct Generation {
     name: SidGeneration,
     sids: Vec<Sid>,
+    /// Whether the states that count under these are still there.
+    counted: Counted,
     /// All that this member ever had: a key begins to count its packets anew with every state that uses it.
     had: BTreeSet<Sid>,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Counted {
+    On,
+    Lost,
+}
+
 impl Identifiers {
+    /// The nonce of this memory.
+    ///
+    /// # Errors
+    /// Those of the source.
+    pub(super) fn nonce(&mut self, random: &mut dyn Random) -> Result<SidNonce, Error> {
+        if let Some(nonce) = self.nonce {
+            return Ok(nonce);
+        }
+        let mut octets = [0; 16];
+        random.fill(&mut octets)?;
+        Ok(*self.nonce.insert(SidNonce(octets)))
+    }
+
+    /// A state that counted is lost.
+    pub(super) fn lose(&mut self) {
+        self.nonce = None;
+        self.generations.iter_mut().for_each(|held| held.counted = Counted::Lost);
+    }
+
     /// Whether a key server may give these.
     ///
     /// # Errors
     /// [`Misbehaved::SenderIdAgain`] for one that was used before.
     pub(super) fn check(&self, given: &SenderIds) -> Result<(), Misbehaved> {
-        let known = given.generation.and_then(|name| self.get(name));
+        let known = given.generation.and_then(|name| self.get(name)).filter(|known| !known.is_same(given));
         let again =
             given.values.iter().find(|sid| known.is_some_and(|known| known.had.contains(&Sid(**sid))));
         again.map_or(Ok(()), |sid| Err(Misbehaved::SenderIdAgain(*sid)))
@@ -35,12 +67,13 @@ impl Identifiers {
     pub(super) fn take(&mut self, given: &SenderIds) {
         let Some(name) = given.generation.filter(|_| !given.values.is_empty()) else { return };
         let sids: Vec<_> = given.values.iter().copied().map(Sid).collect();
-        let before = self.0.iter().position(|held| held.name == name).map(|index| self.0.remove(index));
+        let held = &mut self.generations;
+        let before = held.iter().position(|held| held.name == name).map(|index| held.remove(index));
         let mut had = before.map(|before| before.had).unwrap_or_default();
         had.extend(&sids);
-        self.0.push(Generation { name, sids, had });
-        if self.0.len() > GENERATIONS {
-            self.0.remove(0);
+        held.push(Generation { name, sids, counted: Counted::On, had });
+        if held.len() > GENERATIONS {
+            held.remove(0);
         }
     }
 
@@ -51,17 +84,25 @@ impl Identifiers {
 
     /// Those that came last.
     pub(super) fn newest(&self) -> Option<(SidGeneration, &[Sid])> {
-        self.0.last().map(|held| (held.name, &held.sids[..]))
+        self.generations.last().map(|held| (held.name, &held.sids[..]))
     }
 
     fn get(&self, name: SidGeneration) -> Option<&Generation> {
-        self.0.iter().find(|held| held.name == name)
+        self.generations.iter().find(|held| held.name == name)
+    }
+}
+
+impl Generation {
+    /// Whether these are the ones that are used now, by states that go on counting.
+    fn is_same(&self, given: &SenderIds) -> bool {
+        self.counted == Counted::On && given.values.iter().copied().map(Sid).eq(self.sids.iter().copied())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::crypto::SystemRandom;
 
     fn name(number: u32) -> SidGeneration {
         SidGeneration { lineage: [1; 8], number }
@@ -95,12 +136,31 @@ mod tests {
     }
 
     #[test]
+    fn the_same_ones_come_again_only_while_their_states_count() {
+        let mut held = Identifiers::default();
+        let nonce = held.nonce(&mut SystemRandom).unwrap();
+        held.take(&given(1, &[5, 6]));
+        assert_eq!(held.nonce(&mut SystemRandom), Ok(nonce));
+        assert_eq!(held.check(&given(1, &[5, 6])), Ok(()));
+        held.take(&given(1, &[5, 6]));
+        for others in [&[6, 5][..], &[5], &[5, 6, 7]] {
+            assert_eq!(held.check(&given(1, others)), Err(Misbehaved::SenderIdAgain(others[0])));
+        }
+        held.lose();
+        assert_eq!(held.check(&given(1, &[5, 6])), Err(Misbehaved::SenderIdAgain(5)));
+        assert_ne!(held.nonce(&mut SystemRandom), Ok(nonce));
+        held.take(&given(1, &[7, 8]));
+        assert_eq!(held.check(&given(1, &[7, 8])), Ok(()));
+        assert_eq!(held.check(&given(1, &[5, 6])), Err(Misbehaved::SenderIdAgain(5)));
+    }
+
+    #[test]
     fn those_of_another_implementation_have_no_generation() {
         let mut held = Identifiers::default();
         let foreign = SenderIds { bits: 8, values: vec![1], generation: None };
         assert_eq!(held.check(&foreign), Ok(()));
         held.take(&foreign);
         held.take(&SenderIds::default());
-        assert!(held.0.is_empty());
+        assert!(held.generations.is_empty());
     }
 }

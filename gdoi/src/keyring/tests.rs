@@ -373,9 +373,10 @@ fn a_new_member_never_sends_with_a_key_of_the_generation_before() {
 }
 
 #[test]
-fn a_sender_id_that_comes_again_changes_nothing() {
+fn a_sender_id_that_comes_again_after_its_states_were_lost_changes_nothing() {
     let mut keyring = empty();
     pull_with(&mut keyring, policy(vec![seeded(OLD, 1, 60)]), &sids(1, &[7]), 0).unwrap();
+    keyring.lose_states();
     let again = pull_with(&mut keyring, policy(vec![seeded(NEW, 1, 60)]), &sids(1, &[7]), 10);
     assert_eq!(again, Err(Misbehaved::SenderIdAgain(7)));
     assert_eq!(shape(&keyring, 10), (vec![OLD], Some(OLD)));

@@ -7,7 +7,7 @@ use crate::crypto::Random;
 use crate::endpoint::{Instant, Transmit};
 use crate::error::{Error, Misbehaved, Unacceptable};
 use crate::phase1::{Initiator, IsakmpSa, Negotiated, Negotiation, Settings};
-use crate::policy::{GroupId, Identity};
+use crate::policy::{GroupId, Identity, SidNonce, SidRequest};
 use crate::retransmit::Pace;
 use crate::wire::Header;
 use std::net::{IpAddr, SocketAddr};
@@ -16,7 +16,7 @@ use std::net::{IpAddr, SocketAddr};
 pub(super) struct Attempt {
     server: SocketAddr,
     group: GroupId,
-    sender_ids: u16,
+    sender_ids: SidRequest,
     exchange: Exchange,
 }
 
@@ -32,6 +32,7 @@ impl Attempt {
     pub(super) fn start(
         config: &MemberConfig,
         server: &ServerEntry,
+        nonce: SidNonce,
         random: &mut dyn Random,
         now: Instant,
     ) -> Result<Self, Error> {
@@ -44,7 +45,8 @@ impl Attempt {
         let negotiation =
             Negotiation::new(server.address, Initiator::start(settings, random)?, Pace::BackOff, now);
         let exchange = Exchange::MainMode(Box::new(negotiation));
-        let (group, sender_ids) = (config.group.id, config.sender_ids);
+        let sender_ids = SidRequest { count: config.sender_ids, nonce: Some(nonce) };
+        let group = config.group.id;
         Ok(Attempt { server: server.address, group, sender_ids, exchange })
     }
 

@@ -6,7 +6,7 @@ use crate::endpoint::{Instant, Transmit};
 use crate::error::{Error, Misbehaved, Unacceptable};
 use crate::keyring::Made;
 use crate::phase1::{hinted, Cookies, Informational, IsakmpSa};
-use crate::policy::GroupId;
+use crate::policy::{GroupId, SidRequest};
 use crate::pull::{PullInitiator, PullStep};
 use crate::retransmit::{Due, Pace, Retransmission};
 use crate::wire::{Cookie, ExchangeType, Header, NotifyType};
@@ -33,7 +33,7 @@ impl Pulling {
     pub(super) fn start(
         sa: IsakmpSa,
         server: SocketAddr,
-        (group, sender_ids): (GroupId, u16),
+        (group, sender_ids): (GroupId, SidRequest),
         last_seen: &[u8],
         random: &mut dyn Random,
         now: Instant,

@@ -2,6 +2,7 @@
 //! their keys come from.
 
 use crate::crypto::{Error, Random, Secret};
+use std::cmp::Ordering;
 
 /// The most sender identifiers that a member may ask for at once.
 pub const MAX_SIDS: u16 = 64;
@@ -37,17 +38,36 @@ impl Seed {
 }
 
 /// Which sender identifiers are for which TEKs: in one generation none is given out twice. Members only compare it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SidGeneration {
-    /// Key servers that began apart have different ones; 8 octets.
+    /// Drawn at random with each generation, so that no two are taken for each other, whoever began them; 8 octets.
     pub lineage: [u8; 8],
-    /// Which of theirs.
+    /// Which of the group's; servers that do not hear each other may begin the same.
     pub number: u32,
+}
+
+/// Says that a member still has the states that count under the sender IDs that it got with it: 16 octets at random.
+/// Whoever asks with the same one again gets the same ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SidNonce(pub [u8; 16]);
+
+/// What a member asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SidRequest {
+    /// How many, 0 to [`MAX_SIDS`].
+    pub count: u16,
+    /// Under which nonce; only members of this implementation have one.
+    pub nonce: Option<SidNonce>,
 }
 
 impl SidGeneration {
     /// The length of its octets.
     pub const LEN: usize = 12;
+
+    /// The later one is greater; of two that were begun apart it is the same one for everybody.
+    pub fn order(&self, other: &SidGeneration) -> Ordering {
+        (self.number, self.lineage).cmp(&(other.number, other.lineage))
+    }
 
     /// The lineage and the number.
     pub fn octets(&self) -> [u8; SidGeneration::LEN] {

@@ -20,6 +20,7 @@ impl GroupPolicy {
             pseudotime: self.pseudotime,
             acl: self.acl.digest(),
             mode: self.acl.digest().map(|_| self.mode),
+            sender_id_nonce: None,
         };
         let selectors = self.acl.selectors();
         GroupSa {

@@ -7,7 +7,7 @@ use crate::crypto::Random;
 use crate::error::{Error, Malformed, Misbehaved};
 use crate::group::{GroupPolicy, SenderIds};
 use crate::phase1::{fresh_message_id, fresh_nonce, take_nonce, IsakmpSa};
-use crate::policy::{GroupId, SID_BITS};
+use crate::policy::{GroupId, SidRequest, SID_BITS};
 use crate::wire::{
     ExchangeType, Gap, GroupSa, Header, Identification, Kd, KeyPacket, PayloadType, Payloads, Reader,
 };
@@ -34,7 +34,7 @@ pub struct AwaitSa {
     message_id: u32,
     iv: Block,
     nonce: Vec<u8>,
-    sender_ids: u16,
+    sender_ids: SidRequest,
 }
 
 /// Waits for the fourth message.
@@ -44,18 +44,19 @@ pub struct AwaitKeys {
     ni: Vec<u8>,
     nr: Vec<u8>,
     offer: Offer,
-    sender_ids: u16,
+    sender_ids: SidRequest,
 }
 
 impl PullInitiator {
-    /// Begins: the state and the first message. So many sender IDs will be asked for (RFC 6407 section 5.4.2).
+    /// Begins: the state and the first message. These sender IDs will be asked for (RFC 6407 section 5.4.2), without the
+    /// nonce if the server is of another implementation.
     ///
     /// # Errors
     /// Only internal ones.
     pub fn start(
         sa: &IsakmpSa,
         group: GroupId,
-        sender_ids: u16,
+        sender_ids: SidRequest,
         random: &mut dyn Random,
     ) -> Result<(PullInitiator, Vec<u8>), Error> {
         let message_id = fresh_message_id(random)?;
@@ -94,9 +95,10 @@ impl AwaitSa {
         payloads.finish()?;
         let hash = |rest: &[u8]| sa.skeyid().pull_hash_3(self.message_id, &self.nonce, theirs, rest);
         let (message_id, sender_ids) = (self.message_id, self.sender_ids);
-        let wish = Gap { sender_ids: Some(sender_ids), ..Gap::default() }.emit()?;
+        let sender_id_nonce = sender_ids.nonce.filter(|_| sa.ours);
+        let wish = Gap { sender_ids: Some(sender_ids.count), sender_id_nonce, ..Gap::default() }.emit()?;
         let wish = [(PayloadType::GAP, &wish[..])];
-        let payloads = if sender_ids == 0 { &[][..] } else { &wish[..] };
+        let payloads = if sender_ids.count == 0 { &[][..] } else { &wish[..] };
         let sealed = sa.seal(ExchangeType::GROUPKEY_PULL, message_id, &opened.next_iv, payloads, hash)?;
         let (ni, nr) = (self.nonce.clone(), theirs.to_vec());
         let next = AwaitKeys { message_id, iv: sealed.next_iv, ni, nr, offer, sender_ids };
@@ -120,9 +122,10 @@ impl AwaitKeys {
     /// As many as were asked for. Where no TEK needs any, none at all will do: the server may have no use for them.
     fn take_sender_ids(&self, kd: &mut Kd) -> Result<SenderIds, Error> {
         let wrong = Err(Misbehaved::KeyMismatch("sender IDs").into());
-        let needed = self.sender_ids > 0 && self.offer.generations().next().is_some();
+        let count = usize::from(self.sender_ids.count);
+        let needed = count > 0 && self.offer.generations().next().is_some();
         let is_sid = |packet: &KeyPacket| matches!(packet, KeyPacket::Sid { .. });
-        let index = kd.0.iter().position(is_sid).filter(|_| self.sender_ids > 0);
+        let index = kd.0.iter().position(is_sid).filter(|_| count > 0);
         let Some(KeyPacket::Sid { bits, values, generation }) = index.map(|index| kd.0.remove(index)) else {
             return if needed { wrong } else { Ok(SenderIds::default()) };
         };
@@ -130,7 +133,7 @@ impl AwaitKeys {
         let fit = values.iter().all(|value| u64::from(*value) >> bits.min(63) == 0);
         let usable = bits == SID_BITS
             && generation.is_some_and(|given| self.offer.generations().any(|offered| offered == given));
-        match distinct && fit && values.len() == usize::from(self.sender_ids) && (usable || !needed) {
+        match distinct && fit && values.len() == count && (usable || !needed) {
             true => Ok(SenderIds { bits, values, generation }),
             false => wrong,
         }

@@ -6,7 +6,7 @@ use crate::crypto::Random;
 use crate::error::{Error, Unacceptable};
 use crate::group::{GroupPolicy, SenderIds};
 use crate::phase1::{fresh_nonce, take_nonce, IsakmpSa};
-use crate::policy::SidGeneration;
+use crate::policy::{SidGeneration, SidRequest};
 use crate::wire::{ExchangeType, Gap, Header, IdType, Identification, KeyPacket, PayloadType};
 
 /// The first message of a PULL, authenticated: a member asks for a group.
@@ -29,8 +29,8 @@ pub struct AwaitProof {
 /// A third message that proves the member to be alive.
 pub struct Proof {
     iv: Block,
-    /// How many sender IDs it asks for (RFC 6407 section 5.4.2).
-    pub sender_ids: u16,
+    /// The sender IDs that it asks for (RFC 6407 section 5.4.2).
+    pub sender_ids: SidRequest,
 }
 
 impl Request {
@@ -101,7 +101,9 @@ impl AwaitProof {
         let gap = payloads.take_optional(PayloadType::GAP)?;
         let gap = gap.map(|payload| Gap::parse(payload.body)).transpose()?;
         payloads.finish()?;
-        Ok(Proof { iv: opened.next_iv, sender_ids: gap.and_then(|gap| gap.sender_ids).unwrap_or_default() })
+        let gap = gap.unwrap_or_default();
+        let sender_ids = SidRequest { count: gap.sender_ids.unwrap_or_default(), nonce: gap.sender_id_nonce };
+        Ok(Proof { iv: opened.next_iv, sender_ids })
     }
 
     /// Answers a third message with the keys and the sender IDs that it asked for.

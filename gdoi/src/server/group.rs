@@ -6,6 +6,7 @@ mod admission;
 mod command;
 mod cooperation;
 mod dismissal;
+mod division;
 mod download;
 mod merge;
 mod receive;
@@ -213,6 +214,7 @@ impl Group {
             random.fill(&mut lineage)?;
             self.ledger.amend_state().lineage = Some(Lineage(lineage));
         }
+        self.grant_places(random, now)?;
         if self.renews_sids(now) {
             self.renew_sids(random, now)?;
         }

@@ -55,6 +55,8 @@ pub(super) struct GroupKek {
     pub(super) succession: Succession,
     /// Whose time its holders have.
     pub(super) lineage: Option<Lineage>,
+    /// The number of the generation of sender IDs in which it was made: how its numbers are divided.
+    pub(super) generation: u32,
 }
 
 /// How a KEK gives way to the next: what a restarted server has to say once more.
@@ -163,7 +165,8 @@ impl Keys {
 
     pub(super) fn replace_kek(
         &mut self,
-        (key_len, life, lineage): (usize, Duration, Option<Lineage>),
+        (key_len, life): (usize, Duration),
+        (lineage, generation): (Option<Lineage>, u32),
         random: &mut dyn Random,
         now: GroupTime,
     ) -> Result<(), Error> {
@@ -171,7 +174,7 @@ impl Keys {
         random.fill(&mut spi)?;
         let key = random.secret(KEK_IV_LEN + key_len)?;
         let (expires, succession) = (now + life, Succession::Smooth);
-        let kek = GroupKek { spi, key, expires, sequence: 0, succession, lineage };
+        let kek = GroupKek { spi, key, expires, sequence: 0, succession, lineage, generation };
         let previous = self.kek.replace(kek).into_iter().collect();
         self.set_previous(previous);
         Ok(())

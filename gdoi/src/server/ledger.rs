@@ -2,13 +2,16 @@
 //! time. Nobody changes anything of it without its being noted that it is to be stored, and how soon: there is no other
 //! way to it than the methods here.
 
+use super::allotments::Allotments;
 use super::clock::{GroupClock, GroupTime};
 use super::members::{Listed, Members};
 use super::state::GroupState;
 use super::terms::Terms;
 use crate::coop::{Author, Sids, Slice};
 use crate::endpoint::Instant;
-use crate::error::Error;
+use crate::error::{Error, Unacceptable};
+use crate::policy::SidRequest;
+use std::net::IpAddr;
 
 /// How soon what has changed must be stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,6 +34,8 @@ pub(super) struct Ledger {
     state: GroupState,
     /// The sender IDs given out.
     sids: Sids,
+    /// To whom this server gave which.
+    allotments: Allotments,
     members: Members,
     unstored: Unstored,
     /// Whether the state was changed here, and is not yet counted as a change that the other servers must have.
@@ -40,19 +45,20 @@ pub(super) struct Ledger {
 impl Ledger {
     /// That of a group that begins now.
     pub(super) fn new(author: Author, now: Instant) -> Self {
-        let (state, sids) = (GroupState::default(), Sids::default());
+        let (state, sids) = (GroupState::default(), (Sids::default(), Allotments::default()));
         Ledger::restored(GroupClock::starting(now), 0, state, sids, Members::new(author))
     }
 
     /// As it was stored.
-    pub(super) const fn restored(
+    pub(super) fn restored(
         clock: GroupClock,
         epoch: u64,
         state: GroupState,
-        sids: Sids,
+        (sids, allotments): (Sids, Allotments),
         members: Members,
     ) -> Self {
-        Ledger { clock, epoch, state, sids, members, unstored: Unstored::Nothing, uncommitted: false }
+        let (unstored, uncommitted) = (Unstored::Nothing, false);
+        Ledger { clock, epoch, state, sids, allotments, members, unstored, uncommitted }
     }
 
     pub(super) const fn clock(&self) -> &GroupClock {
@@ -76,6 +82,10 @@ impl Ledger {
         &self.sids
     }
 
+    pub(super) const fn allotments(&self) -> &Allotments {
+        &self.allotments
+    }
+
     pub(super) const fn members(&self) -> &Members {
         &self.members
     }
@@ -87,10 +97,34 @@ impl Ledger {
         &mut self.state
     }
 
-    /// The sender IDs, to be given out: none may be forgotten once it is known to somebody.
-    pub(super) fn amend_sids(&mut self) -> &mut Sids {
+    /// Sender IDs for a member, from the range of this place; those that it got when it asked for them before. None may
+    /// be forgotten once it is known to somebody.
+    ///
+    /// # Errors
+    /// [`Unacceptable::TooManySenderIds`], [`Unacceptable::NoSenderIds`].
+    pub(super) fn give_sids(
+        &mut self,
+        place: usize,
+        member: IpAddr,
+        request: SidRequest,
+    ) -> Result<Vec<u32>, Unacceptable> {
+        if let Some(values) = self.allotments.again(member, request) {
+            return Ok(values);
+        }
+        if self.allotments.exceeds(member, request.count) {
+            return Err(Unacceptable::TooManySenderIds);
+        }
+        let values = self.sids.give(place, request.count).ok_or(Unacceptable::NoSenderIds)?;
+        self.allotments.note(member, request, &values);
         self.unstored = Unstored::Now;
-        &mut self.sids
+        Ok(values)
+    }
+
+    /// The ranges of the state's generation begin anew, if they did not yet.
+    pub(super) fn begin_sids(&mut self) {
+        self.sids.begin(self.state.generation());
+        self.allotments.begin(self.sids.generation());
+        self.note(Unstored::Now);
     }
 
     /// The list of members, which may lag when it is stored.
@@ -119,14 +153,14 @@ impl Ledger {
     /// Goes on with the state of another server.
     pub(super) fn adopt(&mut self, state: GroupState) {
         self.state = state;
-        self.sids.begin(self.state.sid_generation);
-        self.note(Unstored::Now);
+        self.begin_sids();
     }
 
     /// What another server knows of the sender IDs given out.
     pub(super) fn learn_sids(&mut self, theirs: &Sids) {
         let before = self.sids.clone();
         self.sids.join(theirs);
+        self.allotments.begin(self.sids.generation());
         if self.sids != before {
             self.note(Unstored::Soon);
         }
@@ -233,7 +267,9 @@ mod tests {
     fn every_change_is_noted_and_none_makes_an_earlier_one_wait() {
         let noted = |change: fn(&mut Ledger)| after(change).1;
         assert_eq!(noted(|ledger| ledger.amend_state().rekeys = 1), Unstored::Now);
-        assert_eq!(noted(|ledger| drop(ledger.amend_sids().give(0, 1))), Unstored::Now);
+        let request = SidRequest { count: 1, nonce: None };
+        let given = after(|ledger| drop(ledger.give_sids(0, [10, 0, 0, 1].into(), request))).1;
+        assert_eq!(given, Unstored::Now);
         assert_eq!(noted(|ledger| ledger.amend_members().forget_all()), Unstored::Soon);
         assert_eq!(noted(|ledger| ledger.adopt(GroupState::default())), Unstored::Now);
         assert_eq!(noted(|ledger| ledger.join_epoch(1)), Unstored::Now);

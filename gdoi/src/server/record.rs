@@ -6,11 +6,12 @@
 //!
 //! ```text
 //! state:  lineage(8) versions(list) rekeys(8) [last rekey(8)] under way(1) TEKs(2) TEK... ended(2) (SPI(4) end(8))...
-//!         [KEK] previous KEKs(1) KEK... spent KEKs(1) (SPI(16) sequence(4) end(8))... revoked(4) address(16)... SID generation(4) [terms]
+//!         [KEK] previous KEKs(1) KEK... spent KEKs(1) (SPI(16) sequence(4) end(8))... revoked(4) address(16)... division [terms]
 //!         [digest of the ACL that members have(16)]
-//! TEK:    SPI(4) transform(octets) key(octets) integrity key(octets) expires(8) [lineage(8) SID generation(4) replay window(2)]
+//! TEK:    SPI(4) transform(octets) key(octets) integrity key(octets) expires(8) [SID generation(12) replay window(2)]
 //!         Where every sender has its own key, its seed is the key, the integrity key is empty, and the last part is there.
-//! KEK:    SPI(16) key(octets) expires(8) sequence(4) succession(1): 0 smooth, 1 abrupt, 2 ended; lineage(8)
+//! KEK:    SPI(16) key(octets) expires(8) sequence(4) succession(1): 0 smooth, 1 abrupt, 2 ended; lineage(8) number of its SID generation(4)
+//! division: SID generation(12) begun(8) [grantor(8)] revision(4) shared(1), 8 places: [author(8) since(4)]
 //! terms:  ACL(octets, as in the ACL payload) receive only(1) ATD(8) DTD(8) [multicast(1) address(16) port(2) algorithm(2) hash(2) key(octets)]
 //! member: address(16) port(2) owner(16) author(8) version(8) gone(1) identity(octets) first(8) last(8)
 //!         registrations(8) software(1): 0 other, 1 ours, 2 ours and takes fragments
@@ -23,7 +24,7 @@ pub(super) use octets::{list, optional};
 use octets::{flag, octets, text};
 
 use super::clock::GroupTime;
-
+use super::division::{Division, Grant};
 use super::keys::{GroupKek, GroupTek, Keys, SpentKek, Succession, MAX_ENDED, MAX_KEKS, MAX_SPENT, MAX_TEKS};
 use super::members::{Listed, Presence, Record};
 use super::state::GroupState;
@@ -56,7 +57,7 @@ pub(super) fn parse_state(reader: &mut Reader<'_>) -> Result<GroupState, Error> 
     let previous_keks = list(reader.u8()?.into(), MAX_KEKS, reader, parse_kek)?;
     let spent = list(reader.u8()?.into(), MAX_SPENT, reader, parse_spent)?;
     let revoked = list(reader.u32()?, MAX_REVOKED, reader, address)?;
-    let sid_generation = reader.u32()?;
+    let division = parse_division(reader)?;
     let terms = optional(reader, parse_terms)?;
     let told = optional(reader, |reader| Ok(AclDigest(reader.array()?)))?;
     let revoked = revoked.into_iter().collect();
@@ -68,7 +69,7 @@ pub(super) fn parse_state(reader: &mut Reader<'_>) -> Result<GroupState, Error> 
         rekeys,
         last_rekey,
         under_way,
-        sid_generation,
+        division,
         terms,
         told,
     })
@@ -82,9 +83,44 @@ pub(super) fn write_state(out: &mut Writer, state: &GroupState) {
     out.flag(state.under_way);
     write_keys(out, &state.keys);
     out.list_u32(PART, state.revoked.iter().take(MAX_REVOKED), write_address);
-    out.u32(state.sid_generation);
+    write_division(out, &state.division);
     out.optional(state.terms.as_ref(), write_terms);
     out.optional(state.told, |out, AclDigest(digest)| out.raw(&digest));
+}
+
+fn parse_division(reader: &mut Reader<'_>) -> Result<Division, Error> {
+    let mut division = Division {
+        generation: SidGeneration { lineage: reader.array()?, number: reader.u32()? },
+        begun: instant(reader)?,
+        grantor: optional(reader, |reader| Ok(Author(reader.array()?)))?,
+        revision: reader.u32()?,
+        shared: flag(reader)?,
+        ..Division::default()
+    };
+    for index in 0..division.places.len() {
+        let grant =
+            |reader: &mut Reader<'_>| Ok(Grant { author: Author(reader.array()?), since: reader.u32()? });
+        let place = optional(reader, grant)?;
+        if place.is_some_and(|grant| division.place(grant.author).is_some()) {
+            return Err(VALUE.into());
+        }
+        division.places[index] = place;
+    }
+    Ok(division)
+}
+
+fn write_division(out: &mut Writer, division: &Division) {
+    out.raw(&division.generation.octets());
+    write_instant(out, division.begun);
+    out.optional(division.grantor, |out, Author(author)| out.raw(&author));
+    out.u32(division.revision);
+    out.flag(division.shared);
+    for place in division.places {
+        out.optional(place, |out, grant| {
+            out.raw(&grant.author.0);
+            out.u32(grant.since);
+        });
+    }
 }
 
 fn write_keys(out: &mut Writer, keys: &Keys) {
@@ -149,7 +185,8 @@ fn parse_kek(reader: &mut Reader<'_>) -> Result<GroupKek, Error> {
     }
     let (expires, sequence) = (instant(reader)?, reader.u32()?);
     let succession = succession(reader.u8()?)?;
-    Ok(GroupKek { spi, key, expires, sequence, succession, lineage: Lineage::parse(reader)? })
+    let (lineage, generation) = (Lineage::parse(reader)?, reader.u32()?);
+    Ok(GroupKek { spi, key, expires, sequence, succession, lineage, generation })
 }
 
 fn write_kek(out: &mut Writer, kek: &GroupKek) {
@@ -159,6 +196,7 @@ fn write_kek(out: &mut Writer, kek: &GroupKek) {
     out.u32(kek.sequence);
     out.u8(kek.succession as u8);
     out.raw(&Lineage::octets(kek.lineage));
+    out.u32(kek.generation);
 }
 
 fn parse_spent(reader: &mut Reader<'_>) -> Result<SpentKek, Error> {

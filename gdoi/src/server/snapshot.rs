@@ -3,10 +3,11 @@
 //!
 //! ```text
 //! "GDKS" version(2) author(8) groups(2)
-//! group:  id(4) offset(8) epoch(8) state SIDs: generation(4) given(32), newest version(8) versions(list) members(4) stored member...
+//! group:  id(4) offset(8) epoch(8) state SIDs: generation(12) given(32), allotments(list), newest version(8) versions(list) members(4) stored member...
 //! stored member:  member acknowledged(8) missed(4) [last acknowledged(8)]
 //! ```
 
+use super::allotments::Allotments;
 use super::clock::GroupClock;
 use super::ledger::Ledger;
 use super::members::{Listed, Members};
@@ -21,7 +22,7 @@ use crate::wire::{Reader, Writer};
 use std::collections::BTreeMap;
 
 const MAGIC: &[u8; 4] = b"GDKS";
-const VERSION: u16 = 5;
+const VERSION: u16 = 6;
 const PART: &str = "stored state";
 const MAX_GROUPS: usize = 1024;
 const MAX_MEMBERS: usize = 16_384;
@@ -74,10 +75,11 @@ impl Stored {
 fn parse_group(author: Author, reader: &mut Reader<'_>) -> Result<(GroupId, Ledger), Error> {
     let (id, offset, epoch) = (GroupId(reader.u32()?), reader.u64()? as i64, reader.u64()?);
     let (state, sids) = (parse_state(reader)?, Sids::parse(reader)?);
+    let allotments = Allotments::parse(sids.generation(), reader)?;
     let (newest, seen) = (reader.u64()?, Versions::parse(reader)?);
     let records = list(reader.u32()?, MAX_MEMBERS, reader, parse_stored_member)?;
     let members = Members::restore(author, newest, seen, records);
-    Ok((id, Ledger::restored(GroupClock::ahead_by(offset), epoch, state, sids, members)))
+    Ok((id, Ledger::restored(GroupClock::ahead_by(offset), epoch, state, (sids, allotments), members)))
 }
 
 fn parse_stored_member(reader: &mut Reader<'_>) -> Result<Listed, Error> {
@@ -94,6 +96,7 @@ fn write_group(out: &mut Writer, (id, ledger): (GroupId, &Ledger)) {
     out.u64(ledger.epoch());
     write_state(out, ledger.state());
     ledger.sids().write(out);
+    ledger.allotments().write(out);
     out.u64(ledger.members().newest());
     ledger.members().seen().write(out);
     out.list_u32(PART, ledger.members().all(), write_stored_member);

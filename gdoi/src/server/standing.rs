@@ -10,14 +10,16 @@ use super::config::GroupConfig;
 use super::keys::Keys;
 use super::ledger::Ledger;
 use super::state::GroupState;
-use crate::coop::{Announcement, CoopStatus, Election, Lineage, Redundancy, Role, Turn, Versions, Work};
+use crate::coop::{
+    Announcement, Author, CoopStatus, Election, Lineage, Redundancy, Role, Turn, Versions, Work,
+};
 use crate::endpoint::Instant;
 use crate::error::{Error, Misbehaved, Unacceptable};
 use crate::policy::{GroupId, SidGeneration};
 pub(super) use sharing::SLICE;
 
 use peer::Peer;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 use zeroize::Zeroizing;
@@ -54,8 +56,6 @@ pub(super) struct Standing {
     /// The keys that members may have, and the generation of sender IDs that goes with them.
     released: Keys,
     released_sids: SidGeneration,
-    /// Whether this server does not know which sender IDs it gave out in an earlier life.
-    forgetful: bool,
     /// Since when the others are given keys that no member has yet; the primary only.
     committing: Option<Instant>,
     /// States of servers that were apart from this one.
@@ -80,7 +80,6 @@ impl Standing {
             configuration: config.fingerprint(own),
             released: Keys::default(),
             released_sids: GroupState::default().generation(),
-            forgetful: rules.is_some(),
             committing: None,
             apart: Vec::new(),
             outbox: Vec::new(),
@@ -94,7 +93,6 @@ impl Standing {
     /// What an earlier life knew.
     pub(super) fn restore(&mut self, ledger: &Ledger) {
         self.election.know(ledger.epoch());
-        self.forgetful = false;
         self.serve(ledger.state());
     }
 
@@ -165,26 +163,26 @@ impl Standing {
         self.apart.iter().map(|state| &state.keys).chain([&self.released])
     }
 
-    /// This server's place among all of the group by address: what is divided among them goes by it.
-    pub(super) fn place(&self) -> usize {
-        let servers: BTreeSet<_> = self.peers.keys().copied().chain([self.own]).collect();
-        servers.iter().position(|server| *server == self.own).unwrap_or_default()
+    /// The memories of this server and of those that are heard, in the order of their addresses.
+    pub(super) fn authors(&self, own: Author, now: Instant) -> Vec<Author> {
+        let heard = self.election.alive(now).filter_map(|peer| Some((peer, self.author_of(peer)?)));
+        let servers: BTreeMap<_, _> = heard.chain([(self.own, own)]).collect();
+        servers.into_values().collect()
     }
 
-    /// Which sequence numbers are this server's: those that leave this remainder when divided by that number.
-    pub(super) fn slot(&self) -> (u32, u32) {
-        let slots = if self.is_alone() { 1 } else { crate::coop::MAX_SERVERS };
-        (self.place() as u32, slots as u32)
+    /// The memory of one of the others.
+    pub(super) fn author_of(&self, peer: IpAddr) -> Option<Author> {
+        self.peers.get(&peer)?.author
+    }
+
+    /// To whom the role is being handed over.
+    pub(super) const fn successor(&self) -> Option<IpAddr> {
+        self.election.successor()
     }
 
     /// Under which name members that register here are listed; where there are no other servers under none.
     pub(super) fn owner(&self) -> Option<IpAddr> {
         (!self.is_alone()).then_some(self.own)
-    }
-
-    /// Whether what an earlier life gave out must be left out; asked once.
-    pub(super) fn recollects(&mut self) -> bool {
-        std::mem::take(&mut self.forgetful)
     }
 
     /// Whether the group has another server at this address.

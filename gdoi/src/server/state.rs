@@ -1,6 +1,7 @@
 //! What the servers of a group share about its keys. Only the primary changes it; the others have what it had.
 
 use super::clock::GroupTime;
+use super::division::Division;
 use super::keys::Keys;
 use super::terms::Terms;
 use crate::coop::{Lineage, Versions};
@@ -23,8 +24,8 @@ pub(super) struct GroupState {
     pub(super) last_rekey: Option<GroupTime>,
     /// Whether the last rekey message may not have reached all members yet.
     pub(super) under_way: bool,
-    /// Which generation of sender IDs goes with the keys.
-    pub(super) sid_generation: u32,
+    /// Which generation of sender IDs goes with the keys made now, and how it is divided.
+    pub(super) division: Division,
     /// What members are told besides the keys.
     pub(super) terms: Option<Terms>,
     /// Which ACL members have, but for those that missed a rekey message; None if that is not known.
@@ -33,8 +34,8 @@ pub(super) struct GroupState {
 
 impl GroupState {
     /// The generation of sender IDs that goes with the keys made now.
-    pub(super) fn generation(&self) -> SidGeneration {
-        SidGeneration { lineage: Lineage::octets(self.lineage), number: self.sid_generation }
+    pub(super) const fn generation(&self) -> SidGeneration {
+        self.division.generation
     }
 
     /// All that any side has, but for what one of them ended. The first side goes before the others.
@@ -46,7 +47,7 @@ impl GroupState {
             union.revoked.extend(&side.revoked);
             union.under_way |= side.under_way;
             union.rekeys = union.rekeys.max(side.rekeys);
-            union.sid_generation = union.sid_generation.max(side.sid_generation);
+            union.division.join(&side.division);
             union.told = union.told.filter(|told| side.told == Some(*told));
         }
         union.keys.expire(now);
@@ -66,6 +67,7 @@ impl GroupState {
         keys.ended.iter_mut().for_each(|(_, expires)| *expires = time(*expires));
         keys.kek.iter_mut().chain(&mut keys.previous_keks).for_each(|kek| kek.expires = time(kek.expires));
         keys.spent.iter_mut().for_each(|spent| spent.expires = time(spent.expires));
+        self.division.begun = time(self.division.begun);
         self.last_rekey = self.last_rekey.map(&time);
     }
 }

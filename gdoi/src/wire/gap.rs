@@ -4,7 +4,7 @@ use super::attribute::{Attribute, Attributes};
 use super::codec::Writer;
 use crate::error::{Error, Malformed};
 use crate::group::AclDigest;
-use crate::policy::SendMode;
+use crate::policy::{SendMode, SidNonce};
 
 mod class {
     pub const ACTIVATION_TIME_DELAY: u16 = 1;
@@ -14,6 +14,7 @@ mod class {
     pub const PSEUDOTIME: u16 = 128;
     pub const ACL_DIGEST: u16 = 129;
     pub const SEND_MODE: u16 = 130;
+    pub const SENDER_ID_NONCE: u16 = 132;
 }
 
 /// The body of a GAP payload; each attribute is optional.
@@ -31,6 +32,8 @@ pub struct Gap {
     pub acl: Option<AclDigest>,
     /// What members do when they send: 1 encrypt, 2 send in clear.
     pub mode: Option<SendMode>,
+    /// With a request for sender IDs: 16 octets by which a member gets the same ones again.
+    pub sender_id_nonce: Option<SidNonce>,
 }
 
 impl Gap {
@@ -51,6 +54,8 @@ impl Gap {
             pseudotime: octets(&mut attributes, class::PSEUDOTIME, "pseudotime")?.map(u64::from_be_bytes),
             acl: octets(&mut attributes, class::ACL_DIGEST, "ACL digest")?.map(AclDigest),
             mode: parse_mode(&mut attributes)?,
+            sender_id_nonce: octets(&mut attributes, class::SENDER_ID_NONCE, "sender ID nonce")?
+                .map(SidNonce),
         };
         attributes.finish("GAP attribute")?;
         Ok(gap)
@@ -83,6 +88,9 @@ impl Gap {
         }
         if let Some(mode) = self.mode {
             Attribute::basic(class::SEND_MODE, mode_number(mode)).write(out);
+        }
+        if let Some(SidNonce(nonce)) = &self.sender_id_nonce {
+            Attribute::variable(class::SENDER_ID_NONCE, nonce).write(out);
         }
     }
 }
@@ -137,6 +145,9 @@ mod tests {
             );
             assert_eq!(Gap::parse(&ours.emit().unwrap()), Ok(ours));
         }
+        let asking = Gap { sender_ids: Some(4), sender_id_nonce: Some(SidNonce([9; 16])), ..Gap::default() };
+        assert_eq!(asking.emit().unwrap(), [&[0x80, 3, 0, 4, 0, 132, 0, 16][..], &[9; 16]].concat());
+        assert_eq!(Gap::parse(&asking.emit().unwrap()), Ok(asking));
     }
 
     #[test]
@@ -145,6 +156,7 @@ mod tests {
         assert_eq!(Gap::parse(&[0, 1, 0, 3, 1, 0, 0]), Err(Malformed::Value("GAP payload").into()));
         assert_eq!(Gap::parse(&[0, 128, 0, 1, 1]), Err(Malformed::Length("pseudotime").into()));
         assert_eq!(Gap::parse(&[0, 129, 0, 1, 1]), Err(Malformed::Length("ACL digest").into()));
+        assert_eq!(Gap::parse(&[0, 132, 0, 1, 1]), Err(Malformed::Length("sender ID nonce").into()));
         assert_eq!(Gap::parse(&[0x80, 130, 0, 0]), Err(Malformed::Value("GAP payload").into()));
         assert_eq!(Gap::parse(&[0x80, 130, 0, 3]), Err(Malformed::Value("GAP payload").into()));
         let twice = [0x80, 1, 0, 1, 0x80, 1, 0, 1];

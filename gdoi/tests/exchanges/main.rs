@@ -20,6 +20,7 @@ mod malicious;
 mod moments;
 mod month;
 mod own_keys_and_lists;
+mod places;
 mod refused;
 mod register;
 mod rekey;

@@ -1,5 +1,6 @@
 //! Random schedules of what can happen to cooperating key servers: crashes, restarts, split networks, loss, clocks that
-//! differ, priorities that change, registrations, forced rekeys, removals, resignations. Whatever happened, afterwards
+//! differ, priorities that change, configurations that name other servers, registrations, forced rekeys, removals,
+//! resignations. Whatever happened, afterwards
 //! there is one primary, all servers know the same, and all members hear each other; at no time is a sequence number
 //! used twice or a key used that was not stored.
 //!
@@ -14,6 +15,7 @@ use crate::bench::fleet::{member, member_address};
 use crate::bench::random::Seeded;
 use crate::bench::stored::{with_sids_given, Stored, StoredKek};
 use crate::bench::{Archive, Link, World};
+use gdoi::coop::Redundancy;
 use gdoi::crypto::Secret;
 use gdoi::wire::ExchangeType;
 use gdoi::{KeyServerCommand, KeyServerConfig, MemberCommand, RekeyKind, Removal, Transmit};
@@ -38,7 +40,8 @@ struct Schedule {
     world: World,
     servers: u8,
     members: u16,
-    configs: BTreeMap<u8, KeyServerConfig>,
+    /// Where it differs from the first one.
+    configs: BTreeMap<u8, Option<Redundancy>>,
     stored: BTreeMap<u8, Secret>,
     sent: Sent,
     sids: SenderIds,
@@ -81,9 +84,17 @@ impl Schedule {
 
     fn config(&self, number: u8) -> KeyServerConfig {
         let mut config = config(self.seed, number, self.servers);
-        let changed = self.configs.get(&number).and_then(|config| config.groups[0].redundancy.clone());
-        config.groups[0].redundancy = changed.or(config.groups[0].redundancy.take());
+        if let Some(changed) = self.configs.get(&number) {
+            config.groups[0].redundancy.clone_from(changed);
+        }
         config
+    }
+
+    /// Whether all servers name all others.
+    fn is_whole(&self) -> bool {
+        let names =
+            |number| self.config(number).groups[0].redundancy.as_ref().map_or(0, |rules| rules.peers.len());
+        (1..=self.servers).all(|number| names(number) + 1 == usize::from(self.servers))
     }
 
     /// Every rekey message of a server is looked at.
@@ -124,7 +135,7 @@ impl Schedule {
             self.something_happens();
             let pause = if self.random.percent(15) { 60 } else { 1 + self.random.below(20) };
             self.pass(SECOND * pause as u32);
-            if pause == 60 {
+            if pause == 60 && self.is_whole() {
                 self.check_parts();
             }
         }
@@ -163,7 +174,7 @@ impl Schedule {
             6 => self.register(),
             7 => self.command(RekeyKind::Forced),
             8 if runs => self.resign(number),
-            9 => self.rarely(),
+            9 if runs => self.rarely(number),
             _ => {}
         }
     }
@@ -182,7 +193,6 @@ impl Schedule {
         let generous = self.random.percent(20);
         let stored = stored.map(|stored| if generous { self.use_up(number, &stored) } else { stored });
         if stored.is_none() {
-            self.sids.server_forgot(number);
             let skew = SECOND * self.random.below(7200) as u32;
             self.world.set_skew(address(number), skew);
         }
@@ -220,9 +230,33 @@ impl Schedule {
         let priority = 1 + self.random.below(200) as u8;
         self.note(format!("server {number} gets priority {priority}"));
         config.groups[0].redundancy.iter_mut().for_each(|rules| rules.priority = priority);
-        self.configs.insert(number, config);
+        self.reload(number, config.groups[0].redundancy.take());
+    }
+
+    fn reload(&mut self, number: u8, redundancy: Option<Redundancy>) {
+        self.configs.insert(number, redundancy);
         let config = self.config(number);
         self.world.reconfigure(address(number), config);
+    }
+
+    /// One server's file names fewer servers than the others', or all again.
+    fn name_others(&mut self, number: u8) {
+        let mut rules = self.whole_rules(number);
+        match self.random.below(10) {
+            0 => rules.peers.clear(),
+            1..=6 => {
+                let other = self.random.below(rules.peers.len() as u64) as usize;
+                rules.peers.remove(other);
+            }
+            _ => {}
+        }
+        self.note(format!("server {number} names {:?}", rules.peers));
+        let rules = Some(rules).filter(|rules| !rules.peers.is_empty());
+        self.reload(number, rules);
+    }
+
+    fn whole_rules(&self, number: u8) -> Redundancy {
+        config(self.seed, number, self.servers).groups[0].redundancy.clone().unwrap()
     }
 
     fn register(&mut self) {
@@ -268,11 +302,11 @@ impl Schedule {
         let _ = self.world.ask_server(address(number), KeyServerCommand::Resign(group.into()));
     }
 
-    fn rarely(&mut self) {
-        match self.random.below(3) {
+    fn rarely(&mut self, number: u8) {
+        match self.random.below(4) {
             0 => self.command(RekeyKind::ReplaceNow),
             1 => self.send_away(),
-            _ => {}
+            _ => self.name_others(number),
         }
     }
 
@@ -294,6 +328,14 @@ impl Schedule {
         for number in 1..=self.servers {
             if !self.world.has_server(address(number)) {
                 self.restart(number);
+            }
+            if self.config(number).groups[0]
+                .redundancy
+                .as_ref()
+                .is_none_or(|rules| rules.peers.len() + 1 < usize::from(self.servers))
+            {
+                let rules = self.whole_rules(number);
+                self.reload(number, Some(rules));
             }
         }
         self.pass(SETTLED + LIFE * 2);

@@ -63,9 +63,11 @@ fn kill_key_server(rekeyed: &mut Rekeyed, moment: Moment) -> Outcome<bool> {
     let before = rekeys_sent(key_server)?;
     let mut request = begin_rekey(key_server, &members[0], moment)?;
     key_server.kill()?;
-    request.wait()?;
-    let sent = rekeys_sent(key_server)? > before;
+    // Not after a look at anything else: members that have the new key send with it when the ATD is over.
+    let log = key_server.log()?;
     key_server.start_again()?;
+    request.wait()?;
+    let sent = rekeys_in(&log) > before;
     key_server.says(&["KS_STATE_LOADED"], SOON)?;
     key_server.control("ks rekey")?;
     Ok(sent)
@@ -86,7 +88,11 @@ fn begin_rekey(key_server: &Daemon, first: &Daemon, moment: Moment) -> Outcome<C
 }
 
 fn rekeys_sent(key_server: &Daemon) -> Outcome<usize> {
-    Ok(key_server.log()?.matches("KS_SEND_UNICAST_REKEY").count())
+    key_server.log().map(|log| rekeys_in(&log))
+}
+
+fn rekeys_in(log: &str) -> usize {
+    log.matches("KS_SEND_UNICAST_REKEY").count()
 }
 
 /// Fails if a member has been sent a number twice.

@@ -18,6 +18,7 @@ fn announcement() -> Announcement {
         commitment: Commitment::Done,
         members: 4,
         configuration: [5; 16],
+        author: Author([5; 8]),
         sids: Sids::default(),
         keys: keys.clone(),
         held: keys,
@@ -63,8 +64,8 @@ fn what_nobody_sends_is_refused() {
         parse(&changed).unwrap_err()
     };
     assert_eq!(refused(0, 4), Malformed::Value("COOP payload"));
-    assert_eq!(refused(1, 2), Malformed::Value("COOP payload"));
-    assert_eq!(refused(1, 4), Malformed::Value("COOP payload"));
+    assert_eq!(refused(1, 3), Malformed::Value("COOP payload"));
+    assert_eq!(refused(1, 5), Malformed::Value("COOP payload"));
     assert_eq!(refused(2, 1), Malformed::Reserved("COOP payload"));
     assert_eq!(refused(32, 0), Malformed::Value("COOP payload"));
     assert_eq!(refused(32, 6), Malformed::Value("COOP payload"));

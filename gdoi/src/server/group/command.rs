@@ -152,6 +152,7 @@ impl Group {
         if !self.standing.resign(now) {
             return Err(Refused::NoSuccessor { group: self.config.group.name.clone() }.into());
         }
+        self.hand_places_over();
         self.standing.announce(&self.ledger, now);
         Ok(Outcome::Resigned)
     }

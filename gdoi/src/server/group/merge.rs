@@ -26,8 +26,8 @@ impl Group {
         self.ledger.expire(time);
         let sides: Vec<_> = std::iter::once(self.ledger.state().clone()).chain(apart).collect();
         let union = GroupState::union(&sides, time);
-        self.ledger.amend_sids().begin(union.sid_generation);
         *self.ledger.amend_state() = union;
+        self.ledger.begin_sids();
         self.tell_all(&sides, random, time)?;
         let teks = self.keys().teks.iter().map(|tek| tek.spi).collect();
         self.say(CoopEvent::Merged { teks });
@@ -45,12 +45,14 @@ impl Group {
         // sender IDs.
         let removed = sides.iter().any(|side| side.revoked != state.revoked);
         let began_apart = keks.iter().any(|kek| kek.lineage != state.lineage);
-        let generation = sides.iter().any(|side| side.sid_generation != state.sid_generation);
+        let generation = sides.iter().any(|side| side.generation() != state.generation());
         let alike = sides.iter().all(|side| side.has_teks_of(state));
-        if began_apart {
-            self.next_sid_generation();
+        // Who led the other side may have granted the places.
+        let placeless = self.place().is_none();
+        if began_apart || placeless {
+            self.begin_sid_generation(random, now)?;
         }
-        if removed || began_apart || generation {
+        if removed || began_apart || placeless || generation {
             return self.dismiss_under(&keks, Removal::Graceful, random, now);
         }
         if alike && keks.len() <= 1 {

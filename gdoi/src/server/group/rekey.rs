@@ -3,7 +3,7 @@
 use super::rekey_message::Plan;
 use super::Group;
 use crate::crypto::Random;
-use crate::error::Error;
+use crate::error::{Error, Unacceptable};
 use crate::event::KeyServerEvent;
 use crate::group::{Deletion, Tek};
 use crate::lifetime::switch_margin;
@@ -103,7 +103,7 @@ impl Group {
             transform: self.config.transform,
             life: self.config.tek_lifetime,
             senders: SenderTerms { generation, replay_window: self.config.replay_window },
-            place: self.standing.place(),
+            place: self.place().ok_or(Unacceptable::NoSpis)?,
             taken: &taken,
         };
         let tek = self.ledger.amend_state().keys.add_tek(new, random, now)?;
@@ -134,7 +134,8 @@ impl Group {
     pub(super) fn make_kek(&mut self, random: &mut dyn Random, now: GroupTime) -> Result<(), Error> {
         let Some(rekey) = &self.config.rekey else { return Ok(()) };
         let state = self.ledger.amend_state();
-        state.keys.replace_kek((rekey.key_len, rekey.lifetime, state.lineage), random, now)?;
+        let of = (state.lineage, state.generation().number);
+        state.keys.replace_kek((rekey.key_len, rekey.lifetime), of, random, now)?;
         self.tell(KeyServerEvent::NewKek { group: self.name() });
         Ok(())
     }

@@ -42,7 +42,9 @@ impl Group {
         }
         let nobody = protecting.is_empty() || self.ledger.members().is_empty();
         let Some(rekey) = self.config.rekey.as_ref().filter(|_| !nobody) else { return Ok(()) };
-        let messages = protecting.iter().map(|kek| self.message(rekey, kek, &plan, now));
+        // Each server has numbers of its own, so that none is used twice even by servers that do not hear each other.
+        let numbered = protecting.iter().filter_map(|kek| Some((kek, self.next_sequence(kek)?)));
+        let messages = numbered.map(|numbered| self.message(rekey, numbered, &plan, now));
         let messages = messages.collect::<Result<Vec<_>, _>>()?;
         let members = self.ledger.members().addresses();
         let events = messages.iter().map(|message| self.sent(rekey, message, members.len(), &plan));
@@ -73,24 +75,16 @@ impl Group {
     fn message(
         &self,
         rekey: &RekeyConfig,
-        protecting: &GroupKek,
+        (protecting, sequence): (&GroupKek, u32),
         plan: &Plan,
         now: GroupTime,
     ) -> Result<Message, Error> {
-        let sequence = self.next_sequence(self.keys().used_under(protecting.spi));
         let ends_kek = plan.ends_kek.then_some(Deletion::Kek);
         let deletions: Vec<_> = plan.deletions.iter().copied().chain(ends_kek).collect();
         let policy = self.policy_of(rekey, protecting, plan, now);
         let content = PushContent { sequence, deletions: &deletions, policy: policy.as_ref() };
         let payload = emit(&self.kek_of(&rekey.terms(), protecting, now), &rekey.signing_key, &content)?;
         Ok(Message { kek_spi: protecting.spi, sequence, payload })
-    }
-
-    /// Each server has numbers of its own, so that none is used twice even by servers that do not hear each other.
-    fn next_sequence(&self, last: u32) -> u32 {
-        let next = last.saturating_add(1);
-        let (slot, slots) = self.standing.slot();
-        next.saturating_add((slot + slots - next % slots) % slots)
     }
 
     fn policy_of(

@@ -9,36 +9,42 @@ use crate::error::{Error, Unacceptable};
 use crate::event::KeyServerEvent;
 use crate::group::SenderIds;
 use crate::lifetime::switch_margin;
-use crate::policy::{SidGeneration, MAX_SIDS, SID_BITS};
+use crate::policy::{SidGeneration, SidRequest, MAX_SIDS, SID_BITS};
 use crate::server::clock::GroupTime;
 use crate::server::registrant::Registrant;
+use std::time::Duration;
+
+/// Members make no new generation necessary sooner than this after the one before, or a TEK's life if that is shorter.
+const PAUSE: Duration = Duration::from_secs(3_600);
+
+/// One member alone not sooner than this.
+const LONG_PAUSE: Duration = Duration::from_secs(86_400);
 
 impl Group {
     /// As many as a member wants, none if it wants none. They are given out whatever becomes of the answer.
     ///
     /// # Errors
     /// [`Unacceptable::Unsupported`] for more than [`MAX_SIDS`]; [`Unacceptable::NoSenderIds`] until new ones are
-    /// there, and where those of now do not go with the keys that were `offered`.
+    /// there, and where those of now do not go with the keys that were `offered`; [`Unacceptable::TooManySenderIds`].
     pub(in crate::server) fn give_sids(
         &mut self,
-        wanted: u16,
+        request: SidRequest,
         offered: &[SidGeneration],
         registrant: &Registrant,
     ) -> Result<Option<SenderIds>, Error> {
-        match wanted {
+        match request.count {
             0 => return Ok(None),
             1..=MAX_SIDS => {}
-            _ => return Err(Unacceptable::Unsupported("number of sender IDs", wanted.into()).into()),
+            _ => {
+                let wanted = u32::from(request.count);
+                return Err(Unacceptable::Unsupported("number of sender IDs", wanted).into());
+            }
         }
-        let (place, released) = (self.standing.place(), self.standing.released_sids());
-        if self.standing.recollects() {
-            self.ledger.amend_sids().leave_gap(place);
-        }
-        let fit = released.number == self.ledger.sids().generation()
+        let released = self.standing.released_sids();
+        let fit = released == self.ledger.sids().generation()
             && (offered.is_empty() || offered.contains(&released));
-        let mut sids = self.ledger.sids().clone();
-        let values = fit.then(|| sids.give(place, wanted)).flatten().ok_or(Unacceptable::NoSenderIds)?;
-        *self.ledger.amend_sids() = sids;
+        let place = self.place().filter(|_| fit).ok_or(Unacceptable::NoSenderIds)?;
+        let values = self.ledger.give_sids(place, registrant.address.ip(), request)?;
         Ok(Some(SenderIds { bits: SID_BITS, values, generation: registrant.ours.then_some(released) }))
     }
 
@@ -46,16 +52,19 @@ impl Group {
     /// there the next key brings them, unless there are none left before.
     pub(super) fn renews_sids(&self, now: GroupTime) -> bool {
         let (sids, key_due) = (self.ledger.sids(), self.tek_due() <= now);
-        match self.keys().kek {
+        let run_out = match self.keys().kek {
             Some(_) => sids.run_out(),
             None => sids.run_out() && key_due || sids.used_up(),
-        }
+        };
+        let age = now.saturating_since(self.ledger.state().division.begun);
+        let wanted = self.ledger.allotments().somebody_has_all();
+        (run_out && age >= PAUSE.min(self.config.tek_lifetime)) || (wanted && age >= LONG_PAUSE)
     }
 
     /// A new generation under a new key: members are told the key at once and to register again for sender IDs under it.
     /// With those that they have they go on with the keys that they have. No sender ID is used twice with one key.
     pub(super) fn renew_sids(&mut self, random: &mut dyn Random, now: GroupTime) -> Result<(), Error> {
-        self.next_sid_generation();
+        self.begin_sid_generation(random, now)?;
         self.tell(KeyServerEvent::SenderIdsRenewed { group: self.name() });
         let Some(kek) = self.keys().kek.clone() else { return self.fresh_tek(random, now).map(drop) };
         let retirement = self.config.retirement();
@@ -70,18 +79,11 @@ impl Group {
         self.end_kek(&[kek], plan, random, now)
     }
 
-    pub(super) fn next_sid_generation(&mut self) {
-        let state = self.ledger.amend_state();
-        state.sid_generation = state.sid_generation.saturating_add(1);
-        let generation = state.sid_generation;
-        self.ledger.amend_sids().begin(generation);
-    }
-
     pub(super) fn sid_status(&self) -> SidStatus {
         let (sids, servers) = (self.ledger.sids(), self.peers().len() + 1);
         SidStatus {
             bits: SID_BITS,
-            generation: self.ledger.state().sid_generation,
+            generation: self.ledger.state().generation().number,
             given: sids.given(),
             of: sids.range() * servers.min(MAX_SERVERS) as u32,
         }

@@ -16,6 +16,7 @@ impl Group {
             let before = self.standing.role();
             let Some(turn) = self.standing.judge(work, now) else {
                 if self.standing.role() != before {
+                    self.hand_places_over();
                     self.standing.announce(&self.ledger, now);
                 }
                 return Ok(());
@@ -47,6 +48,9 @@ impl Group {
         if self.ledger.state().lineage.is_none() {
             self.ledger.correct_time(GroupTime::default(), now);
             self.make_keys(random, GroupTime::default())?;
+        }
+        if !self.standing.has_apart() {
+            self.grant_places(random, self.ledger.time(now))?;
         }
         self.finish(random, now)
     }

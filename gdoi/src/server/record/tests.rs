@@ -43,6 +43,7 @@ fn kek(name: u8, key_len: usize, succession: Succession) -> GroupKek {
         sequence: 77,
         succession,
         lineage: Some(Lineage([name; 8])),
+        generation: 2,
     }
 }
 
@@ -62,12 +63,19 @@ fn terms(rekey: Option<RekeyTerms>) -> Terms {
     }
 }
 
+fn division() -> Division {
+    let mut division = Division::default();
+    division.begin([3; 8], AUTHOR, &[AUTHOR], at(1));
+    division.begin([4; 8], AUTHOR, &[AUTHOR, Author([7; 8])], at(2));
+    division
+}
+
 /// One with something of everything.
 fn full() -> GroupState {
     let mut versions = Versions::default();
     versions.raise(AUTHOR, 3);
     GroupState {
-        sid_generation: 3,
+        division: division(),
         lineage: Some(Lineage([9; 8])),
         versions,
         keys: Keys {
@@ -121,7 +129,7 @@ fn is_same(one: &GroupState, other: &GroupState) -> bool {
     (one.lineage, &one.versions, &one.revoked) == (other.lineage, &other.versions, &other.revoked)
         && (one.rekeys, one.last_rekey, one.under_way) == (other.rekeys, other.last_rekey, other.under_way)
         && one.keys == other.keys
-        && (&one.terms, one.told, one.sid_generation) == (&other.terms, other.told, other.sid_generation)
+        && (&one.terms, one.told, &one.division) == (&other.terms, other.told, &other.division)
 }
 
 #[test]
@@ -147,7 +155,7 @@ fn a_bare_state_is_as_documented() {
         &[0],
         &[0],
         &[0; 4],
-        &[0; 4],
+        &[0; 12 + 8 + 1 + 4 + 1 + 8],
         &[0; 2],
     ];
     assert_eq!(emit(&GroupState::default()), bare.concat());
@@ -193,7 +201,7 @@ fn every_list_is_bounded() {
     assert_eq!(one_more(|keys| keys.previous_keks.push(kek(99, 32, Succession::Smooth))), many);
     assert_eq!(one_more(|keys| keys.spent.push(kek(99, 32, Succession::Smooth).spent())), many);
     let bare = emit(&GroupState::default());
-    let revoked = [&bare[..bare.len() - 10], &(MAX_REVOKED as u32 + 1).to_be_bytes(), &[0; 6]].concat();
+    let revoked = [&bare[..bare.len() - 40], &(MAX_REVOKED as u32 + 1).to_be_bytes(), &[0; 36]].concat();
     assert_eq!(refusal(&revoked), many);
     let list = [&[0, 4, 1, 0][..], &(MAX_ACES as u16 + 1).to_be_bytes()].concat();
     let entries = [&bare[..bare.len() - 2], &[1], &list].concat();
@@ -287,8 +295,8 @@ fn words_that_nobody_writes_are_refused() {
 #[test]
 fn what_is_there_or_not_is_said_by_one_or_zero() {
     let bare = emit(&GroupState::default());
-    // Last rekey, under way, KEK, terms, digest.
-    for position in [17, 18, 23, 34, 35] {
+    // Last rekey, under way, KEK, grantor, shared, the first and the last place, terms, digest.
+    for position in [17, 18, 23, 50, 55, 56, 63, 64, 65] {
         let mut changed = bare.clone();
         assert_eq!(changed[position], 0);
         changed[position] = 2;

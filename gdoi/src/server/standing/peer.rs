@@ -1,7 +1,7 @@
 //! What is known of one of the other servers.
 
 use crate::coop::{
-    Announcement, Claim, CoopPeerStatus, CoopPeerWord, CoopRefusals, Election, Step, Versions,
+    Announcement, Author, Claim, CoopPeerStatus, CoopPeerWord, CoopRefusals, Election, Step, Versions,
 };
 use crate::endpoint::Instant;
 use crate::error::{Error, Misbehaved};
@@ -13,6 +13,8 @@ use std::time::Duration;
 pub(super) struct Peer {
     /// Whether it is heard, as far as operators were told.
     pub(super) heard: bool,
+    /// Its memory, as it said last.
+    pub(super) author: Option<Author>,
     /// The changes in the keys that it serves, in all that it holds, and in its member list, as it said last.
     pub(super) keys: Versions,
     pub(super) held: Versions,
@@ -43,6 +45,7 @@ impl Peer {
     /// Takes over what it says; what it said of its configuration before.
     pub(super) fn take(&mut self, announcement: &Announcement) -> Option<[u8; 16]> {
         self.untimely = None;
+        self.author = Some(announcement.author);
         self.keys = announcement.keys.clone();
         self.held = announcement.held.clone();
         self.listed = announcement.listed.clone();

@@ -62,6 +62,7 @@ impl Standing {
 
     fn announcement(&self, ledger: &Ledger, now: Instant) -> Body {
         let announcement = Announcement {
+            author: ledger.members().author(),
             lineage: ledger.state().lineage,
             pseudotime: ledger.time(now).as_millis(),
             word: self.election.word(now),

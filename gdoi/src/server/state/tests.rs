@@ -23,13 +23,22 @@ pub(in crate::server) fn tek(spi: u32, expires: GroupTime) -> GroupTek {
 
 pub(in crate::server) fn kek(name: u8, sequence: u32) -> GroupKek {
     let (spi, key, lineage) = ([name; 16], Secret::new(vec![name; 48]), Some(Lineage(OURS.0)));
-    GroupKek { spi, key, expires: at(1 << 30), sequence, succession: Succession::Smooth, lineage }
+    GroupKek {
+        spi,
+        key,
+        expires: at(1 << 30),
+        sequence,
+        succession: Succession::Smooth,
+        lineage,
+        generation: 0,
+    }
 }
 
 /// What `author` made: these TEKs that live for an hour and this KEK.
 pub(in crate::server) fn state(author: Author, teks: &[u32], kek: GroupKek) -> GroupState {
     let mut state = GroupState { lineage: Some(Lineage(OURS.0)), ..GroupState::default() };
     state.versions.raise(author, 1);
+    state.division.begin([7; 8], OURS, &[OURS, THEIRS], at(0));
     state.keys.teks = teks.iter().map(|spi| tek(*spi, at(4_000))).collect();
     state.keys.kek = Some(kek);
     state

@@ -95,7 +95,13 @@ pub fn coop(world: &World, number: u8) -> CoopStatus {
 /// The servers that lead, of those that run.
 pub fn primaries(world: &World, servers: u8) -> Vec<u8> {
     let running = (1..=servers).filter(|number| world.has_server(address(*number)));
-    running.filter(|number| coop(world, *number).role == Role::Primary).collect()
+    running.filter(|number| leads(world, *number)).collect()
+}
+
+/// One that is told of no others leads as well.
+fn leads(world: &World, number: u8) -> bool {
+    let status = world.server(address(number)).status(world.clock_of(address(number)));
+    status.groups[0].coop.as_ref().is_none_or(|coop| coop.role == Role::Primary)
 }
 
 /// Two servers that stand by each other, a member of each, and a third that is not there.

@@ -17,7 +17,7 @@ pub mod at {
     pub const REIGN: usize = 56;
     pub const REIGN_EPOCH: usize = 72;
     pub const HEARTBEAT: usize = 80;
-    pub const VERSIONS: usize = 141;
+    pub const VERSIONS: usize = 157;
 }
 
 pub const ANNOUNCEMENT: u8 = 1;
@@ -123,7 +123,8 @@ impl State {
         out.extend_from_slice(&self.revoked.to_be_bytes());
         let address = |number: u32| IpAddr::from((0xcb00_0000 + number).to_be_bytes());
         (0..self.revoked).for_each(|number| out.extend_from_slice(&mapped(address(number))));
-        out.extend_from_slice(&[0; 4]);
+        // No generation of sender IDs, no grantor, no places.
+        out.extend_from_slice(&[0; 12 + 8 + 1 + 4 + 1 + 8]);
         self.terms(&mut out);
         out
     }
@@ -146,7 +147,7 @@ impl State {
     fn kek(&self, number: u8) -> Vec<u8> {
         let key = counted(&vec![5; self.kek_len]);
         let numbers = [&u64::MAX.to_be_bytes()[..], &self.sequence.to_be_bytes()].concat();
-        [&[number; 16][..], &key, &numbers, &[self.succession], &[1; 8]].concat()
+        [&[number; 16][..], &key, &numbers, &[self.succession], &[1; 8], &[0; 4]].concat()
     }
 
     fn terms(&self, out: &mut Vec<u8>) {

@@ -90,12 +90,26 @@ impl<'a> Octets<'a> {
         let spent = self.number(1);
         self.take(spent as usize * 28);
         let revoked = self.number(4);
-        self.take(revoked as usize * 16 + 4);
+        self.take(revoked as usize * 16);
+        self.division();
         if self.number(1) == 1 {
             self.terms();
         }
         if self.number(1) == 1 {
             self.take(16);
+        }
+    }
+
+    fn division(&mut self) {
+        self.take(12 + 8);
+        self.optional(8);
+        self.take(4 + 1);
+        (0..8).for_each(|_| self.optional(8 + 4));
+    }
+
+    fn optional(&mut self, length: usize) {
+        if self.number(1) == 1 {
+            self.take(length);
         }
     }
 
@@ -112,7 +126,7 @@ impl<'a> Octets<'a> {
         let (spi, key) = (self.take(16).try_into().unwrap(), self.counted().to_vec());
         self.take(8);
         let sequence = self.number(4) as u32;
-        self.take(1 + 8);
+        self.take(1 + 8 + 4);
         StoredKek { spi, key, sequence }
     }
 }
@@ -133,7 +147,7 @@ pub fn with_sids_given(state: &Secret, place: usize, given: u32) -> Secret {
     let mut octets = Octets(state.expose());
     octets.group_keys();
     octets.group_rest();
-    let at = state.len() - octets.0.len() + 4 + 4 * place;
+    let at = state.len() - octets.0.len() + 12 + 4 * place;
     let before = u32::from_be_bytes(state.expose()[at..at + 4].try_into().unwrap());
     let given = given.max(before).to_be_bytes();
     Secret::new([&state.expose()[..at], &given, &state.expose()[at + 4..]].concat())

@@ -3,7 +3,7 @@
 use super::Schedule;
 use crate::bench::fleet::member_address;
 use gdoi::policy::{Sid, SidGeneration, TekKeys};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// Which sender IDs were given out, and who sent with what.
 #[derive(Default)]
@@ -15,19 +15,12 @@ pub(super) struct SenderIds {
     sent: Vec<(TekKeys, BTreeMap<Sid, Sender>)>,
     /// How often each member began anew.
     lives: BTreeMap<u16, u64>,
-    /// Servers that lost their state: what nobody else heard of before, nobody can know.
-    forgetful: BTreeSet<u32>,
 }
 
 /// A member in one of its lives.
 type Sender = (u16, u64);
 
 impl SenderIds {
-    /// A server starts without its state.
-    pub(super) fn server_forgot(&mut self, number: u8) {
-        self.forgetful.insert(u32::from(number) - 1);
-    }
-
     /// A member starts without memory.
     pub(super) fn member_began_anew(&mut self, number: u16) {
         *self.lives.entry(number).or_default() += 1;
@@ -57,8 +50,10 @@ impl Schedule {
         let sender = (number, sids.lives.get(&number).copied().unwrap_or_default());
         for sid in status.sender_ids {
             let other = sids.given.insert((status.sid_generation.unwrap(), sid), sender);
-            let known = other.filter(|_| !sids.forgetful.contains(&(sid.0 >> 17)));
-            assert_eq!(known, None, "seed {seed}: sender ID {sid} of {number} twice");
+            assert!(
+                other.is_none_or(|other| other == sender),
+                "seed {seed}: {sid} of {number} is {other:?}'s"
+            );
         }
     }
 
@@ -75,8 +70,7 @@ impl Schedule {
         let senders = senders.map(|(_, senders)| senders).unwrap();
         for sid in view.sids {
             let other = senders.insert(sid, sender).filter(|other| *other != sender);
-            let known = other.filter(|_| !sids.forgetful.contains(&(sid.0 >> 17)));
-            assert_eq!(known, None, "seed {seed}: {sid} of {number} was another's under {}", sa.spi);
+            assert_eq!(other, None, "seed {seed}: {sid} of {number} was another's under {}", sa.spi);
         }
     }
 }
