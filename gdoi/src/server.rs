@@ -67,8 +67,6 @@ pub struct KeyServer {
     random: Box<dyn Random + Send>,
     groups: Vec<Group>,
     sessions: Sessions,
-    /// Who changes what is stored and shared.
-    author: Author,
     links: Links,
     /// Why links do not stand, as far as operators were told.
     link_failures: BTreeMap<IpAddr, Error>,
@@ -102,24 +100,21 @@ impl KeyServer {
         now: Instant,
     ) -> Result<Self, Error> {
         let mut stored = stored.map(Stored::parse).transpose()?;
-        let author = match &stored {
-            Some(stored) => stored.author,
-            None => fresh_author(random.as_mut())?,
-        };
         let groups = std::mem::take(&mut config.groups).into_iter().map(|group| {
+            let ledger = stored.as_mut().and_then(|stored| stored.take(group.group.id));
+            let known = ledger.as_ref().map(|ledger| ledger.members().author());
+            let author = known.map_or_else(|| fresh_author(random.as_mut()), Ok)?;
             let mut group = Group::new(group, config.address, author, now);
-            let ledger = stored.as_mut().and_then(|stored| stored.take(group.id()));
             ledger.into_iter().for_each(|ledger| group.restore(ledger));
-            group
+            Ok(group)
         });
-        let groups = groups.collect();
+        let groups = groups.collect::<Result<_, Error>>()?;
         let links = Links::new(link_settings(&config), config.peers.clone(), now);
         let mut server = KeyServer {
             config,
             random,
             groups,
             sessions: Sessions::default(),
-            author,
             links,
             link_failures: BTreeMap::new(),
             output: VecDeque::new(),
@@ -228,7 +223,7 @@ impl KeyServer {
     fn store(&mut self) -> bool {
         self.store_members = None;
         let groups = self.groups.iter().map(|group| (group.id(), group.ledger()));
-        let state = match snapshot::take(self.author, groups) {
+        let state = match snapshot::take(groups) {
             Ok(state) => state,
             Err(reason) => {
                 self.report(KeyServerEvent::Rejected { from: self.config.address, reason });
@@ -324,6 +319,7 @@ impl Endpoint for KeyServer {
     }
 }
 
+/// The name of a memory of a group: of what was forgotten with it nobody of this name speaks again.
 fn fresh_author(random: &mut dyn Random) -> Result<Author, Error> {
     let mut octets = [0; 8];
     random.fill(&mut octets)?;

@@ -1,7 +1,7 @@
 //! A changed configuration of the key server.
 
 use super::group::{added, Group};
-use super::{KeyServer, KeyServerConfig};
+use super::{fresh_author, KeyServer, KeyServerConfig};
 use crate::endpoint::Instant;
 use crate::error::Error;
 use crate::event::{Change, Effect, KeyServerEvent};
@@ -36,11 +36,17 @@ impl KeyServer {
             self.act(id, now, |group, random| group.send_away(random, now))?;
         }
         let groups = std::mem::take(&mut config.groups);
+        let known = self.groups.iter().map(Group::id).collect::<BTreeSet<_>>();
+        let added = groups.iter().filter(|new| !known.contains(&new.group.id));
+        let authors = added.map(|_| fresh_author(self.random.as_mut())).collect::<Result<Vec<_>, _>>()?;
+        let mut authors = authors.into_iter();
         self.groups.retain(|group| groups.iter().any(|new| new.group.id == group.id()));
         for new in groups {
             match self.groups.iter_mut().find(|group| group.id() == new.group.id) {
                 Some(group) => group.reconfigure(new, now),
-                None => self.groups.push(Group::new(new, self.config.address, self.author, now)),
+                None => self.groups.extend(
+                    authors.next().map(|author| Group::new(new, self.config.address, author, now)),
+                ),
             }
         }
         self.links.set_peers(config.peers.clone(), self.random.as_mut(), now);

@@ -2,8 +2,8 @@
 //! stores it; a damaged one is refused whole. The records are described in `record.rs`.
 //!
 //! ```text
-//! "GDKS" version(2) author(8) groups(2)
-//! group:  id(4) offset(8) epoch(8) state SIDs: generation(12) given(32), allotments(list), newest version(8) versions(list) members(4) stored member...
+//! "GDKS" version(2) groups(2)
+//! group:  id(4) author(8) offset(8) epoch(8) state SIDs: generation(12) given(32), allotments(list), newest version(8) versions(list) members(4) stored member...
 //! stored member:  member acknowledged(8) missed(4) [last acknowledged(8)]
 //! ```
 
@@ -32,14 +32,12 @@ const MAX_MEMBERS: usize = 16_384;
 /// # Errors
 /// Something is longer than what stands before it can say: nothing is stored that could not be read again.
 pub(super) fn take<'a>(
-    author: Author,
     groups: impl Iterator<Item = (GroupId, &'a Ledger)> + Clone,
 ) -> Result<Secret, Error> {
     let length = groups.clone().map(|(_, ledger)| 8192 + ledger.members().all().count() * 512).sum();
     let mut octets = Writer::secret(length, |out| {
         out.raw(MAGIC);
         out.u16(VERSION);
-        out.raw(&author.0);
         out.list_u16(PART, groups, write_group);
     })?;
     Ok(Secret::new(std::mem::take(&mut *octets)))
@@ -47,7 +45,6 @@ pub(super) fn take<'a>(
 
 /// What was stored, read and found sound.
 pub(super) struct Stored {
-    pub(super) author: Author,
     groups: BTreeMap<GroupId, Ledger>,
 }
 
@@ -59,11 +56,9 @@ impl Stored {
         if &reader.array::<4>()? != MAGIC || reader.u16()? != VERSION {
             return Err(Malformed::Value(PART).into());
         }
-        let author = Author(reader.array()?);
-        let parse = |reader: &mut Reader<'_>| parse_group(author, reader);
-        let groups = list(reader.u16()?.into(), MAX_GROUPS, &mut reader, parse)?;
+        let groups = list(reader.u16()?.into(), MAX_GROUPS, &mut reader, parse_group)?;
         reader.finish()?;
-        Ok(Stored { author, groups: groups.into_iter().collect() })
+        Ok(Stored { groups: groups.into_iter().collect() })
     }
 
     /// What a group must not have forgotten.
@@ -72,8 +67,9 @@ impl Stored {
     }
 }
 
-fn parse_group(author: Author, reader: &mut Reader<'_>) -> Result<(GroupId, Ledger), Error> {
-    let (id, offset, epoch) = (GroupId(reader.u32()?), reader.u64()? as i64, reader.u64()?);
+fn parse_group(reader: &mut Reader<'_>) -> Result<(GroupId, Ledger), Error> {
+    let (id, author) = (GroupId(reader.u32()?), Author(reader.array()?));
+    let (offset, epoch) = (reader.u64()? as i64, reader.u64()?);
     let (state, sids) = (parse_state(reader)?, Sids::parse(reader)?);
     let allotments = Allotments::parse(sids.generation(), reader)?;
     let (newest, seen) = (reader.u64()?, Versions::parse(reader)?);
@@ -92,6 +88,7 @@ fn parse_stored_member(reader: &mut Reader<'_>) -> Result<Listed, Error> {
 
 fn write_group(out: &mut Writer, (id, ledger): (GroupId, &Ledger)) {
     out.u32(id.0);
+    out.raw(&ledger.members().author().0);
     out.u64(ledger.clock().offset() as u64);
     out.u64(ledger.epoch());
     write_state(out, ledger.state());

@@ -29,10 +29,22 @@ impl Group {
                 self.ledger.amend_state().division.grant(author);
             }
         }
-        let (lacking, settled) = (self.without_place(now), self.ledger.state().division.is_settled(now));
-        match lacking.contains(&own) || (settled && !lacking.is_empty()) {
+        match self.needs_places(now) {
             true => self.renew_sids(random, now),
             false => Ok(()),
+        }
+    }
+
+    /// Whether only a new generation helps. While another leads, too, both would begin one after the other's: this server
+    /// does so only for a key that must be made.
+    fn needs_places(&self, now: GroupTime) -> bool {
+        let lacking = self.without_place(now);
+        let placed = !lacking.contains(&self.author());
+        let rival = self.standing.has_rival(self.ledger.clock().local(now));
+        match (placed, rival) {
+            (false, true) => self.tek_due() <= now,
+            (false, false) => true,
+            (true, _) => !rival && !lacking.is_empty() && self.ledger.state().division.is_settled(now),
         }
     }
 
