@@ -44,9 +44,9 @@ impl KeyServer {
         for new in groups {
             match self.groups.iter_mut().find(|group| group.id() == new.group.id) {
                 Some(group) => group.reconfigure(new, now),
-                None => self.groups.extend(
-                    authors.next().map(|author| Group::new(new, self.config.address, author, now)),
-                ),
+                None => self
+                    .groups
+                    .extend(authors.next().map(|author| Group::new(new, self.config.address, author, now))),
             }
         }
         self.links.set_peers(config.peers.clone(), self.random.as_mut(), now);

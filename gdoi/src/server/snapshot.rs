@@ -31,9 +31,7 @@ const MAX_MEMBERS: usize = 16_384;
 ///
 /// # Errors
 /// Something is longer than what stands before it can say: nothing is stored that could not be read again.
-pub(super) fn take<'a>(
-    groups: impl Iterator<Item = (GroupId, &'a Ledger)> + Clone,
-) -> Result<Secret, Error> {
+pub(super) fn take<'a>(groups: impl Iterator<Item = (GroupId, &'a Ledger)> + Clone) -> Result<Secret, Error> {
     let length = groups.clone().map(|(_, ledger)| 8192 + ledger.members().all().count() * 512).sum();
     let mut octets = Writer::secret(length, |out| {
         out.raw(MAGIC);

@@ -285,7 +285,7 @@ impl Neighbours {
         let group = |id: &u32| {
             let mut config = config(number, &[3 - number]);
             let mut group = config.groups.remove(0);
-            group.group = gdoi::GroupName { name: format!("group-{id}").into(), id: GroupId(*id) };
+            group.group = gdoi::GroupName { name: format!("group-{id}"), id: GroupId(*id) };
             group
         };
         KeyServerConfig { groups: groups.iter().map(group).collect(), ..config(number, &[3 - number]) }
@@ -310,7 +310,7 @@ impl Neighbours {
         *self.lives.entry(number).or_default() += 1;
         let mut config = allied_member(number, 1 + (number % 2) as u8, 2);
         let id = u32::from(number) % 3 + 1;
-        config.group = gdoi::GroupName { name: format!("group-{id}").into(), id: GroupId(id) };
+        config.group = gdoi::GroupName { name: format!("group-{id}"), id: GroupId(id) };
         self.world.add_member(member_address(number), member(config, self.random.draw()));
     }
 
