@@ -6,15 +6,17 @@
 //!
 //! 1. A seed is 256 bits at random and goes with one *generation* of sender IDs, which is named by 64 bits at random:
 //!    different groups, servers that begin apart, and a group that was removed and comes back have different ones.
-//! 2. Within a generation there are eight *places*, each with a range of sender IDs, a block of SPIs and a remainder
-//!    among the numbers of rekey messages. A place is *granted* to one author: one memory of a server. A server that
-//!    lost its memory is another author. Nothing of it is derived from a configuration.
+//! 2. Within a generation there are eight *places*, each with a range of sender IDs and a block of SPIs. A place is
+//!    *granted* to one author: one memory of a group on a server. What lost its memory is another author. Nothing of it
+//!    is derived from a configuration.
 //! 3. Only one author may grant at a time, the *grantor*; grants of a generation are only added, never changed. The
 //!    grantor is who began the generation, until it hands this over together with the role of the primary; what it
 //!    granted or handed over is stored before anybody hears of it. Who leads and may not grant begins a generation of
 //!    its own, with seeds of its own. So servers that do not hear each other never grant one place twice.
 //! 4. An author counts in its places upwards, and stores how far before it tells. A restart goes on from there.
 //! 5. A member asks for the same sender IDs again only while it still has the states that count under them.
+//!
+//! The numbers of rekey messages under a KEK are divided alike, see [`next_number`].
 //!
 //! What this cannot see is an *old* copy of a stored state that is put in the place of the newer one: that author counts
 //! again what it has counted, unless another server of the group tells it how far it was.
@@ -27,15 +29,6 @@ use std::time::Duration;
 /// A generation that servers make necessary, since there is no place left, lives at least as long.
 const PAUSE: Duration = Duration::from_secs(600);
 
-/// A place, granted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Grant {
-    /// To whom.
-    pub(super) author: Author,
-    /// In which generation for the first time: KEKs of before may be known to another author of this place.
-    pub(super) since: u32,
-}
-
 /// Who has which place, in one generation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Division {
@@ -45,23 +38,18 @@ pub(super) struct Division {
     pub(super) grantor: Option<Author>,
     /// How often something was granted or the grantor changed in this generation.
     pub(super) revision: u32,
-    /// Whether the group ever had a second author: only then others use numbers, too.
-    pub(super) shared: bool,
-    pub(super) places: [Option<Grant>; MAX_SERVERS],
+    pub(super) places: [Option<Author>; MAX_SERVERS],
 }
 
 impl Division {
     /// The place of an author.
     pub(super) fn place(&self, author: Author) -> Option<usize> {
-        self.places.iter().position(|place| place.is_some_and(|grant| grant.author == author))
+        self.places.iter().position(|place| *place == Some(author))
     }
 
-    /// Which numbers of messages under a KEK of this generation are an author's: those that leave this remainder when
-    /// divided by that number. None if it has none.
-    pub(super) fn numbers(&self, author: Author, kek_generation: u32) -> Option<(u32, u32)> {
-        let place = self.place(author)?;
-        let known = self.places[place].is_some_and(|grant| grant.since <= kek_generation);
-        known.then_some((place as u32, if self.shared { MAX_SERVERS as u32 } else { 1 }))
+    /// Who has a place.
+    pub(super) fn authors(&self) -> Vec<Author> {
+        self.places.iter().flatten().copied().collect()
     }
 
     /// Whether a place can be granted by this author.
@@ -74,11 +62,9 @@ impl Division {
         if self.place(author).is_some() {
             return;
         }
-        let since = self.generation.number;
         if let Some(place) = self.places.iter_mut().find(|place| place.is_none()) {
-            *place = Some(Grant { author, since });
+            *place = Some(author);
             self.revision = self.revision.saturating_add(1);
-            self.shared |= self.places.iter().flatten().count() > 1;
         }
     }
 
@@ -97,7 +83,7 @@ impl Division {
     pub(super) fn begin(&mut self, lineage: [u8; 8], grantor: Author, authors: &[Author], now: GroupTime) {
         let number = self.grantor.map_or(0, |_| self.generation.number.saturating_add(1));
         for place in &mut self.places {
-            place.take_if(|grant| !authors.contains(&grant.author));
+            place.take_if(|author| !authors.contains(author));
         }
         self.generation = SidGeneration { lineage, number };
         (self.begun, self.grantor, self.revision) = (now, Some(grantor), 0);
@@ -108,12 +94,26 @@ impl Division {
     /// contain those before.
     pub(super) fn join(&mut self, other: &Division) {
         let order = self.generation.order(&other.generation).then(self.revision.cmp(&other.revision));
-        let shared = self.shared | other.shared;
         if order.is_lt() {
             *self = other.clone();
         }
-        self.shared = shared;
     }
+}
+
+/// The next number of a message under a KEK, by this author, after the last one that it knows to be used. `known` are the
+/// authors that had places when the KEK was made or got them since: each has the numbers that leave its remainder when
+/// divided by eight, and the only one has all. Another one, which got the KEK when servers that were apart found
+/// together, leaves a gap that none of those comes near, and comes out where two of its kind meet once in 65,536 times.
+pub(super) fn next_number(known: &[Author], author: Author, used: u32) -> u32 {
+    const GAP: u32 = 1 << 17;
+    let next = used.saturating_add(1);
+    let Some(remainder) = known.iter().position(|known| *known == author) else {
+        let Author([high, low, ..]) = author;
+        let own = GAP / 2 + u32::from(u16::from_be_bytes([high, low]));
+        return (used / GAP).saturating_add(1).saturating_mul(GAP).saturating_add(own);
+    };
+    let (remainder, divisor) = (remainder as u32, if known.len() > 1 { MAX_SERVERS as u32 } else { 1 });
+    next.saturating_add((remainder + divisor - next % divisor) % divisor)
 }
 
 #[cfg(test)]
@@ -162,22 +162,16 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_everybodys_own_once_there_was_a_second_server() {
-        let mut division = division(&[A]);
-        assert_eq!(division.numbers(A, 0), Some((0, 1)));
-        division.grant(B);
-        assert_eq!((division.numbers(A, 0), division.numbers(B, 0)), (Some((0, 8)), Some((1, 8))));
-        division.begin([8; 8], A, &[A], at(1));
-        assert_eq!(division.numbers(A, 0), Some((0, 8)), "it may still be about");
-        assert_eq!(division.numbers(B, 0), None);
-    }
-
-    #[test]
-    fn a_place_that_was_anothers_has_no_part_in_the_keks_of_that_time() {
-        let mut division = division(&[A, B]);
-        division.begin([8; 8], A, &[A, C], at(1));
-        assert_eq!((division.place(C), division.numbers(C, 0)), (Some(1), None));
-        assert_eq!((division.numbers(C, 1), division.numbers(A, 0)), (Some((1, 8)), Some((0, 8))));
+    fn numbers_under_a_kek_are_everybodys_own() {
+        assert_eq!([0, 1, 7].map(|used| next_number(&[A], A, used)), [1, 2, 8], "nobody else has it");
+        assert_eq!([0, 7, 8].map(|used| next_number(&[A, B], A, used)), [8, 8, 16]);
+        assert_eq!([0, 1, 8].map(|used| next_number(&[A, B], B, used)), [1, 9, 9]);
+        let gap = 1 << 17;
+        let own = |Author(octets): Author| gap / 2 + u32::from(u16::from_be_bytes([octets[0], octets[1]]));
+        assert_eq!(next_number(&[A, B], C, 9), gap + own(C));
+        assert_eq!(next_number(&[A, B], C, gap + own(C)), 2 * gap + own(C));
+        assert_ne!(next_number(&[A], C, 9), next_number(&[A], B, 9));
+        assert_eq!(next_number(&[A], C, u32::MAX), u32::MAX, "long before that there is another KEK");
     }
 
     #[test]
@@ -191,7 +185,6 @@ mod tests {
                 let mut both = one.clone();
                 both.join(other);
                 assert_eq!((both.generation, both.places), (joined.generation, joined.places));
-                assert!(both.shared);
             }
         }
     }

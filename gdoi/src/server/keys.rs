@@ -2,16 +2,15 @@
 
 mod union;
 
-pub(super) use union::Memory;
-
 use super::clock::GroupTime;
+use super::division::Division;
 use super::spis::{fresh_block, fresh_spi};
-use crate::coop::Lineage;
+use crate::coop::{Author, Lineage, MAX_SERVERS};
 use crate::crypto::{Random, Secret};
 use crate::error::Error;
 use crate::group::Tek;
 use crate::lifetime::server_margin;
-use crate::policy::{Aead, Cipher, Integrity, Seed, SenderTerms, Spi, TekKeys, Transform};
+use crate::policy::{Aead, Cipher, Integrity, Seed, SenderTerms, SidGeneration, Spi, TekKeys, Transform};
 use crate::wire::MAX_KEY_PACKETS;
 use std::time::Duration;
 
@@ -55,8 +54,9 @@ pub(super) struct GroupKek {
     pub(super) succession: Succession,
     /// Whose time its holders have.
     pub(super) lineage: Option<Lineage>,
-    /// The number of the generation of sender IDs in which it was made: how its numbers are divided.
-    pub(super) generation: u32,
+    /// The generation of sender IDs in which it was made, and whose places it has: how its numbers are divided.
+    pub(super) generation: SidGeneration,
+    pub(super) authors: Vec<Author>,
 }
 
 /// How a KEK gives way to the next: what a restarted server has to say once more.
@@ -166,7 +166,7 @@ impl Keys {
     pub(super) fn replace_kek(
         &mut self,
         (key_len, life): (usize, Duration),
-        (lineage, generation): (Option<Lineage>, u32),
+        (lineage, division): (Option<Lineage>, &Division),
         random: &mut dyn Random,
         now: GroupTime,
     ) -> Result<(), Error> {
@@ -174,10 +174,21 @@ impl Keys {
         random.fill(&mut spi)?;
         let key = random.secret(KEK_IV_LEN + key_len)?;
         let (expires, succession) = (now + life, Succession::Smooth);
-        let kek = GroupKek { spi, key, expires, sequence: 0, succession, lineage, generation };
+        let (generation, authors) = (division.generation, division.authors());
+        let kek = GroupKek { spi, key, expires, sequence: 0, succession, lineage, generation, authors };
         let previous = self.kek.replace(kek).into_iter().collect();
         self.set_previous(previous);
         Ok(())
+    }
+
+    /// An author that has got a place in this generation has numbers of its own under its KEK, too.
+    pub(super) fn admit(&mut self, author: Author, generation: SidGeneration) {
+        let current = self.kek.iter_mut().filter(|kek| kek.generation == generation);
+        current.filter(|kek| kek.authors.len() < MAX_SERVERS).for_each(|kek| {
+            if !kek.authors.contains(&author) {
+                kek.authors.push(author);
+            }
+        });
     }
 
     /// The KEKs before this one. What is not among them any more is used no more, and its numbers are remembered.

@@ -10,8 +10,8 @@
 //!         [digest of the ACL that members have(16)]
 //! TEK:    SPI(4) transform(octets) key(octets) integrity key(octets) expires(8) [SID generation(12) replay window(2)]
 //!         Where every sender has its own key, its seed is the key, the integrity key is empty, and the last part is there.
-//! KEK:    SPI(16) key(octets) expires(8) sequence(4) succession(1): 0 smooth, 1 abrupt, 2 ended; lineage(8) number of its SID generation(4)
-//! division: SID generation(12) begun(8) [grantor(8)] revision(4) shared(1), 8 places: [author(8) since(4)]
+//! KEK:    SPI(16) key(octets) expires(8) sequence(4) succession(1): 0 smooth, 1 abrupt, 2 ended; lineage(8) SID generation(12) authors(1) author(8)...
+//! division: SID generation(12) begun(8) [grantor(8)] revision(4), 8 places: [author(8)]
 //! terms:  ACL(octets, as in the ACL payload) receive only(1) ATD(8) DTD(8) [multicast(1) address(16) port(2) algorithm(2) hash(2) key(octets)]
 //! member: address(16) port(2) owner(16) author(8) version(8) gone(1) identity(octets) first(8) last(8)
 //!         registrations(8) software(1): 0 other, 1 ours, 2 ours and takes fragments
@@ -24,12 +24,12 @@ pub(super) use octets::{list, optional};
 use octets::{flag, octets, text};
 
 use super::clock::GroupTime;
-use super::division::{Division, Grant};
+use super::division::Division;
 use super::keys::{GroupKek, GroupTek, Keys, SpentKek, Succession, MAX_ENDED, MAX_KEKS, MAX_SPENT, MAX_TEKS};
 use super::members::{Listed, Presence, Record};
 use super::state::GroupState;
 use super::terms::{RekeyTerms, Terms, Transport};
-use crate::coop::{address_octets, parse_address, Author, Lineage, Versions};
+use crate::coop::{address_octets, parse_address, Author, Lineage, Versions, MAX_SERVERS};
 use crate::crypto::sign::{PublicKey, SignatureAlgorithm};
 use crate::crypto::Secret;
 use crate::error::{Error, Malformed};
@@ -92,16 +92,13 @@ fn parse_division(reader: &mut Reader<'_>) -> Result<Division, Error> {
     let mut division = Division {
         generation: SidGeneration { lineage: reader.array()?, number: reader.u32()? },
         begun: instant(reader)?,
-        grantor: optional(reader, |reader| Ok(Author(reader.array()?)))?,
+        grantor: optional(reader, author)?,
         revision: reader.u32()?,
-        shared: flag(reader)?,
         ..Division::default()
     };
     for index in 0..division.places.len() {
-        let grant =
-            |reader: &mut Reader<'_>| Ok(Grant { author: Author(reader.array()?), since: reader.u32()? });
-        let place = optional(reader, grant)?;
-        if place.is_some_and(|grant| division.place(grant.author).is_some()) {
+        let place = optional(reader, author)?;
+        if place.is_some_and(|author| division.place(author).is_some()) {
             return Err(VALUE.into());
         }
         division.places[index] = place;
@@ -114,13 +111,13 @@ fn write_division(out: &mut Writer, division: &Division) {
     write_instant(out, division.begun);
     out.optional(division.grantor, |out, Author(author)| out.raw(&author));
     out.u32(division.revision);
-    out.flag(division.shared);
     for place in division.places {
-        out.optional(place, |out, grant| {
-            out.raw(&grant.author.0);
-            out.u32(grant.since);
-        });
+        out.optional(place, |out, Author(author)| out.raw(&author));
     }
+}
+
+fn author(reader: &mut Reader<'_>) -> Result<Author, Error> {
+    Ok(Author(reader.array()?))
 }
 
 fn write_keys(out: &mut Writer, keys: &Keys) {
@@ -185,8 +182,10 @@ fn parse_kek(reader: &mut Reader<'_>) -> Result<GroupKek, Error> {
     }
     let (expires, sequence) = (instant(reader)?, reader.u32()?);
     let succession = succession(reader.u8()?)?;
-    let (lineage, generation) = (Lineage::parse(reader)?, reader.u32()?);
-    Ok(GroupKek { spi, key, expires, sequence, succession, lineage, generation })
+    let lineage = Lineage::parse(reader)?;
+    let generation = SidGeneration { lineage: reader.array()?, number: reader.u32()? };
+    let authors = list(reader.u8()?.into(), MAX_SERVERS, reader, author)?;
+    Ok(GroupKek { spi, key, expires, sequence, succession, lineage, generation, authors })
 }
 
 fn write_kek(out: &mut Writer, kek: &GroupKek) {
@@ -196,7 +195,8 @@ fn write_kek(out: &mut Writer, kek: &GroupKek) {
     out.u32(kek.sequence);
     out.u8(kek.succession as u8);
     out.raw(&Lineage::octets(kek.lineage));
-    out.u32(kek.generation);
+    out.raw(&kek.generation.octets());
+    out.list_u8(PART, &kek.authors, |out, Author(author)| out.raw(author));
 }
 
 fn parse_spent(reader: &mut Reader<'_>) -> Result<SpentKek, Error> {

@@ -5,6 +5,7 @@ use crate::coop::Author;
 use crate::crypto::Random;
 use crate::error::Error;
 use crate::server::clock::GroupTime;
+use crate::server::division::next_number;
 use crate::server::keys::GroupKek;
 
 impl Group {
@@ -26,7 +27,9 @@ impl Group {
         let own = self.author();
         for author in self.without_place(now) {
             if self.ledger.state().division.can_grant(own) {
-                self.ledger.amend_state().division.grant(author);
+                let state = self.ledger.amend_state();
+                state.division.grant(author);
+                state.keys.admit(author, state.division.generation);
             }
         }
         match self.needs_places(now) {
@@ -67,11 +70,9 @@ impl Group {
         }
     }
 
-    /// The next number of a message under this KEK; None where it may be another server's.
-    pub(super) fn next_sequence(&self, kek: &GroupKek) -> Option<u32> {
-        let (remainder, divisor) = self.ledger.state().division.numbers(self.author(), kek.generation)?;
-        let next = self.keys().used_under(kek.spi).saturating_add(1);
-        Some(next.saturating_add((remainder + divisor - next % divisor) % divisor))
+    /// The next number of a message under this KEK.
+    pub(super) fn next_sequence(&self, kek: &GroupKek) -> u32 {
+        next_number(&kek.authors, self.author(), self.keys().used_under(kek.spi))
     }
 
     /// A generation of sender IDs begins: all ranges begin anew.

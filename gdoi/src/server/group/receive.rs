@@ -7,7 +7,6 @@ use crate::endpoint::Instant;
 use crate::error::{Error, Malformed, Misbehaved};
 use crate::event::CoopEvent;
 use crate::server::clock::GroupTime;
-use crate::server::keys::Memory;
 use crate::server::record::{list, parse_member, parse_state};
 use crate::server::standing::SLICE;
 use crate::server::state::GroupState;
@@ -147,8 +146,7 @@ impl Group {
     /// What this server was about to tell members is out of date. Numbers that it has used stay used.
     fn adopt(&mut self, mut state: GroupState) {
         let own = self.ledger.state();
-        let memory = if own.lineage.is_some() { Memory::Whole } else { Memory::Lost };
-        state.keys.keep_numbers_of(&own.keys, memory);
+        state.keys.keep_numbers_of(&own.keys);
         self.ledger.adopt(state);
         if self.leads() {
             self.abandon_commitment();

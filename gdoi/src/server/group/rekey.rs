@@ -134,7 +134,7 @@ impl Group {
     pub(super) fn make_kek(&mut self, random: &mut dyn Random, now: GroupTime) -> Result<(), Error> {
         let Some(rekey) = &self.config.rekey else { return Ok(()) };
         let state = self.ledger.amend_state();
-        let of = (state.lineage, state.generation().number);
+        let of = (state.lineage, &state.division);
         state.keys.replace_kek((rekey.key_len, rekey.lifetime), of, random, now)?;
         self.tell(KeyServerEvent::NewKek { group: self.name() });
         Ok(())

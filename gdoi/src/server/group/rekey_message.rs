@@ -43,8 +43,8 @@ impl Group {
         let nobody = protecting.is_empty() || self.ledger.members().is_empty();
         let Some(rekey) = self.config.rekey.as_ref().filter(|_| !nobody) else { return Ok(()) };
         // Each server has numbers of its own, so that none is used twice even by servers that do not hear each other.
-        let numbered = protecting.iter().filter_map(|kek| Some((kek, self.next_sequence(kek)?)));
-        let messages = numbered.map(|numbered| self.message(rekey, numbered, &plan, now));
+        let messages =
+            protecting.iter().map(|kek| self.message(rekey, (kek, self.next_sequence(kek)), &plan, now));
         let messages = messages.collect::<Result<Vec<_>, _>>()?;
         let members = self.ledger.members().addresses();
         let events = messages.iter().map(|message| self.sent(rekey, message, members.len(), &plan));

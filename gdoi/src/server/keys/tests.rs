@@ -10,7 +10,16 @@ fn at(seconds: u64) -> GroupTime {
 
 fn kek(name: u8, sequence: u32, succession: Succession) -> GroupKek {
     let (spi, key, expires) = ([name; 16], Secret::new(vec![name; 48]), at(u64::from(name)));
-    GroupKek { spi, key, expires, sequence, succession, lineage: None, generation: 0 }
+    GroupKek {
+        spi,
+        key,
+        expires,
+        sequence,
+        succession,
+        lineage: None,
+        generation: SidGeneration::default(),
+        authors: Vec::new(),
+    }
 }
 
 fn ends(keys: &Keys) -> Vec<(u32, u64)> {
@@ -62,7 +71,7 @@ fn numbers_count_for_the_kek_with_this_spi() {
 fn numbers_under_a_spent_kek_are_remembered_until_its_end() {
     let mut ours = Keys { kek: Some(kek(9, 5, Succession::Smooth)), ..Keys::default() };
     for _ in 0..2 {
-        ours.replace_kek((32, HOUR), (None, 0), &mut SystemRandom, at(0)).unwrap();
+        ours.replace_kek((32, HOUR), (None, &Division::default()), &mut SystemRandom, at(0)).unwrap();
     }
     assert!(ours.kek_named([9; 16]).is_none());
     assert_eq!((ours.used_under([9; 16]), ours.used_under([8; 16])), (5, 0));

@@ -1,13 +1,6 @@
 //! Keys of servers that were apart.
 
-use super::{Keys, SpentKek};
-
-/// Whether a server knows what it did before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::server) enum Memory {
-    Whole,
-    Lost,
-}
+use super::Keys;
 
 impl Keys {
     /// Takes in what another side has. Where both have a key, it ends at the earlier time; what either ended is over.
@@ -30,17 +23,9 @@ impl Keys {
         self.bound();
     }
 
-    /// What is known of used numbers stays known. A server without memory does not know which ones it has used, and
-    /// leaves a gap in those that it will use; members are told the number that came last.
-    pub(in crate::server) fn keep_numbers_of(&mut self, before: &Keys, memory: Memory) {
-        const GAP: u32 = 1 << 16;
+    /// What is known of used numbers stays known.
+    pub(in crate::server) fn keep_numbers_of(&mut self, before: &Keys) {
         before.spent.iter().for_each(|spent| self.spend(*spent));
-        if memory == Memory::Lost {
-            let keks: Vec<_> = self.kek.iter().chain(&self.previous_keks).cloned().collect();
-            keks.iter().for_each(|kek| {
-                self.spend(SpentKek { sequence: kek.sequence.saturating_add(GAP), ..kek.spent() })
-            });
-        }
     }
 
     /// The KEK of this side stays the current one.
@@ -52,6 +37,9 @@ impl Keys {
                 Some(known) => {
                     known.sequence = known.sequence.max(kek.sequence);
                     known.succession = known.succession.max(kek.succession);
+                    if known.authors.len() < kek.authors.len() {
+                        known.authors.clone_from(&kek.authors);
+                    }
                 }
                 None => self.previous_keks.push(kek.clone()),
             }

@@ -43,7 +43,8 @@ fn kek(name: u8, key_len: usize, succession: Succession) -> GroupKek {
         sequence: 77,
         succession,
         lineage: Some(Lineage([name; 8])),
-        generation: 2,
+        generation: SidGeneration { lineage: [6; 8], number: 2 },
+        authors: (1..=name % 9).map(|author| Author([author; 8])).collect(),
     }
 }
 
@@ -155,7 +156,7 @@ fn a_bare_state_is_as_documented() {
         &[0],
         &[0],
         &[0; 4],
-        &[0; 12 + 8 + 1 + 4 + 1 + 8],
+        &[0; 12 + 8 + 1 + 4 + 8],
         &[0; 2],
     ];
     assert_eq!(emit(&GroupState::default()), bare.concat());
@@ -201,7 +202,7 @@ fn every_list_is_bounded() {
     assert_eq!(one_more(|keys| keys.previous_keks.push(kek(99, 32, Succession::Smooth))), many);
     assert_eq!(one_more(|keys| keys.spent.push(kek(99, 32, Succession::Smooth).spent())), many);
     let bare = emit(&GroupState::default());
-    let revoked = [&bare[..bare.len() - 40], &(MAX_REVOKED as u32 + 1).to_be_bytes(), &[0; 36]].concat();
+    let revoked = [&bare[..bare.len() - 39], &(MAX_REVOKED as u32 + 1).to_be_bytes(), &[0; 35]].concat();
     assert_eq!(refusal(&revoked), many);
     let list = [&[0, 4, 1, 0][..], &(MAX_ACES as u16 + 1).to_be_bytes()].concat();
     let entries = [&bare[..bare.len() - 2], &[1], &list].concat();
@@ -295,8 +296,8 @@ fn words_that_nobody_writes_are_refused() {
 #[test]
 fn what_is_there_or_not_is_said_by_one_or_zero() {
     let bare = emit(&GroupState::default());
-    // Last rekey, under way, KEK, grantor, shared, the first and the last place, terms, digest.
-    for position in [17, 18, 23, 50, 55, 56, 63, 64, 65] {
+    // Last rekey, under way, KEK, grantor, the first and the last place, terms, digest.
+    for position in [17, 18, 23, 50, 55, 62, 63, 64] {
         let mut changed = bare.clone();
         assert_eq!(changed[position], 0);
         changed[position] = 2;

@@ -30,7 +30,8 @@ pub(in crate::server) fn kek(name: u8, sequence: u32) -> GroupKek {
         sequence,
         succession: Succession::Smooth,
         lineage,
-        generation: 0,
+        generation: SidGeneration { lineage: [7; 8], number: 0 },
+        authors: vec![OURS, THEIRS],
     }
 }
 

@@ -124,7 +124,7 @@ impl State {
         let address = |number: u32| IpAddr::from((0xcb00_0000 + number).to_be_bytes());
         (0..self.revoked).for_each(|number| out.extend_from_slice(&mapped(address(number))));
         // No generation of sender IDs, no grantor, no places.
-        out.extend_from_slice(&[0; 12 + 8 + 1 + 4 + 1 + 8]);
+        out.extend_from_slice(&[0; 12 + 8 + 1 + 4 + 8]);
         self.terms(&mut out);
         out
     }
@@ -147,7 +147,7 @@ impl State {
     fn kek(&self, number: u8) -> Vec<u8> {
         let key = counted(&vec![5; self.kek_len]);
         let numbers = [&u64::MAX.to_be_bytes()[..], &self.sequence.to_be_bytes()].concat();
-        [&[number; 16][..], &key, &numbers, &[self.succession], &[1; 8], &[0; 4]].concat()
+        [&[number; 16][..], &key, &numbers, &[self.succession], &[1; 8], &[0; 12 + 1]].concat()
     }
 
     fn terms(&self, out: &mut Vec<u8>) {

@@ -103,8 +103,8 @@ impl<'a> Octets<'a> {
     fn division(&mut self) {
         self.take(12 + 8);
         self.optional(8);
-        self.take(4 + 1);
-        (0..8).for_each(|_| self.optional(8 + 4));
+        self.take(4);
+        (0..8).for_each(|_| self.optional(8));
     }
 
     fn optional(&mut self, length: usize) {
@@ -126,7 +126,9 @@ impl<'a> Octets<'a> {
         let (spi, key) = (self.take(16).try_into().unwrap(), self.counted().to_vec());
         self.take(8);
         let sequence = self.number(4) as u32;
-        self.take(1 + 8 + 4);
+        self.take(1 + 8 + 12);
+        let authors = self.number(1);
+        self.take(authors as usize * 8);
         StoredKek { spi, key, sequence }
     }
 }

@@ -1,6 +1,7 @@
 //! Keys of two sides.
 
 use super::*;
+use crate::coop::Author;
 use crate::policy::Spi;
 use crate::server::keys::{GroupKek, GroupTek, Succession, MAX_ENDED, MAX_KEKS, MAX_TEKS};
 use crate::server::state::tests::{at, kek, tek};
@@ -79,20 +80,27 @@ fn no_number_of_merges_makes_more_keys_than_are_stored() {
     assert!(ours.previous_keks.len() < MAX_KEKS, "there is room for the one of now");
 }
 
-/// Members are told the number that came last; the next one is above all that a server without memory may have used.
 #[test]
-fn used_numbers_stay_used_and_lost_memory_leaves_a_gap() {
-    for (memory, used) in [(Memory::Whole, 5), (Memory::Lost, 5 + (1 << 16))] {
-        let mut adopted = Keys { kek: Some(named(1, 5, Succession::Smooth)), ..Keys::default() };
-        let mut before = Keys::default();
-        before.spend(named(2, 77, Succession::Smooth).spent());
-        adopted.keep_numbers_of(&before, memory);
-        assert_eq!((adopted.used_under([1; 16]), adopted.used_under([2; 16])), (used, 77));
-        assert_eq!(adopted.kek.as_ref().unwrap().sequence, 5);
+fn used_numbers_stay_used() {
+    let mut adopted = Keys { kek: Some(named(1, 5, Succession::Smooth)), ..Keys::default() };
+    let mut before = Keys::default();
+    before.spend(named(2, 77, Succession::Smooth).spent());
+    adopted.keep_numbers_of(&before);
+    assert_eq!((adopted.used_under([1; 16]), adopted.used_under([2; 16])), (5, 77));
+}
+
+#[test]
+fn who_got_a_place_has_it_on_both_sides() {
+    let authors = |count: u8| (1..=count).map(|name| Author([name; 8])).collect::<Vec<_>>();
+    let with = |count| {
+        let kek = GroupKek { authors: authors(count), ..named(1, 5, Succession::Smooth) };
+        Keys { kek: Some(kek), ..Keys::default() }
+    };
+    for (ours, theirs) in [(2, 3), (3, 2)] {
+        let mut joined = with(ours);
+        joined.join(&with(theirs));
+        assert_eq!(joined.kek.unwrap().authors, authors(3));
     }
-    let mut last = Keys { kek: Some(named(1, u32::MAX, Succession::Smooth)), ..Keys::default() };
-    last.keep_numbers_of(&Keys::default(), Memory::Lost);
-    assert_eq!(last.used_under([1; 16]), u32::MAX);
 }
 
 #[test]
