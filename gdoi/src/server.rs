@@ -11,6 +11,7 @@
 mod clock;
 mod command;
 mod config;
+mod credentials;
 mod distribution;
 mod exchange;
 mod fragments;

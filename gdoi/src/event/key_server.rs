@@ -167,9 +167,10 @@ impl KeyServerEvent {
             KeyServerEvent::Refused { reason: Error::Unacceptable(Unacceptable::Address), .. } => {
                 "UNAUTHORIZED_IPADDR"
             }
-            KeyServerEvent::Refused { reason: Error::Unacceptable(Unacceptable::Identity(_)), .. } => {
-                "UNAUTHORIZED_IDENTITY"
-            }
+            KeyServerEvent::Refused {
+                reason: Error::Unacceptable(Unacceptable::Identity(_) | Unacceptable::UnprovenIdentity(_)),
+                ..
+            } => "UNAUTHORIZED_IDENTITY",
             KeyServerEvent::Refused { .. } => "KS_GM_REFUSED",
             KeyServerEvent::Phase1Failed { .. } => "KS_PHASE1_FAILED",
             KeyServerEvent::NewTek { .. } => "KS_NEW_TEK",

@@ -7,11 +7,11 @@ use super::{Answer, KeyServer};
 use crate::endpoint::Instant;
 use crate::error::{Error, Misbehaved, Unacceptable, Unauthenticated};
 use crate::event::KeyServerEvent;
-use crate::phase1::{Cookies, Credential, Informational, Responder, ResponderStep, Settings};
-use crate::policy::{Doi, GroupId, Identity};
+use crate::phase1::{Cookies, Informational, Responder, ResponderStep, Settings};
+use crate::policy::{Doi, GroupId};
 use crate::pull::{AwaitProof, Proof, Request};
 use crate::wire::{emit_chain, Cookie, ExchangeType, Flags, Header, Notify, NotifyType, PayloadType};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 impl KeyServer {
     /// A whole message of IKEv1, however it came.
@@ -102,19 +102,12 @@ impl KeyServer {
     }
 
     fn settings(&self, peer: SocketAddr) -> Result<Settings, Error> {
-        let table = || self.credential_of(peer.ip());
-        let own = self.links.credential(peer.ip()).cloned();
         Ok(Settings {
-            credential: own.or_else(table).ok_or(Unacceptable::NoKey)?,
+            credential: self.credential_entry(peer.ip()).ok_or(Unacceptable::NoKey)?.credential,
             identity: self.config.identity.clone(),
             proposals: self.config.proposals.clone(),
             doi: Doi::Gdoi,
         })
-    }
-
-    fn credential_of(&self, address: IpAddr) -> Option<Credential> {
-        let candidates = self.config.credentials.iter().filter(|entry| entry.peers.contains(address));
-        candidates.max_by_key(|entry| entry.peers.length()).map(|entry| entry.credential.clone())
     }
 
     pub(super) fn advance(
@@ -132,7 +125,7 @@ impl KeyServer {
                     Ok(Answer::Send(message))
                 }
                 ResponderStep::Established(sa, message) => {
-                    check_identity(from, &sa.peer)?;
+                    self.check_identity(from, &sa.peer)?;
                     match self.links.is_peer(from.ip()) {
                         true => {
                             session.hand_over();
@@ -166,7 +159,7 @@ impl KeyServer {
         match &established.pull {
             Some((pull, group)) if pull.message_id() == header.message_id => {
                 let (proof, group) = (pull.check(&established.sa, header, body)?, *group);
-                let registrant = Registrant::of(from, &established.sa);
+                let registrant = self.registrant(from, &established.sa);
                 let authorized = self.act(group, now, |group, _| Ok(group.check(&registrant)?));
                 if let Err(Error::Unacceptable(reason)) = authorized {
                     established.pull = None;
@@ -218,7 +211,7 @@ impl KeyServer {
         request: Request,
         now: Instant,
     ) -> Result<Answer, Error> {
-        let (sa, registrant) = (&established.sa, Registrant::of(from, &established.sa));
+        let (sa, registrant) = (&established.sa, self.registrant(from, &established.sa));
         let Some(id) = self.groups.iter().find(|group| group.is_named(request.group())).map(Group::id) else {
             let reason = Unacceptable::UnknownGroup(group_text(request.group()));
             return self.refuse_group(from, established, None, reason);
@@ -291,16 +284,6 @@ impl KeyServer {
             reason => KeyServerEvent::Rejected { from, reason },
         };
         self.complain(event, now);
-    }
-}
-
-/// A peer that identifies itself by address must do so by its own.
-fn check_identity(from: SocketAddr, identity: &Identity) -> Result<(), Error> {
-    match identity {
-        Identity::Address(address) if from.ip() != *address => {
-            Err(Unacceptable::UnexpectedIdentity(identity.to_string()).into())
-        }
-        _ => Ok(()),
     }
 }
 

@@ -92,7 +92,7 @@ impl Members {
 
     /// A member has proved to be alive.
     pub(super) fn register(&mut self, registrant: &Registrant, owner: Option<IpAddr>, now: GroupTime) {
-        let Registrant { address: from, identity, ours, fragments } = registrant.clone();
+        let Registrant { address: from, identity, ours, fragments, .. } = registrant.clone();
         let known = self.records.get(&from.ip()).map(|listed| &listed.record);
         let record = Record {
             address: from.ip(),

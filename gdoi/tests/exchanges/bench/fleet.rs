@@ -75,6 +75,7 @@ pub fn server_config(number: u8) -> KeyServerConfig {
         credentials: vec![CredentialEntry {
             peers: "198.51.0.0/16".parse().unwrap(),
             credential: pre_shared_key(PSK),
+            identity: None,
         }],
         proposals: vec![Proposal::default()],
         groups: vec![group_config()],
