@@ -179,6 +179,7 @@ fn log_entry(event: &KeyServerEvent) -> Event {
         KeyServerEvent::NewTek { group, .. }
         | KeyServerEvent::NewKek { group }
         | KeyServerEvent::SenderIdsRenewed { group }
+        | KeyServerEvent::MembersForgotten { group, .. }
         | KeyServerEvent::RekeySent { group, .. } => entry.of_group(&group.name),
         KeyServerEvent::MemberDropped { group, member } | KeyServerEvent::Revoked { group, member } => {
             entry.of_group(&group.name).with_peer(member)

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod access;
+mod ageing;
 mod authorization;
 mod bench;
 mod commands;
