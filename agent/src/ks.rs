@@ -77,7 +77,7 @@ impl KeyServerDaemon {
     ) -> Result<Started<Self>, String> {
         let own = OwnSettings::of(&settings);
         let (keeper, stored) = Keeper::open(settings.state, heritage)?;
-        clock::begin(stored.as_ref().map_or(Instant::default(), |stored| stored.written));
+        clock::begin(stored.as_ref().map(|stored| &stored.written));
         let (now, mut journal) = (clock::now(), Journal::default());
         let state = stored.as_ref().map(|stored| &stored.state);
         let server = KeyServer::new(settings.server, state, Box::new(SystemRandom), now);
