@@ -108,8 +108,10 @@ pub enum Deletion {
     Tek(Spi),
     /// All TEKs.
     AllTeks,
-    /// The KEK that the rekey is under.
-    Kek,
+    /// The KEK with this SPI: that which the rekey is under, or another one.
+    Kek([u8; 16]),
+    /// All KEKs.
+    AllKeks,
 }
 
 /// Sender identifiers for one member (RFC 6407 section 5.6.4).

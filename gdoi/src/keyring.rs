@@ -19,10 +19,10 @@ use identifiers::Identifiers;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// More TEKs are never held at once: the one that ends first goes.
-const MAX_TEKS: usize = 8;
+/// More TEKs are never held at once: the one that ends first goes. Servers with long lives and short periods have many.
+const MAX_TEKS: usize = 256;
 
-/// How much longer a TEK is received with than its lifetime says: that was rounded down to a second, and another one is
+/// How much longer a TEK is received with, and a KEK listened with, than its lifetime says: that was rounded down to a second, and another one is
 /// for packets that were sent at the very end and for clocks that do not run alike.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -125,7 +125,10 @@ impl Keyring {
         match deletion {
             Deletion::Tek(spi) => self.teks.retain(|tek| tek.sa.spi != *spi),
             Deletion::AllTeks => self.teks.clear(),
-            Deletion::Kek => (self.kek, self.previous_kek) = (None, None),
+            Deletion::AllKeks => (self.kek, self.previous_kek) = (None, None),
+            Deletion::Kek(spi) => {
+                [&mut self.kek, &mut self.previous_kek].into_iter().for_each(|held| end(held, *spi));
+            }
         }
     }
 
@@ -147,14 +150,15 @@ impl Keyring {
             self.delays = (policy.activation_delay, policy.deactivation_delay);
         }
         if let Some(kek) = policy.kek {
-            self.replace_kek(kek, made);
+            self.replace_kek(kek, way, made);
         }
         let delay = policy.activation_delay.unwrap_or_default();
         policy.teks.into_iter().for_each(|tek| self.add(tek, way, delay, made, now));
     }
 
-    /// A KEK that comes by PUSH cannot name each member's address: that of the PULL holds on.
-    fn replace_kek(&mut self, mut kek: Kek, made: Made) {
+    /// A KEK that comes by PUSH cannot name each member's address: that of the PULL holds on. Nor does one of our servers ask
+    /// for acknowledgements there when other software hears it (RFC 6407 section 5.3.2); what the PULL asked for holds on.
+    fn replace_kek(&mut self, mut kek: Kek, way: Way, made: Made) {
         if let Some((held, _)) = self.kek.as_mut().filter(|(held, _)| held.spi == kek.spi) {
             // "The sequence number value in the SEQ payload MUST be considered stale" (RFC 6407 section 3.3).
             held.sequence = held.sequence.max(kek.sequence);
@@ -163,7 +167,10 @@ impl Keyring {
         if let (Some((held, _)), true) = (&self.kek, kek.destination.ip().is_unspecified()) {
             kek.destination = held.destination;
         }
-        let expires = made.latest + kek.lifetime;
+        if let (Some((held, _)), Way::Push, true) = (&self.kek, way, self.acl.is_whole()) {
+            kek.ack = kek.ack.or(held.ack);
+        }
+        let expires = made.latest + kek.lifetime + GRACE;
         self.previous_kek = self.kek.replace((kek, expires));
     }
 
@@ -190,7 +197,8 @@ impl Keyring {
         let sa = Sa { spi, transform, keys, expires, replay_window, group: self.group };
         self.teks.push(HeldTek { sa, activates, ends, life, generation });
         if self.teks.len() > MAX_TEKS {
-            self.teks.remove(0);
+            let first = self.teks.iter().enumerate().min_by_key(|(_, held)| held.sa.expires);
+            first.map(|(index, _)| index).into_iter().for_each(|index| drop(self.teks.remove(index)));
         }
     }
 
@@ -319,6 +327,11 @@ impl Keyring {
     pub(crate) const fn delays(&self) -> (Option<Duration>, Option<Duration>) {
         self.delays
     }
+}
+
+/// It is over, if it is this one.
+fn end(held: &mut Option<(Kek, Instant)>, spi: [u8; 16]) {
+    held.take_if(|(kek, _)| kek.spi == spi);
 }
 
 #[cfg(test)]

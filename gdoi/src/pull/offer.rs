@@ -9,8 +9,8 @@ use crate::crypto::sign::{PublicKey, SignatureAlgorithm};
 use crate::error::{Error, Malformed, Misbehaved, Unacceptable};
 use crate::group::{AckType, AclNotice, GroupPolicy, Kek, Tek};
 use crate::policy::{
-    Aead, Cipher, Integrity, Ports, Prefix, Selector, SendMode, SenderTerms, SidGeneration, Side, Spi,
-    TekKeys, Transform, MAX_REPLAY_WINDOW, SID_BITS,
+    Aead, Cipher, Family, Integrity, Ports, Prefix, Selector, SendMode, SenderTerms, SidGeneration, Side,
+    Spi, TekKeys, Transform, MAX_REPLAY_WINDOW, SID_BITS,
 };
 use crate::wire::{Gap, GroupSa, IdField, Kd, KeyPacket, PayloadType, SaKek, SaTek};
 use std::net::SocketAddr;
@@ -201,12 +201,28 @@ fn understand_senders(transform: Transform, sat: &SaTek) -> Result<Option<Sender
 }
 
 fn understand_selector(sat: &SaTek) -> Result<Selector, Error> {
-    let side = |field: &IdField| -> Result<Side, Error> {
-        Ok(Side { prefix: field.as_prefix()?, ports: field.as_port().map(Ports::one) })
+    let side = |field: &IdField, prefix| Side { prefix, ports: field.as_port().map(Ports::one) };
+    let destination = sat.destination.as_prefix()?;
+    let source = match is_any_sender(&sat.source) {
+        true => Prefix::any(destination.family()),
+        false => sat.source.as_prefix()?,
     };
     let protocol = (sat.protocol != 0).then_some(sat.protocol);
-    let selector = Selector::new(protocol, side(&sat.source)?, side(&sat.destination)?);
-    selector.map_err(|_| Malformed::Value("traffic selector").into())
+    let (source, destination) = (side(&sat.source, source), side(&sat.destination, destination));
+    if let (None, Some(ports)) = (protocol, source.ports.or(destination.ports)) {
+        let port = ports.single().unwrap_or_default();
+        return Err(Unacceptable::Unsupported(
+            "traffic selector without a protocol and with port",
+            port.into(),
+        )
+        .into());
+    }
+    Selector::new(protocol, source, destination).map_err(|_| Malformed::Value("traffic selector").into())
+}
+
+/// "Set to 3 octets or zero for multiple-source multicast groups that use a common TEK for all senders" (section 5.5.1).
+fn is_any_sender(field: &IdField) -> bool {
+    field.data.is_empty() || field.data == [0; 3]
 }
 
 /// No SPI means two things.
@@ -267,17 +283,18 @@ impl OfferedKek {
         if sak.lifetime == 0 {
             return Err(Malformed::Value("KEK_KEY_LIFETIME").into());
         }
-        let hash = (sak.signature_hash != 0).then_some(sak.signature_hash);
-        let signature = SignatureAlgorithm::from_numbers(sak.signature_algorithm, hash);
-        let unsupported =
-            Unacceptable::Unsupported("signature algorithm", u32::from(sak.signature_algorithm));
+        let destination = rekey_address(&sak.destination)?;
+        let source = match is_any_sender(&sak.source) {
+            true => SocketAddr::new(Prefix::any(Family::of(destination.ip())).address(), sak.source.port),
+            false => rekey_address(&sak.source)?,
+        };
         Ok(OfferedKek {
             spi: sak.spi,
             key_len,
             lifetime: Duration::from_secs(u64::from(sak.lifetime)),
-            signature: signature.ok_or(unsupported)?,
-            source: rekey_address(&sak.source)?,
-            destination: rekey_address(&sak.destination)?,
+            signature: understand_signature(sak)?,
+            source,
+            destination,
             ack: ack_of(sak.ack_requested),
         })
     }
@@ -308,9 +325,20 @@ impl OfferedKek {
     }
 }
 
+fn understand_signature(sak: &SaKek) -> Result<SignatureAlgorithm, Unacceptable> {
+    let (algorithm, hash) = (sak.signature_algorithm, sak.signature_hash);
+    let known = |hash| SignatureAlgorithm::from_numbers(algorithm, hash);
+    let supported = || [None, Some(3), Some(4), Some(5)].into_iter().any(|hash| known(hash).is_some());
+    known((hash != 0).then_some(hash)).ok_or_else(|| match supported() {
+        true => Unacceptable::Unsupported("signature hash algorithm", hash.into()),
+        false => Unacceptable::Unsupported("signature algorithm", algorithm.into()),
+    })
+}
+
+/// One address, or any, which is unspecified.
 fn rekey_address(field: &IdField) -> Result<SocketAddr, Error> {
     let prefix = field.as_prefix()?;
-    match prefix == Prefix::host(prefix.address()) {
+    match prefix == Prefix::host(prefix.address()) || prefix.length() == 0 {
         true => Ok(SocketAddr::new(prefix.address(), field.port)),
         false => Err(Unacceptable::Unsupported("rekey address prefix", u32::from(prefix.length())).into()),
     }

@@ -11,6 +11,7 @@ use crate::error::Unacceptable;
 use crate::event::GroupName;
 use crate::phase1::Credential;
 use crate::policy::{Acl, Identity, Prefix, Proposal, SendMode, Transform};
+use crate::push::SignedLength;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -85,6 +86,8 @@ pub struct RekeyConfig {
     pub transport: Transport,
     /// When they are sent again.
     pub retransmit: Retransmit,
+    /// How they are signed where a member of other software hears them.
+    pub signed_length: SignedLength,
     /// How long after the last rekey the keys are sent once more, for members that missed them.
     pub reminder: Duration,
 }
@@ -92,7 +95,7 @@ pub struct RekeyConfig {
 /// Who may register: a member must be in each list that has entries. With both lists empty, every peer that passed phase 1.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Authorization {
-    /// Addresses.
+    /// Where members speak from, which the credential of that address has proved.
     pub addresses: Vec<Prefix>,
     /// Phase 1 identities (RFC 6407 section 3.1): addresses, and what a credential is bound to.
     pub identities: Vec<Identity>,
@@ -173,7 +176,7 @@ impl GroupConfig {
             self.redundancy.iter().flat_map(|redundancy| redundancy.peers.iter().copied()).chain([own]);
         let rekey = self.rekey.as_ref().map(|rekey| {
             let kek = (rekey.key_len, rekey.lifetime, rekey.transport, rekey.retransmit, rekey.reminder);
-            (kek, rekey.signing_key.public().spki().to_vec())
+            (kek, rekey.signed_length, rekey.signing_key.public().spki().to_vec())
         });
         let esp = (self.transform, self.replay_window);
         let delays = (self.activation_delay, self.deactivation_delay);

@@ -21,6 +21,7 @@ mod ipv6;
 mod malicious;
 mod moments;
 mod month;
+mod other_software;
 mod own_keys_and_lists;
 mod refused;
 mod register;
