@@ -3,7 +3,7 @@
 
 use crate::crypto::sign::{PublicKey, SignatureAlgorithm};
 use crate::crypto::Secret;
-use crate::policy::{Acl, SendMode, SenderTerms, SidGeneration, Spi, TekKeys, Transform};
+use crate::policy::{Acl, Selector, SendMode, SenderTerms, SidGeneration, Spi, TekKeys, Transform};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -54,6 +54,8 @@ pub struct Tek {
     pub senders: Option<SenderTerms>,
     /// What is left of its life, whole seconds.
     pub lifetime: Duration,
+    /// The entries of the ACL that it is for, where a server of other software gives them keys of their own; none are all.
+    pub selectors: Vec<Selector>,
 }
 
 /// A key encryption key: the rekey SA.

@@ -46,9 +46,10 @@
 //! * The SAK of a unicast rekey SA names where the member speaks from, in a PUSH to all members any address (a prefix of length
 //!   0).
 //! * The acknowledgement key is the group's: an acknowledgement proves that some member is alive, not which one.
-//! * All TEKs of a message must have the same traffic selectors: they are the group's one ACL. Between our own
-//!   implementations they are for all traffic, and the ACL is a payload of its own ([`wire::parse_acl`]), in a PUSH only where
-//!   receivers may have another; its digest is in every message.
+//! * The traffic selectors of a message's TEKs are the group's one ACL. Servers of other software may give entries TEKs of their
+//!   own: then each entry is sent with its own, a PUSH may bring those of some entries alone, and an entry whose TEKs have ended
+//!   is blocked ([`Traffic`]). Between our own implementations TEKs are for all traffic, and the ACL is a payload of its own
+//!   ([`wire::parse_acl`]), in a PUSH only where receivers may have another; its digest is in every message.
 //! * The KEK's IV stands before the key (RFC 6407 section 5.6.2.1).
 //! * A member that asks for sender identifiers gets as many as it asked for, of 20 bits: the low bits of the SPI under
 //!   which it sends. One that asks for none receives only.
@@ -89,7 +90,7 @@ pub use endpoint::{Endpoint, Instant, Output, Transmit};
 pub use error::{Error, Malformed, Misbehaved, Refused, Unacceptable, Unauthenticated};
 pub use esp::{Esn, SenderSa};
 pub use event::{Cause, Change, CoopEvent, Effect, GroupName, KeyServerEvent, MemberEvent, Severity};
-pub use keyring::{Sa, View};
+pub use keyring::{Sa, Traffic, View};
 pub use member::{Member, MemberCommand, MemberConfig, ServerEntry};
 pub use push::SignedLength;
 pub use server::{

@@ -1,4 +1,5 @@
 mod constancy;
+mod traffic;
 
 use super::*;
 use crate::crypto::sign::{NewKey, SigningKey};
@@ -13,7 +14,14 @@ fn tek(spi: u32, lifetime: u64) -> Tek {
     let (encryption, integrity) = (Secret::new(vec![spi as u8; 32]), Secret::new(vec![1; 32]));
     let keys = TekKeys::Shared { encryption, integrity };
     let transform = "aes-256-cbc/hmac-sha-256".parse().unwrap();
-    Tek { spi: Spi(spi), transform, keys, senders: None, lifetime: Duration::from_secs(lifetime) }
+    Tek {
+        spi: Spi(spi),
+        transform,
+        keys,
+        senders: None,
+        lifetime: Duration::from_secs(lifetime),
+        selectors: Vec::new(),
+    }
 }
 
 fn policy(teks: Vec<Tek>) -> GroupPolicy {
@@ -347,6 +355,7 @@ fn seeded(spi: u32, number: u32, lifetime: u64) -> Tek {
         keys: TekKeys::PerSender(Seed::new(Secret::new(vec![spi as u8; 32])).unwrap()),
         senders: Some(SenderTerms { generation: generation(number), replay_window: 64 }),
         lifetime: Duration::from_secs(lifetime),
+        selectors: Vec::new(),
     }
 }
 

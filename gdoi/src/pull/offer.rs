@@ -13,6 +13,7 @@ use crate::policy::{
     Spi, TekKeys, Transform, MAX_REPLAY_WINDOW, SID_BITS,
 };
 use crate::wire::{Gap, GroupSa, IdField, Kd, KeyPacket, PayloadType, SaKek, SaTek};
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -59,7 +60,7 @@ impl Offer {
         check_blocks(&teks)?;
         let gap = sa.gap.clone().unwrap_or_default();
         let kek = sa.kek.as_ref().map(OfferedKek::understand).transpose()?;
-        let acl = AclNotice::understand(sa, &gap, common_selectors(&teks)?)?;
+        let acl = AclNotice::understand(sa, &gap, &take_selectors(&mut teks))?;
         Ok(Offer { acl, mode: understand_mode(sa, &gap)?, teks, kek, gap })
     }
 
@@ -235,13 +236,15 @@ fn check_blocks(teks: &[OfferedTek]) -> Result<(), Misbehaved> {
     }
 }
 
-/// The selectors of the first TEK, which all others must share: one ACL for each group.
-fn common_selectors(teks: &[OfferedTek]) -> Result<&[Selector], Error> {
-    let first = teks.first().map(|tek| &tek.selectors[..]).unwrap_or_default();
-    match teks.iter().find(|tek| tek.selectors != first) {
-        Some(other) => Err(Unacceptable::Unsupported("another ACL for TEK", other.spi.0).into()),
-        None => Ok(first),
+/// What the TEKs are for: the group's one list, which they need not name any more, or each its own part of it.
+fn take_selectors(teks: &mut [OfferedTek]) -> Vec<Selector> {
+    let Some((first, rest)) = teks.split_first_mut() else { return Vec::new() };
+    if rest.iter().all(|tek| tek.selectors == first.selectors) {
+        rest.iter_mut().for_each(|tek| tek.selectors.clear());
+        return std::mem::take(&mut first.selectors);
     }
+    let mut seen = HashSet::new();
+    teks.iter().flat_map(|tek| &tek.selectors).copied().filter(|selector| seen.insert(*selector)).collect()
 }
 
 impl OfferedTek {
@@ -261,7 +264,10 @@ impl OfferedTek {
         let keys = keys.ok_or(Misbehaved::KeyMismatch("no key for a TEK"))?;
         let (transform, lifetime, senders) = self.terms();
         match keys.fit(transform) {
-            true => Ok(Tek { spi: self.spi, transform, keys, senders, lifetime }),
+            true => {
+                let selectors = self.selectors.clone();
+                Ok(Tek { spi: self.spi, transform, keys, senders, lifetime, selectors })
+            }
             false => Err(Misbehaved::KeyMismatch("kind or length of a TEK").into()),
         }
     }

@@ -43,7 +43,14 @@ fn policy() -> GroupPolicy {
     GroupPolicy {
         acl: AclNotice::List(Acl::new(vec!["permit ip 10.0.0.0/8 10.0.0.0/8".parse().unwrap()]).unwrap()),
         mode: SendMode::Both,
-        teks: vec![Tek { spi: Spi(4242), transform, keys, senders: None, lifetime: Duration::from_secs(60) }],
+        teks: vec![Tek {
+            spi: Spi(4242),
+            transform,
+            keys,
+            senders: None,
+            lifetime: Duration::from_secs(60),
+            selectors: Vec::new(),
+        }],
         kek: None,
         activation_delay: Some(Duration::from_secs(5)),
         deactivation_delay: None,

@@ -206,6 +206,32 @@ fn sender_ids_are_asked_for_where_they_are_of_use() {
     assert_eq!(payloads.iter().map(|(kind, _)| *kind).collect::<Vec<_>>(), [PayloadType::HASH]);
 }
 
+/// Each direction, or pair of prefixes, may have an SPI of its own (RFC 6407 sections 5.2.1 and 5.5).
+#[test]
+fn each_direction_may_have_its_own_key() {
+    let subnet = |second: u8| IdField {
+        kind: IdType::IPV4_ADDR_SUBNET,
+        port: 0,
+        data: vec![10, second, 0, 0, 255, 255, 0, 0],
+    };
+    let of = |spi, from, to| SaTek { source: subnet(from), destination: subnet(to), ..sat(spi) };
+    let duel = offered(vec![of(0x1000_0001, 1, 2), of(0x1000_0002, 2, 1)]);
+    let view = duel.member.endpoint.view(NOW);
+    assert_eq!(view.acl, list(&["permit ip 10.1.0.0/16 10.2.0.0/16", "permit ip 10.2.0.0/16 10.1.0.0/16"]));
+    assert_eq!(view.inbound.len(), 2);
+    let sent = view
+        .apart
+        .iter()
+        .map(|traffic| (traffic.selector.to_string(), traffic.outbound.as_ref().map(|sa| sa.spi)));
+    assert_eq!(
+        sent.collect::<Vec<_>>(),
+        [
+            ("ip 10.1.0.0/16 10.2.0.0/16".into(), Some(Spi(0x1000_0001))),
+            ("ip 10.2.0.0/16 10.1.0.0/16".into(), Some(Spi(0x1000_0002)))
+        ]
+    );
+}
+
 /// "Set to 3 octets or zero for multiple-source multicast groups" (RFC 6407 section 5.5.1).
 #[test]
 fn an_empty_source_is_any() {
