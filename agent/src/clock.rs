@@ -1,13 +1,18 @@
 //! The one place that reads clocks.
 //!
 //! The protocol's instants are milliseconds since 1970 by the wall clock at the process's start, and go on with a clock
-//! that nobody sets: they mean the same after a restart, and never go back while a process runs.
+//! that nobody sets: they mean the same after a restart, and never go back while a process runs. A process that takes over
+//! from another within one boot goes on with that one's clock, whatever the wall clock has come to show.
 
+use gdoi::crypto::prf::digest;
+use gdoi::crypto::Hash;
 use gdoi::endpoint::Instant;
 use nix::time::{clock_gettime, ClockId};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::str::FromStr;
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
@@ -15,15 +20,47 @@ use std::time::{Duration, SystemTime};
 /// The instant of boot, by the wall clock when it was first asked for.
 static BOOT: OnceLock<Instant> = OnceLock::new();
 
-/// The present on the protocol's clock, which counts the time that the machine sleeps, too.
-pub fn now() -> Instant {
-    *BOOT.get_or_init(|| boot(Instant::default())) + since_boot()
+/// A point in time by the clocks of the process that was there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// On the protocol's clock.
+    pub instant: Instant,
+    /// In which boot it was, as [`boot_name`] tells; zeros where that is not known.
+    pub boot: [u8; 16],
+    /// How long after that, whole milliseconds.
+    pub since_boot: Duration,
 }
 
-/// Begins the clock, if it has not begun, but not before `earliest`, which an earlier process has seen: the wall clock
-/// may have been set back since.
-pub fn begin(earliest: Instant) {
-    BOOT.get_or_init(|| boot(earliest));
+/// How a process begins that takes over from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Takeover {
+    /// The machine has been up all the time: what passed since then is known.
+    SameBoot,
+    /// What passed since then is what the wall clock says.
+    OtherBoot,
+}
+
+/// The present on the protocol's clock, which counts the time that the machine sleeps, too.
+pub fn now() -> Instant {
+    begin(None);
+    BOOT.get().copied().unwrap_or_default() + since_boot()
+}
+
+/// Begins the clock, if it has not begun, where an earlier process left it.
+pub fn begin(last: Option<&Moment>) {
+    BOOT.get_or_init(|| boot(last, boot_name(), since_boot(), wall()));
+}
+
+/// The instant `now` by all clocks.
+pub fn moment(now: Instant) -> Moment {
+    begin(None);
+    let since_boot = now.saturating_since(BOOT.get().copied().unwrap_or_default());
+    Moment { instant: now, boot: boot_name(), since_boot }
+}
+
+/// Whether a process that begins now knows how long ago this was.
+pub fn takeover(last: &Moment) -> Takeover {
+    takeover_from(last, boot_name(), since_boot())
 }
 
 /// What the wall clock shows as an instant; somebody may set it at any time.
@@ -31,8 +68,32 @@ pub fn wall() -> Instant {
     Instant::default() + SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }
 
-fn boot(earliest: Instant) -> Instant {
-    wall().max(earliest).before(since_boot())
+/// The instant of boot. In another boot than the last process's the wall clock says what time it is, but not before what that
+/// process has seen: the clock may have been set back since.
+fn boot(last: Option<&Moment>, name: [u8; 16], since_boot: Duration, wall: Instant) -> Instant {
+    match last.map(|last| (last, takeover_from(last, name, since_boot))) {
+        Some((last, Takeover::SameBoot)) => last.instant.before(last.since_boot),
+        Some((last, Takeover::OtherBoot)) => wall.max(last.instant).before(since_boot),
+        None => wall.before(since_boot),
+    }
+}
+
+fn takeover_from(last: &Moment, name: [u8; 16], since_boot: Duration) -> Takeover {
+    match last.boot == name && name != [0; 16] && last.since_boot <= since_boot {
+        true => Takeover::SameBoot,
+        false => Takeover::OtherBoot,
+    }
+}
+
+/// Tells this boot from others, and this clock since boot from those of containers that have one of their own.
+fn boot_name() -> [u8; 16] {
+    static NAME: OnceLock<[u8; 16]> = OnceLock::new();
+    *NAME.get_or_init(|| {
+        let Ok(boot_id) = fs::read("/proc/sys/kernel/random/boot_id") else { return [0; 16] };
+        let namespace = fs::read_link("/proc/self/ns/time").unwrap_or_default();
+        let digest = digest(Hash::Sha256, &[&boot_id, namespace.as_os_str().as_bytes()]);
+        digest.first_chunk().copied().unwrap_or_default()
+    })
 }
 
 fn since_boot() -> Duration {
@@ -166,10 +227,49 @@ mod tests {
         assert!(Timestamp::at(now(), now()).0.abs_diff(wall().as_millis() / 1000) < 60);
     }
 
+    const HOUR: Duration = Duration::from_secs(3_600);
+    const THEN: Instant = Instant::from_millis(1_700_000_000_000);
+
+    /// A process stopped an hour after boot, by its clock at [`THEN`].
+    fn last() -> Moment {
+        Moment { instant: THEN, boot: [1; 16], since_boot: HOUR }
+    }
+
+    /// What the time is for one that takes over so long after boot, when the wall clock shows this.
+    fn taken_over(boot_name: [u8; 16], since_boot: Duration, wall: Instant) -> Instant {
+        boot(Some(&last()), boot_name, since_boot, wall) + since_boot
+    }
+
     #[test]
-    fn a_clock_that_was_set_back_goes_on_from_where_it_was() {
-        let later = now() + Duration::from_secs(1_000_000);
-        let begun = boot(later) + since_boot();
-        assert!(begun >= later && begun.saturating_since(later) < Duration::from_secs(60));
+    fn within_one_boot_the_time_that_passed_is_exact_whatever_the_wall_clock_shows() {
+        let minute = Duration::from_secs(60);
+        for wall in [Instant::default(), THEN.before(HOUR), THEN, THEN + minute, THEN + HOUR * 24 * 365] {
+            assert_eq!(taken_over([1; 16], HOUR + minute, wall), THEN + minute, "{wall:?}");
+            assert_eq!(taken_over([1; 16], HOUR, wall), THEN);
+        }
+    }
+
+    #[test]
+    fn in_another_boot_the_wall_clock_says_the_time_but_never_goes_back() {
+        for name in [[2; 16], [0; 16]] {
+            assert_eq!(taken_over(name, HOUR * 2, THEN + HOUR), THEN + HOUR);
+            assert_eq!(taken_over(name, HOUR * 2, THEN.before(HOUR)), THEN, "it was set back");
+        }
+        let unknown = Moment { boot: [0; 16], ..last() };
+        assert_eq!(takeover_from(&unknown, [0; 16], HOUR * 2), Takeover::OtherBoot);
+        assert_eq!(
+            takeover_from(&last(), [1; 16], HOUR / 2),
+            Takeover::OtherBoot,
+            "another clock since boot"
+        );
+    }
+
+    #[test]
+    fn the_boot_has_a_name_and_this_process_goes_on_from_itself() {
+        assert_ne!(boot_name(), [0; 16]);
+        let written = moment(now());
+        assert_eq!(takeover(&written), Takeover::SameBoot);
+        let again = boot(Some(&written), boot_name(), since_boot(), Instant::default()) + since_boot();
+        assert!(again.as_millis().abs_diff(now().as_millis()) < 60_000);
     }
 }

@@ -77,7 +77,7 @@ impl KeyServerDaemon {
     ) -> Result<Started<Self>, String> {
         let own = OwnSettings::of(&settings);
         let (keeper, stored) = Keeper::open(settings.state, heritage)?;
-        clock::begin(stored.as_ref().map_or(Instant::default(), |stored| stored.written));
+        clock::begin(stored.as_ref().map(|stored| &stored.written));
         let (now, mut journal) = (clock::now(), Journal::default());
         let state = stored.as_ref().map(|stored| &stored.state);
         let server = KeyServer::new(settings.server, state, Box::new(SystemRandom), now);
@@ -179,6 +179,7 @@ fn log_entry(event: &KeyServerEvent) -> Event {
         KeyServerEvent::NewTek { group, .. }
         | KeyServerEvent::NewKek { group }
         | KeyServerEvent::SenderIdsRenewed { group }
+        | KeyServerEvent::MembersForgotten { group, .. }
         | KeyServerEvent::RekeySent { group, .. } => entry.of_group(&group.name),
         KeyServerEvent::MemberDropped { group, member } | KeyServerEvent::Revoked { group, member } => {
             entry.of_group(&group.name).with_peer(member)

@@ -1,8 +1,14 @@
 //! The key server's state on disk: sealed, and durable before anybody else learns of it.
 //!
-//! The file `state` holds a seal (see [`gdoi::crypto::seal`]) over the instant at which it was written (8 octets, network
-//! order) and what [`gdoi::Output::Store`] said. It is never changed in place: a new one takes its name.
+//! The file `state` holds a seal (see [`gdoi::crypto::seal`]) over when it was written and what [`gdoi::Output::Store`] said. It
+//! is never changed in place: a new one takes its name.
+//!
+//! ```text
+//! "GDWT" instant(8) boot(16) milliseconds since boot(8) state
+//! instant(8) state                                              as earlier versions wrote it
+//! ```
 
+use crate::clock::{moment, Moment};
 use crate::config::StateSettings;
 use gdoi::crypto::seal::SealKey;
 use gdoi::crypto::{Secret, SystemRandom};
@@ -11,6 +17,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use zeroize::Zeroizing;
 
 /// Where the state is stored and with what it is sealed.
@@ -26,7 +33,7 @@ pub struct Stored {
     /// What the key server said.
     pub state: Secret,
     /// When.
-    pub written: Instant,
+    pub written: Moment,
 }
 
 impl StateFile {
@@ -53,8 +60,7 @@ impl StateFile {
             read => read.map_err(|error| refuse(&error))?,
         };
         let opened = self.key.open(&sealed).map_err(|error| refuse(&error))?;
-        let (written, state) = opened.expose().split_first_chunk().ok_or_else(|| refuse(&"is damaged"))?;
-        let written = Instant::from_millis(u64::from_be_bytes(*written));
+        let (written, state) = split(opened.expose()).ok_or_else(|| refuse(&"is damaged"))?;
         Ok(Some(Stored { state: Secret::from(state), written }))
     }
 
@@ -63,7 +69,7 @@ impl StateFile {
     /// # Errors
     /// The disk is full or broken; the reason names the file. What was stored before is still there.
     pub fn write(&self, state: &Secret, now: Instant) -> Result<(), String> {
-        let plain = Zeroizing::new([&now.as_millis().to_be_bytes(), state.expose()].concat());
+        let plain = Zeroizing::new([&written(&moment(now))[..], state.expose()].concat());
         let sealed = self.key.seal(&Secret::from(plain.as_slice()), &mut SystemRandom);
         let path = self.path();
         let replaced = match sealed {
@@ -77,6 +83,30 @@ impl StateFile {
     pub fn path(&self) -> PathBuf {
         self.directory.join("state")
     }
+}
+
+const MARK: &[u8; 4] = b"GDWT";
+
+fn written(moment: &Moment) -> Vec<u8> {
+    let since_boot = u64::try_from(moment.since_boot.as_millis()).unwrap_or(u64::MAX).to_be_bytes();
+    [MARK, &moment.instant.as_millis().to_be_bytes()[..], &moment.boot, &since_boot].concat()
+}
+
+/// When it was written, and the state. The instants of earlier versions, milliseconds since 1970, do not begin like a mark.
+fn split(octets: &[u8]) -> Option<(Moment, &[u8])> {
+    let Some(octets) = octets.strip_prefix(MARK) else {
+        let (instant, state) = octets.split_first_chunk()?;
+        let instant = Instant::from_millis(u64::from_be_bytes(*instant));
+        return Some((Moment { instant, boot: [0; 16], since_boot: Duration::ZERO }, state));
+    };
+    let (instant, octets) = octets.split_first_chunk()?;
+    let (boot, octets) = octets.split_first_chunk()?;
+    let (since_boot, state) = octets.split_first_chunk()?;
+    let since_boot = Duration::from_millis(u64::from_be_bytes(*since_boot));
+    Some((
+        Moment { instant: Instant::from_millis(u64::from_be_bytes(*instant)), boot: *boot, since_boot },
+        state,
+    ))
 }
 
 fn replace(path: &Path, octets: &[u8]) -> io::Result<()> {
@@ -122,13 +152,39 @@ mod tests {
         for (text, moment) in [(&b"first"[..], 7), (b"the second", 8)] {
             file.write(&Secret::from(text), Instant::from_millis(moment)).unwrap();
             let stored = file.read().unwrap().unwrap();
-            assert_eq!((stored.state.expose(), stored.written.as_millis()), (text, moment));
+            assert_eq!((stored.state.expose(), stored.written.instant.as_millis()), (text, moment));
         }
         assert_eq!(fs::metadata(file.path()).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::metadata(&file.directory).unwrap().permissions().mode() & 0o777, 0o700);
         assert_eq!(fs::read_dir(&file.directory).unwrap().count(), 1, "nothing is left over");
         let sealed = fs::read(file.path()).unwrap();
         assert!(!sealed.windows(6).any(|window| window == b"second"));
+    }
+
+    /// What a version before this one stored, and one that ends within what stands before the state.
+    #[test]
+    fn states_without_a_boot_are_read_as_well() {
+        let scratch = Scratch::new("before");
+        let file = scratch.state(1);
+        let put = |plain: &[u8]| {
+            let sealed = file.key.seal(&Secret::from(plain), &mut SystemRandom).unwrap();
+            replace(&file.path(), &sealed).unwrap();
+            file.read()
+        };
+        let stored =
+            put(&[&1_700_000_000_000u64.to_be_bytes()[..], b"GDKS and more"].concat()).unwrap().unwrap();
+        assert_eq!(stored.state.expose(), b"GDKS and more");
+        assert_eq!((stored.written.instant.as_millis(), stored.written.boot), (1_700_000_000_000, [0; 16]));
+        for length in [0, 7] {
+            assert!(put(&vec![1; length]).unwrap_err().ends_with("state: is damaged"), "{length}");
+        }
+        let now =
+            Moment { instant: Instant::from_millis(5), boot: [7; 16], since_boot: Duration::from_millis(9) };
+        let whole = written(&now);
+        assert_eq!(put(&whole).unwrap().unwrap().written, now);
+        for length in 4..whole.len() {
+            assert!(put(&whole[..length]).unwrap_err().ends_with("state: is damaged"), "{length}");
+        }
     }
 
     #[test]

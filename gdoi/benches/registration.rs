@@ -44,6 +44,7 @@ fn key_server(proposal: Proposal) -> KeyServer {
         address: KEY_SERVER,
         credentials: vec![CredentialEntry {
             peers: "0.0.0.0/0".parse().expect("a prefix"),
+            identity: None,
             credential: credential(),
         }],
         proposals: vec![proposal],

@@ -155,6 +155,8 @@ pub enum Unacceptable {
     Address,
     /// The peer's identity is not in the group's authorization list.
     Identity(String),
+    /// The peer says that it is one of the group's authorization list, with a credential that does not prove it.
+    UnprovenIdentity(String),
     /// The member was removed from the group by an operator.
     Revoked,
     /// No pre-shared key is configured for this peer.
@@ -348,6 +350,10 @@ impl fmt::Display for Unacceptable {
             Unacceptable::UnknownGroup(name) => write!(f, "group {name} is not configured on the key server"),
             Unacceptable::Address => f.write_str("address is not authorized for the group"),
             Unacceptable::Identity(name) => write!(f, "identity {name} is not authorized for the group"),
+            Unacceptable::UnprovenIdentity(name) => write!(
+                f,
+                "identity {name} is authorized for the group, but not proved: the member's pre-shared key is not bound to it"
+            ),
             Unacceptable::Revoked => f.write_str("member was removed from the group"),
             Unacceptable::NoKey => f.write_str("no pre-shared key is configured for this address"),
             Unacceptable::UnexpectedIdentity(name) => write!(f, "peer identified itself as {name}"),

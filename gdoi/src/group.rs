@@ -3,7 +3,7 @@
 
 use crate::crypto::sign::{PublicKey, SignatureAlgorithm};
 use crate::crypto::Secret;
-use crate::policy::{Acl, SendMode, SenderTerms, SidGeneration, Spi, TekKeys, Transform};
+use crate::policy::{Acl, Selector, SendMode, SenderTerms, SidGeneration, Spi, TekKeys, Transform};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -54,6 +54,8 @@ pub struct Tek {
     pub senders: Option<SenderTerms>,
     /// What is left of its life, whole seconds.
     pub lifetime: Duration,
+    /// The entries of the ACL that it is for, where a server of other software gives them keys of their own; none are all.
+    pub selectors: Vec<Selector>,
 }
 
 /// A key encryption key: the rekey SA.
@@ -108,8 +110,10 @@ pub enum Deletion {
     Tek(Spi),
     /// All TEKs.
     AllTeks,
-    /// The KEK that the rekey is under.
-    Kek,
+    /// The KEK with this SPI: that which the rekey is under, or another one.
+    Kek([u8; 16]),
+    /// All KEKs.
+    AllKeks,
 }
 
 /// Sender identifiers for one member (RFC 6407 section 5.6.4).

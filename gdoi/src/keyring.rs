@@ -4,26 +4,29 @@ mod group_clock;
 mod held_acl;
 mod identifiers;
 mod sa;
+mod traffic;
 
 pub(crate) use group_clock::Made;
 pub use sa::{Sa, View};
+pub use traffic::Traffic;
 
 use crate::crypto::Random;
 use crate::endpoint::Instant;
-use crate::error::{Error, Misbehaved, Unacceptable};
+use crate::error::{Error, Malformed, Misbehaved, Unacceptable};
 use crate::group::{AclNotice, Deletion, GroupPolicy, Kek, Rekey, SenderIds, Tek};
 use crate::lifetime::switch_margin;
-use crate::policy::{Acl, GroupId, SendMode, Sid, SidGeneration, SidNonce};
+use crate::policy::{Acl, GroupId, PolicyError, Selector, SendMode, Sid, SidGeneration, SidNonce, Spi};
 use group_clock::GroupClock;
 use held_acl::{HeldAcl, Way};
 use identifiers::Identifiers;
 use std::net::SocketAddr;
 use std::time::Duration;
+use traffic::{with_what_lives, Apart, Carried};
 
-/// More TEKs are never held at once: the one that ends first goes.
-const MAX_TEKS: usize = 8;
+/// More TEKs are never held at once: the one that ends first goes. Servers with long lives and short periods have many.
+const MAX_TEKS: usize = 256;
 
-/// How much longer a TEK is received with than its lifetime says: that was rounded down to a second, and another one is
+/// How much longer a TEK is received with, and a KEK listened with, than its lifetime says: that was rounded down to a second, and another one is
 /// for packets that were sent at the very end and for clocks that do not run alike.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -37,6 +40,8 @@ struct HeldTek {
     life: Duration,
     /// Whose sender IDs go with it; None where all senders share its key.
     generation: Option<SidGeneration>,
+    /// Which entries of the list it is for.
+    carried: Carried,
 }
 
 impl HeldTek {
@@ -58,6 +63,7 @@ pub(crate) struct Keyring {
     group: GroupId,
     registered: bool,
     acl: HeldAcl,
+    apart: Apart,
     mode: SendMode,
     teks: Vec<HeldTek>,
     kek: Option<(Kek, Instant)>,
@@ -75,6 +81,7 @@ impl Keyring {
             group,
             registered: false,
             acl: HeldAcl::default(),
+            apart: Apart::default(),
             mode: SendMode::default(),
             teks: Vec::new(),
             kek: None,
@@ -116,7 +123,7 @@ impl Keyring {
         if let Some(policy) = push.policy {
             let made = self.clock.pushed(policy.pseudotime, now);
             if let Some(delay) = policy.deactivation_delay {
-                self.retire(&policy.teks, delay, made);
+                self.retire(&policy, delay, made);
             }
             self.take(policy, Way::Push, made, now);
         }
@@ -126,14 +133,23 @@ impl Keyring {
         match deletion {
             Deletion::Tek(spi) => self.teks.retain(|tek| tek.sa.spi != *spi),
             Deletion::AllTeks => self.teks.clear(),
-            Deletion::Kek => (self.kek, self.previous_kek) = (None, None),
+            Deletion::AllKeks => (self.kek, self.previous_kek) = (None, None),
+            Deletion::Kek(spi) => {
+                [&mut self.kek, &mut self.previous_kek].into_iter().for_each(|held| end(held, *spi));
+            }
         }
     }
 
-    /// All TEKs but these end after the DTD. The server leaves time for those that hear of it last, so sending needs no
-    /// earlier end.
-    fn retire(&mut self, but: &[Tek], delay: Duration, made: Made) {
-        let replaced = self.teks.iter_mut().filter(|held| but.iter().all(|tek| tek.spi != held.sa.spi));
+    /// All TEKs for the same traffic but these end after the DTD. The server leaves time for those that hear of it last, so
+    /// sending needs no earlier end.
+    fn retire(&mut self, policy: &GroupPolicy, delay: Duration, made: Made) {
+        let how = (Way::Push, self.apart.after(policy, Way::Push));
+        let new: Vec<_> =
+            policy.teks.iter().map(|tek| (tek.spi, Carried::of(tek, &policy.acl, how))).collect();
+        let replaced = self.teks.iter_mut().filter(|held| {
+            let same = |(_, carried): &(Spi, Carried)| carried.overlaps(&held.carried);
+            new.iter().all(|(spi, _)| *spi != held.sa.spi) && new.iter().any(same)
+        });
         replaced.for_each(|held| held.shorten(delay, Made { earliest: made.latest, ..made }));
     }
 
@@ -142,20 +158,39 @@ impl Keyring {
         let says_nothing = policy.teks.is_empty() && matches!(policy.acl, AclNotice::Selectors(_));
         if !says_nothing {
             self.mode = policy.mode;
-            self.acl.take(policy.acl, way);
+            self.apart = self.apart.after(&policy, way);
+            let notice = self.notice(&policy, way).unwrap_or_else(|_| policy.acl.clone());
+            self.acl.take(notice, way);
         }
+        let carried: Vec<_> =
+            policy.teks.iter().map(|tek| Carried::of(tek, &policy.acl, (way, self.apart))).collect();
         if let Way::Pull = way {
             self.delays = (policy.activation_delay, policy.deactivation_delay);
         }
         if let Some(kek) = policy.kek {
-            self.replace_kek(kek, made);
+            self.replace_kek(kek, way, made);
         }
         let delay = policy.activation_delay.unwrap_or_default();
-        policy.teks.into_iter().for_each(|tek| self.add(tek, way, delay, made, now));
+        for (tek, carried) in policy.teks.into_iter().zip(carried) {
+            self.add((tek, carried), way, delay, made, now);
+        }
     }
 
-    /// A KEK that comes by PUSH cannot name each member's address: that of the PULL holds on.
-    fn replace_kek(&mut self, mut kek: Kek, made: Made) {
+    /// What a policy that came this way says of the list. A rekey message that brings the keys of some entries leaves the
+    /// others, as long as they have keys.
+    fn notice(&self, policy: &GroupPolicy, way: Way) -> Result<AclNotice, PolicyError> {
+        match (&policy.acl, way, self.apart.after(policy, way)) {
+            (AclNotice::Selectors(list), Way::Push, Apart::Yes) => {
+                let held = self.teks.iter().map(|held| &held.carried);
+                with_what_lives(list, held).map(AclNotice::Selectors)
+            }
+            (notice, ..) => Ok(notice.clone()),
+        }
+    }
+
+    /// A KEK that comes by PUSH cannot name each member's address: that of the PULL holds on. Nor does one of our servers ask
+    /// for acknowledgements there when other software hears it (RFC 6407 section 5.3.2); what the PULL asked for holds on.
+    fn replace_kek(&mut self, mut kek: Kek, way: Way, made: Made) {
         if let Some((held, _)) = self.kek.as_mut().filter(|(held, _)| held.spi == kek.spi) {
             // "The sequence number value in the SEQ payload MUST be considered stale" (RFC 6407 section 3.3).
             held.sequence = held.sequence.max(kek.sequence);
@@ -164,7 +199,10 @@ impl Keyring {
         if let (Some((held, _)), true) = (&self.kek, kek.destination.ip().is_unspecified()) {
             kek.destination = held.destination;
         }
-        let expires = made.latest + kek.lifetime;
+        if let (Some((held, _)), Way::Push, true) = (&self.kek, way, self.acl.is_whole()) {
+            kek.ack = kek.ack.or(held.ack);
+        }
+        let expires = made.latest + kek.lifetime + GRACE;
         self.previous_kek = self.kek.replace((kek, expires));
     }
 
@@ -174,31 +212,34 @@ impl Keyring {
         self.kek.take_if(|(held, _)| listed.is_none_or(|listed| listed.spi != held.spi));
     }
 
-    fn add(&mut self, tek: Tek, way: Way, delay: Duration, made: Made, now: Instant) {
+    fn add(&mut self, (tek, carried): (Tek, Carried), way: Way, delay: Duration, made: Made, now: Instant) {
         if let Some(held) =
             self.teks.iter_mut().find(|held| held.sa.spi == tek.spi && held.sa.keys == tek.keys)
         {
             held.shorten(tek.lifetime, made);
+            held.carried = carried;
             return;
         }
         // A server that gives an SPI new keys has lost the old ones.
         self.teks.retain(|held| held.sa.spi != tek.spi);
-        let activates = self.activation(way, delay, now);
+        let activates = self.activation(&carried, way, delay, now);
         let (ends, expires) = (made.earliest + tek.lifetime, made.latest + tek.lifetime + GRACE);
         let (spi, transform, keys, life) = (tek.spi, tek.transform, tek.keys, tek.lifetime);
         let replay_window = tek.senders.map_or(0, |terms| terms.replay_window);
         let generation = tek.senders.map(|terms| terms.generation);
         let sa = Sa { spi, transform, keys, expires, replay_window, group: self.group };
-        self.teks.push(HeldTek { sa, activates, ends, life, generation });
+        self.teks.push(HeldTek { sa, activates, ends, life, generation, carried });
         if self.teks.len() > MAX_TEKS {
-            self.teks.remove(0);
+            let first = self.teks.iter().enumerate().min_by_key(|(_, held)| held.sa.expires);
+            first.map(|(index, _)| index).into_iter().for_each(|index| drop(self.teks.remove(index)));
         }
     }
 
-    /// When a new TEK begins to send: at once if it is the only one. Else after the ATD; if it came by PULL not
+    /// When a new TEK begins to send: at once if it is the only one for its traffic. Else after the ATD; if it came by PULL not
     /// before shortly before the end of the one before it, and never after that end.
-    fn activation(&self, way: Way, delay: Duration, now: Instant) -> Instant {
-        let Some(previous) = self.teks.last() else { return now };
+    fn activation(&self, carried: &Carried, way: Way, delay: Duration, now: Instant) -> Instant {
+        let before = self.teks.iter().rev().find(|held| held.carried.overlaps(carried));
+        let Some(previous) = before else { return now };
         let left = previous.ends.saturating_since(now);
         let margin = switch_margin(previous.life);
         let latest = left.saturating_sub(switch_margin(previous.life.min(left)) / 2);
@@ -212,9 +253,8 @@ impl Keyring {
     /// What holds at `now`.
     pub(crate) fn view(&self, now: Instant) -> View {
         let live = self.teks.iter().filter(|tek| tek.sa.expires > now);
-        let sendable = || self.sendable(now).filter(|tek| tek.ends > now);
-        let active = sendable().filter(|tek| tek.activates <= now).max_by_key(|tek| tek.activates);
-        let outbound = active.or_else(|| sendable().min_by_key(|tek| tek.activates));
+        let apart = self.traffic_apart(now);
+        let outbound = self.sending(now, |_| true);
         View {
             registered: self.registered,
             acl: self.acl().clone(),
@@ -223,7 +263,25 @@ impl Keyring {
             rekey_group: self.rekey_group(now),
             sids: outbound.map_or(&[][..], |tek| self.sids_for(tek)).to_vec(),
             mode: self.mode,
+            apart,
         }
+    }
+
+    /// What sends, of these.
+    fn sending(&self, now: Instant, of: impl Fn(&HeldTek) -> bool) -> Option<&HeldTek> {
+        let sendable = || self.sendable(now).filter(|tek| tek.ends > now && of(tek));
+        let active = sendable().filter(|tek| tek.activates <= now).max_by_key(|tek| tek.activates);
+        active.or_else(|| sendable().min_by_key(|tek| tek.activates))
+    }
+
+    /// What sends each entry of the list, where entries have keys of their own.
+    fn traffic_apart(&self, now: Instant) -> Vec<Traffic> {
+        let selectors = self.acl().permits().filter(|_| self.apart == Apart::Yes);
+        let traffic = |selector: &Selector| Traffic {
+            selector: *selector,
+            outbound: self.sending(now, |tek| tek.carried.has(selector)).map(|tek| tek.sa.clone()),
+        };
+        selectors.map(traffic).collect()
     }
 
     /// Whether a rekey message can be taken in: SAs that only receive are understood from servers of this
@@ -235,9 +293,12 @@ impl Keyring {
         let receives = |policy: &GroupPolicy| {
             policy.mode == SendMode::ReceiveOnly && matches!(policy.acl, AclNotice::Selectors(_))
         };
-        match push.policy.as_ref().is_some_and(receives) && !self.acl.is_whole() {
-            true => Err(Unacceptable::Unsupported("SA direction", 2).into()),
-            false => Ok(()),
+        if push.policy.as_ref().is_some_and(receives) && !self.acl.is_whole() {
+            return Err(Unacceptable::Unsupported("SA direction", 2).into());
+        }
+        match push.policy.as_ref().map(|policy| self.notice(policy, Way::Push)) {
+            Some(Err(_)) => Err(Malformed::TooMany("SAT payloads").into()),
+            Some(Ok(_)) | None => Ok(()),
         }
     }
 
@@ -290,9 +351,21 @@ impl Keyring {
     /// The end of the last TEK that this member may send with, and the life it had when it came; if it may send with
     /// none, of the last that lives.
     pub(crate) fn last_tek(&self, now: Instant) -> Option<(Instant, Duration)> {
+        if self.apart == Apart::Yes {
+            return self.first_last_tek(now);
+        }
         let live = self.teks.iter().filter(|tek| tek.sa.expires > now);
         let last = self.sendable(now).max_by_key(|tek| tek.ends);
         last.or(live.max_by_key(|tek| tek.ends)).map(|tek| (tek.ends, tek.life))
+    }
+
+    /// The end of the last TEK of the entry whose last one ends first.
+    fn first_last_tek(&self, now: Instant) -> Option<(Instant, Duration)> {
+        let last = |selector: &Selector| {
+            let carrying = self.sendable(now).filter(|tek| tek.carried.has(selector));
+            carrying.map(|tek| (tek.ends, tek.life)).max_by_key(|(ends, _)| *ends)
+        };
+        self.acl().permits().filter_map(last).min_by_key(|(ends, _)| *ends)
     }
 
     /// The KEK and its end, while it lives.
@@ -333,6 +406,11 @@ impl Keyring {
     pub(crate) const fn delays(&self) -> (Option<Duration>, Option<Duration>) {
         self.delays
     }
+}
+
+/// It is over, if it is this one.
+fn end(held: &mut Option<(Kek, Instant)>, spi: [u8; 16]) {
+    held.take_if(|(kek, _)| kek.spi == spi);
 }
 
 #[cfg(test)]

@@ -37,11 +37,19 @@
 //! * A notify in clear is a hint for operators: it never ends an exchange, it only explains the silence.
 //! * TEKs learned by PULL begin to send shortly before their predecessor ends, because members pull at
 //!   different times ([`lifetime`]); the ATD is a minimum.
-//! * The signature of a PUSH covers the header as it is on the wire, with its final length.
+//! * The signature of a PUSH covers the header with the length before or after the last block is filled up: the text lets
+//!   both. Members take both; between our own it is the length on the wire, to others what the configuration says.
+//! * A PUSH may bring a KEK alone, which section 4 allows, though section 5.6.1 wants a TEK in every rekey: new TEKs are made
+//!   when they are due, and a KEK may be due before.
+//! * KEK_ACK_REQUESTED goes to our own members only: who does not know an attribute must not join (section 5.3.2). In a PUSH
+//!   that others hear, too, it is left out, and our own members go by what their PULL asked for.
+//! * The SAK of a unicast rekey SA names where the member speaks from, in a PUSH to all members any address (a prefix of length
+//!   0).
 //! * The acknowledgement key is the group's: an acknowledgement proves that some member is alive, not which one.
-//! * All TEKs of a message must have the same traffic selectors: they are the group's one ACL. Between our own
-//!   implementations they are for all traffic, and the ACL is a payload of its own ([`wire::parse_acl`]), in a PUSH only where
-//!   receivers may have another; its digest is in every message.
+//! * The traffic selectors of a message's TEKs are the group's one ACL. Servers of other software may give entries TEKs of their
+//!   own: then each entry is sent with its own, a PUSH may bring those of some entries alone, and an entry whose TEKs have ended
+//!   is blocked ([`Traffic`]). Between our own implementations TEKs are for all traffic, and the ACL is a payload of its own
+//!   ([`wire::parse_acl`]), in a PUSH only where receivers may have another; its digest is in every message.
 //! * The KEK's IV stands before the key (RFC 6407 section 5.6.2.1).
 //! * A member that asks for sender identifiers gets as many as it asked for, of 20 bits: the low bits of the SPI under
 //!   which it sends. One that asks for none receives only.
@@ -82,8 +90,9 @@ pub use endpoint::{Endpoint, Instant, Output, Transmit};
 pub use error::{Error, Malformed, Misbehaved, Refused, Unacceptable, Unauthenticated};
 pub use esp::{Esn, SenderSa};
 pub use event::{Cause, Change, CoopEvent, Effect, GroupName, KeyServerEvent, MemberEvent, Severity};
-pub use keyring::{Sa, View};
+pub use keyring::{Sa, Traffic, View};
 pub use member::{Member, MemberCommand, MemberConfig, ServerEntry};
+pub use push::SignedLength;
 pub use server::{
     AckCounters, Authorization, CredentialEntry, Done, GroupConfig, GroupStatus, KeyServer, KeyServerCommand,
     KeyServerConfig, KeyServerStatus, MemberRecord, Outcome, RekeyConfig, RekeyKind, RekeyStatus, Removal,

@@ -17,6 +17,7 @@ mod responder;
 
 pub use initiator::{PullInitiator, PullStep};
 pub(crate) use offer::Offer;
+pub(crate) use responder::GROUP_IDENTITY;
 pub use responder::{AwaitProof, Proof, Request};
 
 use crate::error::{Error, Misbehaved};

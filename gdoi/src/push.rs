@@ -21,6 +21,17 @@ use crate::crypto::Secret;
 use crate::error::Error;
 use crate::group::Kek;
 
+/// Which length stands in the header that a signature covers: it is made "before it has been encrypted" (RFC 6407 section 4),
+/// and encryption may make the message longer (RFC 2408 section 3.1). Members of this implementation take both.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SignedLength {
+    /// That of the message as it is sent, with what fills the last cipher block.
+    Padded,
+    /// That of the message without it, as others read the RFC.
+    #[default]
+    Unpadded,
+}
+
 /// What the signature covers before the header, so that it cannot serve any other purpose.
 const REKEY: &[u8] = b"rekey";
 

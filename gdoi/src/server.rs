@@ -12,6 +12,7 @@ mod allotments;
 mod clock;
 mod command;
 mod config;
+mod credentials;
 mod distribution;
 mod division;
 mod exchange;

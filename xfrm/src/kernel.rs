@@ -208,7 +208,14 @@ impl Kernel {
 
     /// Adds a state and removes it again, to learn whether the kernel can.
     pub(crate) fn try_state(&mut self, state: &State) -> io::Result<()> {
-        message::add_state(&mut self.xfrm, state)?;
+        match message::add_state(&mut self.xfrm, state) {
+            // One that was killed at this very point left it.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                gone_is_fine(message::remove_state(&mut self.xfrm, state.id))?;
+                message::add_state(&mut self.xfrm, state)?;
+            }
+            other => other?,
+        }
         message::remove_state(&mut self.xfrm, state.id)
     }
 }

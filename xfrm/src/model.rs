@@ -72,9 +72,12 @@ pub struct Protection {
     pub blocks: Vec<SpiBlock>,
     /// What may be received.
     pub inbound: Vec<Sa>,
-    /// What is sent with, at most one per family and lane; without it traffic that `acl` permits is blocked, never sent
-    /// in clear.
+    /// What is sent with, at most one per family and lane but for `apart`; without it traffic that `acl` permits is blocked,
+    /// never sent in clear.
     pub outbound: Vec<Sa>,
+    /// Which of these sends an entry that `acl` permits, where they are for different ones; none blocks it. An entry that is
+    /// not named here is sent with any.
+    pub apart: Vec<(Selector, Option<Spi>)>,
     /// How strictly the access list is enforced.
     pub mode: Mode,
 }
@@ -102,6 +105,12 @@ impl Desired {
 }
 
 impl Protection {
+    /// Whether an outbound SA sends what this entry permits.
+    pub(crate) fn sends(&self, sa: &Sa, entry: &Selector) -> bool {
+        let named = self.apart.iter().find(|(selector, _)| selector == entry);
+        named.is_none_or(|(_, spi)| *spi == Some(sa.spi))
+    }
+
     /// Whether the SA is that of one sender, from one of the blocks.
     pub(crate) fn is_of_block(&self, sa: &Sa) -> bool {
         self.blocks.iter().any(|block| block.contains(sa.spi))

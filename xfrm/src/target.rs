@@ -129,7 +129,7 @@ impl Target {
         installed: &Installed,
         link: Option<&Link>,
     ) {
-        let Some((sa, link)) = multicast(protection).zip(link) else { return };
+        let Some((sa, link)) = multicast(protection).next().zip(link) else { return };
         let wanted = XfrmInterface {
             slot: plane.slot,
             parent: link.index,
@@ -168,13 +168,13 @@ fn families(protection: &Protection) -> BTreeSet<Family> {
 }
 
 /// What forwarded IPv6 multicast is sent with.
-fn multicast(protection: &Protection) -> Option<&Sa> {
+fn multicast(protection: &Protection) -> impl Iterator<Item = &Sa> {
     let all = Prefix::multicast(Family::V6);
     let named = protection
         .acl
         .iter()
         .any(|ace| ace.action == Action::Permit && ace.selector.destination().prefix.overlaps(&all));
-    protection.outbound.iter().find(|sa| sa.lane == Lane::Multicast).filter(|_| named)
+    protection.outbound.iter().filter(move |sa| named && sa.lane == Lane::Multicast)
 }
 
 /// The longest packet, in octets, that leaves through the interface and crosses the core.

@@ -1,8 +1,8 @@
 //! `ks.yaml`: the groups that this key server serves.
 
 use super::access::{overlaps, remarks};
-use super::located::{mapping, Bounded, Clash, Distinct, Parsed};
-use super::phase1::{every_proposal, Accepted};
+use super::located::{given, mapping, Bounded, Clash, Distinct, Parsed};
+use super::phase1::{every_proposal, Accepted, IdentityEntry};
 use super::redundancy::coop_peers;
 use super::rekey::MulticastRoute;
 use super::secret::{InlineKey, KeySource};
@@ -82,6 +82,8 @@ impl Settings for KeyServerFile {
         let credentials =
             self.keys.into_iter().map(|rule| rule.settle(source)).collect::<Result<Vec<_>, _>>()?;
         check_families(&routes, self.address, source)?;
+        let mut named = self.groups.iter().flat_map(GroupFile::identities);
+        named.try_for_each(|identity| check_bound(identity, &credentials, source))?;
         let peers = coop_peers(&others, self.address, &credentials, source)?;
         let groups = self.groups.into_iter().map(|group| group.settle(source)).collect::<Result<_, _>>()?;
         let identity = Identity::Address(self.address.ip());
@@ -152,6 +154,30 @@ fn check_families(routes: &[MulticastRoute], own: SocketAddr, source: &Source) -
     })
 }
 
+/// A name that no credential is bound to could be claimed by every member.
+fn check_bound(
+    identity: &Identity,
+    credentials: &[CredentialEntry],
+    source: &Source,
+) -> Result<(), ConfigError> {
+    let name = match identity {
+        Identity::Address(_) => return Ok(()),
+        Identity::Fqdn(name) | Identity::UserFqdn(name) => name.clone(),
+        Identity::KeyId(octets) => String::from_utf8_lossy(octets).into_owned(),
+    };
+    match credentials.iter().any(|entry| entry.identity.as_ref() == Some(identity)) {
+        true => Ok(()),
+        false => Err(source.error_behind(
+            "authorization",
+            &name,
+            format!(
+                "nothing proves identity {identity}, every member could claim it: give the entry of its key in \
+                 `pre-shared-keys` the same `identity`"
+            ),
+        )),
+    }
+}
+
 fn credential() -> Option<PathBuf> {
     let directory = std::env::var_os("CREDENTIALS_DIRECTORY")?;
     Some(Path::new(&directory).join(STATE_CREDENTIAL)).filter(|file| file.exists())
@@ -163,11 +189,14 @@ struct RawFile {
     address: Parsed<UnicastAddress>,
     port: Option<Port>,
     pre_shared_keys: Distinct<PskRule>,
+    #[serde(default, deserialize_with = "given")]
     phase1: Option<Vec<Accepted>>,
     groups: Distinct<GroupFile>,
     control_socket: Option<PathBuf>,
     lab_timers: Option<bool>,
+    #[serde(default, deserialize_with = "given")]
     state_directory: Option<PathBuf>,
+    #[serde(default, deserialize_with = "given")]
     state_key_file: Option<PathBuf>,
 }
 
@@ -206,13 +235,14 @@ impl TryFrom<RawFile> for KeyServerFile {
 #[derive(Debug)]
 struct PskRule {
     peers: Prefix,
+    identity: Option<Identity>,
     key: KeySource,
 }
 
 impl PskRule {
     fn settle(self, source: &mut Source) -> Result<CredentialEntry, ConfigError> {
         let credential = Credential::PreSharedKey(self.key.read(source)?);
-        Ok(CredentialEntry { peers: self.peers, credential })
+        Ok(CredentialEntry { peers: self.peers, identity: self.identity, credential })
     }
 }
 
@@ -220,6 +250,8 @@ impl PskRule {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct RawPskRule {
     address: Parsed<Prefix>,
+    #[serde(default, deserialize_with = "given")]
+    identity: Option<IdentityEntry>,
     key: Option<Parsed<InlineKey>>,
     key_file: Option<PathBuf>,
 }
@@ -234,7 +266,14 @@ impl TryFrom<RawPskRule> for PskRule {
     type Error = String;
 
     fn try_from(raw: RawPskRule) -> Result<Self, String> {
-        Ok(PskRule { peers: raw.address.0, key: KeySource::one_of(raw.key, raw.key_file, "key")? })
+        let identity = raw.identity.map(|IdentityEntry(identity)| identity);
+        if let Some(Identity::Address(_)) = identity {
+            return Err(
+                "an address proves itself: the `identity` of a key is an `fqdn`, a `user-fqdn` or a `key-id`"
+                    .into(),
+            );
+        }
+        Ok(PskRule { peers: raw.address.0, identity, key: KeySource::one_of(raw.key, raw.key_file, "key")? })
     }
 }
 

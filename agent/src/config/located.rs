@@ -94,6 +94,16 @@ impl<'de, Raw: Deserialize<'de>, T: TryFrom<Raw, Error = String>> Visitor<'de> f
     }
 }
 
+/// Reads what stands behind a key. Without this a key whose list or section is empty, or all commented out, would count as
+/// one that is left out, which may mean much more than nothing.
+pub fn given<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    T::deserialize(deserializer).map(Some)
+}
+
 /// What may not stand twice in a list.
 pub trait Clash {
     /// Why `self` cannot stand in a list with `earlier`, if so.

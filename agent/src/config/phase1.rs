@@ -1,6 +1,6 @@
 //! Phase 1 settings that both daemons know: proposals and identities.
 
-use super::located::{mapping, Bounded, Parsed};
+use super::located::{mapping, Bounded, Clash, Parsed};
 use gdoi::crypto::{DhGroup, Hash};
 use gdoi::policy::{Doi, Identity, Proposal};
 use serde::{Deserialize, Deserializer};
@@ -160,6 +160,12 @@ impl FromStr for Name {
 /// An identity of phase 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct IdentityEntry(pub Identity);
+
+impl Clash for IdentityEntry {
+    fn clash(&self, earlier: &Self) -> Option<String> {
+        (self == earlier).then(|| format!("identity {} stands here twice", self.0))
+    }
+}
 
 impl<'de> Deserialize<'de> for IdentityEntry {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

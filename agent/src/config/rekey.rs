@@ -7,7 +7,7 @@ use super::{KeyLife, Port, DEFAULT_PORT};
 use gdoi::crypto::sign::SigningKey;
 use gdoi::crypto::Hash;
 use gdoi::lifetime::{registration_jitter, registration_margin, server_margin};
-use gdoi::{RekeyConfig, Retransmit, Transport};
+use gdoi::{RekeyConfig, Retransmit, SignedLength, Transport};
 use serde::{Deserialize, Deserializer};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -41,6 +41,7 @@ pub(super) struct RekeyFile {
     authentication: PathBuf,
     route: Option<MulticastRoute>,
     retransmit: Option<Retransmit>,
+    signed_length: SignedLength,
     reminder: Duration,
 }
 
@@ -68,6 +69,7 @@ impl RekeyFile {
             signing_key,
             transport: self.route.map_or(Transport::Unicast, |route| Transport::Multicast(route.group)),
             retransmit,
+            signed_length: self.signed_length,
             reminder: self.reminder,
         })
     }
@@ -103,6 +105,8 @@ struct RawRekey {
     encryption: Option<Parsed<KekCipher>>,
     authentication: PathBuf,
     retransmit: Option<RetransmitEntry>,
+    #[serde(rename = "signed-length")]
+    signed_length: Option<Parsed<Reading>>,
     reminder: Option<Bounded<60, 2_592_000>>,
 }
 
@@ -122,6 +126,9 @@ impl TryFrom<RawRekey> for RekeyFile {
             key_len: raw.encryption.map_or(32, |Parsed(KekCipher(length))| length),
             authentication: raw.authentication,
             retransmit: raw.retransmit.map(|RetransmitEntry(retransmit)| retransmit),
+            signed_length: raw
+                .signed_length
+                .map_or_else(SignedLength::default, |Parsed(Reading(reading))| reading),
             reminder: raw.reminder.map_or(DEFAULT_REMINDER, Bounded::seconds),
         })
     }
@@ -219,6 +226,21 @@ impl FromStr for KekCipher {
             "aes-128-cbc" => Ok(KekCipher(16)),
             "aes-256-cbc" => Ok(KekCipher(32)),
             _ => Err(format!("`{text}` is no rekey cipher (aes-128-cbc or aes-256-cbc)")),
+        }
+    }
+}
+
+/// Which length members of other software take for signed.
+struct Reading(SignedLength);
+
+impl FromStr for Reading {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "padded" => Ok(Reading(SignedLength::Padded)),
+            "unpadded" => Ok(Reading(SignedLength::Unpadded)),
+            _ => Err(format!("`{text}` is no signed length (padded or unpadded)")),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A group as the key server's configuration describes it.
 
 use super::access::{acl, Entry};
-use super::located::{mapping, Bounded, Clash, Distinct, Parsed};
+use super::located::{given, mapping, Bounded, Clash, Distinct, Parsed};
 use super::names::{group_clash, Label};
 use super::phase1::IdentityEntry;
 use super::redundancy::RedundancyEntry;
@@ -10,7 +10,7 @@ use super::source::{ConfigError, Source};
 use super::KeyLife;
 use gdoi::coop::Redundancy;
 use gdoi::lifetime::registration_margin;
-use gdoi::policy::{Acl, Prefix, SendMode, Transform, MAX_REPLAY_WINDOW};
+use gdoi::policy::{Acl, Identity, Prefix, SendMode, Transform, MAX_REPLAY_WINDOW};
 use gdoi::{Authorization, GroupConfig, GroupName};
 use serde::{Deserialize, Deserializer};
 use std::net::IpAddr;
@@ -49,6 +49,11 @@ impl GroupFile {
     /// What operators call it.
     pub fn name(&self) -> &str {
         &self.group.name
+    }
+
+    /// The identities that may register, if it names any.
+    pub fn identities(&self) -> &[Identity] {
+        &self.local.authorization.identities
     }
 
     /// Its access list.
@@ -121,11 +126,14 @@ struct ServerLocal {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct RawServerLocal {
+    #[serde(default, deserialize_with = "given")]
     rekey: Option<RekeyFile>,
     sa_ipsec: IpsecFile,
-    authorization: Option<RawAuthorization>,
+    #[serde(default, deserialize_with = "given")]
+    authorization: Option<AuthorizationEntry>,
     activation_delay: Option<Delay>,
     deactivation_delay: Option<Delay>,
+    #[serde(default, deserialize_with = "given")]
     redundancy: Option<RedundancyEntry>,
 }
 
@@ -152,11 +160,10 @@ impl TryFrom<RawServerLocal> for ServerLocal {
                     .into(),
             );
         }
-        let authorization = raw.authorization.map_or_else(Authorization::default, RawAuthorization::lists);
         Ok(ServerLocal {
             rekey: raw.rekey,
             ipsec: raw.sa_ipsec,
-            authorization,
+            authorization: raw.authorization.map(|AuthorizationEntry(lists)| lists).unwrap_or_default(),
             activation_delay,
             deactivation_delay,
             redundancy: raw.redundancy.map(|RedundancyEntry(redundancy)| redundancy),
@@ -248,20 +255,41 @@ fn replay_window(transform: Transform, window: Option<ReplayWindow>) -> Result<u
     }
 }
 
+/// Who may register. Left out it is everybody who has a pre-shared key, and so it is never empty.
+struct AuthorizationEntry(Authorization);
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawAuthorization {
-    #[serde(default)]
-    address: Vec<Parsed<Prefix>>,
-    #[serde(default)]
-    identity: Vec<IdentityEntry>,
+    #[serde(default, deserialize_with = "given")]
+    address: Option<Distinct<Parsed<Prefix>>>,
+    #[serde(default, deserialize_with = "given")]
+    identity: Option<Distinct<IdentityEntry>>,
 }
 
-impl RawAuthorization {
-    fn lists(self) -> Authorization {
-        Authorization {
-            addresses: self.address.into_iter().map(|Parsed(prefix)| prefix).collect(),
-            identities: self.identity.into_iter().map(|IdentityEntry(identity)| identity).collect(),
+impl<'de> Deserialize<'de> for AuthorizationEntry {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        mapping::<D, RawAuthorization, Self>(deserializer)
+    }
+}
+
+impl TryFrom<RawAuthorization> for AuthorizationEntry {
+    type Error = String;
+
+    fn try_from(raw: RawAuthorization) -> Result<Self, String> {
+        let addresses = raw.address.map(|Distinct(list)| list.into_iter().map(|Parsed(prefix)| prefix));
+        let identities =
+            raw.identity.map(|Distinct(list)| list.into_iter().map(|IdentityEntry(entry)| entry));
+        match (addresses, identities) {
+            (None, None) => {
+                Err("`authorization` names nobody: list `address` or `identity`, or leave it out, and every \
+                                 member with a pre-shared key may register"
+                    .into())
+            }
+            (addresses, identities) => Ok(AuthorizationEntry(Authorization {
+                addresses: addresses.into_iter().flatten().collect(),
+                identities: identities.into_iter().flatten().collect(),
+            })),
         }
     }
 }

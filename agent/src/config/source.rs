@@ -188,6 +188,15 @@ impl Source {
         self.error(line.map_or(1, |index| index + 1), reason)
     }
 
+    /// An error at the first line behind a key `section` that has this text, or at that of the first such key.
+    pub fn error_behind(&self, section: &str, text: &str, reason: impl Into<String>) -> ConfigError {
+        let begins = |line: &&str| line.trim_start().starts_with(section);
+        let lines = || self.text.lines().map(|line| line.split('#').next().unwrap_or("")).enumerate();
+        let behind = lines().skip_while(|(_, line)| !begins(line));
+        let found = behind.clone().find(|(_, line)| line.contains(text)).or(behind.clone().next());
+        self.error(found.map_or(1, |(index, _)| index + 1), reason)
+    }
+
     /// An error at the first line that mentions `name`.
     fn error_at(&self, name: &Path, reason: impl Into<String>) -> ConfigError {
         let name = name.to_string_lossy();

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 mod access;
+mod authorization;
 mod examples;
 mod files;
 mod ipv6;

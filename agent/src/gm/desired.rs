@@ -168,6 +168,7 @@ fn protection_of(
         blocks: associations::blocks(view),
         inbound: associations::inbound(view, place, &families, senders, now)?,
         outbound: associations::outbound(view, place, &families, now)?,
+        apart: associations::apart(view),
         mode: match (view.mode, group.settings.reception) {
             (SendMode::ReceiveOnly, _) => Mode::ReceiveOnly,
             (SendMode::Both, Reception::AcceptClear) => Mode::AcceptClear,

@@ -1,6 +1,6 @@
 //! Keeps the key server's state: on disk before the members learn of it.
 
-use crate::clock;
+use crate::clock::{self, Takeover};
 use crate::config::StateSettings;
 use crate::events::{Event, Journal, Severity};
 use crate::state::{StateFile, Stored};
@@ -85,13 +85,17 @@ impl Keeper {
                 Event::new(Severity::Notice, "KS_STATE_NEW", message)
             }
             (Some(file), Some(stored)) => {
-                let age = now.saturating_since(stored.written).as_secs();
+                let age = now.saturating_since(stored.written.instant).as_secs();
                 let message = format!("{}: goes on from the state of {age} s ago", file.path().display());
                 Event::new(Severity::Notice, "KS_STATE_LOADED", message)
             }
         };
         journal.record(event, now);
-        let behind = stored.map_or(Duration::ZERO, |stored| stored.written.saturating_since(clock::wall()));
+        // Within one boot the wall clock has nothing to say.
+        let other_boot = |stored: &&Stored| clock::takeover(&stored.written) == Takeover::OtherBoot;
+        let behind = stored
+            .filter(other_boot)
+            .map_or(Duration::ZERO, |stored| stored.written.instant.saturating_since(clock::wall()));
         if behind > CLOCK_TOLERANCE {
             let message = format!(
                 "The clock shows a time {} s before the state was stored; keys and sequence go on from that time, but \

@@ -35,6 +35,7 @@ pub fn group(name: &str, coop: Option<CoopStatus>) -> GroupStatus {
         kek: None,
         members: Vec::new(),
         revoked: Vec::new(),
+        forgotten: 0,
         refused: 0,
         rekey: None,
         coop,

@@ -38,6 +38,7 @@ fn summary(group: &GroupStatus, now: Instant) -> KeyServerGroup {
         role: group.coop.as_ref().map(|coop| coop.role.into()),
         primary: group.coop.as_ref().and_then(|coop| coop.primary).map(|primary| primary.to_string()),
         members: group.members.len(),
+        forgotten: group.forgotten,
         refused: group.refused,
         acl_entries: group.acl.entries().len(),
         transform: group.transform.to_string(),

@@ -43,6 +43,9 @@ pub struct KeyServerGroup {
     pub primary: Option<String>,
     /// How many members have registered.
     pub members: usize,
+    /// How many were forgotten since the start: nothing was heard of them until all their keys had ended.
+    #[serde(default)]
+    pub forgotten: u64,
     /// How many registrations were refused.
     pub refused: u64,
     /// How many entries the ACL has.
@@ -194,10 +197,18 @@ fn state(report: &KeyServerReport) -> String {
     }
 }
 
+fn members_text(group: &KeyServerGroup) -> String {
+    let forgotten = match group.forgotten {
+        0 => String::new(),
+        forgotten => format!(", {forgotten} forgotten that were not heard any more"),
+    };
+    format!("{} registered{forgotten}, {} registrations refused", group.members, group.refused)
+}
+
 fn group_text(group: &KeyServerGroup, now: Timestamp) -> String {
     let mut lines: Vec<_> = redundancy(group).map(|text| ("Redundancy", text)).into_iter().collect();
     lines.extend([
-        ("Members", format!("{} registered, {} registrations refused", group.members, group.refused)),
+        ("Members", members_text(group)),
         ("Policy", format!("{} entries, {}", group.acl_entries, group.transform)),
     ]);
     lines.extend(keys(group.kek.as_ref(), &group.teks, now));

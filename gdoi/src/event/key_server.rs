@@ -62,6 +62,13 @@ pub enum KeyServerEvent {
         /// The member.
         member: IpAddr,
     },
+    /// Members gave no sign of life until all keys that they had were over.
+    MembersForgotten {
+        /// The group.
+        group: GroupName,
+        /// How many.
+        members: usize,
+    },
     /// An operator removed a member.
     Revoked {
         /// The group.
@@ -167,9 +174,10 @@ impl KeyServerEvent {
             KeyServerEvent::Refused { reason: Error::Unacceptable(Unacceptable::Address), .. } => {
                 "UNAUTHORIZED_IPADDR"
             }
-            KeyServerEvent::Refused { reason: Error::Unacceptable(Unacceptable::Identity(_)), .. } => {
-                "UNAUTHORIZED_IDENTITY"
-            }
+            KeyServerEvent::Refused {
+                reason: Error::Unacceptable(Unacceptable::Identity(_) | Unacceptable::UnprovenIdentity(_)),
+                ..
+            } => "UNAUTHORIZED_IDENTITY",
             KeyServerEvent::Refused { .. } => "KS_GM_REFUSED",
             KeyServerEvent::Phase1Failed { .. } => "KS_PHASE1_FAILED",
             KeyServerEvent::NewTek { .. } => "KS_NEW_TEK",
@@ -180,6 +188,7 @@ impl KeyServerEvent {
             KeyServerEvent::RekeySent { transport: Transport::Unicast, .. } => "KS_SEND_UNICAST_REKEY",
             KeyServerEvent::RekeySent { transport: Transport::Multicast(_), .. } => "KS_SEND_MCAST_REKEY",
             KeyServerEvent::MemberDropped { .. } => "KS_GM_DROPPED",
+            KeyServerEvent::MembersForgotten { .. } => "KS_GM_FORGOTTEN",
             KeyServerEvent::Revoked { .. } => "KS_GM_REVOKED",
             KeyServerEvent::AckRefused { .. } => "KS_ACK_REFUSED",
             KeyServerEvent::Coop { event, .. } => event.name(),
@@ -197,6 +206,7 @@ impl KeyServerEvent {
             KeyServerEvent::MemberDropped { .. } | KeyServerEvent::AckRefused { .. } => Severity::Warning,
             KeyServerEvent::Registered { .. }
             | KeyServerEvent::RekeySent { .. }
+            | KeyServerEvent::MembersForgotten { .. }
             | KeyServerEvent::Revoked { .. }
             | KeyServerEvent::SenderIdsRenewed { .. }
             | KeyServerEvent::PolicyChange { .. } => Severity::Notice,
@@ -235,6 +245,10 @@ impl fmt::Display for KeyServerEvent {
                 "Member {member} of group {group} did not acknowledge three rekeys in a row and gets no more until it \
                  registers again"
             ),
+            KeyServerEvent::MembersForgotten { group, members } => {
+                let members = if *members == 1 { "1 member".into() } else { format!("{members} members") };
+                write!(f, "{members} of group {group} gave no sign of life until all their keys had ended: forgotten")
+            }
             KeyServerEvent::Revoked { group, member } => {
                 write!(f, "Member {member} is removed from group {group} and may not register again")
             }

@@ -108,6 +108,8 @@ pub enum MemberEvent {
 pub enum Cause {
     /// Its keys come to their end and no rekey came.
     KeysEnd,
+    /// The key server deleted keys and gave no others.
+    KeysDeleted,
     /// The key server told it to.
     Dismissed,
     /// The message that brought another ACL was lost.
@@ -122,6 +124,7 @@ impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Cause::KeysEnd => "its keys come to their end and no rekey was received",
+            Cause::KeysDeleted => "the key server deleted keys and gave no others",
             Cause::Dismissed => "the key server ended its rekey SA",
             Cause::AclOutdated => "the group has another ACL",
             Cause::Command => "an operator asked for it",

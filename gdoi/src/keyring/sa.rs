@@ -1,5 +1,6 @@
 //! What the data plane is told.
 
+use super::Traffic;
 use crate::endpoint::Instant;
 use crate::esp::SenderSa;
 use crate::policy::{Acl, GroupId, SendMode, Sid, Spi, TekKeys, Transform};
@@ -22,6 +23,9 @@ pub struct View {
     pub sids: Vec<Sid>,
     /// Whether the protected traffic is sent encrypted.
     pub mode: SendMode,
+    /// What sends each entry that `acl` permits, where a server of other software gave entries keys of their own; none where
+    /// `outbound` sends all.
+    pub apart: Vec<Traffic>,
 }
 
 /// One security association for the group's traffic.

@@ -1,4 +1,5 @@
 mod constancy;
+mod traffic;
 
 use super::*;
 use crate::crypto::sign::{NewKey, SigningKey};
@@ -13,7 +14,14 @@ fn tek(spi: u32, lifetime: u64) -> Tek {
     let (encryption, integrity) = (Secret::new(vec![spi as u8; 32]), Secret::new(vec![1; 32]));
     let keys = TekKeys::Shared { encryption, integrity };
     let transform = "aes-256-cbc/hmac-sha-256".parse().unwrap();
-    Tek { spi: Spi(spi), transform, keys, senders: None, lifetime: Duration::from_secs(lifetime) }
+    Tek {
+        spi: Spi(spi),
+        transform,
+        keys,
+        senders: None,
+        lifetime: Duration::from_secs(lifetime),
+        selectors: Vec::new(),
+    }
 }
 
 fn policy(teks: Vec<Tek>) -> GroupPolicy {
@@ -105,9 +113,9 @@ fn the_rekey_group_ends_with_its_key() {
     pull(&mut keyring, GroupPolicy { kek, ..policy(vec![tek(1000, 60)]) }, 0);
     assert_eq!(
         (keyring.view(at(39)).rekey_group, keyring.next_change(at(39))),
-        (Some(destination), Some(at(40)))
+        (Some(destination), Some(at(40) + GRACE))
     );
-    assert_eq!((keyring.view(at(40)).rekey_group, keyring.next_change(at(40))), (None, Some(at(60))));
+    assert_eq!((keyring.view(at(42)).rekey_group, keyring.next_change(at(42))), (None, Some(at(60))));
 }
 
 #[test]
@@ -168,6 +176,60 @@ fn a_scheduled_push_leaves_the_old_key_to_its_end() {
     assert_eq!(shape(&keyring, 27), (vec![1000, 2000], Some(1000)));
     assert_eq!(shape(&keyring, 28), (vec![1000, 2000], Some(2000)));
     assert_eq!(shape(&keyring, 32), (vec![2000], Some(2000)));
+}
+
+/// The end of the KEK before may be said once more, to those who missed it.
+#[test]
+fn the_deletion_of_another_kek_leaves_this_one() {
+    let delete = |deletion| Rekey { kek_spi: [7; 16], sequence: 2, deletions: vec![deletion], policy: None };
+    let with_both = || {
+        let mut keyring = empty();
+        let first = Some(kek(1000));
+        pull(&mut keyring, GroupPolicy { kek: first.clone(), ..policy(vec![tek(1000, 60)]) }, 0);
+        let next = Kek { spi: [8; 16], ..first.unwrap() };
+        let push = push(Vec::new(), (0, 0));
+        let content = GroupPolicy { kek: Some(next), ..push.policy.clone().unwrap() };
+        keyring.push(Rekey { kek_spi: [7; 16], policy: Some(content), ..push }, at(1));
+        keyring
+    };
+    let held = |keyring: &Keyring| [[7; 16], [8; 16]].map(|spi| keyring.kek_named(spi, at(2)).is_some());
+    for (deletion, left) in [
+        (Deletion::Kek([7; 16]), [false, true]),
+        (Deletion::Kek([8; 16]), [true, false]),
+        (Deletion::Kek([9; 16]), [true, true]),
+        (Deletion::AllKeks, [false, false]),
+    ] {
+        let mut keyring = with_both();
+        assert_eq!(held(&keyring), [true, true]);
+        keyring.push(delete(deletion), at(2));
+        assert_eq!(held(&keyring), left, "{deletion:?}");
+    }
+}
+
+/// A server with other software in its group does not ask for acknowledgements in a message to all.
+#[test]
+fn what_the_registration_asked_for_holds_on_where_the_server_is_ours() {
+    use crate::group::AckType;
+    let asked = Kek { ack: Some(AckType::KekSha256), ..kek(1000) };
+    let rekeyed = |acl: AclNotice| {
+        let mut keyring = empty();
+        let registered = GroupPolicy { acl, kek: Some(asked.clone()), ..policy(vec![tek(1000, 60)]) };
+        pull(&mut keyring, registered, 0);
+        let next = Kek { spi: [8; 16], ack: None, ..asked.clone() };
+        let push = push(Vec::new(), (0, 0));
+        let content = GroupPolicy { kek: Some(next), ..push.policy.clone().unwrap() };
+        keyring.push(
+            Rekey {
+                policy: Some(GroupPolicy { acl: AclNotice::Selectors(Acl::default()), ..content }),
+                ..push
+            },
+            at(1),
+        );
+        keyring.kek(at(1)).unwrap().0.ack
+    };
+    assert_eq!(rekeyed(policy(Vec::new()).acl), Some(AckType::KekSha256));
+    let foreign = AclNotice::Selectors(Acl::new(vec!["permit ip any any".parse().unwrap()]).unwrap());
+    assert_eq!(rekeyed(foreign), None, "another's server means what it says");
 }
 
 #[test]
@@ -254,7 +316,11 @@ fn a_kek_ends_when_the_server_said() {
     let policy = GroupPolicy { kek: Some(kek(100)), ..policy(vec![tek(1000, 60)]) };
     let made = Made { earliest: at(0), latest: at(7) };
     keyring.pull(policy, &SenderIds::default(), made, at(9)).unwrap();
-    assert_eq!(keyring.kek(at(9)).map(|(_, expires)| expires), Some(at(107)));
+    assert_eq!(
+        keyring.kek(at(9)).map(|(_, expires)| expires),
+        Some(at(107) + GRACE),
+        "a message may have left in the last moment"
+    );
 }
 
 #[test]
@@ -270,8 +336,11 @@ fn an_spi_with_new_keys_replaces_the_old_one() {
 #[test]
 fn the_number_of_keys_is_bounded() {
     let mut keyring = empty();
-    (0..100).for_each(|number| pull(&mut keyring, policy(vec![tek(1000 + number, 600)]), 0));
-    assert_eq!(keyring.view(at(0)).inbound.len(), MAX_TEKS);
+    let life = |number: u32| if number == 150 { 300 } else { 600 };
+    (0..257).for_each(|number| pull(&mut keyring, policy(vec![tek(1000 + number, life(number))]), 0));
+    let held = keyring.view(at(0)).inbound;
+    assert_eq!(held.len(), MAX_TEKS);
+    assert!(held.iter().all(|sa| sa.spi != Spi(1150)), "the one that ends first goes");
 }
 
 fn generation(number: u32) -> SidGeneration {
@@ -286,6 +355,7 @@ fn seeded(spi: u32, number: u32, lifetime: u64) -> Tek {
         keys: TekKeys::PerSender(Seed::new(Secret::new(vec![spi as u8; 32])).unwrap()),
         senders: Some(SenderTerms { generation: generation(number), replay_window: 64 }),
         lifetime: Duration::from_secs(lifetime),
+        selectors: Vec::new(),
     }
 }
 

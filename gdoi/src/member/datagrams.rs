@@ -5,9 +5,9 @@ use super::rekeys::Received;
 use super::{Activity, Member};
 use crate::endpoint::{Instant, Transmit};
 use crate::error::{Error, Misbehaved};
-use crate::event::MemberEvent;
+use crate::event::{Cause, MemberEvent};
 use crate::fragment::{is_fragment, Piece};
-use crate::group::Rekey;
+use crate::group::{Deletion, Rekey};
 use crate::phase1::Cookies;
 use crate::policy::Identity;
 use crate::rejections::Report;
@@ -115,6 +115,7 @@ impl Member {
 
     fn take_rekey(&mut self, from: SocketAddr, rekey: Rekey, now: Instant) {
         let (sequence, had_kek) = (rekey.sequence, self.keyring.kek(now).is_some());
+        let cause = if only_deletes(&rekey) { Cause::KeysDeleted } else { Cause::KeysEnd };
         let teks = rekey.policy.iter().flat_map(|policy| policy.teks.iter().map(|tek| tek.spi)).collect();
         self.keyring.push(rekey, now);
         self.report(MemberEvent::Rekeyed { group: self.group(), from, sequence, teks });
@@ -126,6 +127,7 @@ impl Member {
             return self.fetch_acl(now);
         }
         if let Activity::Idle(_) | Activity::Retrying(_) = self.activity {
+            self.cause = cause;
             self.activity = Activity::Idle(self.reregistration(now));
         }
     }
@@ -140,4 +142,11 @@ impl Member {
             false => self.transmit(ack),
         }
     }
+}
+
+/// Whether traffic keys end, and none begins.
+fn only_deletes(rekey: &Rekey) -> bool {
+    let is_tek = |deletion: &Deletion| matches!(deletion, Deletion::Tek(_) | Deletion::AllTeks);
+    let begins = rekey.policy.as_ref().is_some_and(|policy| !policy.teks.is_empty());
+    !begins && rekey.deletions.iter().any(is_tek)
 }

@@ -52,10 +52,9 @@ impl Member {
 }
 
 fn tek_status(view: &View) -> Vec<TekStatus> {
-    let role = |spi| match &view.outbound {
-        Some(sa) if sa.spi == spi => TekRole::Sending,
-        _ => TekRole::Receiving,
-    };
+    let apart = view.apart.iter().filter_map(|traffic| traffic.outbound.as_ref());
+    let sending: Vec<_> = view.outbound.iter().chain(apart).map(|sa| sa.spi).collect();
+    let role = |spi| if sending.contains(&spi) { TekRole::Sending } else { TekRole::Receiving };
     let status = |sa: &Sa| {
         let Sa { spi, transform, replay_window, expires, .. } = *sa;
         TekStatus { spi, transform, replay_window, expires, role: role(spi) }

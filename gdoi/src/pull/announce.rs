@@ -5,8 +5,11 @@ use super::numbers::{
     KEK_IV_LEN, RECEIVER_ONLY, SOURCE_AND_DESTINATION, SYMMETRIC, TUNNEL, UDP,
 };
 use crate::group::{AclNotice, GroupPolicy, Kek, Tek};
-use crate::policy::{Aead, Selector, SendMode, SenderTerms, Side, TekKeys, Transform, SID_BITS};
+use crate::policy::{
+    Aead, Family, Prefix, Selector, SendMode, SenderTerms, Side, TekKeys, Transform, SID_BITS,
+};
 use crate::wire::{Gap, GroupSa, IdField, Kd, KeyPacket, SaKek, SaTek, SenderFields};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 impl GroupPolicy {
@@ -96,7 +99,7 @@ impl Kek {
         SaKek {
             protocol: UDP,
             source: IdField::address(self.source.ip(), self.source.port()),
-            destination: IdField::address(self.destination.ip(), self.destination.port()),
+            destination: receivers(self.destination),
             spi: self.spi,
             algorithm: KEK_ALG_AES,
             key_bits: (self.key.len().saturating_sub(KEK_IV_LEN) * 8) as u16,
@@ -106,6 +109,14 @@ impl Kek {
             signature_bits: self.verification.bits() as u16,
             ack_requested: self.ack.map_or(0, ack_number),
         }
+    }
+}
+
+/// Where all members get it in one message that goes to each of them: any address (RFC 6407 section 5.3 leaves the type free).
+fn receivers(destination: SocketAddr) -> IdField {
+    match destination.ip().is_unspecified() {
+        true => IdField::prefix(&Prefix::any(Family::of(destination.ip())), Some(destination.port())),
+        false => IdField::address(destination.ip(), destination.port()),
     }
 }
 

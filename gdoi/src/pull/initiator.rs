@@ -94,7 +94,11 @@ impl AwaitSa {
         let offer = Offer::understand(&GroupSa::parse(payloads.take(PayloadType::SA)?.body)?)?.whole()?;
         payloads.finish()?;
         let hash = |rest: &[u8]| sa.skeyid().pull_hash_3(self.message_id, &self.nonce, theirs, rest);
-        let (message_id, sender_ids) = (self.message_id, self.sender_ids);
+        // "If any describe the use of a counter mode cipher" (RFC 6407 section 3.3). A server of ours may change to one, and
+        // gives the identifiers for that.
+        let counts = sa.ours || offer.generations().next().is_some();
+        let message_id = self.message_id;
+        let sender_ids = if counts { self.sender_ids } else { SidRequest::default() };
         let sender_id_nonce = sender_ids.nonce.filter(|_| sa.ours);
         let wish = Gap { sender_ids: Some(sender_ids.count), sender_id_nonce, ..Gap::default() }.emit()?;
         let wish = [(PayloadType::GAP, &wish[..])];

@@ -9,10 +9,11 @@ use crate::crypto::sign::{PublicKey, SignatureAlgorithm};
 use crate::error::{Error, Malformed, Misbehaved, Unacceptable};
 use crate::group::{AckType, AclNotice, GroupPolicy, Kek, Tek};
 use crate::policy::{
-    Aead, Cipher, Integrity, Ports, Prefix, Selector, SendMode, SenderTerms, SidGeneration, Side, Spi,
-    TekKeys, Transform, MAX_REPLAY_WINDOW, SID_BITS,
+    Aead, Cipher, Family, Integrity, Ports, Prefix, Selector, SendMode, SenderTerms, SidGeneration, Side,
+    Spi, TekKeys, Transform, MAX_REPLAY_WINDOW, SID_BITS,
 };
 use crate::wire::{Gap, GroupSa, IdField, Kd, KeyPacket, PayloadType, SaKek, SaTek};
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -59,7 +60,7 @@ impl Offer {
         check_blocks(&teks)?;
         let gap = sa.gap.clone().unwrap_or_default();
         let kek = sa.kek.as_ref().map(OfferedKek::understand).transpose()?;
-        let acl = AclNotice::understand(sa, &gap, common_selectors(&teks)?)?;
+        let acl = AclNotice::understand(sa, &gap, &take_selectors(&mut teks))?;
         Ok(Offer { acl, mode: understand_mode(sa, &gap)?, teks, kek, gap })
     }
 
@@ -201,12 +202,28 @@ fn understand_senders(transform: Transform, sat: &SaTek) -> Result<Option<Sender
 }
 
 fn understand_selector(sat: &SaTek) -> Result<Selector, Error> {
-    let side = |field: &IdField| -> Result<Side, Error> {
-        Ok(Side { prefix: field.as_prefix()?, ports: field.as_port().map(Ports::one) })
+    let side = |field: &IdField, prefix| Side { prefix, ports: field.as_port().map(Ports::one) };
+    let destination = sat.destination.as_prefix()?;
+    let source = match is_any_sender(&sat.source) {
+        true => Prefix::any(destination.family()),
+        false => sat.source.as_prefix()?,
     };
     let protocol = (sat.protocol != 0).then_some(sat.protocol);
-    let selector = Selector::new(protocol, side(&sat.source)?, side(&sat.destination)?);
-    selector.map_err(|_| Malformed::Value("traffic selector").into())
+    let (source, destination) = (side(&sat.source, source), side(&sat.destination, destination));
+    if let (None, Some(ports)) = (protocol, source.ports.or(destination.ports)) {
+        let port = ports.single().unwrap_or_default();
+        return Err(Unacceptable::Unsupported(
+            "traffic selector without a protocol and with port",
+            port.into(),
+        )
+        .into());
+    }
+    Selector::new(protocol, source, destination).map_err(|_| Malformed::Value("traffic selector").into())
+}
+
+/// "Set to 3 octets or zero for multiple-source multicast groups that use a common TEK for all senders" (section 5.5.1).
+fn is_any_sender(field: &IdField) -> bool {
+    field.data.is_empty() || field.data == [0; 3]
 }
 
 /// No SPI means two things.
@@ -219,13 +236,15 @@ fn check_blocks(teks: &[OfferedTek]) -> Result<(), Misbehaved> {
     }
 }
 
-/// The selectors of the first TEK, which all others must share: one ACL for each group.
-fn common_selectors(teks: &[OfferedTek]) -> Result<&[Selector], Error> {
-    let first = teks.first().map(|tek| &tek.selectors[..]).unwrap_or_default();
-    match teks.iter().find(|tek| tek.selectors != first) {
-        Some(other) => Err(Unacceptable::Unsupported("another ACL for TEK", other.spi.0).into()),
-        None => Ok(first),
+/// What the TEKs are for: the group's one list, which they need not name any more, or each its own part of it.
+fn take_selectors(teks: &mut [OfferedTek]) -> Vec<Selector> {
+    let Some((first, rest)) = teks.split_first_mut() else { return Vec::new() };
+    if rest.iter().all(|tek| tek.selectors == first.selectors) {
+        rest.iter_mut().for_each(|tek| tek.selectors.clear());
+        return std::mem::take(&mut first.selectors);
     }
+    let mut seen = HashSet::new();
+    teks.iter().flat_map(|tek| &tek.selectors).copied().filter(|selector| seen.insert(*selector)).collect()
 }
 
 impl OfferedTek {
@@ -245,7 +264,10 @@ impl OfferedTek {
         let keys = keys.ok_or(Misbehaved::KeyMismatch("no key for a TEK"))?;
         let (transform, lifetime, senders) = self.terms();
         match keys.fit(transform) {
-            true => Ok(Tek { spi: self.spi, transform, keys, senders, lifetime }),
+            true => {
+                let selectors = self.selectors.clone();
+                Ok(Tek { spi: self.spi, transform, keys, senders, lifetime, selectors })
+            }
             false => Err(Misbehaved::KeyMismatch("kind or length of a TEK").into()),
         }
     }
@@ -267,17 +289,18 @@ impl OfferedKek {
         if sak.lifetime == 0 {
             return Err(Malformed::Value("KEK_KEY_LIFETIME").into());
         }
-        let hash = (sak.signature_hash != 0).then_some(sak.signature_hash);
-        let signature = SignatureAlgorithm::from_numbers(sak.signature_algorithm, hash);
-        let unsupported =
-            Unacceptable::Unsupported("signature algorithm", u32::from(sak.signature_algorithm));
+        let destination = rekey_address(&sak.destination)?;
+        let source = match is_any_sender(&sak.source) {
+            true => SocketAddr::new(Prefix::any(Family::of(destination.ip())).address(), sak.source.port),
+            false => rekey_address(&sak.source)?,
+        };
         Ok(OfferedKek {
             spi: sak.spi,
             key_len,
             lifetime: Duration::from_secs(u64::from(sak.lifetime)),
-            signature: signature.ok_or(unsupported)?,
-            source: rekey_address(&sak.source)?,
-            destination: rekey_address(&sak.destination)?,
+            signature: understand_signature(sak)?,
+            source,
+            destination,
             ack: ack_of(sak.ack_requested),
         })
     }
@@ -308,9 +331,20 @@ impl OfferedKek {
     }
 }
 
+fn understand_signature(sak: &SaKek) -> Result<SignatureAlgorithm, Unacceptable> {
+    let (algorithm, hash) = (sak.signature_algorithm, sak.signature_hash);
+    let known = |hash| SignatureAlgorithm::from_numbers(algorithm, hash);
+    let supported = || [None, Some(3), Some(4), Some(5)].into_iter().any(|hash| known(hash).is_some());
+    known((hash != 0).then_some(hash)).ok_or_else(|| match supported() {
+        true => Unacceptable::Unsupported("signature hash algorithm", hash.into()),
+        false => Unacceptable::Unsupported("signature algorithm", algorithm.into()),
+    })
+}
+
+/// One address, or any, which is unspecified.
 fn rekey_address(field: &IdField) -> Result<SocketAddr, Error> {
     let prefix = field.as_prefix()?;
-    match prefix == Prefix::host(prefix.address()) {
+    match prefix == Prefix::host(prefix.address()) || prefix.length() == 0 {
         true => Ok(SocketAddr::new(prefix.address(), field.port)),
         false => Err(Unacceptable::Unsupported("rekey address prefix", u32::from(prefix.length())).into()),
     }

@@ -9,6 +9,9 @@ use crate::phase1::{fresh_nonce, take_nonce, IsakmpSa};
 use crate::policy::{SidGeneration, SidRequest};
 use crate::wire::{ExchangeType, Gap, Header, IdType, Identification, KeyPacket, PayloadType};
 
+/// What a group is named by.
+pub(crate) const GROUP_IDENTITY: &str = "group identity type";
+
 /// The first message of a PULL, authenticated: a member asks for a group.
 pub struct Request {
     message_id: u32,
@@ -49,7 +52,7 @@ impl Request {
             IdType::KEY_ID => {
                 Ok(Request { message_id: header.message_id, iv: opened.next_iv, ni, group: id.data })
             }
-            other => Err(Unacceptable::Unsupported("group identity type", u32::from(other.0)).into()),
+            other => Err(Unacceptable::Unsupported(GROUP_IDENTITY, u32::from(other.0)).into()),
         }
     }
 

@@ -14,7 +14,14 @@ fn tek(spi: u32) -> Tek {
     let (encryption, integrity) = (Secret::new(vec![1; 32]), Secret::new(vec![2; 48]));
     let keys = TekKeys::Shared { encryption, integrity };
     let transform = "aes-256-cbc/hmac-sha-384".parse().unwrap();
-    Tek { spi: Spi(spi), transform, keys, senders: None, lifetime: Duration::from_secs(3600) }
+    Tek {
+        spi: Spi(spi),
+        transform,
+        keys,
+        senders: None,
+        lifetime: Duration::from_secs(3600),
+        selectors: Vec::new(),
+    }
 }
 
 /// One under which every sender has its own key.
@@ -86,6 +93,20 @@ fn policy_and_keys_arrive_as_they_were() {
     assert_eq!(got.verification.spki(), sent.verification.spki());
 }
 
+/// The second TEK is for the first entry only.
+#[test]
+fn keys_may_be_for_entries_of_their_own() {
+    let sent = policy();
+    let selectors = |offer: Offer| {
+        let got = offer.complete(&sent.download(), Some(5)).unwrap();
+        let numbers: Vec<_> = got.teks.iter().map(|tek| tek.selectors.len()).collect();
+        (got.acl, numbers)
+    };
+    let (list, common) = selectors(understand(|_| {}).unwrap());
+    assert_eq!(common, [0, 0], "the list is that of both");
+    assert_eq!(selectors(understand(|sa| sa.teks.truncate(3)).unwrap()), (list, vec![2, 1]));
+}
+
 #[test]
 fn policies_that_cannot_be_carried_out_are_refused() {
     let refused = |change: fn(&mut GroupSa)| understand(change).unwrap_err();
@@ -100,7 +121,6 @@ fn policies_that_cannot_be_carried_out_are_refused() {
     assert_eq!(refused(|sa| sa.teks[0].spi = 255), Malformed::Value("TEK SPI").into());
     assert_eq!(refused(|sa| sa.teks[0].lifetime = 0), Malformed::Value("SA life duration").into());
     assert_eq!(refused(|sa| sa.teks[0].source.kind = IdType::FQDN), unsupported("traffic selector type", 2));
-    assert_eq!(refused(|sa| sa.teks.truncate(3)), unsupported("another ACL for TEK", 2000));
     let without = understand(|sa| sa.teks.clear()).unwrap().whole().unwrap_err();
     assert_eq!(without, Misbehaved::MissingPayload(PayloadType::SAT).into());
     let different = Misbehaved::KeyMismatch("one SPI with different policies");

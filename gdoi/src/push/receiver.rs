@@ -28,10 +28,26 @@ pub(crate) fn receive(kek: &Kek, datagram: &[u8]) -> Result<Rekey, Error> {
         return Err(Misbehaved::MissingPayload(PayloadType::SIG).into());
     };
     let signed = &opened.plain()[..chain.length - signature.whole.len()];
-    let covered = Zeroizing::new([REKEY, &datagram[..HEADER_LEN], signed].concat());
-    kek.verification.verify(&covered, signature.body).map_err(|_| Unauthenticated::Signature)?;
+    verify(kek, &header, (&datagram[..HEADER_LEN], chain.length), (signed, signature.body))?;
     let (deletions, policy) = content(&payloads[1..])?;
     Ok(Rekey { kek_spi: kek.spi, sequence, deletions, policy })
+}
+
+/// The signature covers the header "before it has been encrypted" (RFC 6407 section 4), and encryption pads: the length in
+/// it may be that of the message or what it was before. Both readings are taken.
+fn verify(
+    kek: &Kek,
+    header: &Header,
+    (sent, unpadded): (&[u8], usize),
+    (signed, signature): (&[u8], &[u8]),
+) -> Result<(), Error> {
+    let before = header.emit_before(unpadded)?;
+    let covered = |header: &[u8]| Zeroizing::new([REKEY, header, signed].concat());
+    let holds = |header: &[u8]| kek.verification.verify(&covered(header), signature).is_ok();
+    match holds(sent) || before != sent && holds(&before) {
+        true => Ok(()),
+        false => Err(Unauthenticated::Signature.into()),
+    }
 }
 
 fn check_header(kek: &Kek, header: &Header) -> Result<(), Error> {

@@ -1,6 +1,7 @@
 //! The key server's side: one message for all members.
 
-use super::{cookies, split_key, REKEY};
+use super::{cookies, split_key, SignedLength, REKEY};
+use crate::crypto::cbc::BLOCK;
 use crate::crypto::sign::SigningKey;
 use crate::error::Error;
 use crate::group::{Deletion, GroupPolicy, Kek};
@@ -16,6 +17,8 @@ pub(crate) struct PushContent<'a> {
     pub(crate) deletions: &'a [Deletion],
     /// What begins: new TEKs, a new KEK, delays.
     pub(crate) policy: Option<&'a GroupPolicy>,
+    /// How the header is signed.
+    pub(crate) signed_length: SignedLength,
 }
 
 /// The message, encrypted under `kek` and signed.
@@ -24,49 +27,59 @@ pub(crate) struct PushContent<'a> {
 /// Internal ones, and content that is too long for a message.
 pub(crate) fn emit(kek: &Kek, signing_key: &SigningKey, content: &PushContent<'_>) -> Result<Vec<u8>, Error> {
     let sequence = content.sequence.to_be_bytes();
-    let deletes: Vec<_> =
-        deletes(kek, content.deletions).iter().map(Delete::emit).collect::<Result<_, _>>()?;
+    let deletes: Vec<_> = deletes(content.deletions).iter().map(Delete::emit).collect::<Result<_, _>>()?;
     let sa = content.policy.map(|policy| policy.announce().emit()).transpose()?;
     let kd = content.policy.map(|policy| policy.download().emit()).transpose()?;
     let mut payloads = vec![(PayloadType::SEQ, &sequence[..])];
     payloads.extend(deletes.iter().map(|body| (PayloadType::DELETE, &body[..])));
     payloads.extend(sa.iter().map(|body| (PayloadType::SA, &body[..])));
     payloads.extend(kd.iter().map(|body| (PayloadType::KD, &body[..])));
-    seal_signed(kek, signing_key, &payloads)
+    seal_signed(kek, (signing_key, content.signed_length), &payloads)
 }
 
 /// TEKs share one payload (RFC 6407 section 5.9).
-pub(super) fn deletes(kek: &Kek, deletions: &[Deletion]) -> Vec<Delete> {
-    let spi = |deletion: &Deletion| match deletion {
+pub(super) fn deletes(deletions: &[Deletion]) -> Vec<Delete> {
+    let tek = |deletion: &Deletion| match deletion {
         Deletion::Tek(spi) => Some(spi.0),
         Deletion::AllTeks => Some(0),
-        Deletion::Kek => None,
+        Deletion::Kek(_) | Deletion::AllKeks => None,
     };
-    let teks: Vec<_> = deletions.iter().filter_map(spi).collect();
+    let kek = |deletion: &Deletion| match deletion {
+        Deletion::Kek(spi) => Some(Delete::kek(*spi)),
+        Deletion::AllKeks => Some(Delete::kek([0; 16])),
+        Deletion::Tek(_) | Deletion::AllTeks => None,
+    };
+    let teks: Vec<_> = deletions.iter().filter_map(tek).collect();
     let teks = (!teks.is_empty()).then(|| Delete::teks(&teks));
-    let kek = deletions.contains(&Deletion::Kek).then(|| Delete::kek(kek.spi));
-    teks.into_iter().chain(kek).collect()
+    teks.into_iter().chain(deletions.iter().filter_map(kek)).collect()
 }
 
 /// The message with these payloads and their signature behind them.
 pub(super) fn seal_signed(
     kek: &Kek,
-    signing_key: &SigningKey,
+    signer: (&SigningKey, SignedLength),
     payloads: &[(PayloadType, &[u8])],
 ) -> Result<Vec<u8>, Error> {
-    let signature = sign(kek, signing_key, payloads)?;
+    let signature = sign(kek, signer, payloads)?;
     let signed: Vec<_> = payloads.iter().copied().chain([(PayloadType::SIG, &signature[..])]).collect();
     let (iv, key) = split_key(kek)?;
     Ok(seal(header(kek), &key, &iv, &signed)?.message)
 }
 
-/// The signature of "rekey", the header as it will be sent, and the payloads before the SIG payload.
-fn sign(kek: &Kek, signing_key: &SigningKey, payloads: &[(PayloadType, &[u8])]) -> Result<Vec<u8>, Error> {
+/// The signature of "rekey", the header, and the payloads before the SIG payload.
+fn sign(
+    kek: &Kek,
+    (signing_key, signed_length): (&SigningKey, SignedLength),
+    payloads: &[(PayloadType, &[u8])],
+) -> Result<Vec<u8>, Error> {
     let room = vec![0; signing_key.signature_len()];
     let all: Vec<_> = payloads.iter().copied().chain([(PayloadType::SIG, &room[..])]).collect();
     let chain = emit_chain(&all)?;
     let signed = &chain[..chain.len() - room.len() - 4];
-    let header = header(kek).emit_before(chain.len().next_multiple_of(16))?;
+    let header = header(kek).emit_before(match signed_length {
+        SignedLength::Padded => chain.len().next_multiple_of(BLOCK),
+        SignedLength::Unpadded => chain.len(),
+    })?;
     let covered = Zeroizing::new([REKEY, &header, signed].concat());
     Ok(signing_key.sign(&covered)?)
 }

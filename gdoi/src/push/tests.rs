@@ -43,7 +43,14 @@ fn policy() -> GroupPolicy {
     GroupPolicy {
         acl: AclNotice::List(Acl::new(vec!["permit ip 10.0.0.0/8 10.0.0.0/8".parse().unwrap()]).unwrap()),
         mode: SendMode::Both,
-        teks: vec![Tek { spi: Spi(4242), transform, keys, senders: None, lifetime: Duration::from_secs(60) }],
+        teks: vec![Tek {
+            spi: Spi(4242),
+            transform,
+            keys,
+            senders: None,
+            lifetime: Duration::from_secs(60),
+            selectors: Vec::new(),
+        }],
         kek: None,
         activation_delay: Some(Duration::from_secs(5)),
         deactivation_delay: None,
@@ -59,8 +66,12 @@ fn message(content: &PushContent<'_>) -> Vec<u8> {
 fn a_push_arrives_as_it_was_sent() {
     for kind in [NewKey::EcdsaP256, NewKey::EcdsaP384, NewKey::Rsa2048] {
         let (key, sent) = (key_of(kind), policy());
-        let content =
-            PushContent { sequence: 7, deletions: &[Deletion::Tek(Spi(1000))], policy: Some(&sent) };
+        let content = PushContent {
+            sequence: 7,
+            deletions: &[Deletion::Tek(Spi(1000))],
+            policy: Some(&sent),
+            signed_length: SignedLength::Padded,
+        };
         let push = receive(&kek_for(&key, 6), &emit(&kek_for(&key, 0), &key, &content).unwrap()).unwrap();
         assert_eq!((push.sequence, push.deletions), (7, vec![Deletion::Tek(Spi(1000))]));
         let got = push.policy.unwrap();
@@ -68,15 +79,56 @@ fn a_push_arrives_as_it_was_sent() {
     }
 }
 
+/// Of any length: with a lone TEK's deletion added the padding is another.
+#[test]
+fn both_readings_of_the_signed_length_are_taken() {
+    let sent = policy();
+    let mut lengths = std::collections::BTreeSet::new();
+    for count in 0..4 {
+        let deletions: Vec<_> = (0..count).map(|number| Deletion::Tek(Spi(1000 + number))).collect();
+        let made = [SignedLength::Padded, SignedLength::Unpadded].map(|signed_length| {
+            let content =
+                PushContent { sequence: 1, deletions: &deletions, policy: Some(&sent), signed_length };
+            message(&content)
+        });
+        for datagram in &made {
+            assert_eq!(receive(&kek(0), datagram).unwrap().deletions, deletions);
+        }
+        lengths.insert(made[0].len());
+    }
+    assert!(lengths.len() > 1, "{lengths:?}");
+}
+
+/// As many SPIs as a message has room for (RFC 2408 section 3.15).
+#[test]
+fn a_deletion_of_many_keys_is_taken() {
+    for count in [16, 17, 18, 5_000] {
+        let deletions: Vec<_> = (0..count).map(|number| Deletion::Tek(Spi(1000 + number))).collect();
+        let sent = message(&PushContent {
+            sequence: 1,
+            deletions: &deletions,
+            policy: None,
+            signed_length: SignedLength::Padded,
+        });
+        assert_eq!(receive(&kek(0), &sent).unwrap().deletions, deletions);
+    }
+}
+
 #[test]
 fn what_ends_arrives_as_it_was_sent() {
     let (one, other) = (Deletion::Tek(Spi(1000)), Deletion::Tek(Spi(2000)));
-    let cases = [vec![one, other], vec![one, other, Deletion::Kek], vec![Deletion::AllTeks, Deletion::Kek]];
+    let ended = Deletion::Kek(kek(0).spi);
+    let cases = [vec![one, other], vec![one, other, ended], vec![Deletion::AllTeks, ended]];
     for deletions in cases {
-        let sent = message(&PushContent { sequence: 1, deletions: &deletions, policy: None });
+        let sent = message(&PushContent {
+            sequence: 1,
+            deletions: &deletions,
+            policy: None,
+            signed_length: SignedLength::Padded,
+        });
         assert_eq!(receive(&kek(0), &sent).unwrap().deletions, deletions);
     }
-    let payloads = sender::deletes(&kek(0), &[one, other, Deletion::Kek]);
+    let payloads = sender::deletes(&[one, other, ended]);
     assert_eq!(payloads, [Delete::teks(&[1000, 2000]), Delete::kek(kek(0).spi)], "TEKs share one");
 }
 
@@ -88,7 +140,8 @@ fn a_new_kek_begins_at_sequence_zero() {
         kek: Some(kek(9)),
         ..policy()
     };
-    let content = PushContent { sequence: 1, deletions: &[], policy: Some(&sent) };
+    let content =
+        PushContent { sequence: 1, deletions: &[], policy: Some(&sent), signed_length: SignedLength::Padded };
     let got = receive(&kek(0), &message(&content)).unwrap().policy.unwrap().kek.unwrap();
     assert_eq!((got.sequence, got.ack), (0, Some(AckType::KekSha256)));
 }
@@ -96,7 +149,12 @@ fn a_new_kek_begins_at_sequence_zero() {
 #[test]
 fn replayed_and_reordered_messages_are_refused() {
     let sent = policy();
-    let second = message(&PushContent { sequence: 2, deletions: &[], policy: Some(&sent) });
+    let second = message(&PushContent {
+        sequence: 2,
+        deletions: &[],
+        policy: Some(&sent),
+        signed_length: SignedLength::Padded,
+    });
     assert!(receive(&kek(1), &second).is_ok());
     for last in [2, 3, u32::MAX] {
         assert_eq!(receive(&kek(last), &second).unwrap_err(), Misbehaved::Sequence { got: 2, last }.into());
@@ -107,7 +165,12 @@ fn replayed_and_reordered_messages_are_refused() {
 #[test]
 fn changed_messages_are_refused() {
     let sent = policy();
-    let sound = message(&PushContent { sequence: 1, deletions: &[], policy: Some(&sent) });
+    let sound = message(&PushContent {
+        sequence: 1,
+        deletions: &[],
+        policy: Some(&sent),
+        signed_length: SignedLength::Padded,
+    });
     for position in 0..sound.len() {
         let mut changed = sound.clone();
         changed[position] ^= 1;
@@ -121,7 +184,8 @@ fn changed_messages_are_refused() {
 #[test]
 fn messages_of_others_are_refused_for_the_right_reason() {
     let sent = policy();
-    let content = PushContent { sequence: 1, deletions: &[], policy: Some(&sent) };
+    let content =
+        PushContent { sequence: 1, deletions: &[], policy: Some(&sent), signed_length: SignedLength::Padded };
     let forged = emit(&kek(0), &key_of(NewKey::EcdsaP256), &content).unwrap();
     assert_eq!(receive(&kek(0), &forged).unwrap_err(), Unauthenticated::Signature.into());
     let sound = message(&content);
@@ -132,11 +196,16 @@ fn messages_of_others_are_refused_for_the_right_reason() {
     let mut clear = sound.clone();
     clear[19] = 0;
     assert_eq!(receive(&kek(0), &clear).unwrap_err(), Misbehaved::Encryption.into());
-    let nothing = message(&PushContent { sequence: 1, deletions: &[], policy: None });
+    let nothing = message(&PushContent {
+        sequence: 1,
+        deletions: &[],
+        policy: None,
+        signed_length: SignedLength::Padded,
+    });
     assert_eq!(receive(&kek(0), &nothing).unwrap_err(), Misbehaved::MissingPayload(PayloadType::SA).into());
     let of_phase1 = Delete::phase1([1; 16]).emit().unwrap();
     let payloads = [(PayloadType::SEQ, &[0, 0, 0, 1][..]), (PayloadType::DELETE, &of_phase1)];
-    let foreign = sender::seal_signed(&kek(0), signing_key(), &payloads).unwrap();
+    let foreign = sender::seal_signed(&kek(0), (signing_key(), SignedLength::Padded), &payloads).unwrap();
     assert_eq!(receive(&kek(0), &foreign).unwrap_err(), Malformed::Value("delete payload").into());
 }
 

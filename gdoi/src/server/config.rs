@@ -1,6 +1,7 @@
 //! What a key server is told about a group.
 
 use super::keys::Life;
+use super::registrant::Registrant;
 use super::terms::{RekeyTerms, Retransmit, Terms, Transport};
 use crate::coop::{CoopPeer, Redundancy};
 use crate::crypto::prf::digest;
@@ -10,6 +11,7 @@ use crate::error::Unacceptable;
 use crate::event::GroupName;
 use crate::phase1::Credential;
 use crate::policy::{Acl, Identity, Prefix, Proposal, SendMode, Transform};
+use crate::push::SignedLength;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -21,7 +23,8 @@ pub struct KeyServerConfig {
     pub identity: Identity,
     /// The address and port from which it answers.
     pub address: SocketAddr,
-    /// What goes with whom; the longest prefix that contains a peer's address decides.
+    /// What goes with whom; the longest prefix that contains a peer's address decides. A peer that proves itself with one
+    /// that is bound to an identity must say that it is this one.
     pub credentials: Vec<CredentialEntry>,
     /// The phase 1 proposals that it accepts.
     pub proposals: Vec<Proposal>,
@@ -36,6 +39,8 @@ pub struct KeyServerConfig {
 pub struct CredentialEntry {
     /// Which.
     pub peers: Prefix,
+    /// Who alone has it, no address; None where it proves no name, because several may share it.
+    pub identity: Option<Identity>,
     /// What goes with them.
     pub credential: Credential,
 }
@@ -81,16 +86,18 @@ pub struct RekeyConfig {
     pub transport: Transport,
     /// When they are sent again.
     pub retransmit: Retransmit,
+    /// How they are signed where a member of other software hears them.
+    pub signed_length: SignedLength,
     /// How long after the last rekey the keys are sent once more, for members that missed them.
     pub reminder: Duration,
 }
 
-/// Who may register. With both lists empty, every peer that passed phase 1.
+/// Who may register: a member must be in each list that has entries. With both lists empty, every peer that passed phase 1.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Authorization {
-    /// Addresses.
+    /// Where members speak from, which the credential of that address has proved.
     pub addresses: Vec<Prefix>,
-    /// Phase 1 identities.
+    /// Phase 1 identities (RFC 6407 section 3.1): addresses, and what a credential is bound to.
     pub identities: Vec<Identity>,
 }
 
@@ -117,18 +124,17 @@ pub enum Removal {
 }
 
 impl Authorization {
-    /// One match in either list is enough.
-    pub(super) fn check(&self, address: IpAddr, identity: &Identity) -> Result<(), Unacceptable> {
-        let open = self.addresses.is_empty() && self.identities.is_empty();
-        if open
-            || self.identities.contains(identity)
-            || self.addresses.iter().any(|prefix| prefix.contains(address))
-        {
-            return Ok(());
+    /// Each list that has entries must have the member. What a member only says of itself is no match.
+    pub(super) fn check(&self, member: &Registrant) -> Result<(), Unacceptable> {
+        let address = member.address.ip();
+        if !self.addresses.is_empty() && !self.addresses.iter().any(|prefix| prefix.contains(address)) {
+            return Err(Unacceptable::Address);
         }
-        match self.identities.is_empty() {
-            true => Err(Unacceptable::Address),
-            false => Err(Unacceptable::Identity(identity.to_string())),
+        let listed = self.identities.is_empty() || self.identities.contains(&member.identity);
+        match (listed, self.identities.is_empty() || member.proves_identity()) {
+            (true, true) => Ok(()),
+            (false, _) => Err(Unacceptable::Identity(member.identity.to_string())),
+            (true, false) => Err(Unacceptable::UnprovenIdentity(member.identity.to_string())),
         }
     }
 }
@@ -170,7 +176,7 @@ impl GroupConfig {
             self.redundancy.iter().flat_map(|redundancy| redundancy.peers.iter().copied()).chain([own]);
         let rekey = self.rekey.as_ref().map(|rekey| {
             let kek = (rekey.key_len, rekey.lifetime, rekey.transport, rekey.retransmit, rekey.reminder);
-            (kek, rekey.signing_key.public().spki().to_vec())
+            (kek, rekey.signed_length, rekey.signing_key.public().spki().to_vec())
         });
         let esp = (self.transform, self.replay_window);
         let delays = (self.activation_delay, self.deactivation_delay);

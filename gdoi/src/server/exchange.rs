@@ -4,14 +4,15 @@ use super::group::Group;
 use super::registrant::Registrant;
 use super::sessions::{Established, Exchange, Session, SessionName};
 use super::{Answer, KeyServer};
+use crate::crypto::Random;
 use crate::endpoint::Instant;
 use crate::error::{Error, Misbehaved, Unacceptable, Unauthenticated};
 use crate::event::KeyServerEvent;
-use crate::phase1::{Cookies, Credential, Informational, Responder, ResponderStep, Settings};
-use crate::policy::{Doi, GroupId, Identity};
-use crate::pull::{AwaitProof, Proof, Request};
+use crate::phase1::{fresh_message_id, Cookies, Informational, Responder, ResponderStep, Settings};
+use crate::policy::{Doi, GroupId};
+use crate::pull::{AwaitProof, Proof, Request, GROUP_IDENTITY};
 use crate::wire::{emit_chain, Cookie, ExchangeType, Flags, Header, Notify, NotifyType, PayloadType};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 impl KeyServer {
     /// A whole message of IKEv1, however it came.
@@ -73,7 +74,8 @@ impl KeyServer {
             }
             Err(reason @ Error::Unacceptable(_)) => {
                 let no_proposal = reason == Unacceptable::NoProposal.into();
-                let notify = || clear_notify(Cookies::of(header), NotifyType::NO_PROPOSAL_CHOSEN);
+                let (cookies, random) = (Cookies::of(header), self.random.as_mut());
+                let notify = || clear_notify(cookies, NotifyType::NO_PROPOSAL_CHOSEN, random);
                 let reply = no_proposal.then(notify).flatten();
                 self.sessions.turn_away(datagram, reply.clone());
                 reply.into_iter().for_each(|reply| self.transmit(from, reply));
@@ -102,19 +104,12 @@ impl KeyServer {
     }
 
     fn settings(&self, peer: SocketAddr) -> Result<Settings, Error> {
-        let table = || self.credential_of(peer.ip());
-        let own = self.links.credential(peer.ip()).cloned();
         Ok(Settings {
-            credential: own.or_else(table).ok_or(Unacceptable::NoKey)?,
+            credential: self.credential_entry(peer.ip()).ok_or(Unacceptable::NoKey)?.credential,
             identity: self.config.identity.clone(),
             proposals: self.config.proposals.clone(),
             doi: Doi::Gdoi,
         })
-    }
-
-    fn credential_of(&self, address: IpAddr) -> Option<Credential> {
-        let candidates = self.config.credentials.iter().filter(|entry| entry.peers.contains(address));
-        candidates.max_by_key(|entry| entry.peers.length()).map(|entry| entry.credential.clone())
     }
 
     pub(super) fn advance(
@@ -132,7 +127,7 @@ impl KeyServer {
                     Ok(Answer::Send(message))
                 }
                 ResponderStep::Established(sa, message) => {
-                    check_identity(from, &sa.peer)?;
+                    self.check_identity(from, &sa.peer)?;
                     match self.links.is_peer(from.ip()) {
                         true => {
                             session.hand_over();
@@ -144,7 +139,11 @@ impl KeyServer {
                 }
             },
             Exchange::Pull(established) => match header.exchange {
-                ExchangeType::GROUPKEY_PULL => self.pull(from, established, header, body, now),
+                ExchangeType::GROUPKEY_PULL => match self.pull(from, established, header, body, now) {
+                    // What is refused under an SA is refused under it (RFC 2408 section 4.8).
+                    Err(Error::Unacceptable(reason)) => self.refuse_group(from, established, None, reason),
+                    done => done,
+                },
                 ExchangeType::INFORMATIONAL => match established.sa.informed(header, body)? {
                     Informational::Deleted => Ok(Answer::Close),
                     _ => Ok(Answer::Silence),
@@ -166,7 +165,7 @@ impl KeyServer {
         match &established.pull {
             Some((pull, group)) if pull.message_id() == header.message_id => {
                 let (proof, group) = (pull.check(&established.sa, header, body)?, *group);
-                let registrant = Registrant::of(from, &established.sa);
+                let registrant = self.registrant(from, &established.sa);
                 let authorized = self.act(group, now, |group, _| Ok(group.check(&registrant)?));
                 if let Err(Error::Unacceptable(reason)) = authorized {
                     established.pull = None;
@@ -218,7 +217,7 @@ impl KeyServer {
         request: Request,
         now: Instant,
     ) -> Result<Answer, Error> {
-        let (sa, registrant) = (&established.sa, Registrant::of(from, &established.sa));
+        let (sa, registrant) = (&established.sa, self.registrant(from, &established.sa));
         let Some(id) = self.groups.iter().find(|group| group.is_named(request.group())).map(Group::id) else {
             let reason = Unacceptable::UnknownGroup(group_text(request.group()));
             return self.refuse_group(from, established, None, reason);
@@ -249,7 +248,14 @@ impl KeyServer {
         reason: Unacceptable,
     ) -> Result<Answer, Error> {
         let kind = match reason {
-            Unacceptable::UnknownGroup(_) => NotifyType::INVALID_ID_INFORMATION,
+            Unacceptable::UnknownGroup(_) | Unacceptable::Unsupported(GROUP_IDENTITY, _) => {
+                NotifyType::INVALID_ID_INFORMATION
+            }
+            Unacceptable::Unsupported(..) => NotifyType::ATTRIBUTES_NOT_SUPPORTED,
+            Unacceptable::Busy => {
+                self.report_refusal(from, group, reason.into());
+                return self.put_off(established);
+            }
             Unacceptable::ForeignMember => NotifyType::NO_PROPOSAL_CHOSEN,
             _ => NotifyType::AUTHENTICATION_FAILED,
         };
@@ -282,7 +288,8 @@ impl KeyServer {
     ) {
         let event = match reason {
             Error::Unauthenticated(Unauthenticated::PreSharedKey) | Error::Unacceptable(_) => {
-                if let Some(notify) = clear_notify(Cookies::of(header), NotifyType::AUTHENTICATION_FAILED) {
+                let (cookies, kind) = (Cookies::of(header), NotifyType::AUTHENTICATION_FAILED);
+                if let Some(notify) = clear_notify(cookies, kind, self.random.as_mut()) {
                     session.remember_refusal(datagram, notify.clone());
                     self.transmit(from, notify);
                 }
@@ -294,16 +301,6 @@ impl KeyServer {
     }
 }
 
-/// A peer that identifies itself by address must do so by its own.
-fn check_identity(from: SocketAddr, identity: &Identity) -> Result<(), Error> {
-    match identity {
-        Identity::Address(address) if from.ip() != *address => {
-            Err(Unacceptable::UnexpectedIdentity(identity.to_string()).into())
-        }
-        _ => Ok(()),
-    }
-}
-
 fn group_text(asked: &[u8]) -> String {
     match <[u8; 4]>::try_from(asked) {
         Ok(octets) => u32::from_be_bytes(octets).to_string(),
@@ -311,15 +308,20 @@ fn group_text(asked: &[u8]) -> String {
     }
 }
 
-/// An informational message outside any protection: a hint for operators, never a proof.
-fn clear_notify(cookies: Cookies, kind: NotifyType) -> Option<Vec<u8>> {
+/// An informational message outside any protection: a hint for operators, never a proof. With a message ID and both cookies,
+/// or peers take it for one of phase 1 (RFC 2408 sections 3.1 and 4.8).
+fn clear_notify(cookies: Cookies, kind: NotifyType, random: &mut dyn Random) -> Option<Vec<u8>> {
+    let mut responder = cookies.responder;
+    if responder == Cookie::ZERO {
+        random.fill(&mut responder.0).ok()?;
+    }
     let header = Header {
         initiator: cookies.initiator,
-        responder: cookies.responder,
+        responder,
         next: PayloadType::NOTIFY,
         exchange: ExchangeType::INFORMATIONAL,
         flags: Flags::NONE,
-        message_id: 0,
+        message_id: fresh_message_id(random).ok()?,
     };
     let notify = Notify { kind }.emit().ok()?;
     header.emit(&emit_chain(&[(PayloadType::NOTIFY, &notify)]).ok()?).ok()

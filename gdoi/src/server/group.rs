@@ -3,6 +3,7 @@
 
 mod acknowledge;
 mod admission;
+mod ageing;
 mod command;
 mod cooperation;
 mod dismissal;
@@ -133,6 +134,7 @@ impl Group {
         let time = self.ledger.time(now);
         self.ledger.expire(time);
         self.standing.expire(time);
+        self.age_members(time);
         if self.leads() {
             self.make_keys(random, time)?;
             self.commit(now);

@@ -314,7 +314,7 @@ impl GroupTek {
     pub(super) fn as_of(&self, now: GroupTime) -> Option<Tek> {
         let lifetime = Duration::from_secs(self.expires.saturating_since(now).as_secs());
         let GroupTek { spi, transform, keys, senders, .. } = self.clone();
-        let tek = Tek { spi, transform, keys, senders, lifetime };
+        let tek = Tek { spi, transform, keys, senders, lifetime, selectors: Vec::new() };
         (!lifetime.is_zero()).then_some(tek)
     }
 }

@@ -133,6 +133,16 @@ impl Ledger {
         &mut self.members
     }
 
+    /// Members that gave no sign of life since then have no key that lives. That follows from what is stored.
+    pub(super) fn set_members_dead_before(&mut self, time: GroupTime) {
+        self.members.set_dead_before(time);
+    }
+
+    /// From now on members acknowledge to this server.
+    pub(super) fn watch_members(&mut self, now: GroupTime) {
+        self.members.watch_from(now);
+    }
+
     /// Takes in members that another server has.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use crate::coop::{Author, Versions};
 use crate::error::{Error, Unacceptable};
 use crate::policy::Identity;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 const MAX_MEMBERS: usize = 16_384;
@@ -58,6 +58,13 @@ pub(super) struct Listed {
     pub(super) presence: Presence,
 }
 
+impl Record {
+    /// When it showed last that it lives, as far as this server knows.
+    fn last_sign(&self) -> GroupTime {
+        self.last_acknowledged.unwrap_or_default().max(self.last_registered)
+    }
+}
+
 impl Listed {
     fn is_newer_than(&self, other: &Listed) -> bool {
         (self.version, self.author) > (other.version, other.author)
@@ -72,27 +79,72 @@ pub(super) struct Members {
     newest: u64,
     /// The versions of each author that are in the list.
     seen: Versions,
+    /// Since when this server would see members acknowledge.
+    watched_since: GroupTime,
+    /// No key lives that a member has that gave its last sign of life before this.
+    dead_before: GroupTime,
+    /// How many were forgotten because of that.
+    forgotten: u64,
 }
 
 impl Members {
     pub(super) fn new(author: Author) -> Self {
-        Members { records: BTreeMap::new(), author, newest: 0, seen: Versions::default() }
+        Members { newest: 0, ..Members::restore(author, 0, Versions::default(), Vec::new()) }
     }
 
     /// The list as it was stored; what changed after that is lost, and its numbers are not used again.
     pub(super) fn restore(author: Author, newest: u64, seen: Versions, records: Vec<Listed>) -> Self {
         let records = records.into_iter().map(|listed| (listed.record.address, listed)).collect();
-        Members { records, author, newest: newest.saturating_add(LOST_CHANGES), seen }
+        let (watched_since, dead_before, forgotten) = Default::default();
+        let newest = newest.saturating_add(LOST_CHANGES);
+        Members { records, author, newest, seen, watched_since, dead_before, forgotten }
     }
 
     /// Whether there is no room for a member that is not known.
     pub(super) fn is_full_for(&self, address: IpAddr) -> bool {
-        !self.records.contains_key(&address) && self.records().count() >= MAX_MEMBERS
+        !self.records.contains_key(&address) && self.living() >= MAX_MEMBERS
+    }
+
+    fn living(&self) -> usize {
+        self.records().filter(|record| !self.is_dead(record)).count()
+    }
+
+    /// Members that gave no sign of life since then have no key that lives: they make room for others.
+    pub(super) fn set_dead_before(&mut self, time: GroupTime) {
+        self.dead_before = time;
+    }
+
+    /// From now on members acknowledge to this server. What they acknowledged to another is not known here.
+    pub(super) fn watch_from(&mut self, time: GroupTime) {
+        self.watched_since = time;
+    }
+
+    /// Whether there are members to be forgotten.
+    pub(super) fn has_dead(&self) -> bool {
+        self.records().any(|record| self.is_dead(record))
+    }
+
+    /// Forgets the members that have no key that lives and gave no sign of life; how many.
+    pub(super) fn forget_dead(&mut self) -> usize {
+        let dead = self.records().filter(|record| self.is_dead(record));
+        let dead: Vec<_> = dead.map(|record| record.address).collect();
+        dead.iter().for_each(|member| self.forget(*member));
+        self.forgotten = self.forgotten.saturating_add(dead.len() as u64);
+        dead.len()
+    }
+
+    /// How many were forgotten like this.
+    pub(super) const fn forgotten(&self) -> u64 {
+        self.forgotten
+    }
+
+    fn is_dead(&self, record: &Record) -> bool {
+        record.last_sign().max(self.watched_since) < self.dead_before
     }
 
     /// A member has proved to be alive.
     pub(super) fn register(&mut self, registrant: &Registrant, owner: Option<IpAddr>, now: GroupTime) {
-        let Registrant { address: from, identity, ours, fragments } = registrant.clone();
+        let Registrant { address: from, identity, ours, fragments, .. } = registrant.clone();
         let known = self.records.get(&from.ip()).map(|listed| &listed.record);
         let record = Record {
             address: from.ip(),
@@ -112,19 +164,47 @@ impl Members {
     }
 
     fn write(&mut self, record: Record, presence: Presence) {
+        self.make_room_for(self.author);
         self.newest += 1;
         let (author, version) = (self.author, self.newest);
         self.seen.raise(author, version);
         self.insert(Listed { record, author, version, presence });
     }
 
-    /// Who has been gone for the longest makes room.
+    /// Who has been gone for the longest makes room, then who was silent for the longest of those that are dead.
     fn insert(&mut self, listed: Listed) {
-        self.records.insert(listed.record.address, listed);
+        let new = listed.record.address;
+        self.records.insert(new, listed);
         if self.records.len() > MAX_MEMBERS {
             let gone = self.records.values().filter(|listed| listed.presence == Presence::Gone);
-            let oldest = gone.min_by_key(|listed| listed.version).map(|listed| listed.record.address);
-            oldest.and_then(|oldest| self.records.remove(&oldest));
+            let gone = gone.min_by_key(|listed| listed.version).map(|listed| listed.record.address);
+            let dead = self.records().filter(|record| record.address != new && self.is_dead(record));
+            let dead = dead.min_by_key(|record| record.last_sign()).map(|record| record.address);
+            self.forgotten += u64::from(gone.is_none() && dead.is_some());
+            gone.or(dead).and_then(|oldest| self.records.remove(&oldest));
+        }
+    }
+
+    /// Room for another author of changes: none is lost sight of. One of which nothing is in the list any more needs no place
+    /// there; if all have something, this server makes the records of the one its own that changed nothing for the longest
+    /// time, most likely an earlier life of a server. Should it live, it comes back with its next change.
+    fn make_room_for(&mut self, author: Author) {
+        while !self.seen.has_room_for(author) {
+            let others = self.seen.iter().filter(|(other, _)| *other != self.author && *other != author);
+            let with_records: BTreeSet<_> = self.records.values().map(|listed| listed.author).collect();
+            let least = |(other, number): &(Author, u64)| (with_records.contains(other), *number);
+            let Some((oldest, _)) = others.min_by_key(least) else { return };
+            self.seen.forget(oldest);
+            self.take_over(oldest);
+        }
+    }
+
+    /// The records of an author as changes of this server, which count before what they replace.
+    fn take_over(&mut self, author: Author) {
+        for listed in self.records.values_mut().filter(|listed| listed.author == author) {
+            self.newest += 1;
+            (listed.author, listed.version) = (self.author, self.newest);
+            self.seen.raise(self.author, self.newest);
         }
     }
 
@@ -221,6 +301,13 @@ impl Members {
         records
     }
 
+    /// Whether something in the list is newer than what a server has that has seen these versions. What is only known of
+    /// authors that are no more is nothing that it lacks.
+    pub(super) fn has_news_for(&self, listed: &Versions) -> bool {
+        let newer = |record: &Listed| record.version > listed.of(record.author);
+        !listed.covers(&self.seen) && self.records.values().any(newer)
+    }
+
     /// Takes in what another server has: all that `author` changed after `from` and up to `to` and that still counts.
     ///
     /// # Errors
@@ -233,13 +320,14 @@ impl Members {
         records: Vec<Listed>,
     ) -> Result<(), Error> {
         let unknown = records.iter().filter(|new| !self.records.contains_key(&new.record.address)).count();
-        if unknown > 0 && self.records().count() + unknown > MAX_MEMBERS {
+        if unknown > 0 && self.living() + unknown > MAX_MEMBERS {
             return Err(Unacceptable::TooManyMembers.into());
         }
         if to > LAST_VERSION || records.iter().any(|new| new.author != author || new.version > to) {
             return Err(Unacceptable::Unsupported("version of a member record", 0).into());
         }
         if self.seen.of(author) >= from {
+            self.make_room_for(author);
             self.seen.raise(author, to);
         }
         self.newest = self.newest.max(to);
@@ -267,6 +355,7 @@ impl Members {
             record.last_registered = time(record.last_registered);
             record.last_acknowledged = record.last_acknowledged.map(&time);
         }
+        (self.watched_since, self.dead_before) = (time(self.watched_since), time(self.dead_before));
     }
 }
 

@@ -9,8 +9,10 @@ use std::net::SocketAddr;
 pub(super) struct Registrant {
     /// From where it speaks.
     pub(super) address: SocketAddr,
-    /// Who it is.
+    /// Who it says it is.
     pub(super) identity: Identity,
+    /// The identity that its credential is bound to; None for one that proves no name.
+    pub(super) bound: Option<Identity>,
     /// Whether it runs this implementation, so that private attributes may go to it.
     pub(super) ours: bool,
     /// Whether it takes messages in fragments.
@@ -18,8 +20,16 @@ pub(super) struct Registrant {
 }
 
 impl Registrant {
-    /// The peer of an ISAKMP SA.
-    pub(super) fn of(address: SocketAddr, sa: &IsakmpSa) -> Self {
-        Registrant { address, identity: sa.peer.clone(), ours: sa.ours, fragments: sa.fragments }
+    /// The peer of an ISAKMP SA, which proved itself with a credential that is bound to `bound`.
+    pub(super) fn of(address: SocketAddr, sa: &IsakmpSa, bound: Option<Identity>) -> Self {
+        Registrant { address, identity: sa.peer.clone(), bound, ours: sa.ours, fragments: sa.fragments }
+    }
+
+    /// Whether it is who it says it is. An address is its own: the key was chosen by it, and answers went there.
+    pub(super) fn proves_identity(&self) -> bool {
+        match &self.identity {
+            Identity::Address(address) => self.address.ip() == *address,
+            name => self.bound.as_ref() == Some(name),
+        }
     }
 }

@@ -23,13 +23,13 @@ impl KeyServer {
         changes
     }
 
-    /// Goes on with another configuration. Sessions and keys stay; the address it answers from and its identity cannot
-    /// change.
+    /// Goes on with another configuration. Keys stay, and so do sessions with peers whose credential is what it was; the
+    /// address it answers from and its identity cannot change.
     ///
     /// # Errors
     /// Only internal ones.
     pub fn reconfigure(&mut self, mut config: KeyServerConfig, now: Instant) -> Result<Vec<Change>, Error> {
-        let changes = self.preview(&config);
+        let (changes, credentials) = (self.preview(&config), self.credentials_in_use());
         // Once each, however many of its changes call for it.
         let sent_away = changes.iter().filter(|change| change.effect == Effect::Reregistration);
         for id in sent_away.map(|change| change.group.id).collect::<BTreeSet<_>>() {
@@ -53,6 +53,7 @@ impl KeyServer {
         config.address = self.config.address;
         config.identity = self.config.identity.clone();
         self.config = config;
+        self.end_outdated_sessions(&credentials);
         let report = |change: &Change| KeyServerEvent::PolicyChange { change: change.clone() };
         changes.iter().for_each(|change| self.report(report(change)));
         self.store();

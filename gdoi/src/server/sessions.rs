@@ -145,6 +145,17 @@ impl Sessions {
         self.sessions.contains_key(&name)
     }
 
+    /// Who they are with; some more than once.
+    pub(super) fn peers(&self) -> impl Iterator<Item = IpAddr> + '_ {
+        self.sessions.keys().map(|name| name.peer.ip())
+    }
+
+    /// Ends all with peers that `ended` says, half-open ones, too; they may come again.
+    pub(super) fn end(&mut self, ended: impl Fn(IpAddr) -> bool) {
+        self.sessions.retain(|name, _| !ended(name.peer.ip()));
+        self.turned_away.clear();
+    }
+
     /// Whether this is an SA with a peer that both sides agreed fragments with.
     pub(super) fn talks_in_fragments(&self, peer: SocketAddr, cookies: Cookies) -> bool {
         let name = SessionName { peer, initiator: cookies.initiator.0 };

@@ -8,7 +8,7 @@ use super::codec::{Reader, Writer};
 use crate::error::{Error, Malformed};
 use zeroize::Zeroizing;
 
-/// The most key packets in one payload: a KEK, three overlapping TEKs and one with SIDs.
+/// The most key packets in one payload of ours. Others may send as many as a message has room for.
 pub const MAX_KEY_PACKETS: usize = 8;
 
 /// The body of a KD payload.
@@ -28,9 +28,6 @@ impl Kd {
         let mut reader = Reader::new(body, "KD payload");
         let count = usize::from(reader.u16()?);
         reader.reserved(2)?;
-        if count > MAX_KEY_PACKETS {
-            return Err(Malformed::TooMany("key packets").into());
-        }
         let packets = (0..count).map(|_| KeyPacket::parse(&mut reader)).collect::<Result<_, _>>()?;
         reader.finish()?;
         Ok(Kd(packets))
@@ -79,6 +76,17 @@ mod tests {
     }
 
     #[test]
+    fn there_may_be_as_many_as_a_message_has_room_for() {
+        let packet = |spi| KeyPacket::Tek {
+            spi,
+            encryption: Secret::new(vec![3; 16]),
+            integrity: Secret::new(vec![4; 32]),
+        };
+        let many = Kd((1..=900).map(packet).collect());
+        assert_eq!(Kd::parse(&many.emit().unwrap()), Ok(many));
+    }
+
+    #[test]
     fn layout() {
         let tek = Kd(vec![KeyPacket::Tek {
             spi: 1,
@@ -92,7 +100,7 @@ mod tests {
     #[test]
     fn rejects() {
         let parse = |body: &[u8]| Kd::parse(body).unwrap_err();
-        assert_eq!(parse(&[0, 9, 0, 0]), Malformed::TooMany("key packets").into());
+        assert_eq!(parse(&[0xff, 0xff, 0, 0]), Malformed::Truncated("KD payload").into());
         assert_eq!(parse(&[0, 0, 0, 1]), Malformed::Reserved("KD payload").into());
         assert_eq!(parse(&[0, 0, 0, 0, 0]), Malformed::TrailingBytes("KD payload").into());
         assert_eq!(parse(&[0, 1, 0, 0]), Malformed::Truncated("KD payload").into());

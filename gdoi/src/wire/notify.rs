@@ -11,7 +11,6 @@ const DOI_GDOI: u32 = 2;
 const PROTO_ISAKMP: u8 = 1;
 const GDOI_PROTO_KEK: u8 = 0;
 const GDOI_PROTO_IPSEC_ESP: u8 = 1;
-const MAX_SPIS: usize = 16;
 const LIVENESS: &str = "dead peer detection payload";
 
 /// The body of a notify payload. SPI and notification data are not kept: only those of [`Liveness`] are used.
@@ -123,7 +122,7 @@ pub struct Delete {
     pub doi: u32,
     /// What the SPIs name: under DOI 1, 1 is ISAKMP; under DOI 2, 0 is KEK and 1 is ESP (RFC 6407 section 5.9).
     pub protocol: u8,
-    /// SPIs of one length, 1 to 16 of them.
+    /// SPIs of one length, at least one.
     pub spis: Vec<Vec<u8>>,
 }
 
@@ -152,7 +151,7 @@ impl Delete {
     /// Reads a body.
     ///
     /// # Errors
-    /// [`Malformed`]: truncated, no or over 16 SPIs, octets left over.
+    /// [`Malformed`]: truncated, no SPIs, octets left over.
     pub fn parse(body: &[u8]) -> Result<Self, Malformed> {
         let mut reader = Reader::new(body, "delete payload");
         let (doi, protocol, spi_len) = (reader.u32()?, reader.u8()?, usize::from(reader.u8()?));
@@ -160,10 +159,7 @@ impl Delete {
         if count == 0 || spi_len == 0 {
             return Err(Malformed::Length("delete payload"));
         }
-        if count > MAX_SPIS {
-            return Err(Malformed::TooMany("SPIs"));
-        }
-        let spis = (0..count).map(|_| reader.take(spi_len).map(<[u8]>::to_vec)).collect::<Result<_, _>>()?;
+        let spis = reader.take(count * spi_len)?.chunks(spi_len).map(<[u8]>::to_vec).collect();
         reader.finish()?;
         Ok(Delete { doi, protocol, spis })
     }
@@ -174,7 +170,11 @@ impl Delete {
     /// [`Malformed::Value`]: another DOI, protocol or SPI length.
     pub fn deletions(&self) -> Result<Vec<Deletion>, Malformed> {
         let deletion = |spi: &Vec<u8>| match (self.doi, self.protocol, &spi[..]) {
-            (DOI_GDOI, GDOI_PROTO_KEK, _) if spi.len() == 16 => Ok(Deletion::Kek),
+            // "An SPI value of zero": how long that is the RFC does not say.
+            (DOI_GDOI, GDOI_PROTO_KEK, kek) if kek.iter().all(|octet| *octet == 0) => Ok(Deletion::AllKeks),
+            (DOI_GDOI, GDOI_PROTO_KEK, kek) if kek.len() == 16 => {
+                kek.try_into().map(Deletion::Kek).map_err(|_| Malformed::Value("delete payload"))
+            }
             (DOI_GDOI, GDOI_PROTO_IPSEC_ESP, [0, 0, 0, 0]) => Ok(Deletion::AllTeks),
             (DOI_GDOI, GDOI_PROTO_IPSEC_ESP, [a, b, c, d]) => {
                 Ok(Deletion::Tek(Spi(u32::from_be_bytes([*a, *b, *c, *d]))))
@@ -263,7 +263,11 @@ mod tests {
     #[test]
     fn what_a_push_deletes() {
         assert_eq!(Delete::teks(&[0, 7]).deletions(), Ok(vec![Deletion::AllTeks, Deletion::Tek(Spi(7))]));
-        assert_eq!(Delete::kek([1; 16]).deletions(), Ok(vec![Deletion::Kek]));
+        assert_eq!(Delete::kek([1; 16]).deletions(), Ok(vec![Deletion::Kek([1; 16])]));
+        for length in [1, 4, 16] {
+            let all = Delete { spis: vec![vec![0; length]], ..Delete::kek([0; 16]) };
+            assert_eq!(all.deletions(), Ok(vec![Deletion::AllKeks]));
+        }
         let refused = Err(Malformed::Value("delete payload"));
         assert_eq!(Delete::phase1([1; 16]).deletions(), refused);
         assert_eq!(Delete { protocol: 2, ..Delete::teks(&[1]) }.deletions(), refused);
@@ -274,7 +278,9 @@ mod tests {
     fn deletes_that_do_not_fit_are_rejected() {
         assert_eq!(Delete::parse(&[0, 0, 0, 1, 1, 4, 0, 0]), Err(Malformed::Length("delete payload")));
         assert_eq!(Delete::parse(&[0, 0, 0, 1, 1, 0, 0, 1]), Err(Malformed::Length("delete payload")));
-        assert_eq!(Delete::parse(&[0, 0, 0, 1, 1, 4, 0, 17]), Err(Malformed::TooMany("SPIs")));
+        let many = [&[0, 0, 0, 2, 1, 4, 0xff, 0xff][..], &[7; 4 * 0xffff]].concat();
+        assert_eq!(Delete::parse(&many).unwrap().spis.len(), 0xffff, "as many as the count can say");
+        assert_eq!(Delete::parse(&many[..many.len() - 1]), Err(Malformed::Truncated("delete payload")));
         assert_eq!(Delete::parse(&[0, 0, 0, 1, 1, 4, 0, 1, 1]), Err(Malformed::Truncated("delete payload")));
         assert_eq!(
             Delete::parse(&[0, 0, 0, 1, 1, 1, 0, 1, 1, 1]),

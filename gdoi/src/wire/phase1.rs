@@ -30,13 +30,15 @@ const AES_CBC: u32 = 7;
 const PRE_SHARED_KEY: u32 = 1;
 const SECONDS: u32 = 1;
 
-/// One transform as it was offered: its number, and what it means if it is one of ours.
+/// One transform as it was offered: its number, its octets, and what it means if it is one of ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Phase1Transform {
     /// The number that the initiator gave it.
     pub number: u8,
     /// What it asks for; None for any algorithm that is weak, unknown or incomplete.
     pub proposal: Option<Proposal>,
+    /// Its attributes as they came: "a responder MUST NOT alter" what it chooses (RFC 2409 section 5).
+    pub attributes: Vec<u8>,
 }
 
 /// The SA payload of the first two messages.
@@ -62,8 +64,11 @@ impl Phase1Sa {
     pub fn new(doi: Doi, proposals: &[Proposal]) -> Self {
         let number = |index: usize| u8::try_from(index + 1).unwrap_or(u8::MAX);
         let transforms = proposals.iter().take(MAX_TRANSFORMS).enumerate();
-        let transforms = transforms
-            .map(|(index, proposal)| Phase1Transform { number: number(index), proposal: Some(*proposal) });
+        let transforms = transforms.map(|(index, proposal)| Phase1Transform {
+            number: number(index),
+            proposal: Some(*proposal),
+            attributes: attributes_of(proposal),
+        });
         Phase1Sa { doi, number: 1, transforms: transforms.collect() }
     }
 
@@ -140,9 +145,10 @@ fn parse_transform(payload: &Payload<'_>) -> Result<Phase1Transform, Error> {
     let mut reader = Reader::new(payload.body, "transform payload");
     let (number, id) = (reader.u8()?, reader.u8()?);
     reader.reserved(2)?;
-    let attributes = Attributes::parse(reader.rest(), "transform payload")?;
-    let proposal = if id == KEY_IKE { understand(attributes)? } else { None };
-    Ok(Phase1Transform { number, proposal })
+    let attributes = reader.rest();
+    let understood = Attributes::parse(attributes, "transform payload")?;
+    let proposal = if id == KEY_IKE { understand(understood)? } else { None };
+    Ok(Phase1Transform { number, proposal, attributes: attributes.to_vec() })
 }
 
 /// A transform that is not ours is no error: the initiator may offer others beside it.
@@ -190,9 +196,12 @@ fn write_transform(out: &mut Writer, transform: &Phase1Transform) {
     out.u8(transform.number);
     out.u8(KEY_IKE);
     out.u16(0);
-    let Some(proposal) = transform.proposal else { return };
+    out.raw(&transform.attributes);
+}
+
+fn attributes_of(proposal: &Proposal) -> Vec<u8> {
     let life = u32::try_from(proposal.lifetime.as_secs()).unwrap_or(u32::MAX).to_be_bytes();
-    for attribute in [
+    let attributes = [
         Attribute::basic(class::ENCRYPTION, AES_CBC as u16),
         Attribute::basic(class::KEY_LENGTH, (proposal.key_len * 8) as u16),
         Attribute::basic(class::HASH, hash_number(proposal.hash)),
@@ -200,9 +209,8 @@ fn write_transform(out: &mut Writer, transform: &Phase1Transform) {
         Attribute::basic(class::GROUP, proposal.group.number()),
         Attribute::basic(class::LIFE_TYPE, SECONDS as u16),
         Attribute::variable(class::LIFE_DURATION, &life),
-    ] {
-        attribute.write(out);
-    }
+    ];
+    Writer::plain(32, |out| attributes.iter().for_each(|attribute| attribute.write(out))).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -229,7 +237,7 @@ mod tests {
     #[test]
     fn transforms_are_never_left_uncounted() {
         let emit = |number| {
-            let transform = Phase1Transform { number: 1, proposal: None };
+            let transform = Phase1Transform { number: 1, proposal: None, attributes: Vec::new() };
             Phase1Sa { transforms: vec![transform; number], ..two() }.emit()
         };
         assert!(emit(255).is_ok());
@@ -247,6 +255,26 @@ mod tests {
             &[0x80, 11, 0, 1, 0, 12, 0, 4, 0, 1, 0x51, 0x80],
         ];
         assert_eq!(bytes, expected.concat());
+    }
+
+    /// In another order, with the number forms changed round, and without a life.
+    #[test]
+    fn what_was_offered_is_repeated_octet_by_octet() {
+        let offered = [
+            &[0x80, 4, 0, 19, 0, 1, 0, 2, 0, 7, 0x80, 2, 0, 4, 0x80, 3, 0, 1, 0x80, 14, 0, 128][..],
+            &[
+                0x80, 14, 1, 0, 0x80, 1, 0, 7, 0x80, 2, 0, 6, 0x80, 3, 0, 1, 0x80, 4, 0, 14, 0x80, 11, 0, 1,
+                0x80, 12, 112, 128,
+            ],
+        ];
+        for attributes in offered {
+            let transform = [&[0, 0, 0, attributes.len() as u8 + 8, 9, 1, 0, 0], attributes].concat();
+            let proposal = [&[0, 0, 0, transform.len() as u8 + 8, 3, 1, 0, 1], &transform[..]].concat();
+            let body = [&[0, 0, 0, 2, 0, 0, 0, 0], &proposal[..]].concat();
+            let parsed = Phase1Sa::parse(&body).unwrap();
+            assert!(parsed.transforms[0].proposal.is_some());
+            assert_eq!(parsed.emit().unwrap(), body);
+        }
     }
 
     #[test]

@@ -103,6 +103,8 @@ registry! {
         PAYLOAD_MALFORMED = 16 "PAYLOAD-MALFORMED",
         /// The phase 1 exchange type is not spoken.
         UNSUPPORTED_EXCHANGE_TYPE = 29 "UNSUPPORTED-EXCHANGE-TYPE",
+        /// An attribute is not understood.
+        ATTRIBUTES_NOT_SUPPORTED = 13 "ATTRIBUTES-NOT-SUPPORTED",
         /// No proposal suits.
         NO_PROPOSAL_CHOSEN = 14 "NO-PROPOSAL-CHOSEN",
         /// The group identity is unknown.

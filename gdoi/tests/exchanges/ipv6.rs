@@ -35,7 +35,7 @@ fn moved(number: u8, config: KeyServerConfig) -> KeyServerConfig {
     config.identity = Identity::Address(server_address(number).ip());
     config.address = server_address(number);
     let peers = "2001:db8:1::/48".parse().unwrap();
-    config.credentials = vec![CredentialEntry { peers, credential: pre_shared_key(PSK) }];
+    config.credentials = vec![CredentialEntry { peers, identity: None, credential: pre_shared_key(PSK) }];
     config
 }
 

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod access;
+mod ageing;
+mod authorization;
 mod bench;
 mod commands;
 mod coop;
@@ -19,6 +21,7 @@ mod ipv6;
 mod malicious;
 mod moments;
 mod month;
+mod other_software;
 mod own_keys_and_lists;
 mod places;
 mod refused;

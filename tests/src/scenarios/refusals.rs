@@ -76,7 +76,10 @@ fn unauthorized_address(site: &Site) -> Outcome {
 
 fn unauthorized_identity(site: &Site) -> Outcome {
     let mut server = corp::key_server(KS1);
-    server["groups"][0]["server-local"]["authorization"] = json!({ "identity": [{ "fqdn": "gm2.example" }] });
+    let (shared, name) = (server["pre-shared-keys"][0].clone(), json!({ "fqdn": "gm2.example" }));
+    let bound = json!({ "address": "198.51.100.2", "identity": name, "key": "what only gm2 has" });
+    server["pre-shared-keys"] = json!([shared, bound]);
+    server["groups"][0]["server-local"]["authorization"] = json!({ "identity": [name] });
     let mut member = corp::member(&[KS1, KS2]);
     member["groups"][0]["identity"] = json!({ "fqdn": "gm1.example" });
     let lines = Lines {

@@ -95,6 +95,34 @@ fn who_is_known_can_be_received() {
     });
 }
 
+/// Two entries are sent with two states, a third with none: it is blocked.
+#[test]
+fn entries_are_sent_with_the_states_that_are_theirs() {
+    let mut dice = Dice(3);
+    let mut sending = |spi| Sa { spi: Spi(spi), family: Family::V4, ..sa(&mut dice) };
+    let outbound = vec![sending(256), sending(257)];
+    let entries = selectors();
+    let apart = vec![(entries[0], Some(Spi(256))), (entries[1], Some(Spi(257))), (entries[3], None)];
+    let gate = Gate::Protect(Protection { acl: permit(entries), outbound, apart, ..Default::default() });
+    let mut kernel = empty_kernel();
+    kernel.apply(&Desired { planes: vec![Plane { gate, ..plane(0, "wan0") }] });
+    let out = kernel.policies.iter().filter_map(|held| held.content.as_ref());
+    let out: Vec<_> = out.filter(|policy| policy.key.hook == Hook::Out).collect();
+    let slot = Slot::new(0).unwrap();
+    let verdict = |entry: Selector, protocol: Option<u8>| {
+        let (from, to) = (entry.source().prefix, entry.destination().prefix);
+        let of = |policy: &&&Policy| {
+            let selector = &policy.key.selector;
+            (selector.source, selector.destination, selector.protocol) == (from, to, protocol)
+        };
+        out.iter().find(of).map(|policy| policy.verdict.clone())
+    };
+    assert_eq!(verdict(entries[0], None), Some(Verdict::Encrypt(slot, Spi(256))));
+    assert_eq!(verdict(entries[1], None), Some(Verdict::Encrypt(slot, Spi(257))));
+    assert_eq!(verdict(entries[2], None), Some(Verdict::Encrypt(slot, Spi(256))), "not named: any");
+    assert_eq!(verdict(entries[3], Some(6)), Some(Verdict::Block));
+}
+
 #[test]
 fn a_sending_state_that_is_gone_is_withheld_and_its_traffic_blocked() {
     let mut dice = Dice(3);

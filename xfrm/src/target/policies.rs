@@ -7,7 +7,7 @@ use super::aligned::{aligned, blocks};
 use super::gdoi::gdoi;
 use super::{multicast, Target};
 use crate::installed::Offload;
-use crate::model::{Ace, Action, Family, Lane, Mode, Plane, Ports, Prefix, Protection, Selector, Slot};
+use crate::model::{Ace, Action, Family, Lane, Mode, Plane, Ports, Prefix, Protection, Sa, Selector, Slot};
 use crate::object::{Direction, Hook, KernelSelector, Policy, PolicyKey, Rank, Verdict};
 use crate::Error;
 
@@ -62,8 +62,9 @@ impl Target {
 
     /// What is forwarded to the XFRM interface.
     fn add_multicast(&mut self, outward: &Outward<'_>) -> Result<(), Error> {
-        let Some(sa) = multicast(outward.protection) else { return Ok(()) };
         for (rank, ace) in outward.ranked().filter(|(_, ace)| ace.action == Action::Permit) {
+            let sends = |sa: &&Sa| outward.protection.sends(sa, &ace.selector);
+            let Some(sa) = multicast(outward.protection).find(sends) else { continue };
             let to = ace.selector.destination().prefix;
             let Some(destination) = to.intersection(&Prefix::multicast(Family::V6)) else { continue };
             for selector in aligned(&ace.selector)? {
@@ -142,7 +143,7 @@ impl Outward<'_> {
         let mut entries = self.passing()?;
         for (rank, Ace { action, selector }) in self.ranked() {
             let verdict = match action {
-                Action::Permit => self.verdict(selector.family(), offload),
+                Action::Permit => self.verdict(&selector, offload),
                 Action::Deny => self.denied.clone(),
             };
             let forwarded = match action {
@@ -169,8 +170,10 @@ impl Outward<'_> {
     }
 
     /// Without esp6_offload the addresses of IPv6 packets cannot be restored.
-    fn verdict(&self, family: Family, offload: Offload) -> Verdict {
-        let is_meant = |sa: &&crate::model::Sa| sa.family == family && sa.lane == Lane::Unicast;
+    fn verdict(&self, selector: &Selector, offload: Offload) -> Verdict {
+        let family = selector.family();
+        let is_meant =
+            |sa: &&Sa| sa.family == family && sa.lane == Lane::Unicast && self.protection.sends(sa, selector);
         // IPv4 has the stash.
         let possible = family == Family::V4 || offload.restores(family);
         match self.protection.outbound.iter().find(is_meant).filter(|_| possible) {

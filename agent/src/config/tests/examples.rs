@@ -14,8 +14,17 @@ fn the_shipped_examples_are_valid() {
 fn the_shipped_examples_comments_are_valid() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/ks.yaml");
     let text = fs::read_to_string(path).unwrap().replace("        transport: unicast", "#");
-    let keys =
-        ["lifetime", "encryption", "retransmit", "reminder", "transport", "address", "interface", "ttl"];
+    let keys = [
+        "lifetime",
+        "encryption",
+        "retransmit",
+        "signed",
+        "reminder",
+        "transport",
+        "address",
+        "interface",
+        "ttl",
+    ];
     let own = ["# port", "# state-", "# lab-timers", "# control-socket"];
     let uncommented = |line: &str| match line.strip_prefix("        # ") {
         Some(rest) if keys.iter().any(|key| rest.starts_with(key)) => format!("        {rest}\n"),

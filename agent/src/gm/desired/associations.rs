@@ -3,8 +3,9 @@
 use crate::config::SIDS_PER_INTERFACE;
 use crate::gm::senders::Senders;
 use gdoi::endpoint::Instant;
-use gdoi::policy::{EspKeys, SharedKeys, Spi, SpiBlock, TekKeys, Transform};
-use gdoi::{SenderSa, View};
+use gdoi::policy::{EspKeys, Selector, SharedKeys, Spi, SpiBlock, TekKeys, Transform};
+use gdoi::{SenderSa, Traffic, View};
+use std::collections::BTreeSet;
 use std::time::Duration;
 use xfrm::{Family, Lane, Replay, Sa, Slot};
 
@@ -68,14 +69,40 @@ pub fn inbound(
 /// A key that does not fit its transform.
 pub fn outbound(view: &View, place: Place, families: &[Family], now: Instant) -> Result<Vec<Sa>, String> {
     let Some(sa) = &view.outbound else { return Ok(Vec::new()) };
-    if let Some(keys) = shared(sa)? {
-        let lanes = LANES.into_iter().flatten().filter(|(family, _)| families.contains(family));
-        return Ok(lanes.map(|lane| state(sa, sa.spi, lane, keys.clone(), now)).collect());
+    if shared(sa)?.is_some() {
+        return outbound_shared(view, sa, families, now);
     }
     let mine = view.sids.iter().skip(place.interface * usize::from(SIDS_PER_INTERFACE)).zip(LANES);
     let mine =
         mine.filter_map(|(sid, lane)| Some((sid, lane.filter(|(family, _)| families.contains(family))?)));
     Ok(mine.filter_map(|(sid, lane)| Some(sender_state(sa, &sa.sender(*sid)?, lane, now))).collect())
+}
+
+/// With keys that all share: one for all, or those of single entries, each once.
+fn outbound_shared(
+    view: &View,
+    whole: &gdoi::Sa,
+    families: &[Family],
+    now: Instant,
+) -> Result<Vec<Sa>, String> {
+    let mut sas: Vec<_> = view.apart.iter().filter_map(|traffic| traffic.outbound.as_ref()).collect();
+    if view.apart.is_empty() {
+        sas.push(whole);
+    }
+    let mut seen = BTreeSet::new();
+    let mut states = Vec::new();
+    for sa in sas.into_iter().filter(|sa| seen.insert(sa.spi)) {
+        let lanes = LANES.into_iter().flatten().filter(|(family, _)| families.contains(family));
+        let keys = shared(sa)?;
+        states.extend(lanes.filter_map(|lane| Some(state(sa, sa.spi, lane, keys.clone()?, now))));
+    }
+    Ok(states)
+}
+
+/// Which state sends which entry, where entries have keys of their own.
+pub fn apart(view: &View) -> Vec<(Selector, Option<Spi>)> {
+    let spi = |traffic: &Traffic| traffic.outbound.as_ref().map(|sa| sa.spi);
+    view.apart.iter().map(|traffic| (traffic.selector, spi(traffic))).collect()
 }
 
 /// A state for a sender that is heard for the first time, with this sequence number.

@@ -56,7 +56,27 @@ fn registered() -> View {
         rekey_group,
         sids: Vec::new(),
         mode: SendMode::Both,
+        apart: Vec::new(),
     }
+}
+
+/// Each entry of the list has states of its own, and one without a key sends nothing.
+#[test]
+fn entries_with_keys_of_their_own_are_sent_with_them() {
+    let list =
+        ["permit ip 10.1.0.0/16 10.2.0.0/16", "permit ip 10.2.0.0/16 10.1.0.0/16", "permit ip any any"];
+    let acl = Acl::new(list.map(|entry| entry.parse().unwrap()).to_vec()).unwrap();
+    let sas = [sa(1000, "aes-256-cbc/hmac-sha-256"), sa(2000, "aes-256-cbc/hmac-sha-256")];
+    let selectors: Vec<_> = acl.permits().copied().collect();
+    let outbound = [Some(sas[0].clone()), Some(sas[1].clone()), None];
+    let apart = selectors.iter().zip(outbound);
+    let apart = apart.map(|(selector, outbound)| gdoi::Traffic { selector: *selector, outbound }).collect();
+    let view = View { acl, apart, inbound: sas.to_vec(), outbound: Some(sas[0].clone()), ..registered() };
+    let planes = planes(&groups(""), view, Phase::Running);
+    let protection = protected(&planes[0]);
+    assert_eq!(protection.outbound.iter().map(|sa| sa.spi).collect::<Vec<_>>(), [Spi(1000), Spi(2000)]);
+    let named: Vec<_> = selectors.into_iter().zip([Some(Spi(1000)), Some(Spi(2000)), None]).collect();
+    assert_eq!(protection.apart, named);
 }
 
 fn wanted(groups: &[Guarded], view: View, senders: &Senders, phase: Phase) -> Result<Vec<Plane>, String> {

@@ -54,7 +54,8 @@ impl Dice {
     }
 
     fn deletions(&mut self) -> Vec<Deletion> {
-        let deletions = [Deletion::Tek(Spi(1000 + self.below(4) as u32)), Deletion::AllTeks, Deletion::Kek];
+        let deletions =
+            [Deletion::Tek(Spi(1000 + self.below(4) as u32)), Deletion::AllTeks, Deletion::Kek([7; 16])];
         deletions.into_iter().filter(|_| self.percent(10)).collect()
     }
 

@@ -44,7 +44,7 @@ impl Group {
         if self.ledger.members().is_full_for(address) {
             return Err(Unacceptable::Busy);
         }
-        self.config.authorization.check(address, &registrant.identity)?;
+        self.config.authorization.check(registrant)?;
         if registrant.ours {
             return Ok(0);
         }

@@ -8,7 +8,7 @@ use crate::server::clock::GroupTime;
 use crate::server::keys::GroupKek;
 use crate::server::registrant::Registrant;
 use crate::server::terms::{RekeyTerms, Terms, Transport};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 impl Group {
@@ -21,11 +21,11 @@ impl Group {
     /// What a member gets when it registers.
     pub(in crate::server) fn policy(&self, registrant: &Registrant, now: Instant) -> GroupPolicy {
         let (terms, keys, now) = (self.terms(), self.standing.released(), self.ledger.time(now));
-        let (member, ours) = (registrant.address.ip(), registrant.ours);
+        let ours = registrant.ours;
         let kek = terms.rekey.as_ref().zip(keys.kek.as_ref());
         GroupPolicy {
             teks: keys.as_of(now),
-            kek: kek.map(|(rekey, kek)| self.kek_for(rekey, kek, member, now)),
+            kek: kek.map(|(rekey, kek)| self.kek_for(rekey, kek, registrant, now)),
             acl: if ours { AclNotice::List(terms.acl) } else { AclNotice::Selectors(terms.acl) },
             mode: terms.mode,
             activation_delay: Some(terms.activation_delay),
@@ -34,13 +34,15 @@ impl Group {
         }
     }
 
-    /// The KEK as one member gets it in a PULL: with its own address.
-    fn kek_for(&self, rekey: &RekeyTerms, kek: &GroupKek, member: IpAddr, now: GroupTime) -> Kek {
+    /// The KEK as one member gets it in a PULL: with where it speaks from.
+    fn kek_for(&self, rekey: &RekeyTerms, kek: &GroupKek, registrant: &Registrant, now: GroupTime) -> Kek {
         let mut kek = self.kek_of(rekey, kek, now);
         if rekey.transport == Transport::Unicast {
-            kek.destination = SocketAddr::new(member, self.source.port());
+            kek.destination = registrant.address;
         }
-        kek
+        // Members of other software may not know what asks for acknowledgements, and must not join then (RFC 6407 section
+        // 5.3.2).
+        Kek { ack: kek.ack.filter(|_| registrant.ours), ..kek }
     }
 
     /// The KEK as all members get it in a PUSH: a unicast one cannot name the address of each.

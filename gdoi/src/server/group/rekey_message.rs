@@ -3,8 +3,8 @@
 use super::Group;
 use crate::error::Error;
 use crate::event::KeyServerEvent;
-use crate::group::{AclDigest, AclNotice, Deletion, GroupPolicy, Tek};
-use crate::push::{emit, PushContent};
+use crate::group::{AclDigest, AclNotice, Deletion, GroupPolicy, Kek, Tek};
+use crate::push::{emit, PushContent, SignedLength};
 use crate::server::clock::GroupTime;
 use crate::server::config::RekeyConfig;
 use crate::server::distribution::{Distribution, Message};
@@ -79,10 +79,14 @@ impl Group {
         plan: &Plan,
         now: GroupTime,
     ) -> Result<Message, Error> {
-        let ends_kek = plan.ends_kek.then_some(Deletion::Kek);
+        let ends_kek = plan.ends_kek.then_some(Deletion::Kek(protecting.spi));
         let deletions: Vec<_> = plan.deletions.iter().copied().chain(ends_kek).collect();
         let policy = self.policy_of(rekey, protecting, plan, now);
-        let content = PushContent { sequence, deletions: &deletions, policy: policy.as_ref() };
+        let signed_length = match self.ledger.members().are_all_ours() {
+            true => SignedLength::Padded,
+            false => rekey.signed_length,
+        };
+        let content = PushContent { sequence, deletions: &deletions, policy: policy.as_ref(), signed_length };
         let payload = emit(&self.kek_of(&rekey.terms(), protecting, now), &rekey.signing_key, &content)?;
         Ok(Message { kek_spi: protecting.spi, sequence, payload })
     }
@@ -98,12 +102,15 @@ impl Group {
             return None;
         }
         // Members that got their KEK from servers that began apart have another time.
-        let timed = self.ledger.members().are_all_ours() && protecting.lineage == self.ledger.state().lineage;
+        let ours = self.ledger.members().are_all_ours();
+        // What asks for acknowledgements is for our own members only; where there are others ours go by their registration.
+        let told = |kek: Kek| Kek { ack: kek.ack.filter(|_| ours), ..kek };
+        let timed = ours && protecting.lineage == self.ledger.state().lineage;
         Some(GroupPolicy {
             acl: self.notice(),
             mode: self.config.mode,
             teks: plan.teks.clone(),
-            kek: plan.kek.as_ref().map(|kek| self.kek_of(&rekey.terms(), kek, now)),
+            kek: plan.kek.as_ref().map(|kek| told(self.kek_of(&rekey.terms(), kek, now))),
             activation_delay: plan.activation_delay,
             deactivation_delay: plan.deactivation_delay,
             pseudotime: timed.then(|| now.as_millis()),

@@ -116,4 +116,5 @@ fn compare_rekey(old: &RekeyConfig, new: &RekeyConfig, compare: &mut impl FnMut(
     compare(kek(old) != kek(new), "rekey encryption or lifetime", Effect::NextRekey);
     let sending = |rekey: &RekeyConfig| (rekey.retransmit, rekey.reminder);
     compare(sending(old) != sending(new), "rekey retransmit", Effect::AtOnce);
+    compare(old.signed_length != new.signed_length, "rekey signed-length", Effect::AtOnce);
 }

@@ -55,6 +55,8 @@ pub struct GroupStatus {
     pub members: Vec<MemberRecord>,
     /// Who was removed and may not come back.
     pub revoked: Vec<IpAddr>,
+    /// Members that were forgotten, because nothing was heard of them until all their keys had ended.
+    pub forgotten: u64,
     /// Requests refused.
     pub refused: u64,
     /// The sender IDs.
@@ -150,6 +152,7 @@ impl Group {
             kek: kek.map(kek_status),
             members: self.ledger.members().records().map(|record| shown(record, clock)).collect(),
             revoked: state.revoked.iter().copied().collect(),
+            forgotten: self.ledger.members().forgotten(),
             refused: self.refused,
             sids: self.sid_status(),
             rekey: self.config.rekey.as_ref().map(|rekey| self.rekey_status(rekey)),

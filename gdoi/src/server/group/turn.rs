@@ -45,6 +45,7 @@ impl Group {
     /// Goes on where the primary before was; a group without keys begins.
     fn lead(&mut self, random: &mut dyn Random, now: Instant) -> Result<(), Error> {
         self.standing.serve(self.ledger.state());
+        self.ledger.watch_members(self.ledger.time(now));
         if self.ledger.state().lineage.is_none() {
             self.ledger.correct_time(GroupTime::default(), now);
             self.make_keys(random, GroupTime::default())?;

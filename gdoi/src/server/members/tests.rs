@@ -202,3 +202,92 @@ fn times_move_with_the_group_s() {
     let times = [record.first_registered, record.last_registered, record.last_acknowledged.unwrap()];
     assert_eq!(times.map(GroupTime::as_millis), [6_000, 7_000, 8_000]);
 }
+
+/// A list full of members whose keys have ended refuses nobody, whoever brings the new one.
+#[test]
+fn the_dead_make_room_for_the_living() {
+    let mut members = Members::new(OURS);
+    let all = (1..=MAX_MEMBERS as u32).map(|number| listed(THEIRS, number, number.into()));
+    members.merge(THEIRS, (0, 16_384), all.collect()).unwrap();
+    assert!(members.is_full_for(ip(99_999)));
+    members.acknowledged(ip(7), GroupTime::from_millis(9_000));
+    members.set_dead_before(GroupTime::from_millis(6_000));
+    assert!(members.is_full_for(ip(99_999)), "they gave a sign just then");
+    members.set_dead_before(GroupTime::from_millis(6_001));
+    assert!(!members.is_full_for(ip(99_999)));
+    let late = Record { last_registered: GroupTime::from_millis(9_000), ..member(99_999, 1) };
+    members.write(late.clone(), Presence::Here);
+    let theirs = Listed { record: Record { address: ip(99_998), ..late }, ..listed(THEIRS, 99_998, 20_000) };
+    members.merge(THEIRS, (16_384, 20_000), vec![theirs]).unwrap();
+    assert_eq!((members.all().count(), members.forgotten()), (MAX_MEMBERS, 2));
+    for number in [7, 99_998, 99_999] {
+        assert!(version(&members, number).is_some(), "{number}");
+    }
+    assert_eq!(members.forget_dead(), MAX_MEMBERS - 3);
+    assert_eq!((members.records().count(), members.forgotten()), (3, MAX_MEMBERS as u64 - 1));
+}
+
+#[test]
+fn nobody_is_dead_who_was_not_listened_to() {
+    let mut members = Members::new(OURS);
+    members.write(member(1, 1), Presence::Here);
+    members.watch_from(GroupTime::from_millis(8_000));
+    members.set_dead_before(GroupTime::from_millis(8_000));
+    assert!(!members.has_dead());
+    members.set_dead_before(GroupTime::from_millis(8_001));
+    assert!(members.has_dead());
+    members.rebase(|time| time + std::time::Duration::from_secs(1));
+    assert!(members.has_dead(), "the group's time is another, and what is counted with it");
+    members.acknowledged(ip(1), GroupTime::from_millis(9_001));
+    assert!(!members.has_dead());
+}
+
+fn life(number: u8) -> Author {
+    Author([number; 8])
+}
+
+/// All that one server has and another lacks.
+fn share(from: &Members, to: &mut Members) {
+    for (author, newest) in from.seen().clone().iter() {
+        let since = to.seen().of(author).min(newest);
+        let records = from.after(author, since).into_iter().cloned().collect();
+        to.merge(author, (since, newest), records).unwrap();
+    }
+}
+
+/// More lives than can be told apart, each with a member of its own: none of the members is lost sight of.
+#[test]
+fn members_of_authors_that_are_no_more_become_this_servers_own() {
+    let mut members = Members::new(OURS);
+    let mut others = Members::new(THEIRS);
+    for number in 10..=200u8 {
+        let to = u64::from(number) * 1_000;
+        members.merge(life(number), (0, to), vec![listed(life(number), number.into(), to)]).unwrap();
+        for _ in 0..3 {
+            share(&members, &mut others);
+            share(&others, &mut members);
+        }
+        assert!(
+            !members.has_news_for(others.seen()) && !others.has_news_for(members.seen()),
+            "life {number}"
+        );
+        let known = |members: &Members| members.records().map(|record| record.address).collect::<Vec<_>>();
+        assert_eq!(known(&members), known(&others), "life {number}");
+        assert!(members.seen().iter().count() <= 32 && others.seen().iter().count() <= 32);
+    }
+    assert_eq!(members.records().count(), 191);
+}
+
+/// What was dropped stays dropped, though its author is forgotten.
+#[test]
+fn an_author_that_is_forgotten_brings_nobody_back() {
+    let mut members = Members::new(OURS);
+    members.merge(THEIRS, (0, 5), vec![listed(THEIRS, 1, 5)]).unwrap();
+    members.forget(ip(1));
+    for number in 10..=60 {
+        members.merge(life(number), (0, 100), vec![listed(life(number), number.into(), 100)]).unwrap();
+    }
+    assert_eq!(members.seen().of(THEIRS), 0);
+    members.merge(THEIRS, (0, 5), vec![listed(THEIRS, 1, 5)]).unwrap();
+    assert!(members.records().all(|record| record.address != ip(1)));
+}

@@ -106,7 +106,7 @@ impl Standing {
         now: Instant,
     ) {
         let (members, pause) = (ledger.members(), self.tick());
-        let lacking = !listed.covers(members.seen());
+        let lacking = members.has_news_for(listed);
         let Some(peer) = self.peers.get_mut(&to) else { return };
         if lacking && !Peer::may_give(&mut peer.given_members, listed, pause, now) {
             return;
@@ -114,7 +114,7 @@ impl Standing {
         peer.lacking = if lacking { peer.lacking + 1 } else { 0 };
         let patient = peer.lacking < PATIENT;
         let mut slices = Vec::new();
-        for (author, newest) in members.seen().iter() {
+        for (author, newest) in members.seen().iter().filter(|_| lacking) {
             let own = author == members.author();
             if newest > listed.of(author) && (own || !patient) {
                 slices.extend(cut(members, ledger.state().lineage, author, (listed.of(author), newest)));

@@ -7,7 +7,7 @@ use gdoi::phase1::Credential;
 use gdoi::policy::{Acl, Doi, GroupId, Identity, Proposal, SendMode};
 use gdoi::{
     Authorization, CredentialEntry, GroupConfig, GroupName, Instant, KeyServer, KeyServerConfig, Member,
-    MemberConfig, RekeyConfig, Retransmit, ServerEntry, Transport,
+    MemberConfig, RekeyConfig, Retransmit, ServerEntry, SignedLength, Transport,
 };
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -64,6 +64,7 @@ pub fn rekey_config() -> RekeyConfig {
         signing_key,
         transport: Transport::Unicast,
         retransmit: Retransmit { interval: Duration::from_secs(10), number: 2 },
+        signed_length: SignedLength::default(),
         reminder: Duration::from_secs(7200),
     }
 }
@@ -74,6 +75,7 @@ pub fn server_config(number: u8) -> KeyServerConfig {
         address: server_address(number),
         credentials: vec![CredentialEntry {
             peers: "198.51.0.0/16".parse().unwrap(),
+            identity: None,
             credential: pre_shared_key(PSK),
         }],
         proposals: vec![Proposal::default()],

@@ -37,6 +37,7 @@ fn config() -> GroupConfig {
             signing_key,
             transport: Transport::Unicast,
             retransmit: Retransmit { interval: Duration::from_secs(10), number: 2 },
+            signed_length: crate::push::SignedLength::default(),
             reminder: Duration::from_secs(7200),
         }),
         redundancy: Some(Redundancy {
