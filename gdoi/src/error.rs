@@ -173,6 +173,8 @@ pub enum Unacceptable {
     Inexpressible(String),
     /// The sender IDs are used up until the group has new keys.
     NoSenderIds,
+    /// What was offered is not what members may have any more.
+    KeysChanged,
     /// The group gives every sender its own key, and the member is not of this implementation.
     ForeignMember,
     /// All blocks of SPIs that this server may use are taken by other keys.
@@ -355,6 +357,7 @@ impl fmt::Display for Unacceptable {
                 write!(f, "member runs other software, and RFC 6407 cannot tell it the ACL: {reason}")
             }
             Unacceptable::NoSenderIds => f.write_str("sender IDs are used up until the group has new keys"),
+            Unacceptable::KeysChanged => f.write_str("the keys changed while it asked, it asks again"),
             Unacceptable::ForeignMember => f.write_str(
                 "member is of another implementation and cannot derive a key of its own, the group needs a transform \
                  with one key for all such as aes-256-cbc/hmac-sha-256",

@@ -19,8 +19,9 @@ use identifiers::Identifiers;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// More TEKs are never held at once: the one that ends first goes.
-const MAX_TEKS: usize = 8;
+/// More TEKs are never held at once: the one that ends first goes. Beside all that one message can tell there is room for
+/// as many that live on.
+const MAX_TEKS: usize = 2 * crate::group::MAX_TEKS;
 
 /// How much longer a TEK is received with than its lifetime says: that was rounded down to a second, and another one is
 /// for packets that were sent at the very end and for clocks that do not run alike.

@@ -9,6 +9,7 @@ use super::terms::Terms;
 use crate::coop::{Author, Sids, Slice};
 use crate::endpoint::Instant;
 use crate::error::Error;
+use std::net::IpAddr;
 
 /// How soon what has changed must be stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,6 +21,14 @@ pub(super) enum Unstored {
     Soon,
     /// Before anything is sent.
     Now,
+}
+
+/// Keys and sender IDs as they were.
+pub(super) struct Checkpoint {
+    state: GroupState,
+    sids: Sids,
+    unstored: Unstored,
+    uncommitted: bool,
 }
 
 /// What a group must not forget.
@@ -93,20 +102,37 @@ impl Ledger {
         &mut self.sids
     }
 
+    /// Where to [`Ledger::go_back`] if what is about to be done fails.
+    pub(super) fn checkpoint(&self) -> Checkpoint {
+        let (unstored, uncommitted) = (self.unstored, self.uncommitted);
+        Checkpoint { state: self.state.clone(), sids: self.sids.clone(), unstored, uncommitted }
+    }
+
+    /// Nothing was stored or said since; members that were forgotten stay forgotten.
+    pub(super) fn go_back(&mut self, before: Checkpoint) {
+        let Checkpoint { state, sids, unstored, uncommitted } = before;
+        (self.state, self.sids, self.uncommitted) = (state, sids, uncommitted);
+        self.unstored = unstored.max(self.unstored.min(Unstored::Soon));
+    }
+
     /// The list of members, which may lag when it is stored.
     pub(super) fn amend_members(&mut self) -> &mut Members {
         self.note(Unstored::Soon);
         &mut self.members
     }
 
-    /// Takes in members that another server has.
+    /// Takes in members that another server has; of whom there was something new in it.
     ///
     /// # Errors
     /// Those of [`Members::merge`]: nothing has changed.
-    pub(super) fn merge_members(&mut self, slice: &Slice, records: Vec<Listed>) -> Result<(), Error> {
-        self.members.merge(slice.author, (slice.from, slice.to), records)?;
+    pub(super) fn merge_members(
+        &mut self,
+        slice: &Slice,
+        records: Vec<Listed>,
+    ) -> Result<Vec<IpAddr>, Error> {
+        let news = self.members.merge(slice.author, (slice.from, slice.to), records)?;
         self.note(Unstored::Soon);
-        Ok(())
+        Ok(news)
     }
 
     /// Forgets the keys that have ended.

@@ -10,10 +10,11 @@
 //!         [digest of the ACL that members have(16)]
 //! TEK:    SPI(4) transform(octets) key(octets) integrity key(octets) expires(8) [lineage(8) SID generation(4) replay window(2)]
 //!         Where every sender has its own key, its seed is the key, the integrity key is empty, and the last part is there.
-//! KEK:    SPI(16) key(octets) expires(8) sequence(4) succession(1): 0 smooth, 1 abrupt, 2 ended; lineage(8)
+//! KEK:    SPI(16) key(octets) expires(8) sequence(4) succession(1): 0 smooth, 1 abrupt, 2 ended; lineage(8) serves(8)
 //! terms:  ACL(octets, as in the ACL payload) receive only(1) ATD(8) DTD(8) [multicast(1) address(16) port(2) algorithm(2) hash(2) key(octets)]
 //! member: address(16) port(2) owner(16) author(8) version(8) gone(1) identity(octets) first(8) last(8)
-//!         registrations(8) software(1): 0 other, 1 ours, 2 ours and takes fragments
+//!         registrations(8) software(1): 0 other, 1 ours, 2 ours and takes fragments; tag of the KEK(4) and SPI of the TEK(4)
+//!         that it is known to have
 //! ```
 
 mod octets;
@@ -23,6 +24,7 @@ pub(super) use octets::{list, optional};
 use octets::{flag, octets, text};
 
 use super::clock::GroupTime;
+use super::held::{Held, KekTag};
 
 use super::keys::{GroupKek, GroupTek, Keys, SpentKek, Succession, MAX_ENDED, MAX_KEKS, MAX_SPENT, MAX_TEKS};
 use super::members::{Listed, Presence, Record};
@@ -149,7 +151,8 @@ fn parse_kek(reader: &mut Reader<'_>) -> Result<GroupKek, Error> {
     }
     let (expires, sequence) = (instant(reader)?, reader.u32()?);
     let succession = succession(reader.u8()?)?;
-    Ok(GroupKek { spi, key, expires, sequence, succession, lineage: Lineage::parse(reader)? })
+    let (lineage, serves) = (Lineage::parse(reader)?, instant(reader)?);
+    Ok(GroupKek { spi, key, expires, sequence, succession, lineage, serves })
 }
 
 fn write_kek(out: &mut Writer, kek: &GroupKek) {
@@ -159,6 +162,7 @@ fn write_kek(out: &mut Writer, kek: &GroupKek) {
     out.u32(kek.sequence);
     out.u8(kek.succession as u8);
     out.raw(&Lineage::octets(kek.lineage));
+    write_instant(out, kek.serves);
 }
 
 fn parse_spent(reader: &mut Reader<'_>) -> Result<SpentKek, Error> {
@@ -231,6 +235,7 @@ pub(super) fn parse_member(reader: &mut Reader<'_>) -> Result<Listed, Error> {
     if software > OURS_WITH_FRAGMENTS {
         return Err(VALUE.into());
     }
+    let held = Held { kek: KekTag(reader.array()?), tek: Spi(reader.u32()?) };
     let record = Record {
         address: member,
         port,
@@ -241,6 +246,7 @@ pub(super) fn parse_member(reader: &mut Reader<'_>) -> Result<Listed, Error> {
         registrations,
         ours: software >= OURS,
         fragments: software == OURS_WITH_FRAGMENTS,
+        held,
         rekeys_acknowledged: 0,
         rekeys_missed: 0,
         last_acknowledged: None,
@@ -264,6 +270,8 @@ pub(super) fn write_member(out: &mut Writer, listed: &Listed) {
         (true, true) => OURS_WITH_FRAGMENTS,
         (ours, _) => u8::from(ours) * OURS,
     });
+    out.raw(&record.held.kek.0);
+    out.u32(record.held.tek.0);
 }
 
 pub(super) fn instant(reader: &mut Reader<'_>) -> Result<GroupTime, Error> {

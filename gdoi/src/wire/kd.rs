@@ -5,11 +5,13 @@ mod key_packet;
 pub use key_packet::KeyPacket;
 
 use super::codec::{Reader, Writer};
+use super::header::MAX_MESSAGE;
 use crate::error::{Error, Malformed};
 use zeroize::Zeroizing;
 
-/// The most key packets in one payload: a KEK, three overlapping TEKs and one with SIDs.
-pub const MAX_KEY_PACKETS: usize = 8;
+/// The most key packets in one payload: as many of the shortest, a type, a length and an empty SPI, as a message has room
+/// for. What a key server tells is far less (see [`crate::group::MAX_TEKS`]); another may tell more.
+pub const MAX_KEY_PACKETS: usize = MAX_MESSAGE / 5;
 
 /// The body of a KD payload.
 ///
@@ -92,7 +94,8 @@ mod tests {
     #[test]
     fn rejects() {
         let parse = |body: &[u8]| Kd::parse(body).unwrap_err();
-        assert_eq!(parse(&[0, 9, 0, 0]), Malformed::TooMany("key packets").into());
+        assert_eq!(parse(&[0x2e, 0xe1, 0, 0]), Malformed::TooMany("key packets").into());
+        assert_eq!(parse(&[0x2e, 0xe0, 0, 0]), Malformed::Truncated("KD payload").into());
         assert_eq!(parse(&[0, 0, 0, 1]), Malformed::Reserved("KD payload").into());
         assert_eq!(parse(&[0, 0, 0, 0, 0]), Malformed::TrailingBytes("KD payload").into());
         assert_eq!(parse(&[0, 1, 0, 0]), Malformed::Truncated("KD payload").into());

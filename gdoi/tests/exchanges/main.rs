@@ -25,6 +25,7 @@ mod register;
 mod rekey;
 mod rollover;
 mod schedules;
+mod seams;
 mod seeds;
 mod senders;
 mod transcripts;

@@ -23,7 +23,8 @@ pub(in crate::server) fn tek(spi: u32, expires: GroupTime) -> GroupTek {
 
 pub(in crate::server) fn kek(name: u8, sequence: u32) -> GroupKek {
     let (spi, key, lineage) = ([name; 16], Secret::new(vec![name; 48]), Some(Lineage(OURS.0)));
-    GroupKek { spi, key, expires: at(1 << 30), sequence, succession: Succession::Smooth, lineage }
+    let (expires, succession) = (at(1 << 30), Succession::Smooth);
+    GroupKek { spi, key, expires, sequence, succession, lineage, serves: expires }
 }
 
 /// What `author` made: these TEKs that live for an hour and this KEK.
@@ -49,7 +50,9 @@ fn a_union_has_all_that_any_side_has() {
     assert_eq!((spis(&union), union.rekeys, union.under_way), (vec![256, 257], 9, true));
     assert_eq!((union.versions.of(OURS), union.versions.of(THEIRS)), (1, 1));
     assert_eq!(union.revoked.len(), 2);
-    assert!(union.keys.kek == Some(kek(1, 5)) && union.keys.previous_keks == [kek(2, 7)]);
+    assert!(
+        union.keys.kek == Some(kek(1, 5)) && union.keys.previous_keks == [kek(2, 7).serving_until(at(4_000))]
+    );
 }
 
 #[test]
@@ -73,6 +76,6 @@ fn times_of_another_group_become_those_of_this_one() {
     state.rebase(|time| time + Duration::from_secs(1));
     assert_eq!((state.keys.teks[0].expires, state.keys.ended[0].1), (at(4_001), at(8)));
     let keks = state.keys.kek.iter().chain(&state.keys.previous_keks);
-    assert!(keks.map(|kek| kek.expires).eq([at((1 << 30) + 1); 2]));
+    assert!(keks.map(|kek| (kek.expires, kek.serves)).eq([(at((1 << 30) + 1), at((1 << 30) + 1)); 2]));
     assert_eq!(state.last_rekey, Some(at(9)));
 }
