@@ -60,7 +60,7 @@ fn record(number: u16) -> Vec<u8> {
     let version = [&[7; 8][..], &u64::from(number).to_be_bytes(), &[0]].concat();
     let head = [&mapped(address(number))[..], &848u16.to_be_bytes(), &no_owner, &version].concat();
     let counted = [&(identity.len() as u16).to_be_bytes()[..], &identity].concat();
-    [&head[..], &counted, &time, &time, &1u64.to_be_bytes(), &[1], &[0; 8], &[0; 4], &[0]].concat()
+    [&head[..], &counted, &time, &time, &1u64.to_be_bytes(), &[1], &[0; 8], &[0; 8], &[0; 4], &[0]].concat()
 }
 
 /// A key server, its members' answers on their way, and what was seen.

@@ -177,6 +177,8 @@ pub enum Unacceptable {
     NoSenderIds,
     /// The member has got as many sender IDs of one generation as a member can get.
     TooManySenderIds,
+    /// What was offered is not what members may have any more.
+    KeysChanged,
     /// The group gives every sender its own key, and the member is not of this implementation.
     ForeignMember,
     /// All blocks of SPIs that this server may use are taken by other keys.
@@ -369,6 +371,7 @@ impl fmt::Display for Unacceptable {
                 "member has asked for too many sender IDs and gets no more of this generation, look why it registers \
                  so often without its states",
             ),
+            Unacceptable::KeysChanged => f.write_str("the keys changed while it asked, it asks again"),
             Unacceptable::ForeignMember => f.write_str(
                 "member is of another implementation and cannot derive a key of its own, the group needs a transform \
                  with one key for all such as aes-256-cbc/hmac-sha-256",

@@ -7,6 +7,10 @@ use crate::policy::{Acl, Selector, SendMode, SenderTerms, SidGeneration, Spi, Te
 use std::net::SocketAddr;
 use std::time::Duration;
 
+/// How many TEKs may live at once. What a key server stores, tells in one message, and has room for beside an ACL all
+/// follow from it.
+pub const MAX_TEKS: usize = 7;
+
 /// All that a member gets when it registers, or the part of it that a rekey changes.
 #[derive(Clone, Debug)]
 pub struct GroupPolicy {

@@ -13,7 +13,7 @@ pub use config::{MemberConfig, ServerEntry};
 
 use crate::crypto::Random;
 use crate::endpoint::{Endpoint, Instant, Output, Transmit};
-use crate::error::Error;
+use crate::error::{Error, Unacceptable};
 use crate::event::{Cause, GroupName, MemberEvent};
 use crate::fragment::Reassembly;
 use crate::keyring::{Keyring, View};
@@ -21,7 +21,7 @@ use crate::lifetime::{registration_jitter, registration_margin};
 use crate::policy::Identity;
 use crate::rejections::{Rejections, Report};
 use crate::retransmit::draw;
-use crate::wire::Version;
+use crate::wire::{NotifyType, Version};
 use attempt::Attempt;
 use progress::{Download, Progress};
 use rekeys::Rekeys;
@@ -29,6 +29,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+const PUT_OFF: Duration = Duration::from_millis(400);
 const FIRST_RETRY: Duration = Duration::from_secs(5);
 const LAST_RETRY: Duration = Duration::from_secs(60);
 
@@ -215,13 +216,21 @@ impl Member {
         self.last_failure = Some(format!("{}: {reason}", self.server().address));
         let failed = self.server().address;
         self.server = (self.server + 1) % self.config.servers.len();
+        let put_off = reason == Unacceptable::PeerSays(NotifyType::TRY_LATER).into();
         let retry_in = match self.server {
+            0 if put_off && self.rounds == 0 => self.try_soon(),
             0 => self.back_off(),
             _ => Duration::ZERO,
         };
         let (group, next_server) = (self.group(), self.server().address);
         self.report(MemberEvent::RegistrationFailed { group, server: failed, reason, next_server, retry_in });
         self.activity = Activity::Retrying(now + retry_in);
+    }
+
+    /// The first time that the servers put it off: keys changed just now, and may be had in a moment.
+    fn try_soon(&mut self) -> Duration {
+        self.rounds = 1;
+        PUT_OFF + draw(self.random.as_mut(), PUT_OFF)
     }
 
     /// 5 s, doubled up to 60 s after each round through the list, and up to a quarter longer at random.

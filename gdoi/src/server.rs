@@ -18,6 +18,7 @@ mod division;
 mod exchange;
 mod fragments;
 mod group;
+mod held;
 mod keys;
 mod ledger;
 mod links;
@@ -123,18 +124,19 @@ impl KeyServer {
             rejections: Rejections::default(),
             store_members: None,
         };
-        server.refresh_groups(now)?;
-        server.resume(now)?;
+        server.refresh_groups(now);
+        server.resume(now);
         Ok(server)
     }
 
     /// A rekey that a crash cut off goes out again. Where there are other servers the next primary sees to it.
-    fn resume(&mut self, now: Instant) -> Result<(), Error> {
-        self.act_on_all(now, |group, random| match group.leads() {
+    fn resume(&mut self, now: Instant) {
+        let resumed = self.act_on_all(now, |group, random| match group.leads() {
             true => group.resume(random, group.ledger().time(now)),
             false => Ok(()),
-        })?;
-        self.refresh_groups(now)
+        });
+        self.complain_of(resumed, now);
+        self.refresh_groups(now);
     }
 
     /// For operators.
@@ -159,8 +161,10 @@ impl KeyServer {
         self.groups.iter().find(|group| group.id() == id)
     }
 
-    fn refresh_groups(&mut self, now: Instant) -> Result<(), Error> {
-        self.act_on_all(now, |group, random| group.handle_timeout(random, now))
+    /// What one group cannot do, keeps nothing else from being done: it waits and tries again, and the old keys serve on.
+    fn refresh_groups(&mut self, now: Instant) {
+        let refreshed = self.act_on_all(now, |group, random| group.handle_timeout(random, now));
+        self.complain_of(refreshed, now);
     }
 
     /// Does something to every group. What goes wrong with one does not keep the others from it.
@@ -192,25 +196,29 @@ impl KeyServer {
         }
     }
 
-    /// All that is done to a group is done here. What it then has to say goes out: first stored, then told, then sent.
+    /// All that is done to a group is done here. What it then has to say goes out: first stored, then told, then sent. Where
+    /// it cannot be stored nothing goes out, and who asked is told nothing that a restart would not know.
+    ///
+    /// # Errors
+    /// Those of `act`, and those of storing.
     fn act_on<T>(
         &mut self,
         index: usize,
         now: Instant,
-        act: impl FnOnce(&mut Group, &mut dyn Random) -> T,
-    ) -> T {
+        act: impl FnOnce(&mut Group, &mut dyn Random) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         let taken = self.spis_besides(index);
         let group = &mut self.groups[index];
         group.keep_out_of(taken);
         let done = act(group, self.random.as_mut());
         let unstored = group.settle(now);
-        let Outbox { events, letters, transmits } = group.take_outbox();
-        let stored = unstored != Unstored::Now || self.store();
-        self.output.extend(events.into_iter().map(Output::Event));
-        if stored {
-            self.post(letters);
-            self.output.extend(transmits.into_iter().map(Output::Transmit));
+        let Outbox { events, letters, transmits, .. } = group.take_outbox();
+        if unstored == Unstored::Now {
+            self.store()?;
         }
+        self.output.extend(events.into_iter().map(Output::Event));
+        self.post(letters);
+        self.output.extend(transmits.into_iter().map(Output::Transmit));
         done
     }
 
@@ -220,27 +228,27 @@ impl KeyServer {
         others.flat_map(|(_, group)| group.spis()).collect()
     }
 
-    /// Has all stored, if it can be written at all; whether it can.
-    fn store(&mut self) -> bool {
+    /// Has all stored.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    fn store(&mut self) -> Result<(), Error> {
         self.store_members = None;
         let groups = self.groups.iter().map(|group| (group.id(), group.ledger()));
-        let state = match snapshot::take(groups) {
-            Ok(state) => state,
-            Err(reason) => {
-                self.report(KeyServerEvent::Rejected { from: self.config.address, reason });
-                return false;
-            }
-        };
+        let state = snapshot::take(groups)?;
         self.groups.iter_mut().for_each(Group::stored);
         self.output.push_back(Output::Store(state));
-        true
+        Ok(())
     }
 
     fn store_members(&mut self, now: Instant) {
         let changed = self.groups.iter().any(|group| group.unstored() == Unstored::Soon);
         match self.store_members {
             None if changed => self.store_members = Some(now + MEMBERS_LAG),
-            Some(due) if due <= now => drop(self.store()),
+            Some(due) if due <= now => {
+                let stored = self.store();
+                self.complain_of(stored, now);
+            }
             _ => {}
         }
     }
@@ -266,6 +274,13 @@ impl KeyServer {
             groups.for_each(Group::count_malformed);
         }
         self.complain(KeyServerEvent::Rejected { from, reason: reason.into() }, now);
+    }
+
+    /// Tells operators, within bounds, what this server could not do.
+    fn complain_of(&mut self, done: Result<(), Error>, now: Instant) {
+        if let Err(reason) = done {
+            self.complain(KeyServerEvent::Rejected { from: self.config.address, reason }, now);
+        }
     }
 
     fn report(&mut self, event: KeyServerEvent) {
@@ -304,10 +319,9 @@ impl Endpoint for KeyServer {
         self.reassembly.expire(now);
         self.sessions.sweep(now);
         self.store_members(now);
-        if let Err(reason) = self.cooperate(now).and_then(|()| self.refresh_groups(now)) {
-            // Without randomness there is no new key; the old one serves on, and the next timeout tries again.
-            self.complain(KeyServerEvent::Rejected { from: self.config.address, reason }, now);
-        }
+        let cooperated = self.cooperate(now);
+        self.complain_of(cooperated, now);
+        self.refresh_groups(now);
     }
 
     fn poll(&mut self) -> Output<KeyServerEvent> {

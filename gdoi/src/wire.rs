@@ -30,7 +30,7 @@ pub use fragment::{Fragment, Position};
 pub use gap::Gap;
 pub use header::{Cookie, Header, Version, HEADER_LEN, MAX_MESSAGE};
 pub use id::{IdField, Identification};
-pub use kd::{Kd, KeyPacket, MAX_KEY_PACKETS};
+pub use kd::{Kd, KeyPacket};
 pub use kek::SaKek;
 pub use notify::{Delete, Liveness, Notify};
 pub(crate) use payloads::write_chain;

@@ -87,6 +87,11 @@ impl AwaitProof {
         self.message_id
     }
 
+    /// What was offered.
+    pub const fn policy(&self) -> &GroupPolicy {
+        &self.policy
+    }
+
     /// The generations of sender IDs that go with the traffic keys that were offered.
     pub fn generations(&self) -> impl Iterator<Item = SidGeneration> + '_ {
         self.policy.teks.iter().filter_map(|tek| tek.senders.map(|terms| terms.generation))

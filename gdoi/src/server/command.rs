@@ -100,7 +100,7 @@ impl KeyServer {
             Done { group, outcome }
         });
         let done = done.collect();
-        self.refresh_groups(now)?;
+        self.refresh_groups(now);
         Ok(done)
     }
 

@@ -176,8 +176,13 @@ impl KeyServer {
                 match delivered {
                     Ok(keys) => Ok(Answer::Send(keys)),
                     Err(reason) => {
+                        let again = reason == Unacceptable::KeysChanged.into() && !established.sa.ours;
                         self.report_refusal(from, Some(group), reason);
-                        self.put_off(established)
+                        match again {
+                            // Other software begins anew when its SA is gone, sooner than when nothing comes.
+                            true => Ok(Answer::Send(established.sa.delete(self.random.as_mut())?)),
+                            false => self.put_off(established),
+                        }
                     }
                 }
             }
@@ -202,9 +207,10 @@ impl KeyServer {
         let offered: Vec<_> = pull.generations().collect();
         // Sender IDs must not be forgotten before they are known: what happens to a group is stored first.
         self.act(group, now, |group, _| {
+            group.check_offer(pull.policy())?;
             let sids = group.give_sids(proof.sender_ids, &offered, registrant)?;
             let keys = pull.deliver(sa, proof, sids)?;
-            group.register(registrant, now);
+            group.register(registrant, pull.policy(), now);
             Ok(keys)
         })
     }

@@ -4,6 +4,7 @@
 mod acknowledge;
 mod admission;
 mod ageing;
+mod catch_up;
 mod command;
 mod cooperation;
 mod dismissal;
@@ -24,9 +25,9 @@ pub use report::{GroupStatus, KeyServerStatus, MemberRecord, RekeyStatus, SidSta
 
 use super::clock::GroupTime;
 use super::config::{GroupConfig, RekeyConfig, RekeyKind};
-use super::keys::{Keys, Succession};
+use super::keys::Keys;
 use super::ledger::{Ledger, Unstored};
-use super::rekeying::Rekeying;
+use super::rekeying::{Concluded, Rekeying};
 use super::standing::{Letter, Standing};
 use crate::coop::{Author, Lineage};
 use crate::crypto::Random;
@@ -34,7 +35,9 @@ use crate::endpoint::{Instant, Transmit};
 use crate::error::Error;
 use crate::event::{CoopEvent, GroupName, KeyServerEvent};
 use crate::policy::{GroupId, Spi, Transform};
+use reload::FormerRekey;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 /// A group on its key server.
 pub(super) struct Group {
@@ -49,12 +52,21 @@ pub(super) struct Group {
     refused: u64,
     /// The SPIs of this server's other groups: new keys keep out of them, since a member may be in both.
     others: Vec<Spi>,
+    /// Keys could not be made; it is tried again then.
+    rests_until: Option<GroupTime>,
+    /// What the rekey SAs were before a reload, for those who must still hear that they are over.
+    former: Option<FormerRekey>,
 }
+
+/// How long a group waits before it tries again what failed.
+const REST: Duration = Duration::from_secs(1);
 
 /// What a group has to say, once what it follows from is stored.
 #[derive(Default)]
 pub(super) struct Outbox {
     pub(super) events: Vec<KeyServerEvent>,
+    /// What is true when all servers have the keys of now.
+    committed: Vec<KeyServerEvent>,
     pub(super) letters: Vec<Letter>,
     pub(super) transmits: Vec<Transmit>,
 }
@@ -71,6 +83,8 @@ impl Group {
             outbox: Outbox::default(),
             refused: 0,
             others: Vec::new(),
+            rests_until: None,
+            former: None,
         };
         group.peers().into_iter().for_each(|peer| group.say(CoopEvent::PeerAdded(peer)));
         group
@@ -135,30 +149,48 @@ impl Group {
         self.ledger.expire(time);
         self.standing.expire(time);
         self.age_members(time);
-        if self.leads() {
-            self.make_keys(random, time)?;
-            self.commit(now);
-            self.send_on(time);
+        if !self.leads() {
+            return Ok(());
         }
-        Ok(())
+        let made = self.keep_keys(random, time);
+        self.commit(now);
+        self.send_on(time);
+        made
     }
 
-    /// Sends the keys once more after a restart: nobody knows whom the message reached that was under way. Where a
-    /// new KEK was in it, under the one before; where it ended that one, this is said again instead.
+    /// Makes the keys that are due. One that cannot be made is tried again after a while; the old ones serve on.
+    fn keep_keys(&mut self, random: &mut dyn Random, now: GroupTime) -> Result<(), Error> {
+        if self.rests_until.is_some_and(|until| now < until) {
+            return Ok(());
+        }
+        let made = self.attempt(|group| group.make_keys(random, now));
+        self.rests_until = made.is_err().then(|| now + REST);
+        made
+    }
+
+    /// Does something whole or not at all: what fails in the middle leaves no key behind that only some know of.
+    pub(super) fn attempt<T>(&mut self, act: impl FnOnce(&mut Self) -> Result<T, Error>) -> Result<T, Error> {
+        let before = self.ledger.checkpoint();
+        let told = (self.outbox.events.len(), self.outbox.committed.len());
+        let done = act(self);
+        if done.is_err() {
+            self.ledger.go_back(before);
+            self.outbox.events.truncate(told.0);
+            self.outbox.committed.truncate(told.1);
+        }
+        done
+    }
+
+    /// Sends the keys once more after a restart: nobody knows whom the message reached that was under way. Under the
+    /// KEKs before as well; where those were ended, this is said again instead.
     pub(super) fn resume(&mut self, random: &mut dyn Random, now: GroupTime) -> Result<(), Error> {
-        let keys = self.keys();
         if self.ledger.members().is_empty() {
-            if self.ledger.state().under_way || !keys.previous_keks.is_empty() {
-                self.settle_distribution();
-            }
+            self.settle_distribution();
             return Ok(());
         }
-        if self.rekeying.is_under_way() || keys.kek.is_none() {
-            return Ok(());
-        }
-        match keys.previous_keks.iter().any(|kek| kek.succession == Succession::Ended) {
-            true => self.dismiss_again(now),
-            false => self.rekey(RekeyKind::Reminder, random, now),
+        match self.rekeying.is_settled() && self.keys().kek.is_some() {
+            true => self.attempt(|group| group.rekey(RekeyKind::Reminder, random, now)),
+            false => Ok(()),
         }
     }
 
@@ -175,6 +207,9 @@ impl Group {
     pub(super) fn settle(&mut self, now: Instant) -> Unstored {
         self.ledger.learn_epoch(self.standing.epoch());
         self.commit(now);
+        if !self.standing.is_committing() {
+            self.outbox.events.append(&mut self.outbox.committed);
+        }
         self.ledger.unstored()
     }
 
@@ -190,7 +225,9 @@ impl Group {
 
     /// All that it has to say.
     pub(super) fn take_outbox(&mut self) -> Outbox {
-        Outbox { letters: self.standing.take_letters(), ..std::mem::take(&mut self.outbox) }
+        let committed = std::mem::take(&mut self.outbox.committed);
+        let outbox = std::mem::replace(&mut self.outbox, Outbox { committed, ..Outbox::default() });
+        Outbox { letters: self.standing.take_letters(), ..outbox }
     }
 
     /// When there is something to do, by this server's clock.
@@ -205,8 +242,10 @@ impl Group {
         if !self.leads() {
             return end;
         }
-        let tek = Some(self.tek_due());
-        [tek, self.kek_due(), self.reminder_due(), end, self.rekeying.due()].into_iter().flatten().min()
+        let (tek, behind) = (Some(self.tek_due()), self.rekeying.catch_up_due());
+        let keys = [tek, self.kek_due(), self.reminder_due(), behind].into_iter().flatten().min();
+        let keys = keys.max(self.rests_until);
+        [keys, end, self.rekeying.due()].into_iter().flatten().min()
     }
 
     fn make_keys(&mut self, random: &mut dyn Random, now: GroupTime) -> Result<(), Error> {
@@ -221,37 +260,51 @@ impl Group {
             self.renew_sids(random, now)?;
         }
         if self.config.rekey.is_some() && self.keys().kek.is_none() {
-            self.make_kek(random, now)?;
+            self.make_kek(now, random, now)?;
         }
         let due = |time: Option<GroupTime>| time.is_some_and(|time| time <= now);
         if due(Some(self.tek_due())) || due(self.kek_due()) {
             return self.rekey(RekeyKind::Scheduled, random, now);
         }
-        match due(self.reminder_due()) {
-            true => self.rekey(RekeyKind::Reminder, random, now),
+        if due(self.reminder_due()) {
+            return self.rekey(RekeyKind::Reminder, random, now);
+        }
+        match due(self.rekeying.catch_up_due()) {
+            true => self.catch_up(now),
             false => Ok(()),
         }
     }
 
-    /// Goes on with the rekey message under way.
+    /// Goes on with the rekey messages under way.
     fn send_on(&mut self, now: GroupTime) {
-        let Some(silent) = self.rekeying.conclude(now) else {
-            return self.outbox.transmits.extend(self.rekeying.handle_timeout(now));
-        };
-        self.settle_distribution();
-        self.ledger.amend_state().told = Some(silent.told);
-        for member in silent.members {
+        if let Some(over) = self.rekeying.conclude(now) {
+            self.conclude(over, now);
+        }
+        if let Some(over) = self.rekeying.conclude_catching_up(now) {
+            self.fall_behind(over, now);
+        }
+        if self.rekeying.is_settled() {
+            self.settle_distribution();
+        }
+        self.outbox.transmits.extend(self.rekeying.handle_timeout(now));
+    }
+
+    /// The message to all came to its end.
+    fn conclude(&mut self, over: Concluded, now: GroupTime) {
+        self.ledger.amend_state().told = Some(over.told);
+        for member in over.members.iter().map(|receiver| receiver.to.ip()) {
             if self.ledger.amend_members().missed(member) {
                 self.tell(KeyServerEvent::MemberDropped { group: self.name(), member });
             }
         }
+        self.fall_behind(over, now);
     }
 
-    /// Nobody needs the KEKs before the one of now any more.
+    /// All are told, or cannot be told.
     fn settle_distribution(&mut self) {
-        let state = self.ledger.amend_state();
-        state.keys.set_previous(Vec::new());
-        state.under_way = false;
+        if self.ledger.state().under_way {
+            self.ledger.amend_state().under_way = false;
+        }
     }
 
     fn keys(&self) -> &Keys {
@@ -286,6 +339,11 @@ impl Group {
 
     fn tell(&mut self, event: KeyServerEvent) {
         self.outbox.events.push(event);
+    }
+
+    /// Of new keys, which may come to nothing before all servers have them.
+    fn tell_when_committed(&mut self, event: KeyServerEvent) {
+        self.outbox.committed.push(event);
     }
 
     fn say(&mut self, event: CoopEvent) {

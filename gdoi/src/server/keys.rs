@@ -9,9 +9,9 @@ use crate::coop::{Author, Lineage, MAX_SERVERS};
 use crate::crypto::{Random, Secret};
 use crate::error::Error;
 use crate::group::Tek;
+pub(super) use crate::group::MAX_TEKS;
 use crate::lifetime::server_margin;
 use crate::policy::{Aead, Cipher, Integrity, Seed, SenderTerms, SidGeneration, Spi, TekKeys, Transform};
-use crate::wire::MAX_KEY_PACKETS;
 use std::time::Duration;
 
 const KEK_IV_LEN: usize = 16;
@@ -21,9 +21,6 @@ pub(super) const MAX_SPENT: usize = 64;
 
 /// Beyond this number a rekey brings a new KEK, long before the 32-bit number is used up.
 const LAST_SEQUENCE: u32 = u32::MAX / 2;
-
-/// Most TEKs that live: members take no more in one message with the KEK.
-pub(super) const MAX_TEKS: usize = MAX_KEY_PACKETS - 1;
 
 /// Most TEKs that were ended before their time. Like the others this limit holds for what is made here and for what is
 /// read: no state is made that could not be read again.
@@ -57,6 +54,9 @@ pub(super) struct GroupKek {
     /// The generation of sender IDs in which it was made, and whose places it has: how its numbers are divided.
     pub(super) generation: SidGeneration,
     pub(super) authors: Vec<Author>,
+    /// Until when somebody may have to be told something under it: of one of those before, until the TEKs have ended
+    /// that its holders know, by the end that they were told first.
+    pub(super) serves: GroupTime,
 }
 
 /// How a KEK gives way to the next: what a restarted server has to say once more.
@@ -77,8 +77,8 @@ pub(super) struct Keys {
     /// TEKs that were ended before their time, and that time: servers that were apart may still have them.
     pub(super) ended: Vec<(Spi, GroupTime)>,
     pub(super) kek: Option<GroupKek>,
-    /// The KEKs before, under which members may still have to hear of this one: one, or several after servers were
-    /// apart.
+    /// The KEKs before, under which members may still have to hear of this one, the oldest first; several where keys
+    /// changed quickly, or servers were apart.
     pub(super) previous_keks: Vec<GroupKek>,
     /// KEKs that are no more used here; a server that was apart may bring one back.
     pub(super) spent: Vec<SpentKek>,
@@ -109,11 +109,17 @@ impl Life {
 impl Keys {
     /// Forgets what has ended; whether there was anything.
     pub(super) fn expire(&mut self, now: GroupTime) -> bool {
-        let before = self.teks.len();
+        let before = (self.teks.len(), self.previous_keks.len());
         self.teks.retain(|tek| tek.expires > now);
         self.ended.retain(|(_, expires)| *expires > now);
+        self.keep_previous(|kek| kek.serves > now);
         self.spent.retain(|spent| spent.expires > now);
-        before != self.teks.len()
+        before != (self.teks.len(), self.previous_keks.len())
+    }
+
+    /// When the last TEK ends, by what its holders know now.
+    pub(super) fn told_until(&self) -> GroupTime {
+        self.teks.iter().map(|tek| tek.expires).max().unwrap_or_default()
     }
 
     /// All TEKs with what is left of their lives.
@@ -163,10 +169,13 @@ impl Keys {
         self.teks.iter().map(|tek| tek.spi).chain(ended)
     }
 
+    /// A new KEK. That of now becomes one of those before, and serves those who do not hear of it until the TEKs that
+    /// they know have ended, at `told_until`.
     pub(super) fn replace_kek(
         &mut self,
         (key_len, life): (usize, Duration),
         (lineage, division): (Option<Lineage>, &Division),
+        told_until: GroupTime,
         random: &mut dyn Random,
         now: GroupTime,
     ) -> Result<(), Error> {
@@ -175,9 +184,10 @@ impl Keys {
         let key = random.secret(KEK_IV_LEN + key_len)?;
         let (expires, succession) = (now + life, Succession::Smooth);
         let (generation, authors) = (division.generation, division.authors());
-        let kek = GroupKek { spi, key, expires, sequence: 0, succession, lineage, generation, authors };
-        let previous = self.kek.replace(kek).into_iter().collect();
-        self.set_previous(previous);
+        let (sequence, serves) = (0, expires);
+        let kek = GroupKek { spi, key, expires, sequence, succession, lineage, generation, authors, serves };
+        self.previous_keks.extend(self.kek.replace(kek).map(|kek| kek.serving_until(told_until)));
+        self.bound();
         Ok(())
     }
 
@@ -191,13 +201,12 @@ impl Keys {
         });
     }
 
-    /// The KEKs before this one. What is not among them any more is used no more, and its numbers are remembered.
-    pub(super) fn set_previous(&mut self, keks: Vec<GroupKek>) {
-        for gone in std::mem::replace(&mut self.previous_keks, keks) {
-            if self.kek_named(gone.spi).is_none() {
-                self.spend(gone.spent());
-            }
-        }
+    /// Of the KEKs before this one only these. What is not among them any more is used no more, and its numbers are
+    /// remembered.
+    fn keep_previous(&mut self, keep: impl Fn(&GroupKek) -> bool) {
+        let (kept, gone): (Vec<_>, Vec<_>) = self.previous_keks.drain(..).partition(|kek| keep(kek));
+        self.previous_keks = kept;
+        gone.iter().for_each(|kek| self.spend(kek.spent()));
     }
 
     pub(super) fn spend(&mut self, spent: SpentKek) {
@@ -218,9 +227,9 @@ impl Keys {
         spent.chain(held).max().unwrap_or_default()
     }
 
-    /// The KEK before this one gave way like this.
+    /// The KEKs before this one gave way like this; what was said to their holders is not taken back.
     pub(super) fn succeeded(&mut self, how: Succession) {
-        self.previous_keks.iter_mut().for_each(|kek| kek.succession = how);
+        self.previous_keks.iter_mut().for_each(|kek| kek.succession = kek.succession.max(how));
     }
 
     /// All TEKs end by `end`.
@@ -234,22 +243,18 @@ impl Keys {
         self.teks[..old].iter_mut().for_each(|tek| tek.expires = tek.expires.min(end));
     }
 
-    /// The KEK of now becomes one of those before with the next rekey.
+    /// No more of anything than can be stored. The KEK of now becomes one of those before with the next rekey.
     pub(super) fn bound(&mut self) {
         make_room(&mut self.ended, MAX_ENDED, |(_, expires)| *expires);
         make_room(&mut self.teks, MAX_TEKS, |tek| tek.expires);
-        make_room(&mut self.previous_keks, MAX_KEKS - 1, |kek| kek.expires);
+        let gone = make_room(&mut self.previous_keks, MAX_KEKS - 1, |kek| kek.serves);
+        gone.iter().for_each(|kek| self.spend(kek.spent()));
     }
 
     /// A message with this number was made under the KEK with this SPI.
     pub(super) fn used(&mut self, spi: [u8; 16], sequence: u32) {
         let keks = self.kek.iter_mut().chain(&mut self.previous_keks);
         keks.filter(|kek| kek.spi == spi).for_each(|kek| kek.sequence = sequence);
-    }
-
-    /// These KEKs as they are now.
-    pub(super) fn named(&self, keks: &[GroupKek]) -> Vec<GroupKek> {
-        keks.iter().filter_map(|kek| self.kek_named(kek.spi).cloned()).collect()
     }
 
     /// The KEK that a message with this cookie pair is under.
@@ -304,6 +309,11 @@ impl NewTek<'_> {
 }
 
 impl GroupKek {
+    /// Once it is one of those before.
+    pub(super) fn serving_until(self, time: GroupTime) -> Self {
+        GroupKek { serves: self.serves.min(time), ..self }
+    }
+
     pub(super) const fn spent(&self) -> SpentKek {
         SpentKek { spi: self.spi, sequence: self.sequence, expires: self.expires }
     }
@@ -319,12 +329,14 @@ impl GroupTek {
     }
 }
 
-/// Those that end first are forgotten.
-fn make_room<T>(keys: &mut Vec<T>, most: usize, end: impl Fn(&T) -> GroupTime) {
+/// Those that end first are forgotten; which they were.
+fn make_room<T>(keys: &mut Vec<T>, most: usize, end: impl Fn(&T) -> GroupTime) -> Vec<T> {
+    let mut gone = Vec::new();
     while keys.len() > most {
         let first = keys.iter().enumerate().min_by_key(|(_, key)| end(key)).map(|(index, _)| index);
-        keys.remove(first.unwrap_or_default());
+        gone.push(keys.remove(first.unwrap_or_default()));
     }
+    gone
 }
 
 #[cfg(test)]

@@ -25,6 +25,14 @@ pub(super) enum Unstored {
     Now,
 }
 
+/// Keys and sender IDs as they were.
+pub(super) struct Checkpoint {
+    state: GroupState,
+    sids: Sids,
+    unstored: Unstored,
+    uncommitted: bool,
+}
+
 /// What a group must not forget.
 pub(super) struct Ledger {
     clock: GroupClock,
@@ -127,6 +135,20 @@ impl Ledger {
         self.note(Unstored::Now);
     }
 
+    /// Where to [`Ledger::go_back`] if what is about to be done fails.
+    pub(super) fn checkpoint(&self) -> Checkpoint {
+        let (unstored, uncommitted) = (self.unstored, self.uncommitted);
+        Checkpoint { state: self.state.clone(), sids: self.sids.clone(), unstored, uncommitted }
+    }
+
+    /// Nothing was stored or said since; members that were forgotten stay forgotten.
+    pub(super) fn go_back(&mut self, before: Checkpoint) {
+        let Checkpoint { state, sids, unstored, uncommitted } = before;
+        (self.state, self.sids, self.uncommitted) = (state, sids, uncommitted);
+        self.allotments.begin(self.sids.generation());
+        self.unstored = unstored.max(self.unstored.min(Unstored::Soon));
+    }
+
     /// The list of members, which may lag when it is stored.
     pub(super) fn amend_members(&mut self) -> &mut Members {
         self.note(Unstored::Soon);
@@ -143,14 +165,18 @@ impl Ledger {
         self.members.watch_from(now);
     }
 
-    /// Takes in members that another server has.
+    /// Takes in members that another server has; of whom there was something new in it.
     ///
     /// # Errors
     /// Those of [`Members::merge`]: nothing has changed.
-    pub(super) fn merge_members(&mut self, slice: &Slice, records: Vec<Listed>) -> Result<(), Error> {
-        self.members.merge(slice.author, (slice.from, slice.to), records)?;
+    pub(super) fn merge_members(
+        &mut self,
+        slice: &Slice,
+        records: Vec<Listed>,
+    ) -> Result<Vec<IpAddr>, Error> {
+        let news = self.members.merge(slice.author, (slice.from, slice.to), records)?;
         self.note(Unstored::Soon);
-        Ok(())
+        Ok(news)
     }
 
     /// Forgets the keys that have ended.

@@ -38,6 +38,9 @@ impl KeyServer {
     }
 
     /// Does what is due between the servers.
+    ///
+    /// # Errors
+    /// The first of the groups' errors.
     pub(super) fn cooperate(&mut self, now: Instant) -> Result<(), Error> {
         self.links.handle_timeout(self.random.as_mut(), now);
         self.drain_links(now);
@@ -69,9 +72,11 @@ impl KeyServer {
     /// A server is there: it is told at once how this one stands.
     fn greet(&mut self, peer: IpAddr, now: Instant) {
         self.link_failures.remove(&peer);
-        for index in 0..self.groups.len() {
-            self.act_on(index, now, |group, _| group.greet(peer, now));
-        }
+        let greeted = self.act_on_all(now, |group, _| {
+            group.greet(peer, now);
+            Ok(())
+        });
+        self.complain_of(greeted, now);
     }
 
     /// Sends what a group has for the others. What cannot be sent is said again with the next announcement.

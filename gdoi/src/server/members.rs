@@ -2,6 +2,7 @@
 //! version of each record counts, wherever it was made.
 
 use super::clock::GroupTime;
+use super::held::{Conveyed, Held};
 use super::registrant::Registrant;
 use crate::coop::{Author, Versions};
 use crate::error::{Error, Unacceptable};
@@ -43,6 +44,8 @@ pub(super) struct Record {
     pub(super) registrations: u64,
     pub(super) ours: bool,
     pub(super) fragments: bool,
+    /// What it registered with, and what it acknowledged to this server since.
+    pub(super) held: Held,
     pub(super) rekeys_acknowledged: u64,
     /// In a row.
     pub(super) rekeys_missed: u32,
@@ -142,8 +145,14 @@ impl Members {
         record.last_sign().max(self.watched_since) < self.dead_before
     }
 
-    /// A member has proved to be alive.
-    pub(super) fn register(&mut self, registrant: &Registrant, owner: Option<IpAddr>, now: GroupTime) {
+    /// A member has proved to be alive, and is given these keys.
+    pub(super) fn register(
+        &mut self,
+        registrant: &Registrant,
+        held: Held,
+        owner: Option<IpAddr>,
+        now: GroupTime,
+    ) {
         let Registrant { address: from, identity, ours, fragments, .. } = registrant.clone();
         let known = self.records.get(&from.ip()).map(|listed| &listed.record);
         let record = Record {
@@ -156,6 +165,7 @@ impl Members {
             registrations: known.map_or(0, |known| known.registrations).saturating_add(1),
             ours,
             fragments,
+            held,
             rekeys_acknowledged: known.map_or(0, |known| known.rekeys_acknowledged),
             rekeys_missed: 0,
             last_acknowledged: known.and_then(|known| known.last_acknowledged),
@@ -208,8 +218,9 @@ impl Members {
         }
     }
 
-    pub(super) fn acknowledged(&mut self, member: IpAddr, now: GroupTime) {
+    pub(super) fn acknowledged(&mut self, member: IpAddr, message: Conveyed, now: GroupTime) {
         if let Some(listed) = self.records.get_mut(&member) {
+            listed.record.held = listed.record.held.and(message);
             listed.record.rekeys_acknowledged += 1;
             listed.record.rekeys_missed = 0;
             listed.record.last_acknowledged = Some(now);
@@ -249,12 +260,14 @@ impl Members {
         self.records().next().is_none()
     }
 
-    pub(super) fn addresses(&self) -> Vec<SocketAddr> {
-        self.records().map(|record| SocketAddr::new(record.address, record.port)).collect()
-    }
-
     pub(super) fn records(&self) -> impl Iterator<Item = &Record> {
         self.records.values().filter(|listed| listed.presence == Presence::Here).map(|listed| &listed.record)
+    }
+
+    /// One that is in the list.
+    pub(super) fn record(&self, member: IpAddr) -> Option<&Record> {
+        let listed = self.records.get(&member).filter(|listed| listed.presence == Presence::Here);
+        listed.map(|listed| &listed.record)
     }
 
     /// All, those that are gone as well.
@@ -308,7 +321,8 @@ impl Members {
         !listed.covers(&self.seen) && self.records.values().any(newer)
     }
 
-    /// Takes in what another server has: all that `author` changed after `from` and up to `to` and that still counts.
+    /// Takes in what another server has: all that `author` changed after `from` and up to `to` and that still counts. Of
+    /// whom there was something new in it.
     ///
     /// # Errors
     /// [`Unacceptable::TooManyMembers`], [`Unacceptable::Unsupported`] for a version that no server reaches: nothing
@@ -318,7 +332,7 @@ impl Members {
         author: Author,
         (from, to): (u64, u64),
         records: Vec<Listed>,
-    ) -> Result<(), Error> {
+    ) -> Result<Vec<IpAddr>, Error> {
         let unknown = records.iter().filter(|new| !self.records.contains_key(&new.record.address)).count();
         if unknown > 0 && self.living() + unknown > MAX_MEMBERS {
             return Err(Unacceptable::TooManyMembers.into());
@@ -331,21 +345,22 @@ impl Members {
             self.seen.raise(author, to);
         }
         self.newest = self.newest.max(to);
-        records.into_iter().for_each(|new| self.take(new));
-        Ok(())
+        Ok(records.into_iter().filter_map(|new| self.take(new)).collect())
     }
 
     /// What a member acknowledged is known only to the server that it answered.
-    fn take(&mut self, mut new: Listed) {
-        let known = self.records.get(&new.record.address);
+    fn take(&mut self, mut new: Listed) -> Option<IpAddr> {
+        let address = new.record.address;
+        let known = self.records.get(&address);
         if known.is_some_and(|known| !new.is_newer_than(known)) {
-            return;
+            return None;
         }
         if let Some(Listed { record: known, .. }) = known {
             new.record.rekeys_acknowledged = known.rekeys_acknowledged;
             new.record.last_acknowledged = known.last_acknowledged;
         }
         self.insert(new);
+        Some(address)
     }
 
     /// The group's time was set: the times in the records, too.

@@ -10,11 +10,12 @@
 //!         [digest of the ACL that members have(16)]
 //! TEK:    SPI(4) transform(octets) key(octets) integrity key(octets) expires(8) [SID generation(12) replay window(2)]
 //!         Where every sender has its own key, its seed is the key, the integrity key is empty, and the last part is there.
-//! KEK:    SPI(16) key(octets) expires(8) sequence(4) succession(1): 0 smooth, 1 abrupt, 2 ended; lineage(8) SID generation(12) authors(1) author(8)...
+//! KEK:    SPI(16) key(octets) expires(8) sequence(4) succession(1): 0 smooth, 1 abrupt, 2 ended; lineage(8) serves(8) SID generation(12) authors(1) author(8)...
 //! division: SID generation(12) begun(8) [grantor(8)] revision(4), 8 places: [author(8)]
 //! terms:  ACL(octets, as in the ACL payload) receive only(1) ATD(8) DTD(8) [multicast(1) address(16) port(2) algorithm(2) hash(2) key(octets)]
 //! member: address(16) port(2) owner(16) author(8) version(8) gone(1) identity(octets) first(8) last(8)
-//!         registrations(8) software(1): 0 other, 1 ours, 2 ours and takes fragments
+//!         registrations(8) software(1): 0 other, 1 ours, 2 ours and takes fragments; tag of the KEK(4) and SPI of the TEK(4)
+//!         that it is known to have
 //! ```
 
 mod octets;
@@ -25,6 +26,7 @@ use octets::{flag, octets, text};
 
 use super::clock::GroupTime;
 use super::division::Division;
+use super::held::{Held, KekTag};
 use super::keys::{GroupKek, GroupTek, Keys, SpentKek, Succession, MAX_ENDED, MAX_KEKS, MAX_SPENT, MAX_TEKS};
 use super::members::{Listed, Presence, Record};
 use super::state::GroupState;
@@ -182,10 +184,10 @@ fn parse_kek(reader: &mut Reader<'_>) -> Result<GroupKek, Error> {
     }
     let (expires, sequence) = (instant(reader)?, reader.u32()?);
     let succession = succession(reader.u8()?)?;
-    let lineage = Lineage::parse(reader)?;
+    let (lineage, serves) = (Lineage::parse(reader)?, instant(reader)?);
     let generation = SidGeneration { lineage: reader.array()?, number: reader.u32()? };
     let authors = list(reader.u8()?.into(), MAX_SERVERS, reader, author)?;
-    Ok(GroupKek { spi, key, expires, sequence, succession, lineage, generation, authors })
+    Ok(GroupKek { spi, key, expires, sequence, succession, lineage, generation, authors, serves })
 }
 
 fn write_kek(out: &mut Writer, kek: &GroupKek) {
@@ -195,6 +197,7 @@ fn write_kek(out: &mut Writer, kek: &GroupKek) {
     out.u32(kek.sequence);
     out.u8(kek.succession as u8);
     out.raw(&Lineage::octets(kek.lineage));
+    write_instant(out, kek.serves);
     out.raw(&kek.generation.octets());
     out.list_u8(PART, &kek.authors, |out, Author(author)| out.raw(author));
 }
@@ -269,6 +272,7 @@ pub(super) fn parse_member(reader: &mut Reader<'_>) -> Result<Listed, Error> {
     if software > OURS_WITH_FRAGMENTS {
         return Err(VALUE.into());
     }
+    let held = Held { kek: KekTag(reader.array()?), tek: Spi(reader.u32()?) };
     let record = Record {
         address: member,
         port,
@@ -279,6 +283,7 @@ pub(super) fn parse_member(reader: &mut Reader<'_>) -> Result<Listed, Error> {
         registrations,
         ours: software >= OURS,
         fragments: software == OURS_WITH_FRAGMENTS,
+        held,
         rekeys_acknowledged: 0,
         rekeys_missed: 0,
         last_acknowledged: None,
@@ -302,6 +307,8 @@ pub(super) fn write_member(out: &mut Writer, listed: &Listed) {
         (true, true) => OURS_WITH_FRAGMENTS,
         (ours, _) => u8::from(ours) * OURS,
     });
+    out.raw(&record.held.kek.0);
+    out.u32(record.held.tek.0);
 }
 
 pub(super) fn instant(reader: &mut Reader<'_>) -> Result<GroupTime, Error> {

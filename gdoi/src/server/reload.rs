@@ -33,7 +33,8 @@ impl KeyServer {
         // Once each, however many of its changes call for it.
         let sent_away = changes.iter().filter(|change| change.effect == Effect::Reregistration);
         for id in sent_away.map(|change| change.group.id).collect::<BTreeSet<_>>() {
-            self.act(id, now, |group, random| group.send_away(random, now))?;
+            let sent_away = self.act(id, now, |group, random| group.send_away(random, now));
+            self.complain_of(sent_away, now);
         }
         let groups = std::mem::take(&mut config.groups);
         let known = self.groups.iter().map(Group::id).collect::<BTreeSet<_>>();
@@ -55,9 +56,9 @@ impl KeyServer {
         self.config = config;
         self.end_outdated_sessions(&credentials);
         let report = |change: &Change| KeyServerEvent::PolicyChange { change: change.clone() };
+        self.store()?;
         changes.iter().for_each(|change| self.report(report(change)));
-        self.store();
-        self.refresh_groups(now)?;
+        self.refresh_groups(now);
         Ok(changes)
     }
 }

@@ -143,6 +143,11 @@ impl Standing {
         self.election.epoch()
     }
 
+    /// Whether the others are given keys that no member has yet.
+    pub(super) const fn is_committing(&self) -> bool {
+        self.committing.is_some()
+    }
+
     /// The keys that members may have: all but those that other servers do not have yet.
     pub(super) const fn released(&self) -> &Keys {
         &self.released

@@ -65,7 +65,9 @@ impl GroupState {
         let keys = &mut self.keys;
         keys.teks.iter_mut().for_each(|tek| tek.expires = time(tek.expires));
         keys.ended.iter_mut().for_each(|(_, expires)| *expires = time(*expires));
-        keys.kek.iter_mut().chain(&mut keys.previous_keks).for_each(|kek| kek.expires = time(kek.expires));
+        for kek in keys.kek.iter_mut().chain(&mut keys.previous_keks) {
+            (kek.expires, kek.serves) = (time(kek.expires), time(kek.serves));
+        }
         keys.spent.iter_mut().for_each(|spent| spent.expires = time(spent.expires));
         self.division.begun = time(self.division.begun);
         self.last_rekey = self.last_rekey.map(&time);

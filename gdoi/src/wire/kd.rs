@@ -8,10 +8,7 @@ use super::codec::{Reader, Writer};
 use crate::error::{Error, Malformed};
 use zeroize::Zeroizing;
 
-/// The most key packets in one payload of ours. Others may send as many as a message has room for.
-pub const MAX_KEY_PACKETS: usize = 8;
-
-/// The body of a KD payload.
+/// The body of a KD payload: as many key packets as a message has room for.
 ///
 /// ```text
 /// | number of key packets (2)     |          RESERVED2            | key packets

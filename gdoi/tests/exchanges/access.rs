@@ -76,14 +76,15 @@ pub fn join_foreign(world: &mut World, number: u16) {
 /// With the keys from before, which open what is sent now.
 pub fn rekey(world: &mut World, kind: RekeyKind) -> Stored {
     let stored = Stored::read(&world.stored(key_server()).unwrap());
+    world.sent.clear();
     world.command_server(key_server(), KeyServerCommand::Rekey(group().id.into(), kind));
     stored
 }
 
-/// The last rekey message, opened, and its length.
+/// The message of the last rekey, not one that repeats it for those that may be behind, opened, and its length.
 pub fn last_push(world: &World, before: &Stored) -> (OpenedPush, usize) {
     let is_push = |datagram: &[u8]| datagram[18] == ExchangeType::GROUPKEY_PUSH.0;
-    let flight = messages(&world.sent).into_iter().rfind(|flight| is_push(&flight.payload)).unwrap();
+    let flight = messages(&world.sent).into_iter().find(|flight| is_push(&flight.payload)).unwrap();
     (before.kek_of(&flight.payload).unwrap().open(&flight.payload), flight.payload.len())
 }
 

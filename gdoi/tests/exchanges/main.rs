@@ -29,6 +29,7 @@ mod register;
 mod rekey;
 mod rollover;
 mod schedules;
+mod seams;
 mod seeds;
 mod senders;
 mod transcripts;

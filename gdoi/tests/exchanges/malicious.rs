@@ -105,7 +105,8 @@ fn keys_that_do_not_belong_to_the_policy() {
     assert!(kd(vec![packet(SPI + 1, 32, 32)]).contains("no key for a TEK"));
     assert!(kd(vec![packet(SPI, 32, 32), packet(SPI, 32, 32)]).contains("number of key packets"));
     assert!(kd(vec![packet(SPI, 32, 32), packet(SPI + 1, 32, 32)]).contains("number of key packets"));
-    assert!(kd((0..9).map(|spi| packet(spi, 32, 32)).collect()).contains("number of key packets"));
+    let many = kd((0..500).map(|spi| packet(spi, 32, 32)).collect());
+    assert!(many.contains("number of key packets"), "as many as a message has room for are read: {many}");
     let kek = KeyPacket::Kek { spi: [7; 16], key: Secret::new(vec![1; 48]), verification_key: vec![2; 91] };
     assert!(kd(vec![kek]).contains("no key for a TEK"));
 }

@@ -3,6 +3,7 @@
 use super::Group;
 use crate::endpoint::Instant;
 use crate::error::Error;
+use crate::server::config::RekeyConfig;
 use crate::wire::Header;
 use std::net::SocketAddr;
 
@@ -24,10 +25,10 @@ impl Group {
         now: Instant,
     ) -> Result<(), Error> {
         let time = self.ledger.time(now);
-        let terms = self.config.rekey.as_ref().map(|rekey| rekey.terms());
+        let terms = self.rekey_under(spi).map(RekeyConfig::terms);
         let kek = terms.zip(self.keys().kek_named(spi)).map(|(terms, kek)| self.kek_of(&terms, kek, time));
-        self.rekeying.acknowledge(from, kek.as_ref(), message)?;
-        self.ledger.amend_members().acknowledged(from.ip(), time);
+        let conveyed = self.rekeying.acknowledge(from, kek.as_ref(), message)?;
+        self.ledger.amend_members().acknowledged(from.ip(), conveyed, time);
         Ok(())
     }
 }

@@ -5,8 +5,9 @@ use super::Group;
 use crate::endpoint::Instant;
 use crate::error::{Error, Unacceptable};
 use crate::event::{CoopEvent, KeyServerEvent};
-use crate::group::Tek;
+use crate::group::{GroupPolicy, Tek};
 use crate::policy::{Acl, Action, Family, Selector};
+use crate::server::held::Held;
 use crate::server::keys::MAX_TEKS;
 use crate::server::registrant::Registrant;
 use crate::wire::MAX_MESSAGE;
@@ -65,13 +66,15 @@ impl Group {
         admits
     }
 
-    /// Records a member that has proved to be alive, and tells the other servers.
-    pub(in crate::server) fn register(&mut self, registrant: &Registrant, now: Instant) {
+    /// Records a member that has proved to be alive and is given these keys, and tells the other servers.
+    pub(in crate::server) fn register(&mut self, registrant: &Registrant, given: &GroupPolicy, now: Instant) {
         let (owner, time) = (self.standing.owner(), self.ledger.time(now));
-        self.ledger.amend_members().register(registrant, owner, time);
+        let since = self.ledger.members().seen().of(self.ledger.members().author());
+        self.ledger.amend_members().register(registrant, Held::offered(given), owner, time);
         let (member, identity) = (registrant.address, registrant.identity.clone());
         self.tell(KeyServerEvent::Registered { group: self.name(), member, identity });
-        self.standing.share_members(&self.ledger, now);
+        self.standing.share_members(&self.ledger, since, now);
+        self.welcome(member.ip(), time);
     }
 
     /// Members that cannot be told the list of now, or cannot use these keys, get no more rekey messages: their keys are of

@@ -104,7 +104,8 @@ impl Group {
         now: Instant,
     ) -> Result<Outcome, Error> {
         let transport = self.config.rekey.as_ref().map(|rekey| rekey.transport).ok_or(Refused::NoRekeySa)?;
-        self.rekey(kind, random, self.ledger.time(now))?;
+        let time = self.ledger.time(now);
+        self.attempt(|group| group.rekey(kind, random, time))?;
         let spi = self.keys().teks.last().map(|tek| tek.spi).ok_or(Unacceptable::NoSpis)?;
         Ok(Outcome::Rekeyed { spi, members: self.ledger.members().records().count(), kind, transport })
     }
@@ -124,12 +125,13 @@ impl Group {
             self.check_room_for_revoked()?;
         }
         let others = self.ledger.members().records().filter(|record| Some(record.address) != member).count();
-        self.dismiss(removal, random, self.ledger.time(now))?;
+        let time = self.ledger.time(now);
+        self.attempt(|group| group.dismiss(removal, random, time))?;
         match member {
             Some(member) => {
                 self.ledger.amend_members().forget(member);
                 self.ledger.amend_state().revoked.insert(member);
-                self.tell(KeyServerEvent::Revoked { group: self.name(), member });
+                self.tell_when_committed(KeyServerEvent::Revoked { group: self.name(), member });
             }
             None => self.ledger.amend_members().forget_all(),
         }

@@ -20,13 +20,13 @@ impl Group {
         for peer in self.standing.fallen(now) {
             self.say(CoopEvent::Unreachable(peer));
         }
-        self.take_turns(random, now)?;
-        self.finish(random, now)?;
+        // What fails here keeps nobody from hearing that this server is there.
+        let turned = self.take_turns(random, now).and(self.finish(random, now));
         self.commit(now);
         self.standing.press_commitment(&self.ledger, now);
         self.check_commitment(now);
         self.standing.announce_if_due(&self.ledger, now);
-        Ok(())
+        turned
     }
 
     /// Another server is there: it is told at once how this one stands.
@@ -43,12 +43,14 @@ impl Group {
             self.say(CoopEvent::NotCommitted(committed.without));
         }
         self.rekeying.release(self.ledger.time(now));
+        self.outbox.events.append(&mut self.outbox.committed);
         self.standing.announce(&self.ledger, now);
     }
 
     /// What becomes of an unfinished commitment when this server leads no more: the next primary sees to it.
     pub(super) fn abandon_commitment(&mut self) {
         self.rekeying.abandon();
+        self.outbox.committed.clear();
         self.standing.abandon_commitment();
     }
 }

@@ -1,16 +1,17 @@
 //! Servers that were apart made keys of their own: all members get all of them, and a new one that all send with in
 //! the end, so that those of one side never stop hearing those of the other.
 
-use super::rekey_message::Plan;
+use super::rekey_message::{Earlier, Plan};
 use super::Group;
 use crate::crypto::Random;
 use crate::endpoint::Instant;
 use crate::error::Error;
-use crate::event::CoopEvent;
+use crate::event::{CoopEvent, KeyServerEvent};
 use crate::lifetime::switch_margin;
 use crate::server::clock::GroupTime;
 use crate::server::config::{RekeyKind, Removal};
-use crate::server::keys::{GroupKek, Succession};
+use crate::server::keys::Succession;
+use crate::server::rekeying::Audience;
 use crate::server::state::GroupState;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -25,12 +26,22 @@ impl Group {
         let (apart, time) = (self.standing.take_apart(), self.ledger.time(now));
         self.ledger.expire(time);
         let sides: Vec<_> = std::iter::once(self.ledger.state().clone()).chain(apart).collect();
-        let union = GroupState::union(&sides, time);
+        let merged = self.attempt(|group| group.unite(&sides, random, time));
+        if merged.is_err() {
+            let apart = sides.into_iter().skip(1);
+            apart.for_each(|side| self.standing.keep_apart(side).unwrap_or_default());
+        }
+        merged
+    }
+
+    fn unite(&mut self, sides: &[GroupState], random: &mut dyn Random, time: GroupTime) -> Result<(), Error> {
+        let union = GroupState::union(sides, time);
         *self.ledger.amend_state() = union;
         self.ledger.begin_sids();
-        self.tell_all(&sides, random, time)?;
+        self.tell_all(sides, random, time)?;
         let teks = self.keys().teks.iter().map(|tek| tek.spi).collect();
-        self.say(CoopEvent::Merged { teks });
+        let (group, event) = (Some(self.name()), CoopEvent::Merged { teks });
+        self.tell_when_committed(KeyServerEvent::Coop { group, event });
         Ok(())
     }
 
@@ -40,41 +51,35 @@ impl Group {
         random: &mut dyn Random,
         now: GroupTime,
     ) -> Result<(), Error> {
-        let (keks, state) = (self.keks_of(sides), self.ledger.state());
+        let (state, told_until) = (self.ledger.state(), self.keys().told_until());
         // Who was removed on one side has the keys of the other, and servers that began apart gave out the same
         // sender IDs.
         let removed = sides.iter().any(|side| side.revoked != state.revoked);
-        let began_apart = keks.iter().any(|kek| kek.lineage != state.lineage);
+        let keks = || sides.iter().flat_map(|side| side.keys.kek.iter().chain(&side.keys.previous_keks));
+        let began_apart = keks().any(|kek| kek.lineage != state.lineage);
         let generation = sides.iter().any(|side| side.generation() != state.generation());
-        let alike = sides.iter().all(|side| side.has_teks_of(state));
+        let current: BTreeSet<_> =
+            sides.iter().filter_map(|side| Some(side.keys.kek.as_ref()?.spi)).collect();
+        let over = self.keys().kek.as_ref().is_some_and(|kek| kek.succession == Succession::Ended);
+        let alike = sides.iter().all(|side| side.has_teks_of(state)) && current.len() <= 1 && !over;
         // Who led the other side may have granted the places.
         let placeless = self.place().is_none();
         if began_apart || placeless {
             self.begin_sid_generation(random, now)?;
         }
         if removed || began_apart || placeless || generation {
-            return self.dismiss_under(&keks, Removal::Graceful, random, now);
+            return self.dismiss(Removal::Graceful, random, now);
         }
-        if alike && keks.len() <= 1 {
+        if alike {
             return Ok(());
         }
-        let mut plan = Plan { activation_delay: Some(common_switch(sides, now)), ..Plan::default() };
+        let under = self.keys().kek.as_ref().map(|kek| kek.spi).filter(|_| !over);
+        let mut plan = Plan { under, activation_delay: Some(common_switch(sides, now)), ..Plan::default() };
+        plan.earlier = Earlier::Alike;
         self.fresh_tek(random, now)?;
         plan.teks = self.keys().as_of(now);
-        if keks.len() > 1 {
-            plan.kek = self.next_kek(RekeyKind::Forced, random, now)?;
-            self.ledger.amend_state().keys.set_previous(keks.clone());
-        }
-        self.distribute(&keks, plan, now)
-    }
-
-    /// All KEKs that members of any side may have. Those that were ended are no way to tell anybody anything.
-    fn keks_of(&self, sides: &[GroupState]) -> Vec<GroupKek> {
-        let mut seen = BTreeSet::new();
-        let all = sides.iter().flat_map(|side| side.keys.kek.iter().chain(&side.keys.previous_keks));
-        let usable = all.filter(|kek| kek.succession != Succession::Ended);
-        let distinct: Vec<_> = usable.filter(|kek| seen.insert(kek.spi)).cloned().collect();
-        self.keys().named(&distinct)
+        plan.kek = self.next_kek(RekeyKind::Forced, told_until, random, now)?;
+        self.distribute(plan, Audience::All, now)
     }
 }
 

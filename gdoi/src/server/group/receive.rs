@@ -162,7 +162,9 @@ impl Group {
         if slice.lineage != self.ledger.state().lineage {
             return Ok(());
         }
-        self.ledger.merge_members(&slice, records)?;
+        let news = self.ledger.merge_members(&slice, records)?;
+        let time = self.ledger.time(now);
+        news.into_iter().for_each(|member| self.welcome(member, time));
         if slice.last {
             self.standing.announce_to(&self.ledger, from, now);
         }

@@ -1,6 +1,6 @@
 //! What each kind of rekey makes, ends and tells.
 
-use super::rekey_message::Plan;
+use super::rekey_message::{Earlier, Plan};
 use super::Group;
 use crate::crypto::Random;
 use crate::error::{Error, Unacceptable};
@@ -11,6 +11,7 @@ use crate::policy::SenderTerms;
 use crate::server::clock::GroupTime;
 use crate::server::config::RekeyKind;
 use crate::server::keys::{GroupKek, GroupTek, NewTek, Succession};
+use crate::server::rekeying::Audience;
 use std::time::Duration;
 
 impl Group {
@@ -22,25 +23,13 @@ impl Group {
         random: &mut dyn Random,
         now: GroupTime,
     ) -> Result<(), Error> {
-        // A message that was cut off by a restart goes out again under the KEKs that members have.
-        let reminder = kind == RekeyKind::Reminder;
-        let unfinished = self.keys().previous_keks.iter();
-        let unfinished: Vec<_> =
-            unfinished.filter(|kek| reminder && kek.succession != Succession::Ended).cloned().collect();
-        let current: Vec<_> = self.keys().kek.iter().cloned().collect();
-        let mut plan = self.plan(kind, random, now)?;
-        if unfinished.is_empty() {
-            return self.distribute(&current, plan, now);
-        }
-        plan.kek = self.keys().kek.clone();
-        if unfinished.iter().any(|kek| kek.succession == Succession::Abrupt) {
-            plan.deletions.push(Deletion::AllTeks);
-        }
-        self.distribute(&unfinished, plan, now)
+        let under = self.keys().kek.as_ref().map(|kek| kek.spi);
+        let plan = Plan { under, ..self.plan(kind, random, now)? };
+        self.distribute(plan, Audience::All, now)
     }
 
     fn plan(&mut self, kind: RekeyKind, random: &mut dyn Random, now: GroupTime) -> Result<Plan, Error> {
-        let old = self.keys().teks.clone();
+        let (old, told_until) = (self.keys().teks.clone(), self.keys().told_until());
         let mut plan = Plan::default();
         match kind {
             RekeyKind::Scheduled => {
@@ -57,7 +46,8 @@ impl Group {
                 self.ledger.amend_state().keys.shorten_but_last(now + retirement);
             }
             RekeyKind::ReplaceNow => {
-                plan.deletions.extend(old.iter().map(|tek| Deletion::Tek(tek.spi)));
+                // Not by their names: members may have one that this server has never heard of.
+                plan.deletions.push(Deletion::AllTeks);
                 self.ledger.amend_state().keys.end_teks();
                 plan.teks.extend(self.fresh_tek(random, now)?);
             }
@@ -65,9 +55,10 @@ impl Group {
                 let listed = self.reminded(&old, now);
                 plan.teks = listed.iter().filter_map(|tek| tek.as_of(now)).collect();
                 plan.activation_delay = Some(self.reminded_switch(&listed, now));
+                plan.earlier = Earlier::Alike;
             }
         }
-        plan.kek = self.next_kek(kind, random, now)?;
+        plan.kek = self.next_kek(kind, told_until, random, now)?;
         Ok(plan)
     }
 
@@ -86,7 +77,7 @@ impl Group {
     }
 
     /// As late as the old TEK allows; where none is listed a member may still hold one.
-    fn reminded_switch(&self, teks: &[GroupTek], now: GroupTime) -> Duration {
+    pub(super) fn reminded_switch(&self, teks: &[GroupTek], now: GroupTime) -> Duration {
         let Some((_, [.., old])) = teks.split_last() else { return self.config.distribution_time() };
         let left = old.expires.saturating_since(now);
         left.saturating_sub(switch_margin(left))
@@ -107,14 +98,16 @@ impl Group {
             taken: &taken,
         };
         let tek = self.ledger.amend_state().keys.add_tek(new, random, now)?;
-        self.tell(KeyServerEvent::NewTek { group: self.name(), spi: tek.spi });
+        self.tell_when_committed(KeyServerEvent::NewTek { group: self.name(), spi: tek.spi });
         Ok(tek.as_of(now))
     }
 
-    /// The KEK that goes with the message: a new one if the old one is due or is to be replaced.
+    /// The KEK that goes with the message: a new one if the old one is due or is to be replaced. Members know TEKs that
+    /// live until `told_until`, whatever becomes of those now.
     pub(super) fn next_kek(
         &mut self,
         kind: RekeyKind,
+        told_until: GroupTime,
         random: &mut dyn Random,
         now: GroupTime,
     ) -> Result<Option<GroupKek>, Error> {
@@ -123,7 +116,7 @@ impl Group {
         if !wanted && due > now {
             return Ok(None);
         }
-        self.make_kek(random, now)?;
+        self.make_kek(told_until, random, now)?;
         if kind == RekeyKind::ReplaceNow {
             self.ledger.amend_state().keys.succeeded(Succession::Abrupt);
         }
@@ -131,12 +124,17 @@ impl Group {
     }
 
     /// A new KEK, where the group has a rekey SA; the one before becomes one of those before.
-    pub(super) fn make_kek(&mut self, random: &mut dyn Random, now: GroupTime) -> Result<(), Error> {
+    pub(super) fn make_kek(
+        &mut self,
+        told_until: GroupTime,
+        random: &mut dyn Random,
+        now: GroupTime,
+    ) -> Result<(), Error> {
         let Some(rekey) = &self.config.rekey else { return Ok(()) };
         let state = self.ledger.amend_state();
         let of = (state.lineage, &state.division);
-        state.keys.replace_kek((rekey.key_len, rekey.lifetime), of, random, now)?;
-        self.tell(KeyServerEvent::NewKek { group: self.name() });
+        state.keys.replace_kek((rekey.key_len, rekey.lifetime), of, told_until, random, now)?;
+        self.tell_when_committed(KeyServerEvent::NewKek { group: self.name() });
         Ok(())
     }
 }

@@ -6,6 +6,13 @@ use crate::endpoint::Instant;
 use crate::error::Error;
 use crate::event::{Change, CoopEvent, Effect};
 use crate::server::config::{GroupConfig, RekeyConfig, Removal};
+use crate::server::keys::Succession;
+
+/// A rekey SA that is no more configured, and the KEKs that were ended with it.
+pub(super) struct FormerRekey {
+    rekey: RekeyConfig,
+    keks: Vec<[u8; 16]>,
+}
 
 impl Group {
     /// What another configuration of the group would change.
@@ -31,7 +38,8 @@ impl Group {
     /// Goes on with another configuration.
     pub(in crate::server) fn reconfigure(&mut self, config: GroupConfig, now: Instant) {
         let (known, changed_terms) = (self.peers(), config.terms() != self.config.terms());
-        self.config = config;
+        let before = std::mem::replace(&mut self.config, config);
+        self.remember(before.rekey);
         for peer in self.peers().into_iter().filter(|peer| !known.contains(peer)) {
             self.say(CoopEvent::PeerAdded(peer));
         }
@@ -45,16 +53,34 @@ impl Group {
         }
     }
 
+    /// Who was not reached yet when the rekey SA was ended verifies what it hears by what it was told before.
+    fn remember(&mut self, rekey: Option<RekeyConfig>) {
+        let ended = self.keys().previous_keks.iter().filter(|kek| kek.succession == Succession::Ended);
+        let keks: Vec<_> = ended.map(|kek| kek.spi).collect();
+        let now = self.config.rekey.as_ref().map(RekeyConfig::terms);
+        if let Some(rekey) = rekey.filter(|rekey| !keks.is_empty() && now != Some(rekey.terms())) {
+            self.former = Some(FormerRekey { rekey, keks });
+        }
+    }
+
+    /// The rekey SA that its holders know a KEK by.
+    pub(super) fn rekey_under(&self, kek: [u8; 16]) -> Option<&RekeyConfig> {
+        let former = self.former.iter().find(|former| former.keks.contains(&kek));
+        former.map(|former| &former.rekey).or(self.config.rekey.as_ref())
+    }
+
     /// Tells members to register again under the policy that they still have.
     pub(in crate::server) fn send_away(
         &mut self,
         random: &mut dyn Random,
         now: Instant,
     ) -> Result<(), Error> {
-        if self.leads() {
-            self.dismiss(Removal::Graceful, random, self.ledger.time(now))?;
-        }
-        self.handle_timeout(random, now)
+        let time = self.ledger.time(now);
+        let sent_away = match self.leads() {
+            true => self.attempt(|group| group.dismiss(Removal::Graceful, random, time)),
+            false => Ok(()),
+        };
+        sent_away.and(self.handle_timeout(random, now))
     }
 }
 

@@ -65,18 +65,20 @@ impl Group {
     /// With those that they have they go on with the keys that they have. No sender ID is used twice with one key.
     pub(super) fn renew_sids(&mut self, random: &mut dyn Random, now: GroupTime) -> Result<(), Error> {
         self.begin_sid_generation(random, now)?;
-        self.tell(KeyServerEvent::SenderIdsRenewed { group: self.name() });
-        let Some(kek) = self.keys().kek.clone() else { return self.fresh_tek(random, now).map(drop) };
+        self.tell_when_committed(KeyServerEvent::SenderIdsRenewed { group: self.name() });
+        if self.keys().kek.is_none() {
+            return self.fresh_tek(random, now).map(drop);
+        }
+        let told_until = self.keys().told_until();
         let retirement = self.config.retirement();
         self.ledger.amend_state().keys.shorten(now + retirement);
         self.fresh_tek(random, now)?;
         let plan = Plan {
-            ends_kek: true,
             teks: self.keys().as_of(now),
             activation_delay: Some(retirement.saturating_sub(switch_margin(retirement))),
             ..Plan::default()
         };
-        self.end_kek(&[kek], plan, random, now)
+        self.end_keks(plan, told_until, random, now)
     }
 
     pub(super) fn sid_status(&self) -> SidStatus {

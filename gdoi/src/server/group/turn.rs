@@ -30,7 +30,9 @@ impl Group {
         match turn {
             Turn::Primary { previous, epoch } => {
                 self.say(CoopEvent::BecamePrimary { previous, epoch });
-                self.lead(random, now)?;
+                let led = self.lead(random, now);
+                self.standing.announce(&self.ledger, now);
+                return led;
             }
             Turn::Secondary { primary, epoch } => {
                 self.abandon_commitment();
@@ -48,7 +50,7 @@ impl Group {
         self.ledger.watch_members(self.ledger.time(now));
         if self.ledger.state().lineage.is_none() {
             self.ledger.correct_time(GroupTime::default(), now);
-            self.make_keys(random, GroupTime::default())?;
+            self.keep_keys(random, GroupTime::default())?;
         }
         if !self.standing.has_apart() {
             self.grant_places(random, self.ledger.time(now))?;
@@ -60,7 +62,7 @@ impl Group {
     pub(super) fn finish(&mut self, random: &mut dyn Random, now: Instant) -> Result<(), Error> {
         self.merge(random, now)?;
         let alone = self.leads() && !self.standing.has_rival(now);
-        match alone && self.ledger.state().under_way && !self.rekeying.is_under_way() {
+        match alone && self.ledger.state().under_way && self.rekeying.is_settled() {
             true => self.resume(random, self.ledger.time(now)),
             false => Ok(()),
         }

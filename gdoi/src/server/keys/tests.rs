@@ -19,6 +19,7 @@ fn kek(name: u8, sequence: u32, succession: Succession) -> GroupKek {
         lineage: None,
         generation: SidGeneration::default(),
         authors: Vec::new(),
+        serves: expires,
     }
 }
 
@@ -47,6 +48,24 @@ fn no_number_of_rekeys_makes_more_keys_than_are_stored() {
     assert_eq!(ours.ended.len(), MAX_ENDED);
 }
 
+/// What was told of a KEK stays: nobody hears of new keys under one that was ended.
+#[test]
+fn a_kek_that_was_ended_stays_so() {
+    let mut ours = Keys { kek: Some(kek(9, 5, Succession::Smooth)), ..Keys::default() };
+    let mut succeed = |how| {
+        ours.replace_kek((32, HOUR, None), at(9), &mut SystemRandom, at(0)).unwrap();
+        ours.succeeded(how);
+        ours.previous_keks.iter().map(|kek| kek.succession).collect::<Vec<_>>()
+    };
+    use Succession::{Abrupt, Ended, Smooth};
+    assert_eq!(succeed(Smooth), [Smooth]);
+    assert_eq!(succeed(Abrupt), [Abrupt, Abrupt]);
+    assert_eq!(succeed(Ended), [Ended; 3]);
+    assert_eq!(succeed(Smooth), [Ended, Ended, Ended, Smooth]);
+    (0..40).for_each(|_| drop(succeed(Smooth)));
+    assert_eq!((ours.previous_keks.len(), ours.spent.len()), (MAX_KEKS - 1, 44 - (MAX_KEKS - 1)));
+}
+
 #[test]
 fn keys_that_end_first_are_forgotten_first() {
     let mut numbers = vec![5, 3, 9, 1, 7];
@@ -62,18 +81,18 @@ fn numbers_count_for_the_kek_with_this_spi() {
     ours.used([3; 16], 99);
     let sequence = |spi| ours.kek_named(spi).map(|kek| kek.sequence);
     assert_eq!((sequence([1; 16]), sequence([2; 16]), sequence([3; 16])), (Some(5), Some(17), None));
-    let named = ours.named(&[kek(2, 0, Succession::Smooth), kek(3, 0, Succession::Smooth)]);
-    assert!(named == [kek(2, 17, Succession::Smooth)]);
 }
 
 /// A server that was apart may still send under a KEK that is no more used here.
 #[test]
 fn numbers_under_a_spent_kek_are_remembered_until_its_end() {
     let mut ours = Keys { kek: Some(kek(9, 5, Succession::Smooth)), ..Keys::default() };
-    for _ in 0..2 {
-        ours.replace_kek((32, HOUR), (None, &Division::default()), &mut SystemRandom, at(0)).unwrap();
-    }
-    assert!(ours.kek_named([9; 16]).is_none());
+    ours.replace_kek((32, HOUR), (None, &Division::default()), at(4), &mut SystemRandom, at(0)).unwrap();
+    ours.replace_kek((32, HOUR), (None, &Division::default()), at(5), &mut SystemRandom, at(1)).unwrap();
+    ours.expire(at(3));
+    assert!(ours.kek_named([9; 16]).is_some(), "its holders know TEKs that live");
+    ours.expire(at(4));
+    assert!(ours.kek_named([9; 16]).is_none() && ours.previous_keks.len() == 1);
     assert_eq!((ours.used_under([9; 16]), ours.used_under([8; 16])), (5, 0));
     ours.spend(SpentKek { sequence: 3, ..kek(9, 0, Succession::Smooth).spent() });
     assert_eq!(ours.used_under([9; 16]), 5, "the highest");

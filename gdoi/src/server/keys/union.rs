@@ -31,7 +31,9 @@ impl Keys {
     /// The KEK of this side stays the current one.
     fn join_keks(&mut self, other: &Keys) {
         other.spent.iter().for_each(|spent| self.spend(*spent));
-        for kek in other.kek.iter().chain(&other.previous_keks) {
+        let last = other.told_until().max(self.told_until());
+        let theirs = other.kek.iter().map(|kek| kek.clone().serving_until(last));
+        for kek in other.previous_keks.iter().cloned().chain(theirs) {
             let known = self.kek.iter_mut().chain(&mut self.previous_keks).find(|known| known.spi == kek.spi);
             match known {
                 Some(known) => {
@@ -40,8 +42,9 @@ impl Keys {
                     if known.authors.len() < kek.authors.len() {
                         known.authors.clone_from(&kek.authors);
                     }
+                    known.serves = known.serves.max(kek.serves);
                 }
-                None => self.previous_keks.push(kek.clone()),
+                None => self.previous_keks.push(kek),
             }
         }
     }

@@ -45,6 +45,7 @@ fn kek(name: u8, key_len: usize, succession: Succession) -> GroupKek {
         lineage: Some(Lineage([name; 8])),
         generation: SidGeneration { lineage: [6; 8], number: 2 },
         authors: (1..=name % 9).map(|author| Author([author; 8])).collect(),
+        serves: at(u64::from(name) / 2),
     }
 }
 
@@ -346,6 +347,7 @@ fn member(identity: Identity) -> Listed {
         registrations: 5,
         ours: true,
         fragments: true,
+        held: Held { kek: KekTag([7, 6, 5, 4]), tek: Spi(0x1234_5678) },
         rekeys_acknowledged: 0,
         rekeys_missed: 0,
         last_acknowledged: None,
@@ -400,7 +402,7 @@ fn members_that_cannot_be_are_refused() {
     };
     // Gone, its software, the kind of the identity, its length.
     assert_eq!(changed(50, 2), Err(VALUE.into()));
-    assert_eq!(changed(whole.len() - 1, 3), Err(VALUE.into()));
+    assert_eq!(changed(whole.len() - 9, 3), Err(VALUE.into()));
     assert!(matches!(changed(53, 200), Err(Error::Unacceptable(_) | Error::Malformed(_))));
     assert_eq!(changed(52, 7), Err(Malformed::Length("ID payload").into()));
     assert_eq!(changed(52, 4), Err(Malformed::Length("ID payload").into()));

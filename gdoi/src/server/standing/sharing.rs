@@ -17,11 +17,11 @@ use zeroize::Zeroizing;
 /// A message for others, as far as it can be written.
 type Body = Result<Zeroizing<Vec<u8>>, Malformed>;
 
-/// Member records in one message: about 1,100 octets.
-pub(in crate::server) const SLICE: usize = 16;
+/// Member records in one message: about 90 octets each and the identity, so that they go in one datagram.
+pub(in crate::server) const SLICE: usize = 8;
 
 /// Messages of members for one announcement that shows that they are lacking.
-const SLICES: usize = 32;
+const SLICES: usize = 64;
 
 /// Members that others registered are told by those, unless a server goes without them for so many announcements.
 const PATIENT: u32 = 3;
@@ -90,11 +90,16 @@ impl Standing {
         bodies.into_iter().for_each(|body| self.post(to, body));
     }
 
-    /// A member has registered here: the others learn of it at once, for this server may die.
-    pub(in crate::server) fn share_members(&mut self, ledger: &Ledger, now: Instant) {
-        let listed = |peer| Some((peer, self.peers.get(&peer)?.listed.clone()));
-        let heard: Vec<_> = self.election.alive(now).filter_map(listed).collect();
-        heard.into_iter().for_each(|(peer, listed)| self.send_members(ledger, peer, &listed, now));
+    /// A member has registered here: the others learn of it at once, for this server may die. Whatever they were given
+    /// just now, they are given what this server changed after `since`; if it is lost, they lack it in their next
+    /// announcement.
+    pub(in crate::server) fn share_members(&mut self, ledger: &Ledger, since: u64, now: Instant) {
+        let (members, lineage) = (ledger.members(), ledger.state().lineage);
+        let (author, newest) = (members.author(), members.seen().of(members.author()));
+        let heard: Vec<_> = self.election.alive(now).collect();
+        for to in heard {
+            self.post_slices(to, cut(members, lineage, author, (since, newest)));
+        }
     }
 
     /// Gives a server the member records that it lacks.
@@ -120,6 +125,10 @@ impl Standing {
                 slices.extend(cut(members, ledger.state().lineage, author, (listed.of(author), newest)));
             }
         }
+        self.post_slices(to, slices);
+    }
+
+    fn post_slices(&mut self, to: IpAddr, mut slices: Vec<(Slice, Vec<Listed>)>) {
         slices.truncate(SLICES);
         let last = slices.len();
         for (number, (slice, records)) in slices.into_iter().enumerate() {

@@ -32,6 +32,7 @@ pub(in crate::server) fn kek(name: u8, sequence: u32) -> GroupKek {
         lineage,
         generation: SidGeneration { lineage: [7; 8], number: 0 },
         authors: vec![OURS, THEIRS],
+        serves: at(1 << 30),
     }
 }
 
@@ -59,7 +60,9 @@ fn a_union_has_all_that_any_side_has() {
     assert_eq!((spis(&union), union.rekeys, union.under_way), (vec![256, 257], 9, true));
     assert_eq!((union.versions.of(OURS), union.versions.of(THEIRS)), (1, 1));
     assert_eq!(union.revoked.len(), 2);
-    assert!(union.keys.kek == Some(kek(1, 5)) && union.keys.previous_keks == [kek(2, 7)]);
+    assert!(
+        union.keys.kek == Some(kek(1, 5)) && union.keys.previous_keks == [kek(2, 7).serving_until(at(4_000))]
+    );
 }
 
 #[test]
@@ -83,6 +86,6 @@ fn times_of_another_group_become_those_of_this_one() {
     state.rebase(|time| time + Duration::from_secs(1));
     assert_eq!((state.keys.teks[0].expires, state.keys.ended[0].1), (at(4_001), at(8)));
     let keks = state.keys.kek.iter().chain(&state.keys.previous_keks);
-    assert!(keks.map(|kek| kek.expires).eq([at((1 << 30) + 1); 2]));
+    assert!(keks.map(|kek| (kek.expires, kek.serves)).eq([(at((1 << 30) + 1), at((1 << 30) + 1)); 2]));
     assert_eq!(state.last_rekey, Some(at(9)));
 }

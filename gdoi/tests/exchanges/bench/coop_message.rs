@@ -147,7 +147,7 @@ impl State {
     fn kek(&self, number: u8) -> Vec<u8> {
         let key = counted(&vec![5; self.kek_len]);
         let numbers = [&u64::MAX.to_be_bytes()[..], &self.sequence.to_be_bytes()].concat();
-        [&[number; 16][..], &key, &numbers, &[self.succession], &[1; 8], &[0; 12 + 1]].concat()
+        [&[number; 16][..], &key, &numbers, &[self.succession], &[1; 8], &[0xff; 8], &[0; 12 + 1]].concat()
     }
 
     fn terms(&self, out: &mut Vec<u8>) {
@@ -188,5 +188,5 @@ pub fn record(member: IpAddr, owner: IpAddr, author: u64, version: u64) -> Vec<u
     let head = [&mapped(member)[..], &848u16.to_be_bytes(), &mapped(owner)].concat();
     let author = [author.to_be_bytes(), version.to_be_bytes()].concat();
     let counts = [[0; 8], [0; 8], 1u64.to_be_bytes()].concat();
-    [&head[..], &author, &[0], &identity, &counts, &[1]].concat()
+    [&head[..], &author, &[0], &identity, &counts, &[1], &[0; 8]].concat()
 }

@@ -18,6 +18,9 @@ impl Link {
     /// One of twenty is lost, one of ten comes twice, many come in another order.
     pub const RAIN: Link = Link { loss_percent: 5, duplication_percent: 10, delay_ms: (1, 200) };
 
+    /// One of a hundred is lost.
+    pub const DRIZZLE: Link = Link { loss_percent: 1, duplication_percent: 0, delay_ms: (1, 50) };
+
     /// One of ten is lost, one of ten comes twice, many come in another order.
     pub const HAIL: Link = Link { loss_percent: 10, duplication_percent: 10, delay_ms: (1, 200) };
 

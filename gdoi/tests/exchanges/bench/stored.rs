@@ -126,7 +126,7 @@ impl<'a> Octets<'a> {
         let (spi, key) = (self.take(16).try_into().unwrap(), self.counted().to_vec());
         self.take(8);
         let sequence = self.number(4) as u32;
-        self.take(1 + 8 + 12);
+        self.take(1 + 8 + 8 + 12);
         let authors = self.number(1);
         self.take(authors as usize * 8);
         StoredKek { spi, key, sequence }

@@ -71,8 +71,8 @@ fn member_lists_that_cannot_be_are_refused() {
         let entry = |number: u8, author, version| {
             record([198, 51, 7, number].into(), server_address(TRAITOR).ip(), author, version)
         };
-        let too_many: Vec<_> = (1..=17).map(|number| entry(number, AUTHOR, number.into())).collect();
-        let body = siege.members((0, 17), &too_many);
+        let too_many: Vec<_> = (1..=9).map(|number| entry(number, AUTHOR, number.into())).collect();
+        let body = siege.members((0, 9), &too_many);
         siege.refused(&body, Malformed::TooMany("state records"));
         let version = Unacceptable::Unsupported("version of a member record", 0);
         for (span, records) in [
@@ -103,14 +103,14 @@ fn more_members_than_a_group_can_have_are_refused() {
         siege.members((from, to), &records)
     };
     // Two have registered.
-    for from in (0..16_368).step_by(16) {
-        let body = slice(&siege, from, from + 16);
+    for from in (0..16_376).step_by(8) {
+        let body = slice(&siege, from, from + 8);
         siege.taken(&body);
     }
-    let body = slice(&siege, 16_368, 16_384);
+    let body = slice(&siege, 16_376, 16_384);
     siege.refused(&body, Unacceptable::TooManyMembers);
-    assert_eq!(siege.status().groups[0].members.len(), 16_370);
-    let body = slice(&siege, 16_368, 16_382);
+    assert_eq!(siege.status().groups[0].members.len(), 16_378);
+    let body = slice(&siege, 16_376, 16_382);
     siege.taken(&body);
     assert_eq!(siege.status().groups[0].members.len(), 16_384);
     let body = slice(&siege, 16_382, 16_383);

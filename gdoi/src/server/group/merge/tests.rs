@@ -6,6 +6,7 @@ use crate::endpoint::Transmit;
 use crate::event::{GroupName, KeyServerEvent};
 use crate::policy::{Acl, GroupId, Identity, SendMode};
 use crate::server::config::{Authorization, GroupConfig, RekeyConfig};
+use crate::server::held::Held;
 use crate::server::members::{Listed, Presence, Record};
 use crate::server::state::tests::{at, kek, spis, state, OURS, THEIRS};
 use crate::server::terms::{Retransmit, Transport};
@@ -64,6 +65,7 @@ fn primary(own: GroupState) -> Group {
         registrations: 1,
         ours: true,
         fragments: true,
+        held: Held::default(),
         rekeys_acknowledged: 0,
         rekeys_missed: 0,
         last_acknowledged: None,
@@ -122,7 +124,7 @@ fn a_member_revoked_on_one_side_is_dismissed_by_all() {
         assert_eq!(sent.len(), 2, "under both KEKs");
         assert!(group.ledger.state().revoked.contains(&removed));
         let previous = &group.ledger.state().keys.previous_keks;
-        assert_eq!(previous.iter().map(|kek| kek.spi[0]).collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(previous.iter().map(|kek| kek.spi[0]).collect::<Vec<_>>(), [2, 1]);
         assert!(previous.iter().all(|kek| kek.succession == Succession::Ended));
         let end = at(20) + group.config.deactivation_delay;
         let (old, new): (Vec<_>, Vec<_>) =

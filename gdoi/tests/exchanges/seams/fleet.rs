@@ -1,0 +1,51 @@
+//! A large group, and two forced rekeys that come close together.
+
+use super::{join, lone, rekey, seconds};
+use crate::bench::fleet::{member_address, server, server_address};
+use crate::bench::{Archive, Link, World};
+use gdoi::{KeyServerEvent, RekeyKind, Transport};
+
+const MEMBERS: u16 = 10_000;
+
+/// Nobody is left behind, and the second message costs each member that could read the first one nothing.
+#[test]
+fn ten_thousand_members_survive_two_forced_rekeys_in_two_seconds() {
+    let mut world = World::new(1, Link::CALM);
+    world.archive = Archive::Nothing;
+    world.add_server(server_address(1), server(lone(Transport::Unicast), 1, world.now));
+    for number in 1..=MEMBERS {
+        join(&mut world, number);
+        world.step(world.now);
+    }
+    world.run_for(seconds(30));
+    let registered = |world: &World| {
+        (1..=MEMBERS).map(|number| world.member(member_address(number)).registrations()).sum::<u64>()
+    };
+    let before = registered(&world);
+    assert_eq!(before, u64::from(MEMBERS), "all have registered once");
+    world.link = Link::DRIZZLE;
+    let sent = |world: &World| {
+        let is = |event: &KeyServerEvent| matches!(event, KeyServerEvent::RekeySent { .. });
+        world.server_events(server_address(1)).iter().filter(|(_, event)| is(event)).count()
+    };
+    let launched = world.launched();
+    world.command_server(server_address(1), rekey(RekeyKind::Forced));
+    world.run_for(seconds(2));
+    world.command_server(server_address(1), rekey(RekeyKind::Forced));
+    world.run_for(seconds(90));
+    let newest = world.server(server_address(1)).status(world.now).groups[0].teks.last().unwrap().spi;
+    let behind = (1..=MEMBERS)
+        .filter(|number| {
+            let view = world.member(member_address(*number)).view(world.now);
+            view.outbound.is_none_or(|sa| sa.spi != newest)
+        })
+        .count();
+    println!(
+        "{MEMBERS} members, 1 % lost: {behind} behind, {} datagrams, {} messages made",
+        world.launched() - launched,
+        sent(&world)
+    );
+    assert_eq!(behind, 0, "nobody is left behind");
+    assert_eq!(registered(&world), before, "and nobody had to register again");
+    assert!(world.launched() - launched < 2 * 11_500, "one message and one acknowledgement each");
+}
