@@ -8,6 +8,7 @@
 //! every run, `GDOI_SCHEDULES=10000 cargo test --release -p gdoi --test exchanges schedules` for more.
 
 mod checks;
+mod deafness;
 mod sender_ids;
 
 use crate::bench::alliance::{address, allied_config, allied_member, primaries, start_server, start_with};
@@ -15,13 +16,17 @@ use crate::bench::fleet::{member, member_address};
 use crate::bench::random::Seeded;
 use crate::bench::stored::{with_sids_given, Stored, StoredKek};
 use crate::bench::{Archive, Link, World};
+<<<<<<< HEAD
 use gdoi::coop::Redundancy;
+=======
+use deafness::Deafness;
+>>>>>>> e9cbe76cff53256f0b7ebbbb6ddf99eedcc52f87
 use gdoi::crypto::Secret;
 use gdoi::wire::ExchangeType;
-use gdoi::{KeyServerCommand, KeyServerConfig, MemberCommand, RekeyKind, Removal, Transmit};
+use gdoi::{KeyServerCommand, KeyServerConfig, MemberCommand, RekeyKind, Removal, Transmit, Which};
 use sender_ids::SenderIds;
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -45,6 +50,9 @@ struct Schedule {
     stored: BTreeMap<u8, Secret>,
     sent: Sent,
     sids: SenderIds,
+    deafness: Deafness,
+    /// Who was removed and may not come back yet.
+    removed: BTreeSet<u16>,
     log: Vec<String>,
 }
 
@@ -72,6 +80,8 @@ impl Schedule {
             stored,
             sent,
             sids: SenderIds::default(),
+            deafness: Deafness::default(),
+            removed: BTreeSet::new(),
             log,
         };
         (1..=servers).for_each(|number| schedule.watch(number));
@@ -142,6 +152,7 @@ impl Schedule {
         self.calm_down();
         self.check_parts();
         self.check_all();
+        self.check_deafness();
     }
 
     /// Nobody talks more than there is to say.
@@ -151,10 +162,14 @@ impl Schedule {
             let before = self.world.launched();
             let second = self.world.now + SECOND;
             while self.world.step(second) {
+                if !self.world.changed.is_empty() {
+                    self.follow_deafness();
+                }
                 self.follow_sender_ids();
                 let most = 60 * u64::from(self.servers) * u64::from(self.servers) + 500;
                 assert!(self.world.launched() - before < most, "a storm of messages");
             }
+            self.follow_deafness();
         }
     }
 
@@ -181,12 +196,14 @@ impl Schedule {
 
     fn crash(&mut self, number: u8) {
         self.note(format!("server {number} crashes"));
+        self.disturb();
         if let Some(stored) = self.world.crash_server(address(number)) {
             self.stored.insert(number, stored);
         }
     }
 
     fn restart(&mut self, number: u8) {
+        self.disturb();
         let forgets = self.random.percent(10);
         self.note(format!("server {number} starts{}", if forgets { " without its state" } else { "" }));
         let stored = self.stored.remove(&number).filter(|_| !forgets);
@@ -218,11 +235,13 @@ impl Schedule {
             sides.iter().map(|(_, side)| *side).collect::<Vec<_>>()
         ));
         self.world.split(sides);
+        self.disturb();
     }
 
     fn heal(&mut self) {
         self.note("the network is one".into());
         self.world.heal();
+        self.disturb();
     }
 
     fn change_priority(&mut self, number: u8) {
@@ -282,6 +301,7 @@ impl Schedule {
     /// Without memory: who it was before is nobody any more.
     fn restart_member(&mut self) {
         let number = 1 + self.random.below(u64::from(self.members)) as u16;
+        self.puts_outside(number);
         self.note(format!("member {number} starts anew"));
         self.sids.member_began_anew(number);
         let config = allied_member(number, self.some_server(), self.servers);
@@ -302,11 +322,54 @@ impl Schedule {
         let _ = self.world.ask_server(address(number), KeyServerCommand::Resign(group.into()));
     }
 
+<<<<<<< HEAD
     fn rarely(&mut self, number: u8) {
         match self.random.below(4) {
             0 => self.command(RekeyKind::ReplaceNow),
             1 => self.send_away(),
             _ => self.name_others(number),
+=======
+    fn rarely(&mut self) {
+        match self.random.below(5) {
+            0 => self.command(RekeyKind::ReplaceNow),
+            1 => self.send_away(),
+            2 => self.remove(),
+            3 => self.readmit_all(),
+            _ => self.rekey_often(),
+        }
+    }
+
+    /// At random moments, close together.
+    fn rekey_often(&mut self) {
+        for _ in 0..2 + self.random.below(3) {
+            self.command(RekeyKind::Forced);
+            let pause = Duration::from_millis(self.random.below(3_000));
+            self.pass(pause);
+        }
+    }
+
+    /// One member, which must not come back.
+    fn remove(&mut self) {
+        let number = 1 + self.random.below(u64::from(self.members)) as u16;
+        let removal = if self.random.percent(50) { Removal::Graceful } else { Removal::Now };
+        for server in primaries(&self.world, self.servers) {
+            self.note(format!("server {server} removes member {number}: {removal:?}"));
+            let command = KeyServerCommand::Remove(Which::All, Some(member_address(number).ip()), removal);
+            if self.world.ask_server(address(server), command).is_ok() {
+                self.removed.insert(number);
+                self.puts_outside(number);
+            }
+        }
+    }
+
+    fn readmit_all(&mut self) {
+        for number in std::mem::take(&mut self.removed) {
+            for server in primaries(&self.world, self.servers) {
+                let command = KeyServerCommand::Readmit(Which::All, member_address(number).ip());
+                let readmitted = self.world.ask_server(address(server), command).is_ok();
+                self.note(format!("server {server} readmits member {number}: {readmitted}"));
+            }
+>>>>>>> e9cbe76cff53256f0b7ebbbb6ddf99eedcc52f87
         }
     }
 
@@ -338,7 +401,12 @@ impl Schedule {
                 self.reload(number, Some(rules));
             }
         }
-        self.pass(SETTLED + LIFE * 2);
+        self.pass(SETTLED);
+        for number in 1..=self.members {
+            self.removed.insert(number);
+        }
+        self.readmit_all();
+        self.pass(LIFE * 2);
         self.note("calm".into());
     }
 }

@@ -53,7 +53,7 @@ fn no_number_of_rekeys_makes_more_keys_than_are_stored() {
 fn a_kek_that_was_ended_stays_so() {
     let mut ours = Keys { kek: Some(kek(9, 5, Succession::Smooth)), ..Keys::default() };
     let mut succeed = |how| {
-        ours.replace_kek((32, HOUR, None), at(9), &mut SystemRandom, at(0)).unwrap();
+        ours.replace_kek((32, HOUR), (None, &Division::default()), at(9), &mut SystemRandom, at(0)).unwrap();
         ours.succeeded(how);
         ours.previous_keks.iter().map(|kek| kek.succession).collect::<Vec<_>>()
     };

@@ -1,0 +1,88 @@
+//! For how long a member lacks what another one sends with, while both can reach a server and nothing breaks.
+
+use super::Schedule;
+use crate::bench::alliance::address;
+use crate::bench::fleet::member_address;
+use gdoi::{Instant, View};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// Ten seconds, and one round of retransmissions.
+pub(super) const MOST: Duration = Duration::from_secs(13);
+
+#[derive(Default)]
+pub(super) struct Deafness {
+    /// Since when a reader lacks the key of a sender.
+    since: BTreeMap<(u16, u16), Instant>,
+    /// When servers or the network broke last, or came back.
+    disturbed: Instant,
+    /// Who was removed, or has come back and not all keys yet.
+    outside: BTreeSet<u16>,
+    /// The longest that somebody was deaf without a disturbance, and who to whom.
+    pub(super) longest: (Duration, Option<(Instant, u16, u16)>),
+}
+
+impl Schedule {
+    pub(super) fn disturb(&mut self) {
+        self.deafness.disturbed = self.world.now;
+    }
+
+    pub(super) fn puts_outside(&mut self, number: u16) {
+        self.deafness.outside.insert(number);
+    }
+
+    pub(super) fn follow_deafness(&mut self) {
+        let now = self.world.now;
+        let views: Vec<_> = (1..=self.members)
+            .map(|number| (number, self.world.member(member_address(number)).view(now)))
+            .collect();
+        for (reader, view) in &views {
+            let senders = views.iter().filter(|(sender, _)| self.side_of(*sender) == self.side_of(*reader));
+            let heard = |sender: &View| {
+                sender.outbound.as_ref().is_none_or(|sent| view.inbound.iter().any(|sa| sa.keys == sent.keys))
+            };
+            let deaf: Vec<_> =
+                senders.filter(|(_, sender)| !heard(sender)).map(|(sender, _)| *sender).collect();
+            if deaf.is_empty() && !view.inbound.is_empty() {
+                self.deafness.outside.remove(reader);
+            }
+            let counts = self.can_reach_a_server(*reader) && !view.inbound.is_empty();
+            for sender in 1..=self.members {
+                let out = [*reader, sender].iter().any(|member| self.deafness.outside.contains(member));
+                self.note_pair((*reader, sender), counts && !out && deaf.contains(&sender), now);
+            }
+        }
+    }
+
+    fn note_pair(&mut self, pair: (u16, u16), deaf: bool, now: Instant) {
+        let deafness = &mut self.deafness;
+        if !deaf {
+            deafness.since.remove(&pair);
+            return;
+        }
+        let since = *deafness.since.entry(pair).or_insert(now);
+        let lasted = now.saturating_since(since.max(deafness.disturbed));
+        if lasted > deafness.longest.0 {
+            deafness.longest = (lasted, Some((now, pair.0, pair.1)));
+        }
+    }
+
+    fn side_of(&self, member: u16) -> u8 {
+        self.world.side(member_address(member).ip())
+    }
+
+    fn can_reach_a_server(&self, member: u16) -> bool {
+        let mut running = (1..=self.servers).filter(|number| self.world.has_server(address(*number)));
+        running.any(|number| self.world.side(address(number).ip()) == self.side_of(member))
+    }
+
+    pub(super) fn check_deafness(&self) {
+        let (lasted, who) = self.deafness.longest;
+        assert!(
+            lasted <= MOST,
+            "seed {}: {who:?} (now, reader, sender): deaf for {lasted:?}, {:.1} s after the start",
+            self.seed,
+            who.map_or(0.0, |(now, ..)| (now.as_millis() - 1_000_000) as f64 / 1000.0)
+        );
+    }
+}
