@@ -190,6 +190,7 @@ fn log_entry(event: &KeyServerEvent) -> Event {
             event.peer().iter().fold(entry, Event::with_peer)
         }
         KeyServerEvent::Rejected { from, .. } => entry.with_peer(from),
+        KeyServerEvent::Omitted { .. } => entry,
     }
 }
 

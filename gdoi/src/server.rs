@@ -8,10 +8,12 @@
 //!                         -> settle: count changes for the other servers -> store -> events, letters, datagrams
 //! ```
 
+mod arrivals;
 mod clock;
 mod command;
 mod config;
 mod distribution;
+mod door;
 mod exchange;
 mod fragments;
 mod group;
@@ -19,12 +21,15 @@ mod keys;
 mod ledger;
 mod links;
 mod members;
+mod offers;
+mod public_keys;
 mod record;
 mod registrant;
 mod rekeying;
 mod reload;
 mod sessions;
 mod snapshot;
+mod spent;
 mod spis;
 mod standing;
 mod state;
@@ -48,6 +53,7 @@ use crate::phase1::Cookies;
 use crate::policy::{GroupId, Spi};
 use crate::rejections::{Rejections, Report};
 use crate::wire::{ExchangeType, Header, Version};
+use door::Door;
 use group::{Group, Outbox};
 use ledger::Unstored;
 use sessions::Sessions;
@@ -64,6 +70,7 @@ pub struct KeyServer {
     config: KeyServerConfig,
     random: Box<dyn Random + Send>,
     groups: Vec<Group>,
+    door: Door,
     sessions: Sessions,
     /// Who changes what is stored and shared.
     author: Author,
@@ -112,10 +119,12 @@ impl KeyServer {
         });
         let groups = groups.collect();
         let links = Links::new(link_settings(&config), config.peers.clone(), now);
+        let door = Door::new(random.as_mut())?;
         let mut server = KeyServer {
             config,
             random,
             groups,
+            door,
             sessions: Sessions::default(),
             author,
             links,
@@ -208,7 +217,7 @@ impl KeyServer {
         let unstored = group.settle(now);
         let Outbox { events, letters, transmits } = group.take_outbox();
         let stored = unstored != Unstored::Now || self.store();
-        self.output.extend(events.into_iter().map(Output::Event));
+        events.into_iter().for_each(|event| self.tell(event, now));
         if stored {
             self.post(letters);
             self.output.extend(transmits.into_iter().map(Output::Transmit));
@@ -274,10 +283,33 @@ impl KeyServer {
         self.output.push_back(Output::Event(event));
     }
 
-    /// Reports what bad messages led to, within bounds.
+    /// Reports what a message led to that changed nothing, within bounds.
     fn complain(&mut self, event: KeyServerEvent, now: Instant) {
-        if self.rejections.count(now) == Report::Yes {
+        self.rejections.count();
+        self.tell(event, now);
+    }
+
+    /// Reports an event; of those that a datagram can cause, a few of each kind.
+    fn tell(&mut self, event: KeyServerEvent, now: Instant) {
+        if !event.is_provoked() || self.rejections.admit(event.name(), now) == Report::Yes {
             self.report(event);
+        }
+    }
+
+    /// Says how many events were left out.
+    fn tell_omitted(&mut self, now: Instant) {
+        for (kind, count) in self.rejections.omitted(now) {
+            self.report(KeyServerEvent::Omitted { kind, count });
+        }
+    }
+
+    /// Ends what nobody goes on with. Other software is told, since it may want to use the SA again (RFC 2408 section
+    /// 3.15); our own members never do.
+    fn sweep(&mut self, now: Instant) {
+        for (peer, sa) in self.sessions.sweep(now) {
+            if let (false, Ok(message)) = (sa.ours, sa.delete(self.random.as_mut())) {
+                self.transmit(peer, message);
+            }
         }
     }
 
@@ -304,12 +336,15 @@ impl Endpoint for KeyServer {
 
     fn handle_timeout(&mut self, now: Instant) {
         self.reassembly.expire(now);
-        self.sessions.sweep(now);
+        self.sweep(now);
         self.store_members(now);
         if let Err(reason) = self.cooperate(now).and_then(|()| self.refresh_groups(now)) {
             // Without randomness there is no new key; the old one serves on, and the next timeout tries again.
             self.complain(KeyServerEvent::Rejected { from: self.config.address, reason }, now);
         }
+        // After all that members and servers wait for.
+        self.work(now);
+        self.tell_omitted(now);
     }
 
     fn poll(&mut self) -> Output<KeyServerEvent> {
@@ -317,7 +352,9 @@ impl Endpoint for KeyServer {
             let groups = self.groups.iter().filter_map(Group::wakes).min();
             let talk =
                 [self.sessions.next_sweep(), self.links.next_timeout(), self.reassembly.next_timeout()];
-            Output::Wait(talk.into_iter().chain([self.store_members, groups]).flatten().min())
+            let own =
+                [self.store_members, self.door.public_keys.due(), self.rejections.next_timeout(), groups];
+            Output::Wait(talk.into_iter().chain(own).flatten().min())
         })
     }
 }

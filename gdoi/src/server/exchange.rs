@@ -1,5 +1,6 @@
 //! What a key server does with the messages of members: phase 1, then the PULL.
 
+use super::door::is_first;
 use super::group::Group;
 use super::registrant::Registrant;
 use super::sessions::{Established, Exchange, Session, SessionName};
@@ -7,11 +8,11 @@ use super::{Answer, KeyServer};
 use crate::endpoint::Instant;
 use crate::error::{Error, Misbehaved, Unacceptable, Unauthenticated};
 use crate::event::KeyServerEvent;
-use crate::phase1::{Cookies, Credential, Informational, Responder, ResponderStep, Settings};
-use crate::policy::{Doi, GroupId, Identity};
+use crate::phase1::{Cookies, Informational, ResponderStep};
+use crate::policy::{GroupId, Identity};
 use crate::pull::{AwaitProof, Proof, Request};
-use crate::wire::{emit_chain, Cookie, ExchangeType, Flags, Header, Notify, NotifyType, PayloadType};
-use std::net::{IpAddr, SocketAddr};
+use crate::wire::{emit_chain, ExchangeType, Flags, Header, Notify, NotifyType, PayloadType};
+use std::net::SocketAddr;
 
 impl KeyServer {
     /// A whole message of IKEv1, however it came.
@@ -31,90 +32,40 @@ impl KeyServer {
             self.drain_links(now);
             return self.store_members(now);
         }
-        let Some(mut session) = self.sessions.take(name) else {
-            return self.open(name, &header, body, bytes, now);
-        };
-        let answer = match session.repeated(bytes) {
-            Some(reply) => Ok(Answer::Send(reply)),
-            None => self.advance(from, &mut session, &header, body, now),
-        };
-        match answer {
-            Ok(Answer::Send(message)) => {
-                session.remember(bytes, message.clone());
-                self.transmit(from, message);
-            }
-            Ok(Answer::Silence) => {}
-            Ok(Answer::Close) => return,
-            Err(reason) => self.refuse(from, &mut session, &header, bytes, reason, now),
+        if is_first(&header) {
+            return self.open(from, &header, body, bytes, now);
         }
-        self.sessions.insert(name, session);
+        match self.sessions.take(name) {
+            Some(session) => self.go_on(name, session, bytes, now),
+            None => self.come_back(name, &header, body, bytes, now),
+        }
         self.store_members(now);
     }
 
-    /// A message without a session: the first of a phase 1, or nothing of ours.
-    pub(super) fn open(
-        &mut self,
-        name: SessionName,
-        header: &Header,
-        body: &[u8],
-        datagram: &[u8],
-        now: Instant,
-    ) {
+    /// A message of a session.
+    pub(super) fn go_on(&mut self, name: SessionName, mut session: Session, datagram: &[u8], now: Instant) {
         let from = name.peer;
-        if let Some(reply) = self.sessions.turned_away(datagram) {
-            return reply.into_iter().for_each(|reply| self.transmit(from, reply));
+        if let Some(reply) = session.repeated(datagram) {
+            self.transmit(from, reply);
+            return self.sessions.put_back(name, session, now);
         }
-        match self.accept(from, header, body) {
-            Ok((responder, reply)) => {
-                self.transmit(from, reply.clone());
-                let mut session = Session::half_open(responder, now);
-                session.remember(datagram, reply);
-                self.sessions.insert(name, session);
+        let answer = match Header::parse(datagram) {
+            Ok((header, body)) => {
+                self.advance(from, &mut session, &header, body, now).map_err(|reason| (reason, header))
             }
-            Err(reason @ Error::Unacceptable(_)) => {
-                let no_proposal = reason == Unacceptable::NoProposal.into();
-                let notify = || clear_notify(Cookies::of(header), NotifyType::NO_PROPOSAL_CHOSEN);
-                let reply = no_proposal.then(notify).flatten();
-                self.sessions.turn_away(datagram, reply.clone());
-                reply.into_iter().for_each(|reply| self.transmit(from, reply));
-                self.complain(KeyServerEvent::Phase1Failed { peer: from, reason }, now);
+            Err(_) => Ok(Answer::Silence),
+        };
+        match answer {
+            Ok(Answer::Send(message)) => {
+                session.remember(datagram, message.clone());
+                session.live_on(now);
+                self.transmit(from, message);
             }
-            Err(reason) => self.complain(KeyServerEvent::Rejected { from, reason }, now),
+            Ok(Answer::Silence) => {}
+            Ok(Answer::Close) => return self.sessions.end(name, &session, now),
+            Err((reason, header)) => self.refuse(from, &mut session, &header, datagram, reason, now),
         }
-    }
-
-    fn accept(
-        &mut self,
-        from: SocketAddr,
-        header: &Header,
-        body: &[u8],
-    ) -> Result<(Responder, Vec<u8>), Error> {
-        match header.exchange {
-            ExchangeType::IDENTITY_PROTECTION if header.responder == Cookie::ZERO => {}
-            ExchangeType::IDENTITY_PROTECTION | ExchangeType::GROUPKEY_PULL | ExchangeType::INFORMATIONAL => {
-                return Err(Misbehaved::UnknownExchange.into())
-            }
-            other => return Err(Misbehaved::UnsupportedExchange(other).into()),
-        }
-        let settings = self.settings(from)?;
-        self.sessions.admit(from)?;
-        Responder::start(settings, header, body, self.random.as_mut())
-    }
-
-    fn settings(&self, peer: SocketAddr) -> Result<Settings, Error> {
-        let table = || self.credential_of(peer.ip());
-        let own = self.links.credential(peer.ip()).cloned();
-        Ok(Settings {
-            credential: own.or_else(table).ok_or(Unacceptable::NoKey)?,
-            identity: self.config.identity.clone(),
-            proposals: self.config.proposals.clone(),
-            doi: Doi::Gdoi,
-        })
-    }
-
-    fn credential_of(&self, address: IpAddr) -> Option<Credential> {
-        let candidates = self.config.credentials.iter().filter(|entry| entry.peers.contains(address));
-        candidates.max_by_key(|entry| entry.peers.length()).map(|entry| entry.credential.clone())
+        self.sessions.put_back(name, session, now);
     }
 
     pub(super) fn advance(
@@ -126,6 +77,8 @@ impl KeyServer {
         now: Instant,
     ) -> Result<Answer, Error> {
         match &mut session.exchange {
+            // The same message again, since an exchange has but one third.
+            Exchange::Waiting(_) => Ok(Answer::Silence),
             Exchange::MainMode(responder) => match responder.step(header, body, self.random.as_mut())? {
                 ResponderStep::Next(next, message) => {
                     **responder = next;
@@ -133,6 +86,7 @@ impl KeyServer {
                 }
                 ResponderStep::Established(sa, message) => {
                     check_identity(from, &sa.peer)?;
+                    self.door.prove(from.ip(), responder);
                     match self.links.is_peer(from.ip()) {
                         true => {
                             session.hand_over();
@@ -170,14 +124,14 @@ impl KeyServer {
                 let authorized = self.act(group, now, |group, _| Ok(group.check(&registrant)?));
                 if let Err(Error::Unacceptable(reason)) = authorized {
                     established.pull = None;
-                    return self.refuse_group(from, established, Some(group), reason);
+                    return self.refuse_group(from, established, Some(group), reason, now);
                 }
                 let delivered = self.deliver(&registrant, established, group, (pull, &proof), now);
                 established.pull = None;
                 match delivered {
                     Ok(keys) => Ok(Answer::Send(keys)),
                     Err(reason) => {
-                        self.report_refusal(from, Some(group), reason);
+                        self.report_refusal(from, Some(group), reason, now);
                         self.put_off(established)
                     }
                 }
@@ -221,7 +175,7 @@ impl KeyServer {
         let (sa, registrant) = (&established.sa, Registrant::of(from, &established.sa));
         let Some(id) = self.groups.iter().find(|group| group.is_named(request.group())).map(Group::id) else {
             let reason = Unacceptable::UnknownGroup(group_text(request.group()));
-            return self.refuse_group(from, established, None, reason);
+            return self.refuse_group(from, established, None, reason, now);
         };
         let offered = self.act(id, now, |group, random| {
             group.authorize(&registrant)?;
@@ -236,7 +190,7 @@ impl KeyServer {
                 Ok(Answer::Send(message))
             }
             Ok(None) => self.put_off(established),
-            Err(Error::Unacceptable(reason)) => self.refuse_group(from, established, Some(id), reason),
+            Err(Error::Unacceptable(reason)) => self.refuse_group(from, established, Some(id), reason, now),
             Err(reason) => Err(reason),
         }
     }
@@ -247,19 +201,20 @@ impl KeyServer {
         established: &Established,
         group: Option<GroupId>,
         reason: Unacceptable,
+        now: Instant,
     ) -> Result<Answer, Error> {
         let kind = match reason {
             Unacceptable::UnknownGroup(_) => NotifyType::INVALID_ID_INFORMATION,
             Unacceptable::ForeignMember => NotifyType::NO_PROPOSAL_CHOSEN,
             _ => NotifyType::AUTHENTICATION_FAILED,
         };
-        self.report_refusal(from, group, reason.into());
+        self.report_refusal(from, group, reason.into(), now);
         Ok(Answer::Send(established.sa.notify(kind, self.random.as_mut())?))
     }
 
-    fn report_refusal(&mut self, member: SocketAddr, group: Option<GroupId>, reason: Error) {
+    fn report_refusal(&mut self, member: SocketAddr, group: Option<GroupId>, reason: Error, now: Instant) {
         let group = group.and_then(|id| self.group(id)).map(Group::name);
-        self.report(KeyServerEvent::Refused { group, member, reason });
+        self.tell(KeyServerEvent::Refused { group, member, reason }, now);
     }
 
     /// "Try later": a word of ours, which others would not understand.
@@ -312,7 +267,7 @@ fn group_text(asked: &[u8]) -> String {
 }
 
 /// An informational message outside any protection: a hint for operators, never a proof.
-fn clear_notify(cookies: Cookies, kind: NotifyType) -> Option<Vec<u8>> {
+pub(super) fn clear_notify(cookies: Cookies, kind: NotifyType) -> Option<Vec<u8>> {
     let header = Header {
         initiator: cookies.initiator,
         responder: cookies.responder,
