@@ -12,6 +12,7 @@ mod arrivals;
 mod clock;
 mod command;
 mod config;
+mod credentials;
 mod distribution;
 mod door;
 mod exchange;
@@ -119,7 +120,7 @@ impl KeyServer {
         });
         let groups = groups.collect();
         let links = Links::new(link_settings(&config), config.peers.clone(), now);
-        let door = Door::new(random.as_mut())?;
+        let door = Door::new(&config.credentials, random.as_mut())?;
         let mut server = KeyServer {
             config,
             random,

@@ -1,9 +1,11 @@
 //! Who comes to the key server for the first time: a first message is answered and forgotten, and the exchange begins with
 //! the third, which brings back what the answer said.
 
+use super::config::CredentialEntry;
+use super::credentials::Credentials;
 use super::offers::Offers;
 use super::public_keys::{PublicKeys, Task, Turn};
-use super::sessions::{Exchange, SessionName};
+use super::sessions::{Exchange, Newcomer, SessionName};
 use super::KeyServer;
 use crate::crypto::{Random, Secret};
 use crate::endpoint::Instant;
@@ -20,15 +22,22 @@ const MAX_THIRD: usize = 2_048;
 /// What the door of a key server knows.
 pub(super) struct Door {
     cookies: AntiClogging,
+    credentials: Credentials,
     offers: Offers,
     pub(super) public_keys: PublicKeys,
 }
 
 impl Door {
-    pub(super) fn new(random: &mut dyn Random) -> Result<Self, Error> {
+    pub(super) fn new(entries: &[CredentialEntry], random: &mut dyn Random) -> Result<Self, Error> {
         let secret: Secret = random.secret(32)?;
         let cookies = AntiClogging::new(secret);
-        Ok(Door { cookies, offers: Offers::default(), public_keys: PublicKeys::default() })
+        let (credentials, offers) = (Credentials::of(entries), Offers::default());
+        Ok(Door { cookies, credentials, offers, public_keys: PublicKeys::default() })
+    }
+
+    /// Other credentials count from now on.
+    pub(super) fn read(&mut self, entries: &[CredentialEntry]) {
+        self.credentials = Credentials::of(entries);
     }
 
     /// The second message.
@@ -172,11 +181,15 @@ impl KeyServer {
         if !self.door.public_keys.allow(peer.ip(), now) {
             return Err(Unacceptable::Busy.into());
         }
-        self.sessions.admit(name, responder, now)?;
+        let newcomer = match self.links.is_peer(peer.ip()) {
+            true => Newcomer::Server,
+            false => Newcomer::Anybody,
+        };
+        self.sessions.admit(name, newcomer, responder, now)?;
         let task = Task { session: name, datagram: datagram.to_vec(), cost };
-        Ok(match self.links.is_peer(peer.ip()) {
-            true => self.door.public_keys.begin_at_once(task, now),
-            false => self.door.public_keys.begin(task, now),
+        Ok(match newcomer {
+            Newcomer::Server => self.door.public_keys.begin_at_once(task, now),
+            Newcomer::Anybody => self.door.public_keys.begin(task, now),
         })
     }
 
@@ -213,8 +226,8 @@ impl KeyServer {
     }
 
     fn credential_of(&self, address: IpAddr) -> Option<&Credential> {
-        let candidates = self.config.credentials.iter().filter(|entry| entry.peers.contains(address));
-        candidates.max_by_key(|entry| entry.peers.length()).map(|entry| &entry.credential)
+        let place = self.door.credentials.place(address)?;
+        self.config.credentials.get(place).map(|entry| &entry.credential)
     }
 }
 

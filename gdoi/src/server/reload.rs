@@ -47,6 +47,7 @@ impl KeyServer {
         config.address = self.config.address;
         config.identity = self.config.identity.clone();
         self.config = config;
+        self.door.read(&self.config.credentials);
         let report = |change: &Change| KeyServerEvent::PolicyChange { change: change.clone() };
         changes.iter().for_each(|change| self.report(report(change)));
         self.store();

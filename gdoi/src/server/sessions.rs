@@ -32,6 +32,7 @@ const MAX_HALF_OPEN_PER_ADDRESS: usize = 8;
 const MAX_HALF_OPEN_PER_NETWORK: usize = 64;
 const MAX_ESTABLISHED: usize = 16_384;
 const MAX_ESTABLISHED_PER_ADDRESS: usize = 4;
+const MAX_ESTABLISHED_PER_NETWORK: usize = 1024;
 /// How many addresses are remembered that proved themselves.
 const MAX_PROVED: usize = 16_384;
 /// How old an exchange is at least that gives way to another one of its own address, and to one of others: a message and
@@ -66,12 +67,21 @@ struct Place {
     ticket: Ticket,
 }
 
+/// Who comes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Newcomer {
+    /// A cooperating server.
+    Server,
+    /// A member, or anybody else.
+    Anybody,
+}
+
 /// What its peer has shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     /// That it hears us.
     Stranger,
-    /// That it hears us; lately one of this address has proved itself.
+    /// That it hears us; it is a cooperating server, or lately one of its address has proved itself.
     Known,
     /// That it is who it says.
     Established,
@@ -217,12 +227,14 @@ impl Sessions {
     pub(super) fn admit(
         &mut self,
         name: SessionName,
+        newcomer: Newcomer,
         responder: Responder,
         now: Instant,
     ) -> Result<(), Error> {
-        let kind = match self.proved.of_address(name.peer.ip()) {
-            0 => Kind::Stranger,
-            _ => Kind::Known,
+        let proved = self.proved.of_address(name.peer.ip()) > 0;
+        let kind = match newcomer {
+            Newcomer::Anybody if !proved => Kind::Stranger,
+            Newcomer::Anybody | Newcomer::Server => Kind::Known,
         };
         self.make_room(kind, name.peer.ip(), now)?;
         let place = Place { kind, ticket: self.roll(kind).push(name.peer.ip(), (name, now)) };
@@ -337,9 +349,10 @@ impl Sessions {
     /// The oldest gives way: it has had its keys.
     fn join_established(&mut self, name: SessionName, now: Instant) -> Place {
         let (peer, roll) = (name.peer.ip(), &mut self.established);
-        let first = match roll.of_address(peer) >= MAX_ESTABLISHED_PER_ADDRESS {
-            true => roll.oldest_of_address(peer),
-            false => roll.oldest().filter(|_| roll.len() >= MAX_ESTABLISHED),
+        let first = match peer {
+            _ if roll.of_address(peer) >= MAX_ESTABLISHED_PER_ADDRESS => roll.oldest_of_address(peer),
+            _ if roll.of_network(peer) >= MAX_ESTABLISHED_PER_NETWORK => roll.oldest_of_network(peer),
+            _ => roll.oldest().filter(|_| roll.len() >= MAX_ESTABLISHED),
         };
         if let Some((other, _)) = first.and_then(|ticket| roll.get(ticket).copied()) {
             self.drop_named(other);

@@ -100,6 +100,19 @@ fn they_do_not_keep_out_who_was_inside_before() {
     assert_eq!(server.endpoint.status(now).established, 2);
 }
 
+#[test]
+fn they_do_not_keep_out_cooperating_servers() {
+    let mut server =
+        super::key_server(crate::bench::alliance::allied_config(1, 2, Duration::from_secs(3_600)));
+    let mut now = NOW;
+    for number in 0..2_000 {
+        now = now + ms(1);
+        come_back(&mut server, member_address(1_000 + number), 1 << 20 | u64::from(number), now);
+    }
+    let fourth = come_back(&mut server, server_address(2), 1, now);
+    assert!(fourth.iter().any(|transmit| transmit.payload[16] == PayloadType::KE.0), "at once");
+}
+
 /// Cookies are good for their own exchange, from their own address, for a while.
 #[test]
 fn a_cookie_of_another_or_an_old_one_is_worth_nothing() {
