@@ -114,6 +114,25 @@ impl KeyServerDaemon {
         }
     }
 
+    /// Takes in what else has come, and then first messages.
+    fn hear_the_rest(&mut self, begun: Instant) {
+        self.due = self.carry_out(begun);
+        for _ in 0..reception::MOST {
+            let Some((from, bytes)) = self.socket.receive_waiting() else { break };
+            let now = clock::now();
+            if self.reception.admits(from, bytes) {
+                self.server.handle_datagram(from, bytes, now);
+                self.due = self.carry_out(now);
+            }
+            if now.saturating_since(begun) >= reception::LONGEST {
+                break;
+            }
+        }
+        for (from, bytes) in self.reception.next() {
+            self.server.handle_datagram(from, &bytes, clock::now());
+        }
+    }
+
     fn tell_dropped(&mut self, now: Instant) {
         let dropped = self.reception.dropped();
         if dropped > 0 {
@@ -133,26 +152,16 @@ impl KeyServerDaemon {
 
 impl Service for KeyServerDaemon {
     async fn hear(&mut self) {
-        let (from, bytes) = self.socket.receive().await;
-        let begun = clock::now();
-        if self.reception.admits(from, bytes) {
-            self.server.handle_datagram(from, bytes, begun);
-            self.due = self.carry_out(begun);
-        }
-        for _ in 1..reception::MOST {
-            let Some((from, bytes)) = self.socket.receive_waiting() else { break };
-            let now = clock::now();
+        if self.reception.is_empty() {
+            let (from, bytes) = self.socket.receive().await;
             if self.reception.admits(from, bytes) {
-                self.server.handle_datagram(from, bytes, now);
-                self.due = self.carry_out(now);
+                self.server.handle_datagram(from, bytes, clock::now());
             }
-            if now.saturating_since(begun) >= reception::LONGEST {
-                break;
-            }
+        } else {
+            // The others that are waited for have their turn, too.
+            tokio::task::yield_now().await;
         }
-        for (from, bytes) in self.reception.waiting() {
-            self.server.handle_datagram(from, &bytes, clock::now());
-        }
+        self.hear_the_rest(clock::now());
     }
 
     fn settle(&mut self, now: Instant) -> Option<Instant> {
