@@ -4,17 +4,20 @@ use crate::clock::Timestamp;
 use crate::log::CRITICAL;
 use gdoi::endpoint::Instant;
 use serde::{Deserialize, Serialize};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 use tracing::field::display;
 
 /// How many events are kept.
 const KEPT: usize = 200;
 
+/// How many of these are of one name.
+const KEPT_OF_NAME: usize = 50;
+
 /// How many events of one name are logged within [`WINDOW`].
 const BURST: u32 = 20;
 
-/// A time of many equal events, which senders of garbage can cause, costs one line about the rest.
+/// A time of many equal events, which senders of garbage can cause, costs one line more with the number of the rest.
 const WINDOW: Duration = Duration::from_secs(10);
 
 /// How much an event matters.
@@ -110,7 +113,7 @@ pub struct EventsReport {
 #[derive(Debug, Default)]
 pub struct Journal {
     kept: VecDeque<Event>,
-    rates: HashMap<String, Rate>,
+    rates: BTreeMap<String, Rate>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -122,14 +125,31 @@ struct Rate {
 impl Journal {
     /// Logs and keeps an event, unless too many of its name came just before.
     pub fn record(&mut self, event: Event, now: Instant) {
-        match self.admit(&event.name, now) {
-            Admission::Yes => self.keep(event),
-            Admission::Last => {
-                let message = format!("{} (more of these within {WINDOW:?} are not logged)", event.message);
+        self.settle(now);
+        let rate = self.rates.entry(event.name.clone()).or_insert(Rate { since: now, count: 0 });
+        rate.count = rate.count.saturating_add(1);
+        match rate.count {
+            ..BURST => self.keep(event),
+            BURST => {
+                let message = format!("{} (more of these within {WINDOW:?} are only counted)", event.message);
                 self.keep(Event { message, ..event });
             }
-            Admission::No => {}
+            _ => {}
         }
+    }
+
+    /// Says how many events were left out, once it is time to. Answers when to come again.
+    pub fn settle(&mut self, now: Instant) -> Option<Instant> {
+        let is_over = |rate: &Rate| now.saturating_since(rate.since) >= WINDOW;
+        let over = self.rates.iter().filter(|(_, rate)| is_over(rate) && rate.count > BURST);
+        let over: Vec<_> = over.map(|(name, rate)| (name.clone(), rate.count - BURST)).collect();
+        self.rates.retain(|_, rate| !is_over(rate));
+        for (name, omitted) in over {
+            let message = format!("{omitted} more of these came within {WINDOW:?}");
+            self.keep(Event::new(Severity::Warning, &name, message));
+        }
+        let flooded = self.rates.values().filter(|rate| rate.count > BURST);
+        flooded.map(|rate| rate.since + WINDOW).min()
     }
 
     /// The events that are kept, oldest first.
@@ -137,25 +157,16 @@ impl Journal {
         EventsReport { generated_at: Timestamp::now(), events: self.kept.iter().cloned().collect() }
     }
 
+    /// Of one name only so many are kept that those of others stay.
     fn keep(&mut self, event: Event) {
         event.log();
-        if self.kept.len() == KEPT {
-            self.kept.pop_front();
-        }
+        let alike = || self.kept.iter().enumerate().filter(|(_, other)| other.name == event.name);
+        let first = match alike().count() {
+            KEPT_OF_NAME.. => alike().next().map(|(index, _)| index),
+            _ => (self.kept.len() >= KEPT).then_some(0),
+        };
+        first.and_then(|index| self.kept.remove(index));
         self.kept.push_back(event);
-    }
-
-    fn admit(&mut self, name: &str, now: Instant) -> Admission {
-        let rate = self.rates.entry(name.to_owned()).or_insert(Rate { since: now, count: 0 });
-        if now.saturating_since(rate.since) >= WINDOW {
-            *rate = Rate { since: now, count: 0 };
-        }
-        rate.count = rate.count.saturating_add(1);
-        match rate.count {
-            ..BURST => Admission::Yes,
-            BURST => Admission::Last,
-            _ => Admission::No,
-        }
     }
 }
 
@@ -169,12 +180,6 @@ pub fn text(report: &EventsReport) -> String {
         format!("{} {:?} {}: {}{group}{peer}\n", event.time, event.severity, event.name, event.message)
     };
     report.events.iter().map(line).collect()
-}
-
-enum Admission {
-    Yes,
-    Last,
-    No,
 }
 
 #[cfg(test)]
@@ -225,7 +230,31 @@ mod tests {
         events.push(Event::new(Severity::Info, "GM_TEST", "done"));
         let text = logged(events);
         assert_eq!(text.lines().count(), BURST as usize + 1);
-        assert!(text.contains("are not logged") && text.ends_with("GM_TEST: done\n"));
+        assert!(text.contains("are only counted") && text.ends_with("GM_TEST: done\n"));
+    }
+
+    #[test]
+    fn what_is_not_logged_is_counted_and_said_once() {
+        let mut journal = Journal::default();
+        let at = |second: u64| Instant::from_millis(second * 1_000);
+        (0..1_000).for_each(|_| journal.record(Event::new(Severity::Info, "NOISE", "again"), at(1)));
+        assert_eq!(journal.settle(at(5)), Some(at(11)));
+        assert_eq!((journal.settle(at(11)), journal.settle(at(30))), (None, None));
+        let kept: Vec<_> = journal.report().events.into_iter().map(|event| event.message).collect();
+        assert_eq!(kept.len(), BURST as usize + 1);
+        assert_eq!(kept.last().unwrap(), "980 more of these came within 10s");
+    }
+
+    #[test]
+    fn a_flood_of_one_name_leaves_the_others() {
+        let mut journal = Journal::default();
+        journal.record(Event::new(Severity::Info, "GM_TEST", "done"), Instant::default());
+        for second in 0..10_000 {
+            journal
+                .record(Event::new(Severity::Info, "NOISE", "again"), Instant::from_millis(second * 1_000));
+        }
+        let kept = journal.report().events;
+        assert_eq!((kept.len(), kept[0].name.as_str()), (1 + KEPT_OF_NAME, "GM_TEST"));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod action;
 mod coop;
 mod keeper;
+mod reception;
 mod reload;
 mod status;
 
@@ -21,6 +22,7 @@ use gdoi::crypto::SystemRandom;
 use gdoi::endpoint::{Endpoint, Instant, Output, Transmit};
 use gdoi::{KeyServer, KeyServerEvent};
 use keeper::{Durability, Heritage, Keeper};
+use reception::Reception;
 use reload::OwnSettings;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -63,6 +65,7 @@ struct KeyServerDaemon {
     /// When the key server wants to be called.
     due: Option<Instant>,
     socket: Socket,
+    reception: Reception,
     own: OwnSettings,
     keeper: Keeper,
     journal: Journal,
@@ -88,7 +91,8 @@ impl KeyServerDaemon {
             journal.record(Event::new(Severity::Warning, "KS_ADDRESS_MISSING", message), now);
         }
         let (due, socket) = (Some(now), daemon::open_door(settings.address)?);
-        let daemon = KeyServerDaemon { server, due, socket, own, keeper, journal, reloader };
+        let reception = Reception::default();
+        let daemon = KeyServerDaemon { server, due, socket, reception, own, keeper, journal, reloader };
         Ok((daemon, settings.control_socket))
     }
 
@@ -110,6 +114,34 @@ impl KeyServerDaemon {
         }
     }
 
+    /// Takes in what else has come, and then first messages.
+    fn hear_the_rest(&mut self, begun: Instant) {
+        self.due = self.carry_out(begun);
+        for _ in 0..reception::MOST {
+            let Some((from, bytes)) = self.socket.receive_waiting() else { break };
+            let now = clock::now();
+            if self.reception.admits(from, bytes) {
+                self.server.handle_datagram(from, bytes, now);
+                self.due = self.carry_out(now);
+            }
+            if now.saturating_since(begun) >= reception::LONGEST {
+                break;
+            }
+        }
+        for (from, bytes) in self.reception.next() {
+            self.server.handle_datagram(from, &bytes, clock::now());
+        }
+    }
+
+    fn tell_dropped(&mut self, now: Instant) {
+        let dropped = self.reception.dropped();
+        if dropped > 0 {
+            let message =
+                format!("{dropped} first messages of phase 1 came with too many others and were dropped");
+            self.journal.record(Event::new(Severity::Warning, "KS_FLOODED", message), now);
+        }
+    }
+
     fn send(&mut self, transmit: &Transmit, now: Instant) {
         let route = self.own.routes.iter().find(|route| route.group == transmit.to);
         if let Some(problem) = drive::send(&mut self.socket, transmit, route) {
@@ -120,8 +152,16 @@ impl KeyServerDaemon {
 
 impl Service for KeyServerDaemon {
     async fn hear(&mut self) {
-        let (from, bytes) = self.socket.receive().await;
-        self.server.handle_datagram(from, bytes, clock::now());
+        if self.reception.is_empty() {
+            let (from, bytes) = self.socket.receive().await;
+            if self.reception.admits(from, bytes) {
+                self.server.handle_datagram(from, bytes, clock::now());
+            }
+        } else {
+            // The others that are waited for have their turn, too.
+            tokio::task::yield_now().await;
+        }
+        self.hear_the_rest(clock::now());
     }
 
     fn settle(&mut self, now: Instant) -> Option<Instant> {
@@ -130,7 +170,9 @@ impl Service for KeyServerDaemon {
         }
         self.due = self.carry_out(now);
         let keeper = self.keeper.retry(now, &mut self.journal);
-        self.due.into_iter().chain(keeper).min()
+        self.tell_dropped(now);
+        let journal = self.journal.settle(now);
+        self.due.into_iter().chain(keeper).chain(journal).min()
     }
 
     fn answer(&mut self, request: Request, _: &Asker, now: Instant) -> Answer {
@@ -191,6 +233,7 @@ fn log_entry(event: &KeyServerEvent) -> Event {
             event.peer().iter().fold(entry, Event::with_peer)
         }
         KeyServerEvent::Rejected { from, .. } => entry.with_peer(from),
+        KeyServerEvent::Omitted { .. } => entry,
     }
 }
 

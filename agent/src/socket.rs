@@ -5,6 +5,7 @@ mod multicast;
 use crate::config::MulticastRoute;
 use multicast::Ears;
 pub use multicast::Listening;
+use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Protocol, Type};
 use std::collections::HashSet;
 use std::future::poll_fn;
@@ -16,6 +17,10 @@ use tokio::io::ReadBuf;
 
 /// The largest datagram there is, in octets.
 const MAX_DATAGRAM: usize = 65_535;
+
+/// Room for datagrams that have come and wait, octets: for a moment in which the daemon writes to its disk. The kernel gives
+/// at most what `net.core.rmem_max` says to who may not have more.
+const RECEIVE_BUFFER: usize = 4 * 1024 * 1024;
 
 /// How many peers are remembered as unreachable, so that each is logged once.
 const MAX_UNREACHABLE: usize = 1_000;
@@ -89,6 +94,13 @@ impl Socket {
         }
     }
 
+    /// A datagram that has come already, and its sender; None when there is no other. Not of multicast groups.
+    pub fn receive_waiting(&mut self) -> Option<(SocketAddr, &[u8])> {
+        // An ICMP error that the kernel reports here is none, and the next call goes on behind it.
+        let (length, from) = self.sending.recv_from(&mut self.buffer).ok()?;
+        Some((from, &self.buffer[..length]))
+    }
+
     /// Sends a datagram or loses it, as the network may, too; the endpoint repeats what matters. The first
     /// failure towards a peer is the answer, until one succeeds. A multicast group is sent to by its route.
     pub fn send(
@@ -124,6 +136,10 @@ fn open(address: SocketAddr) -> io::Result<(tokio::net::UdpSocket, UdpSocket)> {
 fn bind_early(address: SocketAddr) -> io::Result<UdpSocket> {
     let socket = socket2::Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_nonblocking(true)?;
+    if setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BUFFER).is_err() {
+        // What it has by itself does as well, for less.
+        let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
+    }
     match address {
         SocketAddr::V4(_) => socket.set_freebind_v4(true)?,
         SocketAddr::V6(_) => {
@@ -155,6 +171,21 @@ mod tests {
             let payload = vec![7; 60_000];
             assert!(sender.send(to, &payload, None).is_none());
             assert_eq!(receiver.receive().await, (from, payload.as_slice()));
+        });
+    }
+
+    #[test]
+    fn what_has_come_is_read_at_once_and_no_more() {
+        with_runtime(async {
+            let (mut sender, mut receiver) = (local(), local());
+            let to = receiver.sending.local_addr().unwrap();
+            (0..3).for_each(|number| assert!(sender.send(to, &[number], None).is_none()));
+            assert_eq!(receiver.receive().await.1, [0]);
+            assert_eq!(receiver.receive_waiting().map(|(_, octets)| octets.to_vec()), Some(vec![1]));
+            assert_eq!(receiver.receive_waiting().map(|(_, octets)| octets.to_vec()), Some(vec![2]));
+            assert_eq!(receiver.receive_waiting(), None);
+            assert!(sender.send(to, &[3], None).is_none());
+            assert_eq!(receiver.receive().await.1, [3]);
         });
     }
 

@@ -82,8 +82,8 @@ impl Network {
         while self.members < members {
             self.members += 1;
             self.register(self.members);
-            if self.members % 400 == 0 {
-                self.run_for(Duration::from_secs(1));
+            if self.members % 40 == 0 {
+                self.run_for(Duration::from_millis(100));
             }
         }
     }

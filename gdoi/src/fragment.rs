@@ -15,14 +15,16 @@
 //! * Only what an established ISAKMP SA or the KEK of a registration protects is taken in fragments, from peers that
 //!   announced them. Nothing in Main Mode is so long, and who has proved nothing shall take no memory.
 //! * Every transmission of a message has a fresh random ID. A lost fragment is a lost message; the exchange sends it again.
-//! * The first fragment with a number wins; a later one that contradicts what is there is refused and changes nothing, so
-//!   that nobody can undo what has come. Who forges fragments must know both cookies and hit the ID before the true
-//!   ones arrive, and then spoils one transmission: the message that comes out fails the checks that every message passes.
-//! * What is gathered is bounded in messages, octets and time. Where it is too much, the peer with the most pays.
+//! * A fragment that contradicts another one undoes nothing: the message is gathered in both readings, eight at most, and
+//!   those that are not true fail the checks that every message passes. Who forges fragments must know both cookies and
+//!   hit the ID of a transmission that is under way, three times.
+//! * What is gathered is bounded in messages, octets and time, for each [`Purpose`] and address by itself. Where it is too
+//!   much, what is whole goes first and then the message of which the least has come: the fragments of a true one come
+//!   together, and forged ones would have to come in as many.
 
 mod reassembly;
 
-pub use reassembly::{Reassembly, LIFE, MAX_MESSAGES, MAX_OCTETS, MAX_PER_PEER};
+pub use reassembly::{Origin, Purpose, Reassembly, LIFE, MAX_MESSAGES, MAX_OCTETS, MAX_PER_PEER};
 
 use crate::error::{Error, Malformed, Misbehaved};
 use crate::wire::{

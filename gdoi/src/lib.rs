@@ -34,6 +34,9 @@
 //! SHA-1 and DH groups below 14 (never negotiated).
 //!
 //! # Where the RFCs leave a choice
+//! * A key server answers first messages of phase 1 without remembering them: its cookie says what it answered, and is checked
+//!   when it comes back (RFC 2408 section 2.5.3). Public-key work has a bounded share of its time.
+//! * An ISAKMP SA with a member ends half a minute after its last use.
 //! * A notify in clear is a hint for operators: it never ends an exchange, it only explains the silence.
 //! * TEKs learned by PULL begin to send shortly before their predecessor ends, because members pull at
 //!   different times ([`lifetime`]); the ATD is a minimum.

@@ -241,8 +241,21 @@ impl Member {
     }
 
     fn reject(&mut self, from: SocketAddr, reason: Error, now: Instant) {
-        if self.rejections.count(now) == Report::Yes {
-            self.report(MemberEvent::Rejected { group: self.group(), from, reason });
+        self.complain(MemberEvent::Rejected { group: self.group(), from, reason }, now);
+    }
+
+    /// Reports what a message led to that changed nothing, within bounds.
+    fn complain(&mut self, event: MemberEvent, now: Instant) {
+        self.rejections.count();
+        if self.rejections.admit(event.name(), now) == Report::Yes {
+            self.report(event);
+        }
+    }
+
+    /// Says how many events were left out.
+    fn tell_omitted(&mut self, now: Instant) {
+        for (kind, count) in self.rejections.omitted(now) {
+            self.report(MemberEvent::Omitted { group: self.group(), kind, count });
         }
     }
 
@@ -276,7 +289,7 @@ impl Member {
             Activity::Registering(attempt) => attempt.due(),
         };
         let ack = self.late_ack.as_ref().map(|(due, _)| *due);
-        [self.next_view, ack, self.reassembly.next_timeout()]
+        [self.next_view, ack, self.reassembly.next_timeout(), self.rejections.next_timeout()]
             .into_iter()
             .flatten()
             .fold(activity, Instant::min)
@@ -312,6 +325,7 @@ impl Endpoint for Member {
 
     fn handle_timeout(&mut self, now: Instant) {
         self.reassembly.expire(now);
+        self.tell_omitted(now);
         if let Some((_, ack)) = self.late_ack.take_if(|(due, _)| *due <= now) {
             self.transmit(ack);
         }

@@ -10,23 +10,27 @@
 //!                             <--    HDR*, IDir, HASH_R
 //! ```
 
+mod anti_clogging;
 mod credential;
 mod initiator;
 mod negotiation;
+mod opening;
 mod responder;
 mod sa;
 
+pub(crate) use anti_clogging::{AntiClogging, Named, OfferName};
 pub use credential::Credential;
 pub use initiator::{Initiator, InitiatorStep};
 pub(crate) use negotiation::{hinted, Negotiated, Negotiation};
+pub use opening::Opening;
 pub use responder::{Responder, ResponderStep};
 pub(crate) use sa::fresh_message_id;
 pub use sa::{Cookies, Informational, IsakmpSa};
 
 use crate::crypto::cbc::Block;
 use crate::crypto::derive::{phase1_iv, Exchange, Skeyid};
-use crate::crypto::{KeyPair, Random, Secret};
-use crate::error::{Error, Misbehaved, Unacceptable};
+use crate::crypto::{DhGroup, KeyPair, Random, Secret};
+use crate::error::{Error, Malformed, Misbehaved, Unacceptable};
 use crate::policy::{Doi, Identity, Proposal};
 use crate::protect::Opened;
 use crate::wire::{
@@ -74,8 +78,8 @@ struct Transcript {
 }
 
 /// What a peer's vendor IDs say of it.
-#[derive(Clone, Copy)]
-struct Announced {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Announced {
     /// It is this implementation.
     ours: bool,
     /// It detects dead peers and answers those who do.
@@ -153,6 +157,12 @@ fn main_mode_header(cookies: Cookies) -> Header {
     }
 }
 
+/// Whether a datagram says that it is the first message of a phase 1, whose sender has shown nothing yet.
+pub fn is_first(datagram: &[u8]) -> bool {
+    let exchange = ExchangeType::claimed_by(datagram);
+    exchange == Some(ExchangeType::IDENTITY_PROTECTION) && datagram.get(8..16) == Some(&Cookie::ZERO.0[..])
+}
+
 /// Whether the message is one of this exchange at all.
 fn check_header(header: &Header, cookies: Cookies) -> Result<(), Error> {
     match (header.exchange, header.message_id) {
@@ -214,10 +224,19 @@ fn fresh_cookie(random: &mut dyn Random) -> Result<Cookie, Error> {
 }
 
 fn agree(pair: &KeyPair, peer: &[u8]) -> Result<Secret, Error> {
-    pair.agree(peer).map_err(|error| match error {
+    pair.agree(peer).map_err(at_fault)
+}
+
+/// The peer's value must be one of the group before anything is made of it.
+fn check_public(group: DhGroup, peer: &[u8]) -> Result<(), Error> {
+    group.check(peer).map_err(at_fault)
+}
+
+fn at_fault(error: crate::crypto::Error) -> Error {
+    match error {
         crate::crypto::Error::BadPublicValue => Unacceptable::PublicValue.into(),
         other => Error::Internal(other),
-    })
+    }
 }
 
 /// The fifth or sixth message: the identity of its sender, once that is proved. The sender's HASH_I or HASH_R is `hash` of

@@ -9,12 +9,14 @@
 //! ```
 
 mod allotments;
+mod arrivals;
 mod clock;
 mod command;
 mod config;
 mod credentials;
 mod distribution;
 mod division;
+mod door;
 mod exchange;
 mod fragments;
 mod group;
@@ -23,12 +25,16 @@ mod keys;
 mod ledger;
 mod links;
 mod members;
+mod offers;
+mod proven;
+mod public_keys;
 mod record;
 mod registrant;
 mod rekeying;
 mod reload;
 mod sessions;
 mod snapshot;
+mod spent;
 mod spis;
 mod standing;
 mod state;
@@ -52,6 +58,7 @@ use crate::phase1::Cookies;
 use crate::policy::{GroupId, Spi};
 use crate::rejections::{Rejections, Report};
 use crate::wire::{ExchangeType, Header, Version};
+use door::Door;
 use group::{Group, Outbox};
 use ledger::Unstored;
 use sessions::Sessions;
@@ -68,6 +75,7 @@ pub struct KeyServer {
     config: KeyServerConfig,
     random: Box<dyn Random + Send>,
     groups: Vec<Group>,
+    door: Door,
     sessions: Sessions,
     links: Links,
     /// Why links do not stand, as far as operators were told.
@@ -112,10 +120,12 @@ impl KeyServer {
         });
         let groups = groups.collect::<Result<_, Error>>()?;
         let links = Links::new(link_settings(&config), config.peers.clone(), now);
+        let door = Door::new(&config.credentials, random.as_mut())?;
         let mut server = KeyServer {
             config,
             random,
             groups,
+            door,
             sessions: Sessions::default(),
             links,
             link_failures: BTreeMap::new(),
@@ -216,7 +226,7 @@ impl KeyServer {
         if unstored == Unstored::Now {
             self.store()?;
         }
-        self.output.extend(events.into_iter().map(Output::Event));
+        events.into_iter().for_each(|event| self.tell(event, now));
         self.post(letters);
         self.output.extend(transmits.into_iter().map(Output::Transmit));
         done
@@ -287,10 +297,33 @@ impl KeyServer {
         self.output.push_back(Output::Event(event));
     }
 
-    /// Reports what bad messages led to, within bounds.
+    /// Reports what a message led to that changed nothing, within bounds.
     fn complain(&mut self, event: KeyServerEvent, now: Instant) {
-        if self.rejections.count(now) == Report::Yes {
+        self.rejections.count();
+        self.tell(event, now);
+    }
+
+    /// Reports an event; of those that a datagram can cause, a few of each kind.
+    fn tell(&mut self, event: KeyServerEvent, now: Instant) {
+        if !event.is_provoked() || self.rejections.admit(event.name(), now) == Report::Yes {
             self.report(event);
+        }
+    }
+
+    /// Says how many events were left out.
+    fn tell_omitted(&mut self, now: Instant) {
+        for (kind, count) in self.rejections.omitted(now) {
+            self.report(KeyServerEvent::Omitted { kind, count });
+        }
+    }
+
+    /// Ends what nobody goes on with. Other software is told, since it may want to use the SA again (RFC 2408 section
+    /// 3.15); our own members never do.
+    fn sweep(&mut self, now: Instant) {
+        for (peer, sa) in self.sessions.sweep(now) {
+            if let (false, Ok(message)) = (sa.ours, sa.delete(self.random.as_mut())) {
+                self.transmit(peer, message);
+            }
         }
     }
 
@@ -317,11 +350,14 @@ impl Endpoint for KeyServer {
 
     fn handle_timeout(&mut self, now: Instant) {
         self.reassembly.expire(now);
-        self.sessions.sweep(now);
+        self.sweep(now);
         self.store_members(now);
         let cooperated = self.cooperate(now);
         self.complain_of(cooperated, now);
         self.refresh_groups(now);
+        // After all that members and servers wait for.
+        self.work(now);
+        self.tell_omitted(now);
     }
 
     fn poll(&mut self) -> Output<KeyServerEvent> {
@@ -329,7 +365,9 @@ impl Endpoint for KeyServer {
             let groups = self.groups.iter().filter_map(Group::wakes).min();
             let talk =
                 [self.sessions.next_sweep(), self.links.next_timeout(), self.reassembly.next_timeout()];
-            Output::Wait(talk.into_iter().chain([self.store_members, groups]).flatten().min())
+            let own =
+                [self.store_members, self.door.public_keys.due(), self.rejections.next_timeout(), groups];
+            Output::Wait(talk.into_iter().chain(own).flatten().min())
         })
     }
 }

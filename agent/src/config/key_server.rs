@@ -2,7 +2,7 @@
 
 use super::access::{overlaps, remarks};
 use super::located::{given, mapping, Bounded, Clash, Distinct, Parsed};
-use super::phase1::{every_proposal, Accepted, IdentityEntry};
+use super::phase1::{usual_proposals, Accepted, IdentityEntry};
 use super::redundancy::coop_peers;
 use super::rekey::MulticastRoute;
 use super::secret::{InlineKey, KeySource};
@@ -212,9 +212,9 @@ impl TryFrom<RawFile> for KeyServerFile {
     fn try_from(raw: RawFile) -> Result<Self, String> {
         let Parsed(UnicastAddress(address)) = raw.address;
         let proposals = match raw.phase1 {
-            None => every_proposal(),
+            None => usual_proposals(),
             Some(list) if list.is_empty() => {
-                return Err("`phase1` accepts nothing; leave it out to accept all".into())
+                return Err("`phase1` accepts nothing; leave it out to accept what is usual".into())
             }
             Some(list) => list.into_iter().map(|Accepted(proposal)| proposal).collect(),
         };

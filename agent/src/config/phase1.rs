@@ -122,13 +122,15 @@ impl<'de> Deserialize<'de> for Accepted {
     }
 }
 
-/// Every combination that this version knows, the strongest ciphers first.
-pub(super) fn every_proposal() -> Vec<Proposal> {
+/// What a key server accepts that is told nothing else: every combination that this version knows, the strongest ciphers
+/// first, but none with group 16, which costs a hundred times what group 19 does.
+pub(super) fn usual_proposals() -> Vec<Proposal> {
     let lifetime = Proposal::default().lifetime;
     let mut proposals = Vec::new();
     for key_len in [32, 24, 16] {
         for hash in [Hash::Sha256, Hash::Sha384, Hash::Sha512] {
-            proposals.extend(DhGroup::ALL.map(|group| Proposal { key_len, hash, group, lifetime }));
+            let groups = DhGroup::ALL.into_iter().filter(|group| *group != DhGroup::Modp4096);
+            proposals.extend(groups.map(|group| Proposal { key_len, hash, group, lifetime }));
         }
     }
     proposals

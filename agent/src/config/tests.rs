@@ -143,7 +143,7 @@ fn a_short_server_file_gets_the_defaults() {
     let settings = server(SERVER).unwrap();
     assert_eq!(settings.address.to_string(), "192.0.2.10:848");
     assert_eq!(settings.control_socket, PathBuf::from("/run/gdoi/ks.sock"));
-    assert_eq!(settings.server.proposals.len(), 54);
+    assert_eq!(settings.server.proposals.len(), 45);
     let group = &settings.server.groups[0];
     assert_eq!((group.transform.to_string().as_str(), group.replay_window), ("aes-256-gcm", 1024));
     assert_eq!((group.activation_delay.as_secs(), group.deactivation_delay.as_secs()), (30, 60));

@@ -113,6 +113,7 @@ fn log_entry(event: &MemberEvent) -> Event {
         | MemberEvent::RekeyRefused { group, from, .. } => entry.of_group(&group.name).with_peer(from),
         MemberEvent::Reregistering { group, .. }
         | MemberEvent::AclOutdated { group, .. }
+        | MemberEvent::Omitted { group, .. }
         | MemberEvent::KeysExpired { group } => entry.of_group(&group.name),
         MemberEvent::ViewChanged(_) => entry,
     }

@@ -1,4 +1,4 @@
-use gdoi::fragment::{Piece, Reassembly, MAX_MESSAGES, MAX_OCTETS};
+use gdoi::fragment::{Origin, Piece, Purpose, Reassembly, MAX_MESSAGES, MAX_OCTETS};
 use gdoi::Instant;
 use std::time::Duration;
 
@@ -11,10 +11,17 @@ pub fn reassemble<'a>(datagrams: impl Iterator<Item = &'a [u8]>) -> Vec<Vec<u8>>
         let Some(([peer, pause], datagram)) = datagram.split_first_chunk() else { continue };
         now = now + Duration::from_millis(u64::from(*pause) * 8);
         let Ok(piece) = Piece::parse(datagram) else { continue };
-        let result = reassembly.add(([192, 0, 2, *peer], 848).into(), &piece, now);
-        whole.extend(result.ok().flatten());
+        let purposes = [
+            Purpose::Registration,
+            Purpose::Cooperation,
+            Purpose::Rekey(Origin::Expected),
+            Purpose::Rekey(Origin::Anybody),
+        ];
+        let purpose = purposes[usize::from(*peer) % purposes.len()];
+        let result = reassembly.add(([192, 0, 2, *peer], 848).into(), purpose, &piece, now);
+        whole.extend(result.into_iter().flatten());
         let (messages, octets) = reassembly.held();
-        assert!(messages <= MAX_MESSAGES && octets <= MAX_OCTETS);
+        assert!(messages <= purposes.len() * MAX_MESSAGES && octets <= purposes.len() * MAX_OCTETS);
         assert!(reassembly.next_timeout().is_some_and(|timeout| timeout > now));
     }
     reassembly.expire(now + gdoi::fragment::LIFE);

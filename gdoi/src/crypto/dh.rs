@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use aws_lc_rs::agreement::{self, agree, Algorithm, PrivateKey, UnparsedPublicKey};
+use aws_lc_rs::agreement::{self, agree, Algorithm, ParsedPublicKey, PrivateKey, UnparsedPublicKey};
 use zeroize::Zeroizing;
 
 use super::ffi::Prime;
@@ -70,6 +70,36 @@ impl DhGroup {
             DhGroup::P256 => 32,
             DhGroup::P384 => 48,
             DhGroup::P521 => 66,
+        }
+    }
+
+    /// Whether a peer's public value is one of this group. Costs next to nothing beside [`KeyPair::generate`], so that it
+    /// comes first.
+    ///
+    /// # Errors
+    /// [`Error::BadPublicValue`] if the value has the wrong length, is not between 2 and p-2, or is no point of the curve.
+    pub fn check(self, public: &[u8]) -> Result<(), Error> {
+        if public.len() != self.public_len() {
+            return Err(Error::BadPublicValue);
+        }
+        match self.family() {
+            Family::Modp(prime) => check_modp(prime, public),
+            Family::Ecp(curve) => {
+                let point = UnparsedPublicKey::new(curve, uncompressed(public));
+                ParsedPublicKey::try_from(&point).map(drop).map_err(|_| Error::BadPublicValue)
+            }
+        }
+    }
+
+    /// What [`KeyPair::generate`] and [`KeyPair::agree`] together cost on a slow core, microseconds.
+    pub const fn cost(self) -> u64 {
+        match self {
+            DhGroup::P256 => 100,
+            DhGroup::P384 => 600,
+            DhGroup::P521 => 1_200,
+            DhGroup::Modp2048 => 1_500,
+            DhGroup::Modp3072 => 4_500,
+            DhGroup::Modp4096 => 10_000,
         }
     }
 
@@ -220,10 +250,13 @@ fn check_modp(prime: Prime, value: &[u8]) -> Result<(), Error> {
 }
 
 fn agree_ecp(scalar: &PrivateKey, peer: &[u8]) -> Result<Secret, Error> {
-    // The octet of SEC 1 that announces both coordinates in full, which RFC 5903 leaves out.
-    let point = [&[0x04], peer].concat();
-    let peer = UnparsedPublicKey::new(scalar.algorithm(), point);
+    let peer = UnparsedPublicKey::new(scalar.algorithm(), uncompressed(peer));
     agree(scalar, peer, Error::BadPublicValue, |x| Ok(Secret::from(x)))
+}
+
+/// Behind the octet of SEC 1 that announces both coordinates in full, which RFC 5903 leaves out.
+fn uncompressed(coordinates: &[u8]) -> Vec<u8> {
+    [&[0x04], coordinates].concat()
 }
 
 #[cfg(test)]

@@ -90,6 +90,14 @@ impl CoopEvent {
         }
     }
 
+    /// Whether datagrams can cause any number of them.
+    pub(crate) const fn is_provoked(&self) -> bool {
+        matches!(
+            self,
+            CoopEvent::RegistrationBlocked(_) | CoopEvent::LinkFailed { .. } | CoopEvent::Refused { .. }
+        )
+    }
+
     /// How much it matters.
     pub const fn severity(&self) -> Severity {
         match self {

@@ -123,6 +123,13 @@ pub enum KeyServerEvent {
         /// Why.
         reason: Error,
     },
+    /// So many events of one kind were not reported each.
+    Omitted {
+        /// Their name.
+        kind: &'static str,
+        /// How many.
+        count: u64,
+    },
 }
 
 /// When a change reaches the members that are registered. Who registers after it gets the new policy at once.
@@ -193,6 +200,20 @@ impl KeyServerEvent {
             KeyServerEvent::AckRefused { .. } => "KS_ACK_REFUSED",
             KeyServerEvent::Coop { event, .. } => event.name(),
             KeyServerEvent::Rejected { .. } => "KS_PACKET_DROPPED",
+            KeyServerEvent::Omitted { .. } => "KS_EVENTS_OMITTED",
+        }
+    }
+
+    /// Whether datagrams can cause any number of them; a registration is bounded by what its member had to do for it.
+    pub(crate) const fn is_provoked(&self) -> bool {
+        match self {
+            KeyServerEvent::Refused { .. }
+            | KeyServerEvent::DeniesLeftOut { .. }
+            | KeyServerEvent::Phase1Failed { .. }
+            | KeyServerEvent::AckRefused { .. }
+            | KeyServerEvent::Rejected { .. } => true,
+            KeyServerEvent::Coop { event, .. } => event.is_provoked(),
+            _ => false,
         }
     }
 
@@ -202,6 +223,7 @@ impl KeyServerEvent {
             KeyServerEvent::Refused { .. }
             | KeyServerEvent::DeniesLeftOut { .. }
             | KeyServerEvent::Phase1Failed { .. }
+            | KeyServerEvent::Omitted { .. }
             | KeyServerEvent::Rejected { .. } => Severity::Warning,
             KeyServerEvent::MemberDropped { .. } | KeyServerEvent::AckRefused { .. } => Severity::Warning,
             KeyServerEvent::Registered { .. }
@@ -268,6 +290,9 @@ impl fmt::Display for KeyServerEvent {
             KeyServerEvent::Coop { group: Some(group), event } => write!(f, "Group {group}: {event}"),
             KeyServerEvent::Coop { group: None, event } => event.fmt(f),
             KeyServerEvent::Rejected { from, reason } => write!(f, "Message from {from} ignored: {reason}"),
+            KeyServerEvent::Omitted { kind, count } => {
+                write!(f, "{count} more events {kind} came within ten seconds and are not shown each")
+            }
         }
     }
 }

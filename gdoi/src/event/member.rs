@@ -99,6 +99,15 @@ pub enum MemberEvent {
         /// Why.
         reason: Error,
     },
+    /// So many events of one kind were not reported each.
+    Omitted {
+        /// The group.
+        group: GroupName,
+        /// Their name.
+        kind: &'static str,
+        /// How many.
+        count: u64,
+    },
     /// The data plane must hold this from now on, until the next such event.
     ViewChanged(Box<View>),
 }
@@ -147,6 +156,7 @@ impl MemberEvent {
             MemberEvent::RekeyRefused { reason, .. } => rekey_failure(reason),
             MemberEvent::KeysExpired { .. } => "GM_KEYS_EXPIRED",
             MemberEvent::Rejected { .. } => "GM_PACKET_DROPPED",
+            MemberEvent::Omitted { .. } => "GM_EVENTS_OMITTED",
             MemberEvent::ViewChanged(_) => "",
         }
     }
@@ -157,6 +167,7 @@ impl MemberEvent {
             MemberEvent::KeysExpired { .. } => Severity::Error,
             MemberEvent::RegistrationFailed { .. }
             | MemberEvent::Rejected { .. }
+            | MemberEvent::Omitted { .. }
             | MemberEvent::RekeyRefused { .. }
             | MemberEvent::Dismissed { .. } => Severity::Warning,
             MemberEvent::Reregistering { .. }
@@ -209,6 +220,9 @@ impl fmt::Display for MemberEvent {
             ),
             MemberEvent::Rejected { group, from, reason } => {
                 write!(f, "Message from {from} for group {group} ignored: {reason}")
+            }
+            MemberEvent::Omitted { group, kind, count } => {
+                write!(f, "{count} more events {kind} of group {group} came within ten seconds and are not shown each")
             }
             MemberEvent::ViewChanged(_) => f.write_str("what the data plane must hold has changed"),
         }

@@ -1,4 +1,13 @@
 //! Fragments on their way to a whole message.
+//!
+//! ```text
+//! purpose            who can send a fragment that is taken                       room
+//! Cooperation        who knows the cookies of an SA between key servers          by peer, and so for all of them
+//! Registration       who knows the cookies of an SA with a member                by peer
+//! Rekey(Expected)    who knows a KEK's SPI, which is no secret, and speaks       of its own
+//!                    with the address of a key server of the group
+//! Rekey(Anybody)     who knows the SPI                                           of its own
+//! ```
 
 use super::{is_fragment, Piece};
 use crate::endpoint::Instant;
@@ -6,22 +15,53 @@ use crate::error::{Error, Malformed, Misbehaved};
 use crate::phase1::Cookies;
 use crate::wire::{Fragment, PayloadType, Position, MAX_MESSAGE};
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
+
+mod pool;
+
+use pool::Pool;
 
 /// How long after its first fragment a message is given up. Fragments are sent together; longer than they can be apart.
 pub const LIFE: Duration = Duration::from_secs(5);
-/// The most messages of one address.
+/// The most messages of one address that are on their way, for most purposes.
 pub const MAX_PER_PEER: usize = 8;
-/// The most messages in all.
-pub const MAX_MESSAGES: usize = 64;
-/// The most octets of fragments in all.
+/// The most messages in all, for one purpose.
+pub const MAX_MESSAGES: usize = 1_024;
+/// The most octets of fragments in all, for one purpose.
 pub const MAX_OCTETS: usize = 2 * 1024 * 1024;
 
+/// How many readings of one message there may be, where fragments contradict each other.
+const MAX_READINGS: usize = 8;
+
+/// What a message in fragments is for. No purpose takes room from another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// What cooperating key servers say.
+    Cooperation,
+    /// What a member and its key server say, under their SA.
+    Registration,
+    /// A rekey message, under a KEK.
+    Rekey(Origin),
+}
+
+/// Where a rekey message seems to come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A key server that the member knows.
+    Expected,
+    /// Anywhere else.
+    Anybody,
+}
+
 /// The messages of which some fragments have come.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Reassembly {
-    messages: BTreeMap<Name, Message>,
+    cooperation: Pool,
+    registration: Pool,
+    expected: Pool,
+    others: Pool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,128 +71,169 @@ struct Name {
     id: u16,
 }
 
-/// One of them. Once it is whole its name is kept for the rest of its time, so that duplicates begin no other.
+/// One of them. Once it is whole it is kept for the rest of its time, so that duplicates begin no other.
 #[derive(Debug)]
 struct Message {
     begun: Instant,
-    stage: Stage,
+    /// Grows from message to message.
+    number: u64,
+    /// What has come, in readings that each contradict themselves nowhere.
+    readings: Vec<Parts>,
 }
 
-#[derive(Debug)]
-enum Stage {
-    Gathering(Parts),
-    Whole,
-}
-
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Parts {
     /// The number of the last fragment, once it has come.
     last: Option<u8>,
     octets: usize,
-    parts: BTreeMap<u8, Vec<u8>>,
+    parts: BTreeMap<u8, Arc<[u8]>>,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Stage {
+    #[default]
+    Gathering,
+    Whole,
+}
+
+impl Default for Reassembly {
+    fn default() -> Self {
+        Reassembly {
+            cooperation: Pool::new(MAX_PER_PEER, 4 * MAX_MESSAGE),
+            registration: Pool::new(MAX_PER_PEER, 4 * MAX_MESSAGE),
+            expected: Pool::new(MAX_MESSAGES / 2, MAX_OCTETS / 2),
+            others: Pool::new(MAX_MESSAGES / 2, 2 * MAX_MESSAGE),
+        }
+    }
 }
 
 impl Reassembly {
-    /// Takes in a fragment; the message, if this was all that lacked.
+    /// Takes in a fragment; the message, if this was all that lacked. Where fragments contradicted each other it may have
+    /// several readings, of which at most one passes the checks that every message passes.
     ///
     /// # Errors
-    /// The fragment contradicts others, makes the message too long, or completes a message that is itself a fragment.
+    /// The fragment contradicts others in too many ways, makes the message too long, or completes a message that is itself
+    /// a fragment.
     pub fn add(
         &mut self,
         peer: SocketAddr,
+        purpose: Purpose,
         piece: &Piece<'_>,
         now: Instant,
-    ) -> Result<Option<Vec<u8>>, Error> {
-        self.expire(now);
+    ) -> Result<Vec<Vec<u8>>, Error> {
         let name = Name { peer, cookies: Cookies::of(&piece.header), id: piece.fragment.id };
-        self.make_room(&name, piece.fragment.data.len());
-        let fresh = || Message { begun: now, stage: Stage::Gathering(Parts::default()) };
-        let message = self.messages.entry(name).or_insert_with(fresh);
-        let Stage::Gathering(parts) = &mut message.stage else { return Ok(None) };
-        parts.take(&piece.fragment)?;
-        let Some(whole) = parts.joined() else { return Ok(None) };
-        message.stage = Stage::Whole;
-        match is_fragment(&whole) {
+        let wholes = self.pool(purpose).add(name, &piece.fragment, now)?;
+        match wholes.iter().any(|whole| is_fragment(whole)) {
             true => Err(Misbehaved::UnexpectedPayload(PayloadType::FRAGMENT).into()),
-            false => Ok(Some(whole)),
+            false => Ok(wholes),
         }
     }
 
     /// Gives up what has not become whole in time.
     pub fn expire(&mut self, now: Instant) {
-        self.messages.retain(|_, message| message.begun + LIFE > now);
+        self.pools_mut().for_each(|pool| pool.expire(now));
     }
 
     /// When [`Reassembly::expire`] has something to do.
     pub fn next_timeout(&self) -> Option<Instant> {
-        self.messages.values().map(|message| message.begun + LIFE).min()
+        self.pools().filter_map(Pool::next_timeout).min()
     }
 
     /// How many messages there are, and how many octets of them.
     pub fn held(&self) -> (usize, usize) {
-        (self.messages.len(), self.messages.values().map(Message::octets).sum())
+        self.pools().map(Pool::held).fold((0, 0), |all, held| (all.0 + held.0, all.1 + held.1))
     }
 
-    fn make_room(&mut self, name: &Name, octets: usize) {
-        let of_peer = self.messages.keys().filter(|other| other.peer.ip() == name.peer.ip()).count();
-        let another = usize::from(!self.messages.contains_key(name));
-        if of_peer + another > MAX_PER_PEER {
-            self.evict(name.peer.ip());
-        }
-        while self.exceeds(another, octets) {
-            let Some(greediest) = self.greediest() else { return };
-            self.evict(greediest);
+    fn pool(&mut self, purpose: Purpose) -> &mut Pool {
+        match purpose {
+            Purpose::Cooperation => &mut self.cooperation,
+            Purpose::Registration => &mut self.registration,
+            Purpose::Rekey(Origin::Expected) => &mut self.expected,
+            Purpose::Rekey(Origin::Anybody) => &mut self.others,
         }
     }
 
-    fn exceeds(&self, messages: usize, octets: usize) -> bool {
-        let held = self.held();
-        held.0 + messages > MAX_MESSAGES || held.1 + octets > MAX_OCTETS
+    fn pools(&self) -> impl Iterator<Item = &Pool> {
+        [&self.cooperation, &self.registration, &self.expected, &self.others].into_iter()
     }
 
-    /// Whose messages take the most room.
-    fn greediest(&self) -> Option<IpAddr> {
-        let mut shares: BTreeMap<IpAddr, (usize, usize)> = BTreeMap::new();
-        for (name, message) in &self.messages {
-            let share = shares.entry(name.peer.ip()).or_default();
-            *share = (share.0 + message.octets(), share.1 + 1);
-        }
-        shares.into_iter().max_by_key(|(_, share)| *share).map(|(peer, _)| peer)
-    }
-
-    /// Forgets one message of a peer: one that is whole rather than one that is not, and then the oldest.
-    fn evict(&mut self, peer: IpAddr) {
-        let of_peer = self.messages.iter().filter(|(name, _)| name.peer.ip() == peer);
-        let rank = |message: &Message| (matches!(message.stage, Stage::Gathering(_)), message.begun);
-        let first = of_peer.min_by_key(|(_, message)| rank(message)).map(|(name, _)| *name);
-        first.and_then(|name| self.messages.remove(&name));
+    fn pools_mut(&mut self) -> impl Iterator<Item = &mut Pool> {
+        [&mut self.cooperation, &mut self.registration, &mut self.expected, &mut self.others].into_iter()
     }
 }
 
 impl Message {
-    const fn octets(&self) -> usize {
-        match &self.stage {
-            Stage::Gathering(parts) => parts.octets,
-            Stage::Whole => 0,
+    fn begin(number: u64, now: Instant) -> Self {
+        Message { begun: now, number, readings: vec![Parts::default()] }
+    }
+
+    fn is_whole(&self) -> bool {
+        self.readings.iter().all(|parts| parts.stage == Stage::Whole)
+    }
+
+    fn octets(&self) -> usize {
+        self.readings.iter().map(|parts| parts.octets).sum()
+    }
+
+    /// How many fragments have come that suit each other.
+    fn progress(&self) -> usize {
+        self.readings.iter().map(|parts| parts.parts.len()).max().unwrap_or_default()
+    }
+
+    /// Takes in a fragment; all readings that are whole now. A reading that it contradicts stays, and goes on beside it with
+    /// the fragment instead of what it contradicts.
+    fn take(&mut self, fragment: &Fragment<'_>) -> Result<Vec<Vec<u8>>, Error> {
+        if self.readings.iter().any(|parts| parts.has(fragment)) {
+            return Ok(Vec::new());
+        }
+        let (mut wholes, mut refused, mut others) = (Vec::new(), Misbehaved::Fragment.into(), Vec::new());
+        let (before, mut taken) = (self.readings.len(), 0);
+        for parts in &mut self.readings {
+            if !parts.suits(fragment) {
+                others.push(parts.without_contradictions(fragment));
+            } else if let Err(reason) = parts.take(fragment) {
+                refused = reason;
+            } else {
+                taken += 1;
+                wholes.extend(parts.joined());
+            }
+        }
+        for mut other in others.into_iter().take(MAX_READINGS - before) {
+            let is_new = |other: &Parts| !self.readings.iter().any(|parts| parts.says_the_same(other));
+            if other.take(fragment).is_ok() && is_new(&other) {
+                taken += 1;
+                wholes.extend(other.joined());
+                self.readings.push(other);
+            }
+        }
+        if taken == 0 {
+            Err(refused)
+        } else {
+            Ok(wholes)
         }
     }
 }
 
 impl Parts {
+    fn has(&self, fragment: &Fragment<'_>) -> bool {
+        let is_last = self.last == Some(fragment.number);
+        let same = self.parts.get(&fragment.number).is_some_and(|known| **known == *fragment.data);
+        same && is_last == (fragment.position == Position::Last)
+    }
+
+    fn says_the_same(&self, other: &Parts) -> bool {
+        self.last == other.last && self.parts == other.parts
+    }
+
     /// On an error nothing has changed.
     fn take(&mut self, fragment: &Fragment<'_>) -> Result<(), Error> {
-        if !self.suits(fragment) {
-            return Err(Misbehaved::Fragment.into());
-        }
-        if self.parts.contains_key(&fragment.number) {
-            return Ok(());
-        }
         let octets = self.octets + fragment.data.len();
         if octets > MAX_MESSAGE {
             return Err(Malformed::Length("message in fragments").into());
         }
         self.octets = octets;
-        self.parts.insert(fragment.number, fragment.data.to_vec());
+        self.parts.insert(fragment.number, fragment.data.into());
         if fragment.position == Position::Last {
             self.last = Some(fragment.number);
         }
@@ -161,19 +242,39 @@ impl Parts {
 
     /// Whether the fragment says nothing else than those that came before.
     fn suits(&self, fragment: &Fragment<'_>) -> bool {
-        let Fragment { number, position, data, .. } = *fragment;
+        let Fragment { number, position, .. } = *fragment;
         let highest = self.parts.keys().next_back().copied().unwrap_or_default();
         let in_place = match (position, self.last) {
-            (Position::Last, Some(last)) => number == last,
+            (Position::Last, Some(_)) => false,
             (Position::Last, None) => number > highest,
             (Position::Before, last) => last.is_none_or(|last| number < last),
         };
-        in_place && self.parts.get(&number).is_none_or(|known| known == data)
+        in_place && !self.parts.contains_key(&number)
     }
 
-    /// The message, if nothing lacks.
-    fn joined(&self) -> Option<Vec<u8>> {
+    /// What the fragment does not contradict.
+    fn without_contradictions(&self, fragment: &Fragment<'_>) -> Parts {
+        let mut other = Parts { stage: Stage::Gathering, ..self.clone() };
+        other.parts.remove(&fragment.number);
+        match (fragment.position, self.last) {
+            (Position::Last, last) => {
+                other.parts.retain(|number, _| *number < fragment.number && Some(*number) != last);
+            }
+            (Position::Before, Some(last)) if last <= fragment.number => drop(other.parts.remove(&last)),
+            (Position::Before, _) => {}
+        }
+        other.last = other.last.filter(|last| other.parts.contains_key(last));
+        other.octets = other.parts.values().map(|part| part.len()).sum();
+        other
+    }
+
+    /// The message, once, when nothing lacks any more.
+    fn joined(&mut self) -> Option<Vec<u8>> {
         let complete = self.last.is_some_and(|last| self.parts.len() == usize::from(last));
-        complete.then(|| self.parts.values().flatten().copied().collect())
+        if !complete || self.stage == Stage::Whole {
+            return None;
+        }
+        self.stage = Stage::Whole;
+        Some(self.parts.values().flat_map(|part| part.iter()).copied().collect())
     }
 }

@@ -34,13 +34,23 @@ fn feed(
     from: SocketAddr,
     datagrams: &[Vec<u8>],
     now: Instant,
-) -> Vec<Result<Option<Vec<u8>>, Error>> {
-    let each = datagrams.iter().map(|datagram| reassembly.add(from, &Piece::parse(datagram)?, now));
+) -> Vec<Result<Vec<Vec<u8>>, Error>> {
+    feed_for(Purpose::Registration, reassembly, from, datagrams, now)
+}
+
+fn feed_for(
+    purpose: Purpose,
+    reassembly: &mut Reassembly,
+    from: SocketAddr,
+    datagrams: &[Vec<u8>],
+    now: Instant,
+) -> Vec<Result<Vec<Vec<u8>>, Error>> {
+    let each = datagrams.iter().map(|datagram| reassembly.add(from, purpose, &Piece::parse(datagram)?, now));
     each.collect()
 }
 
-fn wholes(results: Vec<Result<Option<Vec<u8>>, Error>>) -> Vec<Vec<u8>> {
-    results.into_iter().filter_map(Result::unwrap).collect()
+fn wholes(results: Vec<Result<Vec<Vec<u8>>, Error>>) -> Vec<Vec<u8>> {
+    results.into_iter().flat_map(Result::unwrap).collect()
 }
 
 /// A datagram with this fragment in it.
@@ -92,7 +102,7 @@ fn duplicates_change_nothing() {
     let mut reassembly = Reassembly::default();
     assert_eq!(wholes(feed(&mut reassembly, peer(1), &fragments, START)), [message(5_000)]);
     assert_eq!(wholes(feed(&mut reassembly, peer(1), &fragments, START)).len(), 0, "it came already");
-    assert_eq!(reassembly.held(), (1, 0));
+    assert_eq!(reassembly.held(), (1, 5_000));
 }
 
 #[test]
@@ -102,7 +112,7 @@ fn a_lost_fragment_is_a_lost_message_and_the_next_transmission_cures_it() {
     let late = first.remove(2);
     assert_eq!(wholes(feed(&mut reassembly, peer(1), &first, START)).len(), 0);
     assert_eq!(wholes(feed(&mut reassembly, peer(1), &again, START)), [message(5_000)]);
-    assert_eq!(reassembly.held(), (2, 5_000 - 1_164));
+    assert_eq!(reassembly.held(), (2, 2 * 5_000 - 1_164));
     let now = START + LIFE;
     assert_eq!(reassembly.next_timeout(), Some(now));
     assert_eq!(wholes(feed(&mut reassembly, peer(1), &[late], now)).len(), 0, "given up before");
@@ -122,33 +132,91 @@ fn peers_and_associations_do_not_mix() {
     assert_eq!(wholes(feed(&mut reassembly, peer(1), &fragments[1..], START)), [message(2_000)]);
 }
 
-/// Whatever is said after the first two of three fragments, the true message comes out.
+/// Whatever is said before or between the true fragments, the true message comes out, once.
 #[test]
-fn what_contradicts_is_refused_and_changes_nothing() {
-    let fragments = split(&message(3_000), 7).unwrap();
+fn what_contradicts_spoils_nothing() {
+    let fragments = split(&message(5_000), 7).unwrap();
     let other = [5; 1_164];
     let hostile = [
         datagram(7, 1, Position::Before, &other),
         datagram(7, 1, Position::Last, &other),
         datagram(7, 2, Position::Last, &other),
         datagram(7, 2, Position::Before, &other[..9]),
+        datagram(7, 5, Position::Before, &other),
+        datagram(7, 5, Position::Last, &other),
+        datagram(7, 9, Position::Before, &other),
+        datagram(7, 255, Position::Last, &other),
     ];
-    for forged in &hostile {
-        let mut reassembly = Reassembly::default();
-        assert_eq!(wholes(feed(&mut reassembly, peer(1), &fragments[..2], START)).len(), 0);
-        let results = feed(&mut reassembly, peer(1), std::slice::from_ref(forged), START);
-        assert_eq!(results, [Err(Misbehaved::Fragment.into())]);
-        assert_eq!(reassembly.held(), (1, 2 * 1_164));
-        assert_eq!(wholes(feed(&mut reassembly, peer(1), &fragments[2..], START)), [message(3_000)]);
+    for first in &hostile {
+        for second in &hostile {
+            for at in 0..=fragments.len() {
+                let mut sent = fragments.clone();
+                sent.insert(at, second.clone());
+                sent.insert(at / 2, first.clone());
+                let mut reassembly = Reassembly::default();
+                let results = feed(&mut reassembly, peer(1), &sent, START);
+                let came = results.into_iter().flatten().flatten().filter(|whole| *whole == message(5_000));
+                assert_eq!(came.count(), 1, "{first:?} {second:?} {at}");
+                assert!(reassembly.held().0 == 1 && reassembly.held().1 <= 8 * 6_000);
+            }
+        }
     }
+}
+
+#[test]
+fn readings_of_one_message_are_bounded() {
     let mut reassembly = Reassembly::default();
-    assert_eq!(wholes(feed(&mut reassembly, peer(1), &fragments[2..], START)).len(), 0);
-    for number in [3, 4, 255] {
-        let behind = [datagram(7, number, Position::Before, &other)];
-        let results = feed(&mut reassembly, peer(1), &behind, START);
-        assert_eq!(results, [Err(Misbehaved::Fragment.into())], "{number}");
+    let forged: Vec<_> = (0..100).map(|octet| datagram(7, 1, Position::Before, &[octet; 1_164])).collect();
+    let results = feed(&mut reassembly, peer(1), &forged, START);
+    assert!(results[..8].iter().all(Result::is_ok));
+    assert!(results[8..].iter().all(|result| *result == Err(Misbehaved::Fragment.into())));
+    assert_eq!(reassembly.held(), (1, 8 * 1_164));
+}
+
+/// A KEK's SPI can be read in every rekey message. Forged fragments of a single octet come with it from a key server's
+/// address and from others, before, between and after those of a long rekey message.
+#[test]
+fn single_octets_under_a_known_name_lose_no_rekey() {
+    let rekey = split(&message(16_000), 7).unwrap();
+    assert_eq!(rekey.len(), 14);
+    for (origin, forgers) in [(Origin::Expected, 1), (Origin::Anybody, 1), (Origin::Anybody, 200)] {
+        let mut reassembly = Reassembly::default();
+        let (mut came, mut number) = (Vec::new(), 0u16);
+        for fragment in &rekey {
+            for _ in 0..500 {
+                number += 1;
+                let forged = [datagram(100 + number, 1 + number as u8 % 99, Position::Before, &[1])];
+                let from = if forgers == 1 { peer(1) } else { peer(number as u8 % forgers) };
+                feed_for(Purpose::Rekey(origin), &mut reassembly, from, &forged, START);
+            }
+            let fragment = std::slice::from_ref(fragment);
+            came.extend(wholes(feed_for(Purpose::Rekey(origin), &mut reassembly, peer(1), fragment, START)));
+        }
+        assert_eq!(came, [message(16_000)], "{origin:?} {forgers}");
     }
-    assert_eq!(wholes(feed(&mut reassembly, peer(1), &fragments[..2], START)), [message(3_000)]);
+}
+
+#[test]
+fn no_purpose_takes_room_from_another() {
+    let purposes = [
+        Purpose::Cooperation,
+        Purpose::Registration,
+        Purpose::Rekey(Origin::Expected),
+        Purpose::Rekey(Origin::Anybody),
+    ];
+    let honest = split(&message(5_000), 7).unwrap();
+    for kept in purposes {
+        let mut reassembly = Reassembly::default();
+        assert_eq!(wholes(feed_for(kept, &mut reassembly, peer(1), &honest[..4], START)).len(), 0);
+        for other in purposes.into_iter().filter(|purpose| *purpose != kept) {
+            for id in 0..40 {
+                let begun = split(&message(60_000), id).unwrap();
+                feed_for(other, &mut reassembly, peer(1), &begun[..begun.len() - 1], START);
+                feed_for(other, &mut reassembly, peer(id as u8), &begun[..begun.len() - 1], START);
+            }
+        }
+        assert_eq!(wholes(feed_for(kept, &mut reassembly, peer(1), &honest[4..], START)), [message(5_000)]);
+    }
 }
 
 #[test]
@@ -156,7 +224,7 @@ fn a_fragment_in_fragments_is_refused() {
     let inner = split(&message(5_000), 7).unwrap().remove(0);
     let results = feed(&mut Reassembly::default(), peer(1), &split(&inner, 8).unwrap(), START);
     let refused = Err(Misbehaved::UnexpectedPayload(PayloadType::FRAGMENT).into());
-    assert_eq!(results, [Ok(None), refused]);
+    assert_eq!(results, [Ok(Vec::new()), refused]);
 }
 
 #[test]
@@ -166,7 +234,7 @@ fn no_message_is_longer_than_one_that_comes_whole() {
         (1..=255).map(|number| datagram(7, number, Position::Before, &[9; 300])).collect();
     let results = feed(&mut reassembly, peer(1), &datagrams, START);
     let refused = Err(Malformed::Length("message in fragments").into());
-    assert!(results[..200].iter().all(|result| *result == Ok(None)));
+    assert!(results[..200].iter().all(|result| *result == Ok(Vec::new())));
     assert!(results[200..].iter().all(|result| *result == refused));
     assert_eq!(reassembly.held(), (1, MAX_MESSAGE));
 }
@@ -200,7 +268,7 @@ fn one_peer_gets_only_its_share() {
         let begun = split(&message(60_000), id).unwrap();
         feed(&mut reassembly, peer(2), &begun[..begun.len() - 1], now);
         assert!(reassembly.held().0 <= 1 + MAX_PER_PEER);
-        assert!(reassembly.held().1 <= 3_000 + MAX_PER_PEER * MAX_MESSAGE);
+        assert!(reassembly.held().1 <= 3_000 + 4 * MAX_MESSAGE);
     }
     let now = START + Duration::from_secs(2);
     assert_eq!(wholes(feed(&mut reassembly, peer(1), &honest[2..], now)), [message(3_000)]);

@@ -6,11 +6,10 @@ use super::{Activity, Member};
 use crate::endpoint::{Instant, Transmit};
 use crate::error::{Error, Misbehaved};
 use crate::event::{Cause, MemberEvent};
-use crate::fragment::{is_fragment, Piece};
+use crate::fragment::{is_fragment, Origin, Piece, Purpose};
 use crate::group::{Deletion, Rekey};
 use crate::phase1::Cookies;
 use crate::policy::Identity;
-use crate::rejections::Report;
 use crate::retransmit::draw;
 use crate::wire::{ExchangeType, Header};
 use std::net::SocketAddr;
@@ -70,12 +69,22 @@ impl Member {
         self.progress(from, progress, now);
     }
 
-    /// Takes in a fragment; the message, if it is whole now.
-    fn gather(&mut self, from: SocketAddr, datagram: &[u8], now: Instant) -> Result<Option<Vec<u8>>, Error> {
+    /// Takes in a fragment; what it made whole.
+    fn gather(&mut self, from: SocketAddr, datagram: &[u8], now: Instant) -> Result<Vec<Vec<u8>>, Error> {
         let piece = Piece::parse(datagram)?;
         match self.takes_fragments(from, &piece.header, now) {
-            true => self.reassembly.add(from, &piece, now),
+            true => self.reassembly.add(from, self.purpose(from, &piece.header), &piece, now),
             false => Err(Misbehaved::UnknownExchange.into()),
+        }
+    }
+
+    /// A KEK's SPI is no secret: fragments under it are told apart by where they seem to come from.
+    fn purpose(&self, from: SocketAddr, header: &Header) -> Purpose {
+        let known = || self.config.servers.iter().any(|server| server.address.ip() == from.ip());
+        match header.exchange {
+            ExchangeType::GROUPKEY_PUSH if known() => Purpose::Rekey(Origin::Expected),
+            ExchangeType::GROUPKEY_PUSH => Purpose::Rekey(Origin::Anybody),
+            _ => Purpose::Registration,
         }
     }
 
@@ -108,9 +117,7 @@ impl Member {
     }
 
     fn refuse_rekey(&mut self, from: SocketAddr, reason: Error, now: Instant) {
-        if self.rejections.count(now) == Report::Yes {
-            self.report(MemberEvent::RekeyRefused { group: self.group(), from, reason });
-        }
+        self.complain(MemberEvent::RekeyRefused { group: self.group(), from, reason }, now);
     }
 
     fn take_rekey(&mut self, from: SocketAddr, rekey: Rekey, now: Instant) {

@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::protect::{open, seal};
-use crate::wire::{Phase1Sa, Phase1Transform};
 
 /// A phase 1 exchange that a peer began.
 pub enum Responder {
@@ -45,22 +44,37 @@ impl Responder {
         body: &[u8],
         random: &mut dyn Random,
     ) -> Result<(Responder, Vec<u8>), Error> {
-        if header.initiator == Cookie::ZERO || header.responder != Cookie::ZERO {
-            return Err(Misbehaved::Cookie.into());
+        let opening = Opening::parse(&settings.proposals, header, body)?;
+        let responder = fresh_cookie(random)?;
+        let message = opening.answer(responder)?;
+        Ok((Responder::answered(settings, responder, opening), message))
+    }
+
+    /// The state after `opening` was answered with this cookie.
+    pub(crate) fn answered(settings: Settings, responder: Cookie, opening: Opening) -> Responder {
+        let Opening { initiator, sai_b, announced, proposal, .. } = opening;
+        let cookies = Cookies { initiator, responder };
+        let transcript = Transcript { cookies, proposal, sai_b, announced };
+        Responder::AwaitKe(AwaitKe { settings, transcript })
+    }
+
+    /// Whether this can be the third message, without any work for it. Later messages are not looked at.
+    ///
+    /// # Errors
+    /// Those of [`Responder::step`]; [`Unacceptable::PublicValue`] is the end of the exchange.
+    pub(crate) fn check(&self, header: &Header, body: &[u8]) -> Result<(), Error> {
+        match self {
+            Responder::AwaitKe(state) => state.contribution(header, body).map(drop),
+            Responder::AwaitAuth(_) => Ok(()),
         }
-        check_header(header, Cookies::of(header))?;
-        let mut payloads = clear_payloads(header, body)?;
-        let sai_b = payloads.take(PayloadType::SA)?.body;
-        let announced = take_vendor_ids(&mut payloads);
-        payloads.finish()?;
-        let offer = Phase1Sa::parse(sai_b)?;
-        let (transform, proposal) = choose(&offer, &settings.proposals)?;
-        let cookies = Cookies { initiator: header.initiator, responder: fresh_cookie(random)? };
-        let answer = Phase1Sa { doi: offer.doi, number: offer.number, transforms: vec![transform] }.emit()?;
-        let announced = Announced { dpd: announced.dpd && announced.ours, ..announced };
-        let message = main_mode(cookies, &first_payloads(&answer, &vendor_ids(announced)))?;
-        let transcript = Transcript { cookies, proposal, sai_b: sai_b.to_vec(), announced };
-        Ok((Responder::AwaitKe(AwaitKe { settings, transcript }), message))
+    }
+
+    /// What the SA payload of the first message said.
+    pub(crate) fn offered(&self) -> &[u8] {
+        match self {
+            Responder::AwaitKe(state) => &state.transcript.sai_b,
+            Responder::AwaitAuth(state) => &state.transcript.sai_b,
+        }
     }
 
     /// The name that the SA will have.
@@ -88,31 +102,9 @@ impl Responder {
     }
 }
 
-/// What is announced to such a peer. Dead peer detection only to another key server of this implementation: who
-/// announces it must answer (RFC 3706 section 5.2), and what answers stands only between those. Fragments likewise.
-fn vendor_ids(peer: Announced) -> Vec<&'static [u8]> {
-    let fragments = peer.fragments.then_some(&FRAGMENTS_VENDOR_ID[..]);
-    let dpd = peer.dpd.then_some(&DPD_VENDOR_ID[..]);
-    [Some(&VENDOR_ID[..]), fragments, dpd].into_iter().flatten().collect()
-}
-
-/// The first transform of the offer that is accepted here.
-fn choose(offer: &Phase1Sa, accepted: &[Proposal]) -> Result<(Phase1Transform, Proposal), Error> {
-    let suits = |proposal: &Proposal| accepted.iter().any(|ours| ours.same_algorithms(proposal));
-    let found = offer.transforms.iter().find_map(|transform| {
-        let proposal = transform.proposal.filter(suits)?;
-        Some((transform.clone(), proposal))
-    });
-    found.ok_or(Unacceptable::NoProposal.into())
-}
-
 impl AwaitKe {
     fn step(&self, header: &Header, body: &[u8], random: &mut dyn Random) -> Result<ResponderStep, Error> {
-        check_header(header, self.transcript.cookies)?;
-        let mut payloads = clear_payloads(header, body)?;
-        let theirs = take_contribution(&mut payloads)?;
-        take_vendor_ids(&mut payloads);
-        payloads.finish()?;
+        let theirs = self.contribution(header, body)?;
         let pair = KeyPair::generate(self.transcript.proposal.group, random)?;
         let nonce = fresh_nonce(random)?;
         let g_xy = agree(&pair, theirs.public)?;
@@ -125,6 +117,17 @@ impl AwaitKe {
         let Settings { credential, identity, .. } = self.settings.clone();
         let next = AwaitAuth { credential, identity, transcript: self.transcript.clone(), keys };
         Ok(ResponderStep::Next(Responder::AwaitAuth(next), message))
+    }
+
+    /// The peer's public value, which is one of the group, and its nonce.
+    fn contribution<'a>(&self, header: &Header, body: &'a [u8]) -> Result<Contribution<'a>, Error> {
+        check_header(header, self.transcript.cookies)?;
+        let mut payloads = clear_payloads(header, body)?;
+        let theirs = take_contribution(&mut payloads)?;
+        take_vendor_ids(&mut payloads);
+        payloads.finish()?;
+        check_public(self.transcript.proposal.group, theirs.public)?;
+        Ok(theirs)
     }
 }
 

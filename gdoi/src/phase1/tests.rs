@@ -10,6 +10,18 @@ fn settings(last: u8, psk: &[u8], proposals: Vec<Proposal>) -> Settings {
     Settings { credential: Credential::PreSharedKey(Secret::from(psk)), identity, proposals, doi: Doi::Gdoi }
 }
 
+/// Of a responder that accepts this.
+pub(super) fn settings_with(proposals: Vec<Proposal>) -> Settings {
+    settings(2, b"secret", proposals)
+}
+
+/// A first message with the usual proposal; each number gives another cookie.
+pub(super) fn first_of(number: u8) -> Vec<u8> {
+    let sa = crate::wire::Phase1Sa::new(Doi::Gdoi, &[Proposal::default()]).emit().unwrap();
+    let cookies = Cookies { initiator: Cookie([number; 8]), responder: Cookie::ZERO };
+    main_mode(cookies, &first_payloads(&sa, &[&VENDOR_ID, &FRAGMENTS_VENDOR_ID])).unwrap()
+}
+
 fn initiator(psk: &[u8], proposal: Proposal) -> Settings {
     settings(1, psk, vec![proposal])
 }

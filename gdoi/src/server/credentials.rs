@@ -1,55 +1,104 @@
-//! What goes with which peer in phase 1, and what a peer has proved with it.
+//! Which credential goes with an address: that of the longest prefix, found without looking at all of them, since first
+//! messages of strangers ask for it.
 
-use super::registrant::Registrant;
-use super::{CredentialEntry, KeyServer};
-use crate::error::{Error, Unacceptable};
-use crate::phase1::IsakmpSa;
-use crate::policy::{Identity, Prefix};
-use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use super::config::CredentialEntry;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-impl KeyServer {
-    /// What goes with the peer at this address: that of a cooperating server before all, else the entry of the longest
-    /// prefix.
-    pub(super) fn credential_entry(&self, address: IpAddr) -> Option<CredentialEntry> {
-        let of_server = self.links.credential(address).map(|credential| CredentialEntry {
-            peers: Prefix::host(address),
-            identity: None,
-            credential: credential.clone(),
-        });
-        let candidates = self.config.credentials.iter().filter(|entry| entry.peers.contains(address));
-        of_server.or_else(|| candidates.max_by_key(|entry| entry.peers.length()).cloned())
-    }
+/// Where the entry of each prefix is in a configuration's list.
+#[derive(Debug, Default)]
+pub(super) struct Credentials {
+    places: BTreeMap<(IpAddr, u8), usize>,
+    /// All lengths of prefixes.
+    lengths: BTreeSet<u8>,
+}
 
-    /// A peer that identifies itself by address must do so by its own, and one whose credential is bound to an identity by
-    /// that: phase 1 proves no more than the credential does.
-    pub(super) fn check_identity(&self, from: SocketAddr, identity: &Identity) -> Result<(), Error> {
-        let bound = self.credential_entry(from.ip()).and_then(|entry| entry.identity);
-        let expected = match (&bound, identity) {
-            (Some(bound), identity) => bound == identity,
-            (None, Identity::Address(address)) => from.ip() == *address,
-            (None, _) => true,
-        };
-        match expected {
-            true => Ok(()),
-            false => Err(Unacceptable::UnexpectedIdentity(identity.to_string()).into()),
+impl Credentials {
+    /// Of entries for the same prefix the last one counts.
+    pub(super) fn of(entries: &[CredentialEntry]) -> Self {
+        let prefixes = entries.iter().map(|entry| (entry.peers.address(), entry.peers.length()));
+        Credentials {
+            places: prefixes.clone().zip(0..).collect(),
+            lengths: prefixes.map(|(_, length)| length).collect(),
         }
     }
 
-    /// The peer of an ISAKMP SA. No SA outlives the credential that it was made with, so that of now is that one.
-    pub(super) fn registrant(&self, from: SocketAddr, sa: &IsakmpSa) -> Registrant {
-        Registrant::of(from, sa, self.credential_entry(from.ip()).and_then(|entry| entry.identity))
+    /// The place of the entry for an address.
+    pub(super) fn place(&self, address: IpAddr) -> Option<usize> {
+        let longest_first = self.lengths.iter().rev();
+        longest_first
+            .filter_map(|length| Some((network(address, *length)?, *length)))
+            .find_map(|prefix| self.places.get(&prefix).copied())
     }
+}
 
-    /// What goes with all who are talking to this server.
-    pub(super) fn credentials_in_use(&self) -> BTreeMap<IpAddr, Option<CredentialEntry>> {
-        self.sessions.peers().map(|peer| (peer, self.credential_entry(peer))).collect()
-    }
+/// An address without its host bits; None if it is not so long.
+fn network(address: IpAddr, length: u8) -> Option<IpAddr> {
+    Some(match address {
+        IpAddr::V4(address) => {
+            let host = 32u32.checked_sub(length.into())?;
+            Ipv4Addr::from_bits(address.to_bits() & u32::MAX.checked_shl(host).unwrap_or_default()).into()
+        }
+        IpAddr::V6(address) => {
+            let host = 128u32.checked_sub(length.into())?;
+            Ipv6Addr::from_bits(address.to_bits() & u128::MAX.checked_shl(host).unwrap_or_default()).into()
+        }
+    })
+}
 
-    /// Ends what peers have begun or established with a credential that was changed or taken away since.
-    pub(super) fn end_outdated_sessions(&mut self, before: &BTreeMap<IpAddr, Option<CredentialEntry>>) {
-        let outdated = before.iter().filter(|(peer, entry)| self.credential_entry(**peer) != **entry);
-        let outdated: Vec<_> = outdated.map(|(peer, _)| *peer).collect();
-        self.sessions.end(|peer| outdated.contains(&peer));
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::Secret;
+    use crate::phase1::Credential;
+
+    #[test]
+    fn the_longest_prefix_decides_as_if_all_were_looked_at() {
+        let prefixes = [
+            "0.0.0.0/0",
+            "10.0.0.0/8",
+            "10.1.0.0/16",
+            "10.1.2.0/24",
+            "10.1.2.3/32",
+            "10.1.2.0/24",
+            "::/0",
+            "2001:db8::/32",
+            "2001:db8::1/128",
+            "2001:db8:8000::/33",
+        ];
+        let credential = || Credential::PreSharedKey(Secret::from(&b"x"[..]));
+        let entry = |text: &str| CredentialEntry {
+            peers: text.parse().unwrap(),
+            identity: None,
+            credential: credential(),
+        };
+        for without in 0..=prefixes.len() {
+            let chosen = prefixes.iter().enumerate().filter(|(index, _)| *index != without);
+            let entries: Vec<_> = chosen.map(|(_, text)| entry(text)).collect();
+            let index = Credentials::of(&entries);
+            for address in [
+                "10.1.2.3",
+                "10.1.2.4",
+                "10.1.3.4",
+                "10.2.3.4",
+                "192.0.2.1",
+                "0.0.0.0",
+                "255.255.255.255",
+                "2001:db8::1",
+                "2001:db8::2",
+                "2001:db8:8000::1",
+                "2001:db9::1",
+                "::",
+                "ff02::1",
+            ] {
+                let address = address.parse().unwrap();
+                let candidates =
+                    entries.iter().enumerate().filter(|(_, entry)| entry.peers.contains(address));
+                let expected =
+                    candidates.max_by_key(|(_, entry)| entry.peers.length()).map(|(place, _)| place);
+                assert_eq!(index.place(address), expected, "{address}");
+            }
+        }
+        assert_eq!(Credentials::default().place("10.1.2.3".parse().unwrap()), None);
     }
 }

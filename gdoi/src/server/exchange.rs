@@ -1,5 +1,6 @@
 //! What a key server does with the messages of members: phase 1, then the PULL.
 
+use super::door::is_first;
 use super::group::Group;
 use super::registrant::Registrant;
 use super::sessions::{Established, Exchange, Session, SessionName};
@@ -8,8 +9,8 @@ use crate::crypto::Random;
 use crate::endpoint::Instant;
 use crate::error::{Error, Misbehaved, Unacceptable, Unauthenticated};
 use crate::event::KeyServerEvent;
-use crate::phase1::{fresh_message_id, Cookies, Informational, Responder, ResponderStep, Settings};
-use crate::policy::{Doi, GroupId};
+use crate::phase1::{fresh_message_id, Cookies, Informational, ResponderStep};
+use crate::policy::GroupId;
 use crate::pull::{AwaitProof, Proof, Request, GROUP_IDENTITY};
 use crate::wire::{emit_chain, Cookie, ExchangeType, Flags, Header, Notify, NotifyType, PayloadType};
 use std::net::SocketAddr;
@@ -32,84 +33,40 @@ impl KeyServer {
             self.drain_links(now);
             return self.store_members(now);
         }
-        let Some(mut session) = self.sessions.take(name) else {
-            return self.open(name, &header, body, bytes, now);
-        };
-        let answer = match session.repeated(bytes) {
-            Some(reply) => Ok(Answer::Send(reply)),
-            None => self.advance(from, &mut session, &header, body, now),
-        };
-        match answer {
-            Ok(Answer::Send(message)) => {
-                session.remember(bytes, message.clone());
-                self.transmit(from, message);
-            }
-            Ok(Answer::Silence) => {}
-            Ok(Answer::Close) => return,
-            Err(reason) => self.refuse(from, &mut session, &header, bytes, reason, now),
+        if is_first(&header) {
+            return self.open(from, &header, body, bytes, now);
         }
-        self.sessions.insert(name, session);
+        match self.sessions.take(name) {
+            Some(session) => self.go_on(name, session, bytes, now),
+            None => self.come_back(name, &header, body, bytes, now),
+        }
         self.store_members(now);
     }
 
-    /// A message without a session: the first of a phase 1, or nothing of ours.
-    pub(super) fn open(
-        &mut self,
-        name: SessionName,
-        header: &Header,
-        body: &[u8],
-        datagram: &[u8],
-        now: Instant,
-    ) {
+    /// A message of a session.
+    pub(super) fn go_on(&mut self, name: SessionName, mut session: Session, datagram: &[u8], now: Instant) {
         let from = name.peer;
-        if let Some(reply) = self.sessions.turned_away(datagram) {
-            return reply.into_iter().for_each(|reply| self.transmit(from, reply));
+        if let Some(reply) = session.repeated(datagram) {
+            self.transmit(from, reply);
+            return self.sessions.put_back(name, session, now);
         }
-        match self.accept(from, header, body) {
-            Ok((responder, reply)) => {
-                self.transmit(from, reply.clone());
-                let mut session = Session::half_open(responder, now);
-                session.remember(datagram, reply);
-                self.sessions.insert(name, session);
+        let answer = match Header::parse(datagram) {
+            Ok((header, body)) => {
+                self.advance(from, &mut session, &header, body, now).map_err(|reason| (reason, header))
             }
-            Err(reason @ Error::Unacceptable(_)) => {
-                let no_proposal = reason == Unacceptable::NoProposal.into();
-                let (cookies, random) = (Cookies::of(header), self.random.as_mut());
-                let notify = || clear_notify(cookies, NotifyType::NO_PROPOSAL_CHOSEN, random);
-                let reply = no_proposal.then(notify).flatten();
-                self.sessions.turn_away(datagram, reply.clone());
-                reply.into_iter().for_each(|reply| self.transmit(from, reply));
-                self.complain(KeyServerEvent::Phase1Failed { peer: from, reason }, now);
+            Err(_) => Ok(Answer::Silence),
+        };
+        match answer {
+            Ok(Answer::Send(message)) => {
+                session.remember(datagram, message.clone());
+                session.live_on(now);
+                self.transmit(from, message);
             }
-            Err(reason) => self.complain(KeyServerEvent::Rejected { from, reason }, now),
+            Ok(Answer::Silence) => {}
+            Ok(Answer::Close) => return self.sessions.end(name, &session, now),
+            Err((reason, header)) => self.refuse(from, &mut session, &header, datagram, reason, now),
         }
-    }
-
-    fn accept(
-        &mut self,
-        from: SocketAddr,
-        header: &Header,
-        body: &[u8],
-    ) -> Result<(Responder, Vec<u8>), Error> {
-        match header.exchange {
-            ExchangeType::IDENTITY_PROTECTION if header.responder == Cookie::ZERO => {}
-            ExchangeType::IDENTITY_PROTECTION | ExchangeType::GROUPKEY_PULL | ExchangeType::INFORMATIONAL => {
-                return Err(Misbehaved::UnknownExchange.into())
-            }
-            other => return Err(Misbehaved::UnsupportedExchange(other).into()),
-        }
-        let settings = self.settings(from)?;
-        self.sessions.admit(from)?;
-        Responder::start(settings, header, body, self.random.as_mut())
-    }
-
-    fn settings(&self, peer: SocketAddr) -> Result<Settings, Error> {
-        Ok(Settings {
-            credential: self.credential_entry(peer.ip()).ok_or(Unacceptable::NoKey)?.credential,
-            identity: self.config.identity.clone(),
-            proposals: self.config.proposals.clone(),
-            doi: Doi::Gdoi,
-        })
+        self.sessions.put_back(name, session, now);
     }
 
     pub(super) fn advance(
@@ -121,6 +78,8 @@ impl KeyServer {
         now: Instant,
     ) -> Result<Answer, Error> {
         match &mut session.exchange {
+            // The same message again, since an exchange has but one third.
+            Exchange::Waiting(_) => Ok(Answer::Silence),
             Exchange::MainMode(responder) => match responder.step(header, body, self.random.as_mut())? {
                 ResponderStep::Next(next, message) => {
                     **responder = next;
@@ -128,6 +87,7 @@ impl KeyServer {
                 }
                 ResponderStep::Established(sa, message) => {
                     self.check_identity(from, &sa.peer)?;
+                    self.door.prove(from.ip(), responder);
                     match self.links.is_peer(from.ip()) {
                         true => {
                             session.hand_over();
@@ -141,7 +101,9 @@ impl KeyServer {
             Exchange::Pull(established) => match header.exchange {
                 ExchangeType::GROUPKEY_PULL => match self.pull(from, established, header, body, now) {
                     // What is refused under an SA is refused under it (RFC 2408 section 4.8).
-                    Err(Error::Unacceptable(reason)) => self.refuse_group(from, established, None, reason),
+                    Err(Error::Unacceptable(reason)) => {
+                        self.refuse_group(from, established, None, reason, now)
+                    }
                     done => done,
                 },
                 ExchangeType::INFORMATIONAL => match established.sa.informed(header, body)? {
@@ -169,7 +131,7 @@ impl KeyServer {
                 let authorized = self.act(group, now, |group, _| Ok(group.check(&registrant)?));
                 if let Err(Error::Unacceptable(reason)) = authorized {
                     established.pull = None;
-                    return self.refuse_group(from, established, Some(group), reason);
+                    return self.refuse_group(from, established, Some(group), reason, now);
                 }
                 let delivered = self.deliver(&registrant, established, group, (pull, &proof), now);
                 established.pull = None;
@@ -177,7 +139,7 @@ impl KeyServer {
                     Ok(keys) => Ok(Answer::Send(keys)),
                     Err(reason) => {
                         let again = reason == Unacceptable::KeysChanged.into() && !established.sa.ours;
-                        self.report_refusal(from, Some(group), reason);
+                        self.report_refusal(from, Some(group), reason, now);
                         match again {
                             // Other software begins anew when its SA is gone, sooner than when nothing comes.
                             true => Ok(Answer::Send(established.sa.delete(self.random.as_mut())?)),
@@ -226,7 +188,7 @@ impl KeyServer {
         let (sa, registrant) = (&established.sa, self.registrant(from, &established.sa));
         let Some(id) = self.groups.iter().find(|group| group.is_named(request.group())).map(Group::id) else {
             let reason = Unacceptable::UnknownGroup(group_text(request.group()));
-            return self.refuse_group(from, established, None, reason);
+            return self.refuse_group(from, established, None, reason, now);
         };
         let offered = self.act(id, now, |group, random| {
             group.authorize(&registrant)?;
@@ -241,7 +203,7 @@ impl KeyServer {
                 Ok(Answer::Send(message))
             }
             Ok(None) => self.put_off(established),
-            Err(Error::Unacceptable(reason)) => self.refuse_group(from, established, Some(id), reason),
+            Err(Error::Unacceptable(reason)) => self.refuse_group(from, established, Some(id), reason, now),
             Err(reason) => Err(reason),
         }
     }
@@ -252,6 +214,7 @@ impl KeyServer {
         established: &Established,
         group: Option<GroupId>,
         reason: Unacceptable,
+        now: Instant,
     ) -> Result<Answer, Error> {
         let kind = match reason {
             Unacceptable::UnknownGroup(_) | Unacceptable::Unsupported(GROUP_IDENTITY, _) => {
@@ -259,19 +222,19 @@ impl KeyServer {
             }
             Unacceptable::Unsupported(..) => NotifyType::ATTRIBUTES_NOT_SUPPORTED,
             Unacceptable::Busy => {
-                self.report_refusal(from, group, reason.into());
+                self.report_refusal(from, group, reason.into(), now);
                 return self.put_off(established);
             }
             Unacceptable::ForeignMember => NotifyType::NO_PROPOSAL_CHOSEN,
             _ => NotifyType::AUTHENTICATION_FAILED,
         };
-        self.report_refusal(from, group, reason.into());
+        self.report_refusal(from, group, reason.into(), now);
         Ok(Answer::Send(established.sa.notify(kind, self.random.as_mut())?))
     }
 
-    fn report_refusal(&mut self, member: SocketAddr, group: Option<GroupId>, reason: Error) {
+    fn report_refusal(&mut self, member: SocketAddr, group: Option<GroupId>, reason: Error, now: Instant) {
         let group = group.and_then(|id| self.group(id)).map(Group::name);
-        self.report(KeyServerEvent::Refused { group, member, reason });
+        self.tell(KeyServerEvent::Refused { group, member, reason }, now);
     }
 
     /// "Try later": a word of ours, which others would not understand.
@@ -316,7 +279,7 @@ fn group_text(asked: &[u8]) -> String {
 
 /// An informational message outside any protection: a hint for operators, never a proof. With a message ID and both cookies,
 /// or peers take it for one of phase 1 (RFC 2408 sections 3.1 and 4.8).
-fn clear_notify(cookies: Cookies, kind: NotifyType, random: &mut dyn Random) -> Option<Vec<u8>> {
+pub(super) fn clear_notify(cookies: Cookies, kind: NotifyType, random: &mut dyn Random) -> Option<Vec<u8>> {
     let mut responder = cookies.responder;
     if responder == Cookie::ZERO {
         random.fill(&mut responder.0).ok()?;

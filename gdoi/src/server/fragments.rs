@@ -5,7 +5,7 @@ use crate::crypto::Random;
 use crate::endpoint::{Instant, Output, Transmit};
 use crate::error::{Error, Misbehaved};
 use crate::event::KeyServerEvent;
-use crate::fragment::{is_fragment, split, Piece, LONGEST_DATAGRAM};
+use crate::fragment::{is_fragment, split, Piece, Purpose, LONGEST_DATAGRAM};
 use crate::phase1::Cookies;
 use crate::wire::{ExchangeType, Header};
 use std::net::SocketAddr;
@@ -22,13 +22,18 @@ impl KeyServer {
         }
     }
 
-    /// Takes in a fragment; the message, if it is whole now.
-    fn gather(&mut self, from: SocketAddr, datagram: &[u8], now: Instant) -> Result<Option<Vec<u8>>, Error> {
+    /// Takes in a fragment; what it made whole.
+    fn gather(&mut self, from: SocketAddr, datagram: &[u8], now: Instant) -> Result<Vec<Vec<u8>>, Error> {
         let piece = Piece::parse(datagram)?;
-        match self.talks_in_fragments(from, &piece.header) {
-            true => self.reassembly.add(from, &piece, now),
-            false => Err(Misbehaved::UnknownExchange.into()),
-        }
+        let cookies = Cookies::of(&piece.header);
+        let purpose = if self.links.talks_in_fragments(from, cookies) {
+            Purpose::Cooperation
+        } else if self.sessions.talks_in_fragments(from, cookies) {
+            Purpose::Registration
+        } else {
+            return Err(Misbehaved::UnknownExchange.into());
+        };
+        self.reassembly.add(from, purpose, &piece, now)
     }
 
     /// The next output; a message that is too long for its receiver's path is cut here, whatever made it.

@@ -54,6 +54,7 @@ impl KeyServer {
         config.address = self.config.address;
         config.identity = self.config.identity.clone();
         self.config = config;
+        self.door.read(&self.config.credentials);
         self.end_outdated_sessions(&credentials);
         let report = |change: &Change| KeyServerEvent::PolicyChange { change: change.clone() };
         self.store()?;

@@ -16,6 +16,7 @@ mod hostile_access;
 mod hostile_coop;
 mod hostile_rekey;
 mod hostile_senders;
+mod hostile_strangers;
 mod intruder;
 mod ipv6;
 mod malicious;

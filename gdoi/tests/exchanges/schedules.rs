@@ -16,11 +16,8 @@ use crate::bench::fleet::{member, member_address};
 use crate::bench::random::Seeded;
 use crate::bench::stored::{with_sids_given, Stored, StoredKek};
 use crate::bench::{Archive, Link, World};
-<<<<<<< HEAD
-use gdoi::coop::Redundancy;
-=======
 use deafness::Deafness;
->>>>>>> e9cbe76cff53256f0b7ebbbb6ddf99eedcc52f87
+use gdoi::coop::Redundancy;
 use gdoi::crypto::Secret;
 use gdoi::wire::ExchangeType;
 use gdoi::{KeyServerCommand, KeyServerConfig, MemberCommand, RekeyKind, Removal, Transmit, Which};
@@ -322,20 +319,14 @@ impl Schedule {
         let _ = self.world.ask_server(address(number), KeyServerCommand::Resign(group.into()));
     }
 
-<<<<<<< HEAD
     fn rarely(&mut self, number: u8) {
-        match self.random.below(4) {
-            0 => self.command(RekeyKind::ReplaceNow),
-            1 => self.send_away(),
-            _ => self.name_others(number),
-=======
-    fn rarely(&mut self) {
-        match self.random.below(5) {
+        match self.random.below(7) {
             0 => self.command(RekeyKind::ReplaceNow),
             1 => self.send_away(),
             2 => self.remove(),
             3 => self.readmit_all(),
-            _ => self.rekey_often(),
+            4 => self.rekey_often(),
+            _ => self.name_others(number),
         }
     }
 
@@ -369,7 +360,6 @@ impl Schedule {
                 let readmitted = self.world.ask_server(address(server), command).is_ok();
                 self.note(format!("server {server} readmits member {number}: {readmitted}"));
             }
->>>>>>> e9cbe76cff53256f0b7ebbbb6ddf99eedcc52f87
         }
     }
 

@@ -142,6 +142,7 @@ fn both_sides_of_every_group_agree() {
         let shared = initiator.agree(responder.public()).unwrap();
         assert_eq!(shared, responder.agree(initiator.public()).unwrap());
         assert_ne!(shared, initiator.agree(initiator.public()).unwrap());
+        assert_eq!(group.check(responder.public()), Ok(()));
         assert_eq!((initiator.public().len(), shared.len()), (group.public_len(), group.shared_len()));
         assert_eq!(DhGroup::from_number(group.number()), Some(group));
     }
@@ -161,6 +162,7 @@ fn a_public_value_of_wrong_length_is_refused() {
         let padded = [&[0], pair.public()].concat();
         for wrong in [&[], &pair.public()[1..], padded.as_slice()] {
             assert_eq!(pair.agree(wrong), Err(Error::BadPublicValue));
+            assert_eq!(group.check(wrong), Err(Error::BadPublicValue));
         }
     }
 }
@@ -179,9 +181,11 @@ fn modp_values_outside_2_to_p_minus_2_are_refused() {
         let refused = [small(0), small(1), below(1), below(0), vec![0xff; prime.len()]];
         for value in refused {
             assert_eq!(pair.agree(&value), Err(Error::BadPublicValue));
+            assert_eq!(group.check(&value), Err(Error::BadPublicValue));
         }
         assert_eq!(pair.agree(&small(2)).unwrap().expose(), pair.public());
         pair.agree(&below(2)).unwrap();
+        assert_eq!((group.check(&small(2)), group.check(&below(2))), (Ok(()), Ok(())));
     }
 }
 
@@ -195,6 +199,7 @@ fn points_off_the_curve_are_refused() {
         let refused = [moved, swapped, vec![0; group.public_len()], vec![0xff; group.public_len()]];
         for point in refused {
             assert_eq!(pair.agree(&point), Err(Error::BadPublicValue));
+            assert_eq!(group.check(&point), Err(Error::BadPublicValue));
         }
     }
 }

@@ -211,7 +211,7 @@ fn the_dead_make_room_for_the_living() {
     let all = (1..=MAX_MEMBERS as u32).map(|number| listed(THEIRS, number, number.into()));
     members.merge(THEIRS, (0, 16_384), all.collect()).unwrap();
     assert!(members.is_full_for(ip(99_999)));
-    members.acknowledged(ip(7), GroupTime::from_millis(9_000));
+    members.acknowledged(ip(7), Conveyed::default(), GroupTime::from_millis(9_000));
     members.set_dead_before(GroupTime::from_millis(6_000));
     assert!(members.is_full_for(ip(99_999)), "they gave a sign just then");
     members.set_dead_before(GroupTime::from_millis(6_001));
@@ -239,7 +239,7 @@ fn nobody_is_dead_who_was_not_listened_to() {
     assert!(members.has_dead());
     members.rebase(|time| time + std::time::Duration::from_secs(1));
     assert!(members.has_dead(), "the group's time is another, and what is counted with it");
-    members.acknowledged(ip(1), GroupTime::from_millis(9_001));
+    members.acknowledged(ip(1), Conveyed::default(), GroupTime::from_millis(9_001));
     assert!(!members.has_dead());
 }
 

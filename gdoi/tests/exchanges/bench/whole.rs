@@ -1,7 +1,7 @@
 //! Messages as they were before they were cut in fragments.
 
 use super::Flight;
-use gdoi::fragment::{is_fragment, Piece, Reassembly};
+use gdoi::fragment::{is_fragment, Piece, Purpose, Reassembly};
 use gdoi::Instant;
 use std::net::SocketAddr;
 
@@ -13,7 +13,7 @@ impl Joint {
     /// The message that ends with this datagram.
     pub fn message(&mut self, to: SocketAddr, datagram: &[u8], now: Instant) -> Option<Vec<u8>> {
         match is_fragment(datagram) {
-            true => self.0.add(to, &Piece::parse(datagram).ok()?, now).ok()?,
+            true => self.0.add(to, Purpose::Registration, &Piece::parse(datagram).ok()?, now).ok()?.pop(),
             false => Some(datagram.to_vec()),
         }
     }
