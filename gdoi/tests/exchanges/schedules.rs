@@ -251,6 +251,7 @@ impl Schedule {
 
     fn reload(&mut self, number: u8, redundancy: Option<Redundancy>) {
         self.configs.insert(number, redundancy);
+        self.disturb();
         let config = self.config(number);
         self.world.reconfigure(address(number), config);
     }

@@ -105,13 +105,13 @@ impl Group {
     }
 
     /// A message to members came to its end. Who did not acknowledge it and may have an earlier KEK is behind: with that of
-    /// now it will hear of the next rekey, or register again in time.
+    /// now it will hear of the next rekey, or register again in time. Other software acknowledges nothing.
     pub(super) fn fall_behind(&mut self, mut over: Concluded, now: GroupTime) {
         let Some(rekey) = &self.config.rekey else { return };
         let earlier = &self.keys().previous_keks;
         let members = self.ledger.members();
         over.members.retain(|receiver| match members.record(receiver.to.ip()) {
-            Some(record) => !self.receiver(record, earlier).keks.is_empty(),
+            Some(record) => record.ours && !self.receiver(record, earlier).keks.is_empty(),
             None => earlier.iter().any(|kek| receiver.keks.contains(&KekTag::of(kek.spi))),
         });
         if !over.members.is_empty() || over.blind && !earlier.is_empty() {

@@ -67,8 +67,11 @@ impl Group {
         if began_apart || placeless {
             self.begin_sid_generation(random, now)?;
         }
-        if removed || began_apart || placeless || generation {
+        if removed {
             return self.dismiss(Removal::Graceful, random, now);
+        }
+        if began_apart || self.is_per_sender() && (placeless || generation) {
+            return self.bring_back(random, now);
         }
         if alike {
             return Ok(());

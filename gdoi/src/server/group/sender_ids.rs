@@ -61,11 +61,19 @@ impl Group {
         (run_out && age >= PAUSE.min(self.config.tek_lifetime)) || (wanted && age >= LONG_PAUSE)
     }
 
-    /// A new generation under a new key: members are told the key at once and to register again for sender IDs under it.
-    /// With those that they have they go on with the keys that they have. No sender ID is used twice with one key.
+    /// A new generation under a new key. Where no sender has a key of its own nobody needs to hear of it.
     pub(super) fn renew_sids(&mut self, random: &mut dyn Random, now: GroupTime) -> Result<(), Error> {
         self.begin_sid_generation(random, now)?;
+        if !self.is_per_sender() {
+            return Ok(());
+        }
         self.tell_when_committed(KeyServerEvent::SenderIdsRenewed { group: self.name() });
+        self.bring_back(random, now)
+    }
+
+    /// Members are told a new key at once and to register again for sender IDs under it. With those that they have they go
+    /// on with the keys that they have. No sender ID is used twice with one key.
+    pub(super) fn bring_back(&mut self, random: &mut dyn Random, now: GroupTime) -> Result<(), Error> {
         if self.keys().kek.is_none() {
             return self.fresh_tek(random, now).map(drop);
         }

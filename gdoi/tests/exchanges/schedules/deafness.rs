@@ -46,7 +46,9 @@ impl Schedule {
             if deaf.is_empty() && !view.inbound.is_empty() {
                 self.deafness.outside.remove(reader);
             }
-            let counts = self.can_reach_a_server(*reader) && !view.inbound.is_empty();
+            // Servers that do not name each other serve groups of their own.
+            let one = self.is_whole();
+            let counts = one && self.can_reach_a_server(*reader) && !view.inbound.is_empty();
             for sender in 1..=self.members {
                 let out = [*reader, sender].iter().any(|member| self.deafness.outside.contains(member));
                 self.note_pair((*reader, sender), counts && !out && deaf.contains(&sender), now);
