@@ -28,6 +28,7 @@ impl Group {
         let union = GroupState::union(&sides, time);
         self.ledger.amend_sids().begin(union.sid_generation);
         *self.ledger.amend_state() = union;
+        self.ledger.watch_members(time);
         self.tell_all(&sides, random, time)?;
         let teks = self.keys().teks.iter().map(|tek| tek.spi).collect();
         self.say(CoopEvent::Merged { teks });
