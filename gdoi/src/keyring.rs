@@ -15,13 +15,13 @@ use crate::endpoint::Instant;
 use crate::error::{Error, Malformed, Misbehaved, Unacceptable};
 use crate::group::{AclNotice, Deletion, GroupPolicy, Kek, Rekey, SenderIds, Tek};
 use crate::lifetime::switch_margin;
-use crate::policy::{Acl, GroupId, PolicyError, Selector, SendMode, Sid, SidGeneration, SidNonce, Spi};
+use crate::policy::{Acl, GroupId, SendMode, Sid, SidGeneration, SidNonce, Spi};
 use group_clock::GroupClock;
 use held_acl::{HeldAcl, Way};
 use identifiers::Identifiers;
 use std::net::SocketAddr;
 use std::time::Duration;
-use traffic::{with_what_lives, Apart, Carried};
+use traffic::{Apart, Carried};
 
 /// More TEKs are never held at once: the one that ends first goes. Servers with long lives and short periods have many.
 const MAX_TEKS: usize = 256;
@@ -176,18 +176,6 @@ impl Keyring {
         }
     }
 
-    /// What a policy that came this way says of the list. A rekey message that brings the keys of some entries leaves the
-    /// others, as long as they have keys.
-    fn notice(&self, policy: &GroupPolicy, way: Way) -> Result<AclNotice, PolicyError> {
-        match (&policy.acl, way, self.apart.after(policy, way)) {
-            (AclNotice::Selectors(list), Way::Push, Apart::Yes) => {
-                let held = self.teks.iter().map(|held| &held.carried);
-                with_what_lives(list, held).map(AclNotice::Selectors)
-            }
-            (notice, ..) => Ok(notice.clone()),
-        }
-    }
-
     /// A KEK that comes by PUSH cannot name each member's address: that of the PULL holds on. Nor does one of our servers ask
     /// for acknowledgements there when other software hears it (RFC 6407 section 5.3.2); what the PULL asked for holds on.
     fn replace_kek(&mut self, mut kek: Kek, way: Way, made: Made) {
@@ -274,16 +262,6 @@ impl Keyring {
         active.or_else(|| sendable().min_by_key(|tek| tek.activates))
     }
 
-    /// What sends each entry of the list, where entries have keys of their own.
-    fn traffic_apart(&self, now: Instant) -> Vec<Traffic> {
-        let selectors = self.acl().permits().filter(|_| self.apart == Apart::Yes);
-        let traffic = |selector: &Selector| Traffic {
-            selector: *selector,
-            outbound: self.sending(now, |tek| tek.carried.has(selector)).map(|tek| tek.sa.clone()),
-        };
-        selectors.map(traffic).collect()
-    }
-
     /// Whether a rekey message can be taken in: SAs that only receive are understood from servers of this
     /// implementation.
     ///
@@ -357,15 +335,6 @@ impl Keyring {
         let live = self.teks.iter().filter(|tek| tek.sa.expires > now);
         let last = self.sendable(now).max_by_key(|tek| tek.ends);
         last.or(live.max_by_key(|tek| tek.ends)).map(|tek| (tek.ends, tek.life))
-    }
-
-    /// The end of the last TEK of the entry whose last one ends first.
-    fn first_last_tek(&self, now: Instant) -> Option<(Instant, Duration)> {
-        let last = |selector: &Selector| {
-            let carrying = self.sendable(now).filter(|tek| tek.carried.has(selector));
-            carrying.map(|tek| (tek.ends, tek.life)).max_by_key(|(ends, _)| *ends)
-        };
-        self.acl().permits().filter_map(last).min_by_key(|(ends, _)| *ends)
     }
 
     /// The KEK and its end, while it lives.

@@ -184,9 +184,9 @@ fn the_deletion_of_another_kek_leaves_this_one() {
     let delete = |deletion| Rekey { kek_spi: [7; 16], sequence: 2, deletions: vec![deletion], policy: None };
     let with_both = || {
         let mut keyring = empty();
-        let first = Some(kek(1000));
-        pull(&mut keyring, GroupPolicy { kek: first.clone(), ..policy(vec![tek(1000, 60)]) }, 0);
-        let next = Kek { spi: [8; 16], ..first.unwrap() };
+        let first = kek(1000);
+        pull(&mut keyring, GroupPolicy { kek: Some(first.clone()), ..policy(vec![tek(1000, 60)]) }, 0);
+        let next = Kek { spi: [8; 16], ..first };
         let push = push(Vec::new(), (0, 0));
         let content = GroupPolicy { kek: Some(next), ..push.policy.clone().unwrap() };
         keyring.push(Rekey { kek_spi: [7; 16], policy: Some(content), ..push }, at(1));

@@ -4,8 +4,11 @@
 
 use super::held_acl::Way;
 use super::sa::Sa;
+use super::Keyring;
+use crate::endpoint::Instant;
 use crate::group::{AclNotice, GroupPolicy, Tek};
 use crate::policy::{Ace, Acl, Action, PolicyError, Selector};
+use std::time::Duration;
 
 /// An entry of the access list that has keys of its own.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,7 +43,7 @@ impl Carried {
         other.0.is_empty() || self.0.is_empty() || self.0.iter().any(|selector| other.0.contains(selector))
     }
 
-    pub(super) fn selectors(&self) -> &[Selector] {
+    fn selectors(&self) -> &[Selector] {
         &self.0
     }
 }
@@ -69,10 +72,7 @@ impl Apart {
 ///
 /// # Errors
 /// That is more than a list can have.
-pub(super) fn with_what_lives<'a>(
-    list: &Acl,
-    carried: impl Iterator<Item = &'a Carried>,
-) -> Result<Acl, PolicyError> {
+fn with_what_lives<'a>(list: &Acl, carried: impl Iterator<Item = &'a Carried>) -> Result<Acl, PolicyError> {
     let mut entries = list.entries().to_vec();
     for selector in carried.flat_map(Carried::selectors) {
         if entries.iter().all(|ace| ace.selector != *selector) {
@@ -80,4 +80,37 @@ pub(super) fn with_what_lives<'a>(
         }
     }
     Acl::new(entries)
+}
+
+impl Keyring {
+    /// What a policy that came this way says of the list. A rekey message that brings the keys of some entries leaves the
+    /// others, as long as they have keys.
+    pub(super) fn notice(&self, policy: &GroupPolicy, way: Way) -> Result<AclNotice, PolicyError> {
+        match (&policy.acl, way, self.apart.after(policy, way)) {
+            (AclNotice::Selectors(list), Way::Push, Apart::Yes) => {
+                let held = self.teks.iter().map(|held| &held.carried);
+                with_what_lives(list, held).map(AclNotice::Selectors)
+            }
+            (notice, ..) => Ok(notice.clone()),
+        }
+    }
+
+    /// What sends each entry of the list, where entries have keys of their own.
+    pub(super) fn traffic_apart(&self, now: Instant) -> Vec<Traffic> {
+        let selectors = self.acl().permits().filter(|_| self.apart == Apart::Yes);
+        let traffic = |selector: &Selector| Traffic {
+            selector: *selector,
+            outbound: self.sending(now, |tek| tek.carried.has(selector)).map(|tek| tek.sa.clone()),
+        };
+        selectors.map(traffic).collect()
+    }
+
+    /// The end of the last TEK of the entry whose last one ends first.
+    pub(super) fn first_last_tek(&self, now: Instant) -> Option<(Instant, Duration)> {
+        let last = |selector: &Selector| {
+            let carrying = self.sendable(now).filter(|tek| tek.carried.has(selector));
+            carrying.map(|tek| (tek.ends, tek.life)).max_by_key(|(ends, _)| *ends)
+        };
+        self.acl().permits().filter_map(last).min_by_key(|(ends, _)| *ends)
+    }
 }

@@ -48,6 +48,8 @@ pub(super) struct Group {
     standing: Standing,
     rekeying: Rekeying,
     outbox: Outbox,
+    /// When the keys came that members may have.
+    births: ageing::Births,
     /// Requests refused.
     refused: u64,
     /// The SPIs of this server's other groups: new keys keep out of them, since a member may be in both.
@@ -81,6 +83,7 @@ impl Group {
             standing,
             rekeying: Rekeying::default(),
             outbox: Outbox::default(),
+            births: ageing::Births::default(),
             refused: 0,
             others: Vec::new(),
             rests_until: None,
@@ -93,6 +96,7 @@ impl Group {
     /// Goes on with what was stored.
     pub(super) fn restore(&mut self, ledger: Ledger) {
         self.standing.restore(&ledger);
+        self.births.see(&ledger.state().keys, GroupTime::default());
         self.ledger = ledger;
     }
 

@@ -1,6 +1,9 @@
 //! Who has registered, and how they answer to rekey messages. Servers that share a group share this list: the newest
 //! version of each record counts, wherever it was made.
 
+mod ageing;
+mod authors;
+
 use super::clock::GroupTime;
 use super::held::{Conveyed, Held};
 use super::registrant::Registrant;
@@ -8,7 +11,7 @@ use crate::coop::{Author, Versions};
 use crate::error::{Error, Unacceptable};
 use crate::policy::Identity;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 const MAX_MEMBERS: usize = 16_384;
@@ -61,13 +64,6 @@ pub(super) struct Listed {
     pub(super) presence: Presence,
 }
 
-impl Record {
-    /// When it showed last that it lives, as far as this server knows.
-    fn last_sign(&self) -> GroupTime {
-        self.last_acknowledged.unwrap_or_default().max(self.last_registered)
-    }
-}
-
 impl Listed {
     fn is_newer_than(&self, other: &Listed) -> bool {
         (self.version, self.author) > (other.version, other.author)
@@ -106,43 +102,6 @@ impl Members {
     /// Whether there is no room for a member that is not known.
     pub(super) fn is_full_for(&self, address: IpAddr) -> bool {
         !self.records.contains_key(&address) && self.living() >= MAX_MEMBERS
-    }
-
-    fn living(&self) -> usize {
-        self.records().filter(|record| !self.is_dead(record)).count()
-    }
-
-    /// Members that gave no sign of life since then have no key that lives: they make room for others.
-    pub(super) fn set_dead_before(&mut self, time: GroupTime) {
-        self.dead_before = time;
-    }
-
-    /// From now on members acknowledge to this server. What they acknowledged to another is not known here.
-    pub(super) fn watch_from(&mut self, time: GroupTime) {
-        self.watched_since = time;
-    }
-
-    /// Whether there are members to be forgotten.
-    pub(super) fn has_dead(&self) -> bool {
-        self.records().any(|record| self.is_dead(record))
-    }
-
-    /// Forgets the members that have no key that lives and gave no sign of life; how many.
-    pub(super) fn forget_dead(&mut self) -> usize {
-        let dead = self.records().filter(|record| self.is_dead(record));
-        let dead: Vec<_> = dead.map(|record| record.address).collect();
-        dead.iter().for_each(|member| self.forget(*member));
-        self.forgotten = self.forgotten.saturating_add(dead.len() as u64);
-        dead.len()
-    }
-
-    /// How many were forgotten like this.
-    pub(super) const fn forgotten(&self) -> u64 {
-        self.forgotten
-    }
-
-    fn is_dead(&self, record: &Record) -> bool {
-        record.last_sign().max(self.watched_since) < self.dead_before
     }
 
     /// A member has proved to be alive, and is given these keys.
@@ -192,29 +151,6 @@ impl Members {
             let dead = dead.min_by_key(|record| record.last_sign()).map(|record| record.address);
             self.forgotten += u64::from(gone.is_none() && dead.is_some());
             gone.or(dead).and_then(|oldest| self.records.remove(&oldest));
-        }
-    }
-
-    /// Room for another author of changes: none is lost sight of. One of which nothing is in the list any more needs no place
-    /// there; if all have something, this server makes the records of the one its own that changed nothing for the longest
-    /// time, most likely an earlier life of a server. Should it live, it comes back with its next change.
-    fn make_room_for(&mut self, author: Author) {
-        while !self.seen.has_room_for(author) {
-            let others = self.seen.iter().filter(|(other, _)| *other != self.author && *other != author);
-            let with_records: BTreeSet<_> = self.records.values().map(|listed| listed.author).collect();
-            let least = |(other, number): &(Author, u64)| (with_records.contains(other), *number);
-            let Some((oldest, _)) = others.min_by_key(least) else { return };
-            self.seen.forget(oldest);
-            self.take_over(oldest);
-        }
-    }
-
-    /// The records of an author as changes of this server, which count before what they replace.
-    fn take_over(&mut self, author: Author) {
-        for listed in self.records.values_mut().filter(|listed| listed.author == author) {
-            self.newest += 1;
-            (listed.author, listed.version) = (self.author, self.newest);
-            self.seen.raise(self.author, self.newest);
         }
     }
 
@@ -312,13 +248,6 @@ impl Members {
         let mut records: Vec<_> = self.records.values().filter(later).collect();
         records.sort_by_key(|listed| listed.version);
         records
-    }
-
-    /// Whether something in the list is newer than what a server has that has seen these versions. What is only known of
-    /// authors that are no more is nothing that it lacks.
-    pub(super) fn has_news_for(&self, listed: &Versions) -> bool {
-        let newer = |record: &Listed| record.version > listed.of(record.author);
-        !listed.covers(&self.seen) && self.records.values().any(newer)
     }
 
     /// Takes in what another server has: all that `author` changed after `from` and up to `to` and that still counts. Of

@@ -92,6 +92,24 @@ fn members_that_acknowledge_are_never_forgotten() {
     assert!(registrations.max() <= Some(2), "they hear the rekeys");
 }
 
+/// The keys that members have are of the old lives, and so are the times at which they were heard last.
+#[test]
+fn shorter_lives_of_keys_make_nobody_old() {
+    let lives = |tek: u64, kek: u64| {
+        let mut config = config(Transport::Unicast);
+        config.groups[0].tek_lifetime = seconds(tek);
+        config.groups[0].rekey.as_mut().unwrap().lifetime = seconds(kek);
+        config
+    };
+    let mut world = world(lives(86_400, 86_400), 3, Link::CALM);
+    world.run_for(seconds(20 * 3_600));
+    world.reconfigure(server_address(1), lives(600, 1_200));
+    for _ in 0..12 {
+        world.run_for(seconds(600));
+        assert_eq!((status(&world, 1).members.len(), status(&world, 1).forgotten), (3, 0));
+    }
+}
+
 /// They give no signs of life, and must stay where an operator can remove them.
 #[test]
 fn members_that_hear_multicast_are_not_taken_for_dead() {

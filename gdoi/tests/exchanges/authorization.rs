@@ -54,8 +54,11 @@ fn tries(config: KeyServerConfig, number: u16, claimant: MemberConfig) -> (bool,
     world.add_member(member_address(number), member(claimant, 2));
     world.run_for(Duration::from_secs(60));
     let said = world.server_events(key_server()).iter().map(|(_, event)| event);
-    let said = said.filter(|event| !matches!(event, KeyServerEvent::NewTek { .. }));
-    (world.view(member_address(number)).registered, said.last().map(ToString::to_string).unwrap_or_default())
+    let mut said = said.filter(|event| !matches!(event, KeyServerEvent::NewTek { .. }));
+    (
+        world.view(member_address(number)).registered,
+        said.next_back().map(ToString::to_string).unwrap_or_default(),
+    )
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Entries of the list with keys of their own, as servers of other software give them.
 
 use super::*;
-use crate::policy::{Ace, Action};
+use crate::policy::{Ace, Action, Selector};
 
 fn selector(text: &str) -> Selector {
     text.parse::<Ace>().unwrap().selector

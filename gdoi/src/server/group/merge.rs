@@ -38,6 +38,7 @@ impl Group {
         let union = GroupState::union(sides, time);
         *self.ledger.amend_state() = union;
         self.ledger.begin_sids();
+        self.ledger.watch_members(time);
         self.tell_all(sides, random, time)?;
         let teks = self.keys().teks.iter().map(|tek| tek.spi).collect();
         let (group, event) = (Some(self.name()), CoopEvent::Merged { teks });
