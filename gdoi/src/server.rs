@@ -32,6 +32,7 @@ mod record;
 mod registrant;
 mod rekeying;
 mod reload;
+mod rooms;
 mod sessions;
 mod snapshot;
 mod spent;

@@ -1,15 +1,9 @@
 //! Who is talking to the key server: bounded in number, memory and time.
 //!
-//! ```text
-//! first message --- answered by a cookie, nothing is kept (door)
-//! third message, with the cookie ---> half-open: those who proved themselves lately | others
-//! fifth message, with the proof ----> established
-//! ```
-//!
-//! Each kind has room of its own, so that nobody takes the place of who has shown more. Within a kind an address gives way
-//! to itself, a network of IPv6 too, and only who is old enough to have been lost gives way to others.
+//! A first message makes none: it is answered by a cookie (`door`). Who brings that back has one in the room (`rooms`) for
+//! what its peer has shown.
 
-use super::arrivals::{Arrivals, Ticket};
+use super::rooms::{Newcomer, Place, Rooms};
 use super::spent::Spent;
 use crate::crypto::prf::digest;
 use crate::crypto::Hash;
@@ -19,26 +13,13 @@ use crate::phase1::{Cookies, IsakmpSa, Responder};
 use crate::policy::GroupId;
 use crate::pull::AwaitProof;
 use std::collections::{BTreeMap, VecDeque};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 const HALF_OPEN_LIFE: Duration = Duration::from_secs(30);
 /// How long an SA waits for a PULL, or for one more: longer than a member repeats a message. Rekey messages need no SA.
 const IDLE_LIFE: Duration = Duration::from_secs(30);
 const SWEEP: Duration = Duration::from_secs(5);
-/// Of those who proved themselves lately, and as many of others.
-const MAX_HALF_OPEN: usize = 1024;
-const MAX_HALF_OPEN_PER_ADDRESS: usize = 8;
-const MAX_HALF_OPEN_PER_NETWORK: usize = 64;
-const MAX_ESTABLISHED: usize = 16_384;
-const MAX_ESTABLISHED_PER_ADDRESS: usize = 4;
-const MAX_ESTABLISHED_PER_NETWORK: usize = 1024;
-/// How many addresses are remembered that proved themselves.
-const MAX_PROVED: usize = 16_384;
-/// How old an exchange is at least that gives way to another one of its own address, and to one of others: a message and
-/// its repetition may still be on their way.
-const YIELDS_TO_ITSELF: Duration = Duration::from_secs(1);
-const YIELDS_TO_OTHERS: Duration = Duration::from_secs(4);
 const MAX_PULLS: usize = 16;
 const MAX_TURNED_AWAY: usize = 64;
 
@@ -58,33 +39,6 @@ pub(super) struct Session {
     refused: Option<([u8; 32], Vec<u8>)>,
     ends: Instant,
     place: Place,
-}
-
-/// Where a session is counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Place {
-    kind: Kind,
-    ticket: Ticket,
-}
-
-/// Who comes back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Newcomer {
-    /// A cooperating server.
-    Server,
-    /// A member, or anybody else.
-    Anybody,
-}
-
-/// What its peer has shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    /// That it hears us.
-    Stranger,
-    /// That it hears us; it is a cooperating server, or lately one of its address has proved itself.
-    Known,
-    /// That it is who it says.
-    Established,
 }
 
 /// The exchange that a session has come to.
@@ -176,11 +130,7 @@ fn fingerprint(datagram: &[u8]) -> [u8; 32] {
 #[derive(Default)]
 pub(super) struct Sessions {
     sessions: BTreeMap<SessionName, Session>,
-    strangers: Arrivals<(SessionName, Instant)>,
-    known: Arrivals<(SessionName, Instant)>,
-    established: Arrivals<(SessionName, Instant)>,
-    /// The addresses of peers that have proved themselves.
-    proved: Arrivals<()>,
+    rooms: Rooms,
     spent: Spent,
     next_sweep: Option<Instant>,
     /// First messages that were refused lately, and what was said to them: their senders repeat them.
@@ -194,17 +144,17 @@ impl Sessions {
     }
 
     pub(super) fn put_back(&mut self, name: SessionName, mut session: Session, now: Instant) {
-        if !session.is_half_open() && session.place.kind != Kind::Established {
-            self.leave(session.place);
-            self.note_proof(name.peer.ip());
-            session.place = self.join_established(name, now);
+        if !session.is_half_open() && !session.place.is_established() {
+            let (place, other) = self.rooms.establish(name, session.place, now);
+            session.place = place;
+            other.and_then(|other| self.sessions.remove(&other));
         }
         self.sessions.insert(name, session);
     }
 
     /// A session that was taken is over. Its third message, should it come again, begins no other.
     pub(super) fn end(&mut self, name: SessionName, session: &Session, now: Instant) {
-        self.leave(session.place);
+        self.rooms.leave(session.place);
         self.spent.note(name, now);
     }
 
@@ -216,7 +166,7 @@ impl Sessions {
     /// A session, if it is there, is over.
     pub(super) fn drop_named(&mut self, name: SessionName) {
         if let Some(session) = self.sessions.remove(&name) {
-            self.leave(session.place);
+            self.rooms.leave(session.place);
         }
     }
 
@@ -231,13 +181,8 @@ impl Sessions {
         responder: Responder,
         now: Instant,
     ) -> Result<(), Error> {
-        let proved = self.proved.of_address(name.peer.ip()) > 0;
-        let kind = match newcomer {
-            Newcomer::Anybody if !proved => Kind::Stranger,
-            Newcomer::Anybody | Newcomer::Server => Kind::Known,
-        };
-        self.make_room(kind, name.peer.ip(), now)?;
-        let place = Place { kind, ticket: self.roll(kind).push(name.peer.ip(), (name, now)) };
+        let (place, other) = self.rooms.admit(name, newcomer, now)?;
+        other.and_then(|other| self.sessions.remove(&other));
         let exchange = Exchange::Waiting(Box::new(responder));
         let ends = now + HALF_OPEN_LIFE;
         let session = Session { exchange, answered: None, refused: None, ends, place };
@@ -292,7 +237,7 @@ impl Sessions {
 
     /// How many are half-open and how many established.
     pub(super) fn count(&self) -> (usize, usize) {
-        (self.strangers.len() + self.known.len(), self.established.len())
+        self.rooms.count()
     }
 
     /// Forgets what has ended; the SAs of it, so that their peers can be told.
@@ -306,7 +251,7 @@ impl Sessions {
         let ended: Vec<_> = ended.map(|(name, _)| *name).collect();
         let over = ended.into_iter().filter_map(|name| {
             let session = self.sessions.remove(&name)?;
-            self.leave(session.place);
+            self.end(name, &session, now);
             match session.exchange {
                 Exchange::Pull(established) => Some((name.peer, established.sa)),
                 Exchange::Waiting(_) | Exchange::MainMode(_) | Exchange::Handed => None,
@@ -321,64 +266,5 @@ impl Sessions {
             true => None,
             false => Some(self.next_sweep.unwrap_or_default()),
         }
-    }
-
-    fn roll(&mut self, kind: Kind) -> &mut Arrivals<(SessionName, Instant)> {
-        match kind {
-            Kind::Stranger => &mut self.strangers,
-            Kind::Known => &mut self.known,
-            Kind::Established => &mut self.established,
-        }
-    }
-
-    fn leave(&mut self, place: Place) {
-        self.roll(place.kind).remove(place.ticket);
-    }
-
-    /// Room for one more half-open session of a peer.
-    fn make_room(&mut self, kind: Kind, peer: IpAddr, now: Instant) -> Result<(), Error> {
-        let roll = self.roll(kind);
-        let crowded = kind == Kind::Stranger && roll.of_network(peer) >= MAX_HALF_OPEN_PER_NETWORK;
-        let (first, patience) = if roll.of_address(peer) >= MAX_HALF_OPEN_PER_ADDRESS {
-            (roll.oldest_of_address(peer), YIELDS_TO_ITSELF)
-        } else if crowded {
-            (roll.oldest_of_network(peer), YIELDS_TO_OTHERS)
-        } else if roll.len() >= MAX_HALF_OPEN {
-            (roll.oldest(), YIELDS_TO_OTHERS)
-        } else {
-            return Ok(());
-        };
-        let first = first.and_then(|ticket| roll.get(ticket).copied());
-        match first.filter(|(_, since)| now.saturating_since(*since) >= patience) {
-            Some((name, _)) => {
-                self.drop_named(name);
-                Ok(())
-            }
-            None => Err(Unacceptable::Busy.into()),
-        }
-    }
-
-    /// The oldest gives way: it has had its keys.
-    fn join_established(&mut self, name: SessionName, now: Instant) -> Place {
-        let (peer, roll) = (name.peer.ip(), &mut self.established);
-        let first = match peer {
-            _ if roll.of_address(peer) >= MAX_ESTABLISHED_PER_ADDRESS => roll.oldest_of_address(peer),
-            _ if roll.of_network(peer) >= MAX_ESTABLISHED_PER_NETWORK => roll.oldest_of_network(peer),
-            _ => roll.oldest().filter(|_| roll.len() >= MAX_ESTABLISHED),
-        };
-        if let Some((other, _)) = first.and_then(|ticket| roll.get(ticket).copied()) {
-            self.drop_named(other);
-        }
-        let ticket = self.established.push(peer, (name, now));
-        Place { kind: Kind::Established, ticket }
-    }
-
-    fn note_proof(&mut self, peer: IpAddr) {
-        let before = self.proved.oldest_of_address(peer);
-        let full = || self.proved.oldest().filter(|_| self.proved.len() >= MAX_PROVED);
-        if let Some(ticket) = before.or_else(full) {
-            self.proved.remove(ticket);
-        }
-        self.proved.push(peer, ());
     }
 }

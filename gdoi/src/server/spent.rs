@@ -10,7 +10,7 @@ const LIFE: Duration = Duration::from_secs(60);
 /// How many are remembered.
 const MAX_SPENT: usize = 16_384;
 
-/// The exchanges that ended lately; all of peers that had proved themselves.
+/// The exchanges that ended lately.
 #[derive(Default)]
 pub(super) struct Spent {
     names: BTreeMap<SessionName, Instant>,
