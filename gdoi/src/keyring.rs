@@ -1,10 +1,13 @@
 //! The keys that a member holds, and what they mean at a point in time.
 
+mod gain;
 mod group_clock;
 mod held_acl;
 mod identifiers;
+mod past;
 mod sa;
 
+pub(crate) use gain::{Gain, Others};
 pub(crate) use group_clock::Made;
 pub use sa::{Sa, View};
 
@@ -12,10 +15,11 @@ use crate::endpoint::Instant;
 use crate::error::{Error, Misbehaved, Unacceptable};
 use crate::group::{AclNotice, Deletion, GroupPolicy, Kek, Rekey, SenderIds, Tek};
 use crate::lifetime::switch_margin;
-use crate::policy::{Acl, GroupId, SendMode, Sid, SidGeneration};
+use crate::policy::{Acl, GroupId, SendMode, Sid, SidGeneration, Spi};
 use group_clock::GroupClock;
 use held_acl::{HeldAcl, Way};
 use identifiers::Identifiers;
+use past::Past;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -26,6 +30,15 @@ const MAX_TEKS: usize = 8;
 /// for packets that were sent at the very end and for clocks that do not run alike.
 const GRACE: Duration = Duration::from_secs(2);
 
+/// What the server that was asked last said of a TEK.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Standing {
+    /// It did not list it: others may still send with it, and whoever registers now does not get it.
+    Left,
+    /// It listed it, or a rekey message after that did.
+    Current,
+}
+
 #[derive(Debug)]
 struct HeldTek {
     /// Its end is the latest that the server can have meant: received with until then.
@@ -34,11 +47,26 @@ struct HeldTek {
     /// The earliest that the server can have meant: sent with until then.
     ends: Instant,
     life: Duration,
+    standing: Standing,
     /// Whose sender IDs go with it; None where all senders share its key.
     generation: Option<SidGeneration>,
 }
 
 impl HeldTek {
+    /// Whether it is this one. A server that gives an SPI new keys has lost the old ones.
+    fn is(&self, tek: &Tek) -> bool {
+        self.sa.spi == tek.spi && self.sa.keys == tek.keys
+    }
+
+    /// It lives for so long, though it was said to end before.
+    fn restate(&mut self, left: Duration, made: Made) {
+        let (ends, expires) = (made.earliest + left, made.latest + left + GRACE);
+        if ends > self.ends + GRACE {
+            (self.ends, self.sa.expires, self.life) =
+                (ends, expires.max(self.sa.expires), self.life.max(left));
+        }
+    }
+
     /// It lives no longer than this. Where the end was brought forward and not only rounded, all that is timed by its
     /// life goes by what is left of it: members that must register again need most of that.
     fn shorten(&mut self, left: Duration, made: Made) {
@@ -65,6 +93,12 @@ pub(crate) struct Keyring {
     delays: (Option<Duration>, Option<Duration>),
     clock: GroupClock,
     identifiers: Identifiers,
+    /// The SPIs of TEKs and of KEKs that were given up.
+    past_teks: Past<Spi>,
+    past_keks: Past<[u8; 16]>,
+    /// The highest number under the KEK of now before a PULL said a lower one, and the group's time in the last message
+    /// before that: a message with such a number is new only if it was made later.
+    renumbered: Option<(u32, u64)>,
 }
 
 impl Keyring {
@@ -81,12 +115,15 @@ impl Keyring {
             delays: (None, None),
             clock: GroupClock::default(),
             identifiers: Identifiers::default(),
+            past_teks: Past::default(),
+            past_keks: Past::default(),
+            renumbered: None,
         }
     }
 
     /// Takes in what a PULL downloaded. TEKs that are held already stay as they are; those that the server
-    /// no longer lists live to their end, because other members may still send with them.
-    /// Lifetimes were true at some time within `made`.
+    /// no longer lists live to their end, because other members may still send with them, but this member sends with what
+    /// is listed as soon as it may. Lifetimes were true at some time within `made`.
     ///
     /// # Errors
     /// [`Misbehaved::SenderIdAgain`], and nothing has changed.
@@ -95,21 +132,41 @@ impl Keyring {
         policy: GroupPolicy,
         sids: &SenderIds,
         made: Made,
+        others: Others,
         now: Instant,
-    ) -> Result<(), Misbehaved> {
+    ) -> Result<Gain, Misbehaved> {
         self.identifiers.check(sids)?;
+        let gain = self.gain(&policy, sids);
         self.identifiers.take(sids);
         self.registered = true;
-        self.keep_kek_only_if(policy.kek.as_ref());
+        self.keep_kek_only_if(policy.kek.as_ref(), now);
+        self.renumber(policy.kek.as_ref(), policy.pseudotime);
         let made = self.clock.pulled(policy.pseudotime, made);
-        self.take(policy, Way::Pull, made, now);
-        Ok(())
+        self.judge(&policy.teks, made, now);
+        self.take(policy, Way::Pull(others), made, now);
+        Ok(gain)
+    }
+
+    /// What is not among those that a PULL lists has no future. A server that does not know a TEK which lives on knows of no
+    /// rekey that brought it, and has not brought forward the end of another for it either.
+    fn judge(&mut self, listed: &[Tek], made: Made, now: Instant) {
+        for held in &mut self.teks {
+            let is_listed = listed.iter().any(|tek| held.is(tek));
+            held.standing = if is_listed { Standing::Current } else { Standing::Left };
+        }
+        let lives_on = |tek: &HeldTek| tek.standing == Standing::Left && tek.ends > now + GRACE;
+        if self.teks.iter().any(lives_on) {
+            for held in &mut self.teks {
+                let said = listed.iter().find(|tek| held.is(tek));
+                said.into_iter().for_each(|tek| held.restate(tek.lifetime, made));
+            }
+        }
     }
 
     /// Takes in what a PUSH said. The delays of its GAP are about its own TEKs: what they replace goes after
     /// the DTD.
     pub(crate) fn push(&mut self, push: Rekey, now: Instant) {
-        push.deletions.iter().for_each(|deletion| self.delete(deletion));
+        push.deletions.iter().for_each(|deletion| self.delete(deletion, now));
         let keks = [&mut self.kek, &mut self.previous_kek].into_iter().flatten();
         keks.filter(|(kek, _)| kek.spi == push.kek_spi).for_each(|(kek, _)| kek.sequence = push.sequence);
         if let Some(policy) = push.policy {
@@ -121,11 +178,11 @@ impl Keyring {
         }
     }
 
-    fn delete(&mut self, deletion: &Deletion) {
+    fn delete(&mut self, deletion: &Deletion, now: Instant) {
         match deletion {
-            Deletion::Tek(spi) => self.teks.retain(|tek| tek.sa.spi != *spi),
-            Deletion::AllTeks => self.teks.clear(),
-            Deletion::Kek => (self.kek, self.previous_kek) = (None, None),
+            Deletion::Tek(spi) => self.give_up(now, |tek| tek.sa.spi == *spi),
+            Deletion::AllTeks => self.give_up(now, |_| true),
+            Deletion::Kek => self.keep_kek_only_if(None, now),
         }
     }
 
@@ -137,24 +194,24 @@ impl Keyring {
     }
 
     fn take(&mut self, policy: GroupPolicy, way: Way, made: Made, now: Instant) {
-        self.teks.retain(|tek| tek.sa.expires > now);
+        self.give_up(now, |tek| tek.sa.expires <= now);
         let says_nothing = policy.teks.is_empty() && matches!(policy.acl, AclNotice::Selectors(_));
         if !says_nothing {
             self.mode = policy.mode;
             self.acl.take(policy.acl, way);
         }
-        if let Way::Pull = way {
+        if let Way::Pull(_) = way {
             self.delays = (policy.activation_delay, policy.deactivation_delay);
         }
         if let Some(kek) = policy.kek {
-            self.replace_kek(kek, made);
+            self.replace_kek(kek, made, now);
         }
         let delay = policy.activation_delay.unwrap_or_default();
         policy.teks.into_iter().for_each(|tek| self.add(tek, way, delay, made, now));
     }
 
     /// A KEK that comes by PUSH cannot name each member's address: that of the PULL holds on.
-    fn replace_kek(&mut self, mut kek: Kek, made: Made) {
+    fn replace_kek(&mut self, mut kek: Kek, made: Made, now: Instant) {
         if let Some((held, _)) = self.kek.as_mut().filter(|(held, _)| held.spi == kek.spi) {
             // "The sequence number value in the SEQ payload MUST be considered stale" (RFC 6407 section 3.3).
             held.sequence = held.sequence.max(kek.sequence);
@@ -164,23 +221,30 @@ impl Keyring {
             kek.destination = held.destination;
         }
         let expires = made.latest + kek.lifetime;
-        self.previous_kek = self.kek.replace((kek, expires));
+        let gone = std::mem::replace(&mut self.previous_kek, self.kek.replace((kek, expires)));
+        self.past_keks.extend(gone.map(|(gone, _)| gone.spi), now);
+        self.renumbered = None;
     }
 
     /// After a PULL only the KEK in it counts.
-    fn keep_kek_only_if(&mut self, listed: Option<&Kek>) {
-        self.previous_kek = None;
-        self.kek.take_if(|(held, _)| listed.is_none_or(|listed| listed.spi != held.spi));
+    fn keep_kek_only_if(&mut self, listed: Option<&Kek>, now: Instant) {
+        let gone = self.kek.take_if(|(held, _)| listed.is_none_or(|listed| listed.spi != held.spi));
+        let gone = gone.into_iter().chain(self.previous_kek.take());
+        self.past_keks.extend(gone.map(|(gone, _)| gone.spi), now);
+    }
+
+    /// Forgets TEKs; what comes under them for a while yet is no sign of anything.
+    fn give_up(&mut self, now: Instant, gone: impl Fn(&HeldTek) -> bool) {
+        self.past_teks.extend(self.teks.iter().filter(|tek| gone(tek)).map(|tek| tek.sa.spi), now);
+        self.teks.retain(|tek| !gone(tek));
     }
 
     fn add(&mut self, tek: Tek, way: Way, delay: Duration, made: Made, now: Instant) {
-        if let Some(held) =
-            self.teks.iter_mut().find(|held| held.sa.spi == tek.spi && held.sa.keys == tek.keys)
-        {
+        if let Some(held) = self.teks.iter_mut().find(|held| held.is(&tek)) {
             held.shorten(tek.lifetime, made);
+            held.standing = Standing::Current;
             return;
         }
-        // A server that gives an SPI new keys has lost the old ones.
         self.teks.retain(|held| held.sa.spi != tek.spi);
         let activates = self.activation(way, delay, now);
         let (ends, expires) = (made.earliest + tek.lifetime, made.latest + tek.lifetime + GRACE);
@@ -188,22 +252,26 @@ impl Keyring {
         let replay_window = tek.senders.map_or(0, |terms| terms.replay_window);
         let generation = tek.senders.map(|terms| terms.generation);
         let sa = Sa { spi, transform, keys, expires, replay_window, group: self.group };
-        self.teks.push(HeldTek { sa, activates, ends, life, generation });
+        self.teks.push(HeldTek { sa, activates, ends, life, standing: Standing::Current, generation });
         if self.teks.len() > MAX_TEKS {
-            self.teks.remove(0);
+            let first = self.teks[0].sa.spi;
+            self.give_up(now, |tek| tek.sa.spi == first);
         }
     }
 
     /// When a new TEK begins to send: at once if it is the only one. Else after the ATD; if it came by PULL not
-    /// before shortly before the end of the one before it, and never after that end.
+    /// before shortly before the end of the one before it, and never after that end. One that the server does not list
+    /// any more is not waited for: it has lost it, and whoever registers now does not get it.
     fn activation(&self, way: Way, delay: Duration, now: Instant) -> Instant {
-        let Some(previous) = self.teks.last() else { return now };
+        let current = self.teks.iter().rfind(|tek| tek.standing == Standing::Current);
+        let Some(previous) = current.or(self.teks.last()) else { return now };
         let left = previous.ends.saturating_since(now);
         let margin = switch_margin(previous.life);
         let latest = left.saturating_sub(switch_margin(previous.life.min(left)) / 2);
-        let wait = match way {
-            Way::Pull => delay.max(left.saturating_sub(margin)),
-            Way::Push => delay,
+        let wait = match (way, previous.standing) {
+            (Way::Pull(_), Standing::Current) => delay.max(left.saturating_sub(margin)),
+            (Way::Pull(Others::Ahead), Standing::Left) => Duration::ZERO,
+            (Way::Pull(Others::Alike), Standing::Left) | (Way::Push, _) => delay,
         };
         now + wait.min(latest)
     }
@@ -212,7 +280,8 @@ impl Keyring {
     pub(crate) fn view(&self, now: Instant) -> View {
         let live = self.teks.iter().filter(|tek| tek.sa.expires > now);
         let sendable = || self.sendable(now).filter(|tek| tek.ends > now);
-        let active = sendable().filter(|tek| tek.activates <= now).max_by_key(|tek| tek.activates);
+        let active = sendable().filter(|tek| tek.activates <= now);
+        let active = active.max_by_key(|tek| (tek.standing, tek.activates));
         let outbound = active.or_else(|| sendable().min_by_key(|tek| tek.activates));
         View {
             registered: self.registered,
@@ -226,11 +295,16 @@ impl Keyring {
     }
 
     /// Whether a rekey message can be taken in: SAs that only receive are understood from servers of this
-    /// implementation.
+    /// implementation; a number that was used before a server lost its newest state must be on a newer message.
     ///
     /// # Errors
-    /// [`Unacceptable::Unsupported`].
+    /// [`Unacceptable::Unsupported`], [`Misbehaved::Sequence`].
     pub(crate) fn check(&self, push: &Rekey) -> Result<(), Error> {
+        let time = push.policy.as_ref().and_then(|policy| policy.pseudotime);
+        let old = |(last, since): (u32, u64)| push.sequence <= last && time.is_none_or(|time| time <= since);
+        if let Some((last, _)) = self.renumbered.filter(|renumbered| old(*renumbered)) {
+            return Err(Misbehaved::Sequence { got: push.sequence, last }.into());
+        }
         let receives = |policy: &GroupPolicy| {
             policy.mode == SendMode::ReceiveOnly && matches!(policy.acl, AclNotice::Selectors(_))
         };
@@ -272,7 +346,7 @@ impl Keyring {
     /// Forgets the TEKs whose life is over; answers whether the last one was among them.
     pub(crate) fn expire(&mut self, now: Instant) -> bool {
         let held = self.teks.len();
-        self.teks.retain(|tek| tek.sa.expires > now);
+        self.give_up(now, |tek| tek.sa.expires <= now);
         held > 0 && self.teks.is_empty()
     }
 
@@ -287,11 +361,11 @@ impl Keyring {
     }
 
     /// The end of the last TEK that this member may send with, and the life it had when it came; if it may send with
-    /// none, of the last that lives.
+    /// none, of the last that lives. One that the server does not list any more counts only where there is no other.
     pub(crate) fn last_tek(&self, now: Instant) -> Option<(Instant, Duration)> {
         let live = self.teks.iter().filter(|tek| tek.sa.expires > now);
-        let last = self.sendable(now).max_by_key(|tek| tek.ends);
-        last.or(live.max_by_key(|tek| tek.ends)).map(|tek| (tek.ends, tek.life))
+        let last = self.sendable(now).max_by_key(|tek| (tek.standing, tek.ends));
+        last.or(live.max_by_key(|tek| (tek.standing, tek.ends))).map(|tek| (tek.ends, tek.life))
     }
 
     /// The KEK and its end, while it lives.

@@ -81,7 +81,7 @@ pub use coop::CoopPeer;
 pub use endpoint::{Endpoint, Instant, Output, Transmit};
 pub use error::{Error, Malformed, Misbehaved, Refused, Unacceptable, Unauthenticated};
 pub use esp::{Esn, SenderSa};
-pub use event::{Cause, Change, CoopEvent, Effect, GroupName, KeyServerEvent, MemberEvent, Severity};
+pub use event::{Cause, Change, CoopEvent, Effect, GroupName, KeyServerEvent, MemberEvent, Severity, Sign};
 pub use keyring::{Sa, View};
 pub use member::{Member, MemberCommand, MemberConfig, ServerEntry};
 pub use server::{

@@ -1,8 +1,10 @@
 //! A group member: registers with the first key server of its list that answers, and again before its keys end.
 
 mod attempt;
+mod behind;
 mod config;
 mod datagrams;
+mod floor;
 mod progress;
 mod pulling;
 mod recall;
@@ -18,11 +20,12 @@ use crate::event::{Cause, GroupName, MemberEvent};
 use crate::fragment::Reassembly;
 use crate::keyring::{Keyring, View};
 use crate::lifetime::{registration_jitter, registration_margin};
-use crate::policy::Identity;
+use crate::policy::{Identity, Spi};
 use crate::rejections::{Rejections, Report};
 use crate::retransmit::draw;
 use crate::wire::Version;
 use attempt::Attempt;
+use floor::Floor;
 use progress::{Download, Progress};
 use rekeys::Rekeys;
 use std::collections::VecDeque;
@@ -32,11 +35,18 @@ use std::time::Duration;
 const FIRST_RETRY: Duration = Duration::from_secs(5);
 const LAST_RETRY: Duration = Duration::from_secs(60);
 
+/// So long before its last key ends a member asks once more, though there was nothing new when it asked last.
+const LAST_MOMENT: Duration = Duration::from_secs(2);
+
 /// What operators can ask of a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MemberCommand {
     /// Register again now, from the top of the server list. Keys stay until they are replaced.
     Register,
+    /// Register for new sender IDs, as soon as registrations may follow each other: a state that sent with one is lost.
+    RenewSenderIds,
+    /// ESP of the group's traffic came with this SPI, and there is no state for it.
+    UnknownEsp(Spi),
 }
 
 /// A group member; one for each group.
@@ -64,6 +74,20 @@ pub struct Member {
     late_ack: Option<(Instant, Transmit)>,
     /// Why the next registration will be.
     cause: Cause,
+    /// How soon it may be.
+    floor: Floor,
+    renewal: Renewal,
+}
+
+/// Whether other sender IDs than those that are held are needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Renewal {
+    /// Those that are held do.
+    Needless,
+    /// The next registration must ask for others.
+    Wanted,
+    /// The one under way does.
+    Asked,
 }
 
 enum Activity {
@@ -97,6 +121,8 @@ impl Member {
             rekeys_in_fragments: false,
             late_ack: None,
             cause: Cause::KeysEnd,
+            floor: Floor::default(),
+            renewal: Renewal::Needless,
         }
     }
 
@@ -109,8 +135,7 @@ impl Member {
     /// send rekey messages to where a registration came from. Keys stay until they are replaced.
     pub fn move_to(&mut self, identity: Identity, now: Instant) {
         self.config.identity = identity;
-        self.cause = Cause::Moved;
-        self.start_again(now);
+        self.ask_again(Cause::Moved, now);
     }
 
     /// What the data plane must hold at `now`: what the last [`MemberEvent::ViewChanged`] said, once what was due until
@@ -151,7 +176,11 @@ impl Member {
     fn register(&mut self, now: Instant) {
         let server = self.server().clone();
         self.report(MemberEvent::RegistrationStarted { group: self.group(), server: server.address });
-        match Attempt::start(&self.config, &server, self.random.as_mut(), now) {
+        let holdings = self.holdings(now);
+        if self.renewal == Renewal::Wanted {
+            self.renewal = Renewal::Asked;
+        }
+        match Attempt::start(&self.config, &server, holdings, self.random.as_mut(), now) {
             Ok(attempt) => {
                 self.transmit(attempt.first());
                 self.activity = Activity::Registering(Box::new(attempt));
@@ -169,6 +198,10 @@ impl Member {
                 self.output.extend(goodbye.map(Output::Transmit));
                 self.registered(*download, now);
             }
+            Progress::Postponed(delay, goodbye) => {
+                self.output.extend(goodbye.map(Output::Transmit));
+                self.postponed(delay, now);
+            }
             Progress::Failed(reason, goodbye) => {
                 self.output.extend(goodbye.map(Output::Transmit));
                 self.fail(reason, now);
@@ -179,9 +212,11 @@ impl Member {
     fn registered(&mut self, download: Download, now: Instant) {
         let Download { policy, sender_ids, made, fragments } = download;
         let teks = policy.teks.iter().map(|tek| tek.spi).collect();
-        if let Err(reason) = self.keyring.pull(policy, &sender_ids, made, now) {
-            return self.fail(reason.into(), now);
-        }
+        let gain = match self.keyring.pull(policy, &sender_ids, made, self.others(), now) {
+            Ok(gain) => gain,
+            Err(reason) => return self.fail(reason.into(), now),
+        };
+        self.floor.registered(gain, self.random.as_mut(), now);
         let aces = self.keyring.acl().entries().len();
         self.registrations += 1;
         self.last_registered = Some(now);
@@ -194,8 +229,28 @@ impl Member {
             aces,
         });
         self.change_view(now);
+        self.expect_the_end(now);
+        match std::mem::replace(&mut self.renewal, Renewal::Needless) {
+            Renewal::Wanted => self.renew_sender_ids(now),
+            Renewal::Needless | Renewal::Asked => {}
+        }
+    }
+
+    /// The next registration is the one that the end of the keys demands.
+    fn expect_the_end(&mut self, now: Instant) {
+        self.expect_the_end_or(self.floor.opens_for_a_try(), now);
+    }
+
+    /// The same; if it should have been already, the server has no others yet, and is asked again at `retry`, or at the last
+    /// moment.
+    fn expect_the_end_or(&mut self, retry: Instant, now: Instant) {
+        let last_moment = self.keyring.last_tek(now).map_or(now, |(end, _)| end.before(LAST_MOMENT));
+        let at = match self.reregistration(now) {
+            due if due > now => due,
+            _ => retry.min(last_moment),
+        };
         self.cause = Cause::KeysEnd;
-        self.activity = Activity::Idle(self.reregistration(now));
+        self.activity = Activity::Idle(at.max(self.floor.opens()));
     }
 
     /// When to ask for the next keys: before the last one ends, each member a little earlier than it must.
@@ -207,6 +262,9 @@ impl Member {
 
     fn fail(&mut self, reason: Error, now: Instant) {
         self.failures += 1;
+        if self.renewal == Renewal::Asked {
+            self.renewal = Renewal::Wanted;
+        }
         self.last_failure = Some(format!("{}: {reason}", self.server().address));
         let failed = self.server().address;
         self.server = (self.server + 1) % self.config.servers.len();
@@ -247,9 +305,21 @@ impl Member {
         }
     }
 
+    /// Registers again, at once if it did not do so lately.
+    fn ask_again(&mut self, cause: Cause, now: Instant) {
+        self.cause = cause;
+        match self.floor.opens() {
+            opens if opens <= now => self.start_again(now),
+            opens => self.activity = Activity::Idle(opens),
+        }
+    }
+
     /// Begins anew, from the top of the server list.
     fn start_again(&mut self, now: Instant) {
         (self.server, self.rounds) = (0, 0);
+        if self.cause == Cause::Command {
+            self.floor.ordered(now);
+        }
         if self.is_registered() {
             self.report(MemberEvent::Reregistering { group: self.group(), cause: self.cause });
         }
@@ -283,10 +353,9 @@ impl Endpoint for Member {
 
     fn handle_command(&mut self, command: MemberCommand, now: Instant) -> Result<(), Error> {
         match command {
-            MemberCommand::Register => {
-                self.cause = Cause::Command;
-                self.start_again(now);
-            }
+            MemberCommand::Register => self.obey(now),
+            MemberCommand::RenewSenderIds => self.renew_sender_ids(now),
+            MemberCommand::UnknownEsp(spi) => self.heard_unknown_esp(spi, now),
         }
         Ok(())
     }

@@ -108,6 +108,7 @@ impl KeyServer {
             let mut group = Group::new(group, config.address, author, now);
             let ledger = stored.as_mut().and_then(|stored| stored.take(group.id()));
             ledger.into_iter().for_each(|ledger| group.restore(ledger));
+            group.look_back(now);
             group
         });
         let groups = groups.collect();

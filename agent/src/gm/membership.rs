@@ -5,6 +5,7 @@ use gdoi::crypto::SystemRandom;
 use gdoi::endpoint::{Endpoint, Instant, Output};
 use gdoi::phase1::Credential;
 use gdoi::policy::Identity;
+use gdoi::wire::ExchangeType;
 use gdoi::{Member, MemberCommand, MemberConfig, MemberEvent, MemberStatus, ServerEntry};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -85,13 +86,18 @@ impl Memberships {
     }
 
     /// Whose a datagram is: groups may share a server and a multicast group. One that belongs to nothing is for the
-    /// first member that knows its sender to count.
-    fn owner(&mut self, from: SocketAddr, datagram: &[u8], now: Instant) -> Option<&mut Membership> {
+    /// first member that knows its sender to count; a rekey message under a key that nobody has is for all of them, since
+    /// each may be the one that lacks the key.
+    fn owners(&self, from: SocketAddr, datagram: &[u8], now: Instant) -> Vec<usize> {
         let owns = |membership: &Membership| membership.member.owns(datagram, now);
         let owner = self.members.iter().position(owns);
-        let known = |membership: &Membership| membership.servers.contains(&from);
-        let index = owner.or_else(|| self.members.iter().position(known))?;
-        self.members.get_mut(index)
+        let known = |index: &usize| self.members[*index].servers.contains(&from);
+        let mut knowing = (0..self.members.len()).filter(known);
+        match (owner, ExchangeType::claimed_by(datagram)) {
+            (Some(owner), _) => vec![owner],
+            (None, Some(ExchangeType::GROUPKEY_PUSH)) => knowing.collect(),
+            (None, _) => knowing.next().into_iter().collect(),
+        }
     }
 }
 
@@ -120,8 +126,8 @@ impl Endpoint for Memberships {
     type Event = (GroupIndex, MemberEvent);
 
     fn handle_datagram(&mut self, from: SocketAddr, bytes: &[u8], now: Instant) {
-        if let Some(owner) = self.owner(from, bytes, now) {
-            owner.member.handle_datagram(from, bytes, now);
+        for index in self.owners(from, bytes, now) {
+            self.members[index].member.handle_datagram(from, bytes, now);
         }
     }
 

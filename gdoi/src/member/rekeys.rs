@@ -4,7 +4,7 @@ use crate::crypto::prf::digest;
 use crate::crypto::Hash;
 use crate::endpoint::{Instant, Transmit};
 use crate::error::{Error, Misbehaved, Unauthenticated};
-use crate::group::Rekey;
+use crate::group::{Kek, Rekey};
 use crate::keyring::Keyring;
 use crate::phase1::Cookies;
 use crate::push::{receive, Acknowledgement};
@@ -77,6 +77,17 @@ impl Rekeys {
             check_pseudotime(theirs, ours)?;
         }
         Ok(rekey)
+    }
+
+    /// Whether a message with a number that was used is the key server's, and was made after the last one that was taken
+    /// in: then the server has gone back to an older state. A message that is only sent once more was not.
+    pub(super) fn is_newer(keyring: &Keyring, datagram: &[u8], now: Instant) -> bool {
+        let Ok((header, _)) = Header::parse(datagram) else { return false };
+        let kek = keyring.kek_named(Cookies::of(&header).octets(), now);
+        let any_number = kek.map(|kek| Kek { sequence: 0, ..kek.clone() });
+        let rekey = any_number.and_then(|kek| receive(&kek, datagram).ok());
+        let made = rekey.and_then(|rekey| rekey.policy).and_then(|policy| policy.pseudotime);
+        made.zip(keyring.told_time()).is_some_and(|(made, told)| made > told)
     }
 
     /// Counts one that changes nothing.

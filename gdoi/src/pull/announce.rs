@@ -20,6 +20,7 @@ impl GroupPolicy {
             pseudotime: self.pseudotime,
             acl: self.acl.digest(),
             mode: self.acl.digest().map(|_| self.mode),
+            holds: None,
         };
         let selectors = self.acl.selectors();
         GroupSa {

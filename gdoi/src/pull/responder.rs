@@ -7,7 +7,7 @@ use crate::error::{Error, Unacceptable};
 use crate::group::{GroupPolicy, SenderIds};
 use crate::phase1::{fresh_nonce, take_nonce, IsakmpSa};
 use crate::policy::SidGeneration;
-use crate::wire::{ExchangeType, Gap, Header, IdType, Identification, KeyPacket, PayloadType};
+use crate::wire::{ExchangeType, Gap, Header, Holds, IdType, Identification, KeyPacket, PayloadType};
 
 /// The first message of a PULL, authenticated: a member asks for a group.
 pub struct Request {
@@ -31,6 +31,8 @@ pub struct Proof {
     iv: Block,
     /// How many sender IDs it asks for (RFC 6407 section 5.4.2).
     pub sender_ids: u16,
+    /// Whether it says that it has all that it was offered.
+    pub holds: Option<Holds>,
 }
 
 impl Request {
@@ -101,7 +103,12 @@ impl AwaitProof {
         let gap = payloads.take_optional(PayloadType::GAP)?;
         let gap = gap.map(|payload| Gap::parse(payload.body)).transpose()?;
         payloads.finish()?;
-        Ok(Proof { iv: opened.next_iv, sender_ids: gap.and_then(|gap| gap.sender_ids).unwrap_or_default() })
+        let gap = gap.unwrap_or_default();
+        Ok(Proof {
+            iv: opened.next_iv,
+            sender_ids: gap.sender_ids.unwrap_or_default(),
+            holds: gap.holds.filter(|_| sa.ours),
+        })
     }
 
     /// Answers a third message with the keys and the sender IDs that it asked for.

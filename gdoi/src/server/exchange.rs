@@ -4,6 +4,7 @@ use super::group::Group;
 use super::registrant::Registrant;
 use super::sessions::{Established, Exchange, Session, SessionName};
 use super::{Answer, KeyServer};
+use crate::crypto::Random;
 use crate::endpoint::Instant;
 use crate::error::{Error, Misbehaved, Unacceptable, Unauthenticated};
 use crate::event::KeyServerEvent;
@@ -171,6 +172,14 @@ impl KeyServer {
                 if let Err(Error::Unacceptable(reason)) = authorized {
                     established.pull = None;
                     return self.refuse_group(from, established, Some(group), reason);
+                }
+                let newer = |group: &mut Group, _: &mut dyn Random| {
+                    Ok(group.nothing_newer_before(&registrant, proof.holds, now))
+                };
+                if let Some(delay) = self.act(group, now, newer)? {
+                    established.pull = None;
+                    let message = established.sa.postpone(delay, self.random.as_mut())?;
+                    return Ok(Answer::Send(message));
                 }
                 let delivered = self.deliver(&registrant, established, group, (pull, &proof), now);
                 established.pull = None;

@@ -3,6 +3,7 @@
 
 mod acknowledge;
 mod admission;
+mod awakening;
 mod command;
 mod cooperation;
 mod dismissal;
@@ -12,6 +13,7 @@ mod receive;
 mod rekey;
 mod rekey_message;
 mod reload;
+mod repetition;
 mod report;
 mod sender_ids;
 mod turn;

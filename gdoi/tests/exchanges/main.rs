@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod access;
+mod behind;
 mod bench;
 mod commands;
 mod coop;
@@ -16,6 +17,7 @@ mod hostile_rekey;
 mod hostile_senders;
 mod intruder;
 mod ipv6;
+mod lost_state;
 mod malicious;
 mod moments;
 mod month;
@@ -27,5 +29,6 @@ mod rollover;
 mod schedules;
 mod seeds;
 mod senders;
+mod too_often;
 mod transcripts;
 mod versions;
