@@ -1,8 +1,10 @@
 //! The keys that a member holds, and what they mean at a point in time.
 
+mod choice;
 mod gain;
 mod group_clock;
 mod held_acl;
+mod held_tek;
 mod identifiers;
 mod past;
 mod sa;
@@ -14,10 +16,10 @@ pub use sa::{Sa, View};
 use crate::endpoint::Instant;
 use crate::error::{Error, Misbehaved, Unacceptable};
 use crate::group::{AclNotice, Deletion, GroupPolicy, Kek, Rekey, SenderIds, Tek};
-use crate::lifetime::switch_margin;
 use crate::policy::{Acl, GroupId, SendMode, Sid, SidGeneration, Spi};
 use group_clock::GroupClock;
 use held_acl::{HeldAcl, Way};
+use held_tek::{HeldTek, Standing, GRACE};
 use identifiers::Identifiers;
 use past::Past;
 use std::net::SocketAddr;
@@ -25,59 +27,6 @@ use std::time::Duration;
 
 /// More TEKs are never held at once: the one that ends first goes.
 const MAX_TEKS: usize = 8;
-
-/// How much longer a TEK is received with than its lifetime says: that was rounded down to a second, and another one is
-/// for packets that were sent at the very end and for clocks that do not run alike.
-const GRACE: Duration = Duration::from_secs(2);
-
-/// What the server that was asked last said of a TEK.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Standing {
-    /// It did not list it: others may still send with it, and whoever registers now does not get it.
-    Left,
-    /// It listed it, or a rekey message after that did.
-    Current,
-}
-
-#[derive(Debug)]
-struct HeldTek {
-    /// Its end is the latest that the server can have meant: received with until then.
-    sa: Sa,
-    activates: Instant,
-    /// The earliest that the server can have meant: sent with until then.
-    ends: Instant,
-    life: Duration,
-    standing: Standing,
-    /// Whose sender IDs go with it; None where all senders share its key.
-    generation: Option<SidGeneration>,
-}
-
-impl HeldTek {
-    /// Whether it is this one. A server that gives an SPI new keys has lost the old ones.
-    fn is(&self, tek: &Tek) -> bool {
-        self.sa.spi == tek.spi && self.sa.keys == tek.keys
-    }
-
-    /// It lives for so long, though it was said to end before.
-    fn restate(&mut self, left: Duration, made: Made) {
-        let (ends, expires) = (made.earliest + left, made.latest + left + GRACE);
-        if ends > self.ends + GRACE {
-            (self.ends, self.sa.expires, self.life) =
-                (ends, expires.max(self.sa.expires), self.life.max(left));
-        }
-    }
-
-    /// It lives no longer than this. Where the end was brought forward and not only rounded, all that is timed by its
-    /// life goes by what is left of it: members that must register again need most of that.
-    fn shorten(&mut self, left: Duration, made: Made) {
-        let (ends, expires) = (made.earliest + left, made.latest + left + GRACE);
-        if ends + GRACE < self.ends {
-            self.life = self.life.min(left);
-        }
-        self.ends = self.ends.min(ends);
-        self.sa.expires = self.sa.expires.min(expires);
-    }
-}
 
 /// All that was downloaded and still lives.
 #[derive(Debug)]
@@ -140,27 +89,11 @@ impl Keyring {
         self.identifiers.take(sids);
         self.registered = true;
         self.keep_kek_only_if(policy.kek.as_ref(), now);
-        self.renumber(policy.kek.as_ref(), policy.pseudotime);
+        let gain = self.renumber(gain, policy.kek.as_ref(), policy.pseudotime);
         let made = self.clock.pulled(policy.pseudotime, made);
         self.judge(&policy.teks, made, now);
         self.take(policy, Way::Pull(others), made, now);
         Ok(gain)
-    }
-
-    /// What is not among those that a PULL lists has no future. A server that does not know a TEK which lives on knows of no
-    /// rekey that brought it, and has not brought forward the end of another for it either.
-    fn judge(&mut self, listed: &[Tek], made: Made, now: Instant) {
-        for held in &mut self.teks {
-            let is_listed = listed.iter().any(|tek| held.is(tek));
-            held.standing = if is_listed { Standing::Current } else { Standing::Left };
-        }
-        let lives_on = |tek: &HeldTek| tek.standing == Standing::Left && tek.ends > now + GRACE;
-        if self.teks.iter().any(lives_on) {
-            for held in &mut self.teks {
-                let said = listed.iter().find(|tek| held.is(tek));
-                said.into_iter().for_each(|tek| held.restate(tek.lifetime, made));
-            }
-        }
     }
 
     /// Takes in what a PUSH said. The delays of its GAP are about its own TEKs: what they replace goes after
@@ -259,41 +192,6 @@ impl Keyring {
         }
     }
 
-    /// When a new TEK begins to send: at once if it is the only one. Else after the ATD; if it came by PULL not
-    /// before shortly before the end of the one before it, and never after that end. One that the server does not list
-    /// any more is not waited for: it has lost it, and whoever registers now does not get it.
-    fn activation(&self, way: Way, delay: Duration, now: Instant) -> Instant {
-        let current = self.teks.iter().rfind(|tek| tek.standing == Standing::Current);
-        let Some(previous) = current.or(self.teks.last()) else { return now };
-        let left = previous.ends.saturating_since(now);
-        let margin = switch_margin(previous.life);
-        let latest = left.saturating_sub(switch_margin(previous.life.min(left)) / 2);
-        let wait = match (way, previous.standing) {
-            (Way::Pull(_), Standing::Current) => delay.max(left.saturating_sub(margin)),
-            (Way::Pull(Others::Ahead), Standing::Left) => Duration::ZERO,
-            (Way::Pull(Others::Alike), Standing::Left) | (Way::Push, _) => delay,
-        };
-        now + wait.min(latest)
-    }
-
-    /// What holds at `now`.
-    pub(crate) fn view(&self, now: Instant) -> View {
-        let live = self.teks.iter().filter(|tek| tek.sa.expires > now);
-        let sendable = || self.sendable(now).filter(|tek| tek.ends > now);
-        let active = sendable().filter(|tek| tek.activates <= now);
-        let active = active.max_by_key(|tek| (tek.standing, tek.activates));
-        let outbound = active.or_else(|| sendable().min_by_key(|tek| tek.activates));
-        View {
-            registered: self.registered,
-            acl: self.acl().clone(),
-            inbound: live.map(|tek| tek.sa.clone()).collect(),
-            outbound: outbound.map(|tek| tek.sa.clone()),
-            rekey_group: self.rekey_group(now),
-            sids: outbound.map_or(&[][..], |tek| self.sids_for(tek)).to_vec(),
-            mode: self.mode,
-        }
-    }
-
     /// Whether a rekey message can be taken in: SAs that only receive are understood from servers of this
     /// implementation; a number that was used before a server lost its newest state must be on a newer message.
     ///
@@ -317,17 +215,6 @@ impl Keyring {
     /// Whether the group has another ACL than the one held.
     pub(crate) const fn lacks_acl(&self) -> bool {
         self.acl.is_outdated()
-    }
-
-    /// The TEKs that this member may send with: where every sender has its own key only those for which it has sender
-    /// IDs. Those of another generation may be another member's under this TEK.
-    fn sendable(&self, now: Instant) -> impl Iterator<Item = &HeldTek> {
-        let live = self.teks.iter().filter(move |tek| tek.sa.expires > now);
-        live.filter(|tek| tek.generation.is_none() || !self.sids_for(tek).is_empty())
-    }
-
-    fn sids_for(&self, tek: &HeldTek) -> &[Sid] {
-        tek.generation.map_or(&[], |generation| self.identifiers.of(generation))
     }
 
     /// The multicast group of the KEK.
@@ -358,14 +245,6 @@ impl Keyring {
     /// Whether a policy was ever downloaded.
     pub(crate) const fn is_registered(&self) -> bool {
         self.registered
-    }
-
-    /// The end of the last TEK that this member may send with, and the life it had when it came; if it may send with
-    /// none, of the last that lives. One that the server does not list any more counts only where there is no other.
-    pub(crate) fn last_tek(&self, now: Instant) -> Option<(Instant, Duration)> {
-        let live = self.teks.iter().filter(|tek| tek.sa.expires > now);
-        let last = self.sendable(now).max_by_key(|tek| (tek.standing, tek.ends));
-        last.or(live.max_by_key(|tek| (tek.standing, tek.ends))).map(|tek| (tek.ends, tek.life))
     }
 
     /// The KEK and its end, while it lives.

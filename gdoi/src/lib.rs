@@ -36,7 +36,11 @@
 //! # Where the RFCs leave a choice
 //! * A notify in clear is a hint for operators: it never ends an exchange, it only explains the silence.
 //! * TEKs learned by PULL begin to send shortly before their predecessor ends, because members pull at
-//!   different times ([`lifetime`]); the ATD is a minimum.
+//!   different times ([`lifetime`]); the ATD is a minimum. A predecessor that the server does not list any more is not
+//!   waited for: it has lost it, or ended it.
+//! * A member registers no more often than a floor allows, and asks its server when something tells that it lacks a key. It
+//!   says in the third message of a PULL (GAP, private attribute 131) if it holds all that was offered; a server that gave it
+//!   that a moment ago answers with TRY-LATER and the time of its next keys ([`wire::Postponement`]).
 //! * The signature of a PUSH covers the header as it is on the wire, with its final length.
 //! * The acknowledgement key is the group's: an acknowledgement proves that some member is alive, not which one.
 //! * All TEKs of a message must have the same traffic selectors: they are the group's one ACL. Between our own

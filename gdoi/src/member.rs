@@ -9,6 +9,7 @@ mod progress;
 mod pulling;
 mod recall;
 mod rekeys;
+mod schedule;
 mod status;
 
 pub use config::{MemberConfig, ServerEntry};
@@ -18,25 +19,17 @@ use crate::endpoint::{Endpoint, Instant, Output, Transmit};
 use crate::error::Error;
 use crate::event::{Cause, GroupName, MemberEvent};
 use crate::fragment::Reassembly;
-use crate::keyring::{Keyring, View};
-use crate::lifetime::{registration_jitter, registration_margin};
+use crate::keyring::{Gain, Keyring, View};
 use crate::policy::{Identity, Spi};
 use crate::rejections::{Rejections, Report};
-use crate::retransmit::draw;
 use crate::wire::Version;
 use attempt::Attempt;
 use floor::Floor;
 use progress::{Download, Progress};
 use rekeys::Rekeys;
+use schedule::Renewal;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::time::Duration;
-
-const FIRST_RETRY: Duration = Duration::from_secs(5);
-const LAST_RETRY: Duration = Duration::from_secs(60);
-
-/// So long before its last key ends a member asks once more, though there was nothing new when it asked last.
-const LAST_MOMENT: Duration = Duration::from_secs(2);
 
 /// What operators can ask of a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,17 +70,6 @@ pub struct Member {
     /// How soon it may be.
     floor: Floor,
     renewal: Renewal,
-}
-
-/// Whether other sender IDs than those that are held are needed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Renewal {
-    /// Those that are held do.
-    Needless,
-    /// The next registration must ask for others.
-    Wanted,
-    /// The one under way does.
-    Asked,
 }
 
 enum Activity {
@@ -217,6 +199,9 @@ impl Member {
             Err(reason) => return self.fail(reason.into(), now),
         };
         self.floor.registered(gain, self.random.as_mut(), now);
+        if gain == Gain::Older && sender_ids.values.is_empty() && self.config.sender_ids > 0 {
+            self.renewal = Renewal::Wanted;
+        }
         let aces = self.keyring.acl().entries().len();
         self.registrations += 1;
         self.last_registered = Some(now);
@@ -234,54 +219,6 @@ impl Member {
             Renewal::Wanted => self.renew_sender_ids(now),
             Renewal::Needless | Renewal::Asked => {}
         }
-    }
-
-    /// The next registration is the one that the end of the keys demands.
-    fn expect_the_end(&mut self, now: Instant) {
-        self.expect_the_end_or(self.floor.opens_for_a_try(), now);
-    }
-
-    /// The same; if it should have been already, the server has no others yet, and is asked again at `retry`, or at the last
-    /// moment.
-    fn expect_the_end_or(&mut self, retry: Instant, now: Instant) {
-        let last_moment = self.keyring.last_tek(now).map_or(now, |(end, _)| end.before(LAST_MOMENT));
-        let at = match self.reregistration(now) {
-            due if due > now => due,
-            _ => retry.min(last_moment),
-        };
-        self.cause = Cause::KeysEnd;
-        self.activity = Activity::Idle(at.max(self.floor.opens()));
-    }
-
-    /// When to ask for the next keys: before the last one ends, each member a little earlier than it must.
-    fn reregistration(&mut self, now: Instant) -> Instant {
-        let Some((expires, life)) = self.keyring.last_tek(now) else { return now + LAST_RETRY };
-        let jitter = draw(self.random.as_mut(), registration_jitter(life));
-        now + expires.saturating_since(now).saturating_sub(registration_margin(life) + jitter)
-    }
-
-    fn fail(&mut self, reason: Error, now: Instant) {
-        self.failures += 1;
-        if self.renewal == Renewal::Asked {
-            self.renewal = Renewal::Wanted;
-        }
-        self.last_failure = Some(format!("{}: {reason}", self.server().address));
-        let failed = self.server().address;
-        self.server = (self.server + 1) % self.config.servers.len();
-        let retry_in = match self.server {
-            0 => self.back_off(),
-            _ => Duration::ZERO,
-        };
-        let (group, next_server) = (self.group(), self.server().address);
-        self.report(MemberEvent::RegistrationFailed { group, server: failed, reason, next_server, retry_in });
-        self.activity = Activity::Retrying(now + retry_in);
-    }
-
-    /// 5 s, doubled up to 60 s after each round through the list, and up to a quarter longer at random.
-    fn back_off(&mut self) -> Duration {
-        let delay = (FIRST_RETRY * 2u32.pow(self.rounds.min(8))).min(LAST_RETRY);
-        self.rounds = self.rounds.saturating_add(1);
-        delay + draw(self.random.as_mut(), delay / 4)
     }
 
     fn reject(&mut self, from: SocketAddr, reason: Error, now: Instant) {
@@ -303,27 +240,6 @@ impl Member {
         if last_expired {
             self.report(MemberEvent::KeysExpired { group: self.group() });
         }
-    }
-
-    /// Registers again, at once if it did not do so lately.
-    fn ask_again(&mut self, cause: Cause, now: Instant) {
-        self.cause = cause;
-        match self.floor.opens() {
-            opens if opens <= now => self.start_again(now),
-            opens => self.activity = Activity::Idle(opens),
-        }
-    }
-
-    /// Begins anew, from the top of the server list.
-    fn start_again(&mut self, now: Instant) {
-        (self.server, self.rounds) = (0, 0);
-        if self.cause == Cause::Command {
-            self.floor.ordered(now);
-        }
-        if self.is_registered() {
-            self.report(MemberEvent::Reregistering { group: self.group(), cause: self.cause });
-        }
-        self.register(now);
     }
 
     fn next_timeout(&self) -> Instant {

@@ -245,6 +245,24 @@ mod tests {
         assert_eq!(outputs(&mut memberships).1, []);
     }
 
+    /// Any of them may lack the key.
+    #[test]
+    fn a_rekey_message_under_an_unknown_key_is_for_all_that_know_the_server() {
+        let now = Instant::from_millis(1_000);
+        let mut memberships = memberships();
+        let mut push = [9; 60];
+        push[16..28].copy_from_slice(&[8, 0x10, ExchangeType::GROUPKEY_PUSH.0, 1, 0, 0, 0, 0, 0, 0, 0, 60]);
+        for (server, heard) in [("192.0.2.10:848", 2), ("192.0.2.11:848", 1), ("203.0.113.9:848", 0)] {
+            memberships.handle_datagram(server.parse().unwrap(), &push, now);
+            let events = outputs(&mut memberships).1;
+            assert_eq!(
+                events.iter().filter(|(_, name)| *name == "GDOI_REKEY_FAILURE").count(),
+                heard,
+                "{server}"
+            );
+        }
+    }
+
     #[test]
     fn nobody_registers_before_there_is_an_address() {
         let now = Instant::from_millis(1_000);

@@ -11,6 +11,8 @@ use crate::pull::{Holdings, Tell};
 pub(crate) enum Gain {
     /// Keys, policy, or that a rekey message was missed.
     Something,
+    /// The same, from a server that has gone back to an older state.
+    Older,
     /// All was known.
     Nothing,
 }
@@ -40,13 +42,15 @@ impl Keyring {
 
     /// A server that says a lower number than the last one taken has an older state. What it sends from now on is new, and
     /// its time, later than in any message that was taken in, tells it from what was sent before.
-    pub(super) fn renumber(&mut self, listed: Option<&Kek>, time: Option<u64>) {
+    pub(super) fn renumber(&mut self, gain: Gain, listed: Option<&Kek>, time: Option<u64>) -> Gain {
         let (known, held) = (self.told_time(), self.kek.as_mut().map(|(held, _)| held));
-        let (Some(held), Some(listed), Some(time)) = (held, listed, known.min(time)) else { return };
-        if listed.sequence < held.sequence {
-            let highest = self.renumbered.map_or(0, |(highest, _)| highest).max(held.sequence);
-            (held.sequence, self.renumbered) = (listed.sequence, Some((highest, time)));
+        let (Some(held), Some(listed), Some(time)) = (held, listed, known.min(time)) else { return gain };
+        if listed.sequence >= held.sequence {
+            return gain;
         }
+        let highest = self.renumbered.map_or(0, |(highest, _)| highest).max(held.sequence);
+        (held.sequence, self.renumbered) = (listed.sequence, Some((highest, time)));
+        Gain::Older
     }
 
     /// Whether ESP with this SPI is under a key that this member should have: none that it has, nor one that it gave up a

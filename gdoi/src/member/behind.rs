@@ -2,8 +2,8 @@
 //! little later, and as often as [`super::floor`] allows: anybody can send ESP with an SPI that means nothing, or a datagram that
 //! looks like a rekey message.
 
-use super::rekeys::Rekeys;
-use super::{Activity, Member, Renewal};
+use super::schedule::Renewal;
+use super::{Activity, Member};
 use crate::endpoint::Instant;
 use crate::error::{Error, Misbehaved};
 use crate::event::{Cause, MemberEvent, Sign};
@@ -39,7 +39,7 @@ impl Member {
             Misbehaved::UnknownExchange if self.may_lack_kek(from, datagram, now) => Sign::UnknownKek,
             Misbehaved::TooOld(_) | Misbehaved::TooNew(_) => Sign::Untimely,
             Misbehaved::Sequence { .. } if self.heeds_signs() => {
-                match Rekeys::is_newer(&self.keyring, datagram, now) {
+                match self.rekeys.is_newer(&self.keyring, datagram, now) {
                     true => Sign::NumberAgain,
                     false => return,
                 }

@@ -66,14 +66,14 @@ impl Floor {
         self.last = Some(now);
         self.recovered = self.recovered.max(now) + PERIOD;
         self.patience = match gain {
-            Gain::Something => Duration::ZERO,
+            Gain::Something | Gain::Older => Duration::ZERO,
             Gain::Nothing => {
                 let patience = (PATIENCE * 2u32.pow(self.in_vain.min(8))).min(LONGEST_PATIENCE);
                 patience + draw(random, patience / 4)
             }
         };
         self.in_vain = match gain {
-            Gain::Something => 0,
+            Gain::Something | Gain::Older => 0,
             Gain::Nothing => self.in_vain.saturating_add(1),
         };
     }

@@ -1,6 +1,7 @@
 //! When a rekey message says that the member must register again.
 
-use super::{Activity, Member, Renewal, LAST_RETRY};
+use super::schedule::{Renewal, LAST_RETRY};
+use super::{Activity, Member};
 use crate::endpoint::Instant;
 use crate::event::{Cause, MemberEvent};
 use crate::retransmit::draw;

@@ -37,11 +37,11 @@ impl Holdings {
             && offer.generations().all(|generation| self.generations.contains(&generation))
     }
 
-    /// Whether there are sender IDs for the TEKs of the offer. As long as nothing that was sent with them is lost they serve on,
-    /// under the next TEKs of their generation, too. Where all share a key, the group may change its kind later, and nothing says
-    /// which generation it has then.
+    /// Whether no other sender IDs are needed: nothing in the offer is new, and what was sent with those that are held is not
+    /// lost. Where all share a key, the group may change its kind later, and nothing says which generation it has then. A
+    /// server that does not know all TEKs may not know of all sender IDs.
     pub(super) fn have_sids_for(&self, offer: &Offer) -> bool {
-        let mut offered = offer.generations().peekable();
-        offered.peek().is_some() && offered.all(|generation| self.generations.contains(&generation))
+        let knows = |spi: &Spi| offer.spis().any(|offered| offered == *spi);
+        self.cover(offer) && self.teks.iter().all(knows) && offer.generations().next().is_some()
     }
 }

@@ -167,6 +167,30 @@ fn who_asks_again_for_what_it_has_is_told_when_there_will_be_more() {
     );
 }
 
+/// It may have given others what was given to this member: that is not sent with any longer.
+#[test]
+fn of_a_server_with_an_older_state_other_sender_ids_are_wanted() {
+    let mut world = start(1, per_sender(3600));
+    let old = world.stored(server_address(1)).unwrap();
+    world.command(member_address(1), MemberCommand::Register);
+    world.run_for(SECOND);
+    let before = world.view(member_address(1)).sids;
+    let command = KeyServerCommand::Rekey(crate::bench::fleet::group().id.into(), RekeyKind::Reminder);
+    for _ in 0..3 {
+        world.command_server(server_address(1), command);
+        world.run_for(SECOND * 30);
+    }
+    world.deafen(member_address(1), gdoi::wire::ExchangeType::GROUPKEY_PUSH);
+    let now = world.clock_of(server_address(1));
+    let again = KeyServer::new(per_sender(3600), Some(&old), Box::new(Seeded::new(5)), now).unwrap();
+    world.add_server(server_address(1), again);
+    world.command(member_address(1), MemberCommand::UnknownEsp(gdoi::policy::Spi(0x7ff0_0001)));
+    world.run_for(SECOND * 30);
+    let after = world.view(member_address(1)).sids;
+    assert!(after.iter().all(|sid| !before.contains(sid)), "{before:?} {after:?}");
+    assert_eq!(count(&world, 1, "GM_BEHIND"), 1);
+}
+
 /// A router that restarts has no states: it is not told that it has everything.
 #[test]
 fn who_has_lost_its_keys_is_served_at_once() {
