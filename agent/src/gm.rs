@@ -121,10 +121,11 @@ impl Service for GroupMember {
     }
 
     fn settle(&mut self, now: Instant) -> Option<Instant> {
+        self.look_out(now);
         let memberships = self.keep_up(now);
         let kernel = self.keep_in_step(now);
         self.listen(now);
-        memberships.into_iter().chain([kernel]).min()
+        memberships.into_iter().chain([kernel, self.dataplane.next_look()]).min()
     }
 
     fn answer(&mut self, request: Request, asker: &Asker, now: Instant) -> Answer {

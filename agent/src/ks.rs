@@ -220,6 +220,7 @@ fn log_entry(event: &KeyServerEvent) -> Event {
         KeyServerEvent::Phase1Failed { peer, .. } => entry.with_peer(peer),
         KeyServerEvent::NewTek { group, .. }
         | KeyServerEvent::NewKek { group }
+        | KeyServerEvent::KeysEndedMeanwhile { group }
         | KeyServerEvent::SenderIdsRenewed { group }
         | KeyServerEvent::MembersForgotten { group, .. }
         | KeyServerEvent::RekeySent { group, .. } => entry.of_group(&group.name),

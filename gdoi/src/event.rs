@@ -6,7 +6,7 @@ mod member;
 
 pub use coop::CoopEvent;
 pub use key_server::{Change, Effect, KeyServerEvent};
-pub use member::{Cause, MemberEvent};
+pub use member::{Cause, MemberEvent, Sign};
 
 use crate::policy::{GroupId, Spi};
 use std::fmt;

@@ -1,11 +1,16 @@
 //! The keys that a member holds, and what they mean at a point in time.
 
+mod choice;
+mod gain;
 mod group_clock;
 mod held_acl;
+mod held_tek;
 mod identifiers;
+mod past;
 mod sa;
 mod traffic;
 
+pub(crate) use gain::{Gain, Others};
 pub(crate) use group_clock::Made;
 pub use sa::{Sa, View};
 pub use traffic::Traffic;
@@ -14,48 +19,18 @@ use crate::crypto::Random;
 use crate::endpoint::Instant;
 use crate::error::{Error, Malformed, Misbehaved, Unacceptable};
 use crate::group::{AclNotice, Deletion, GroupPolicy, Kek, Rekey, SenderIds, Tek};
-use crate::lifetime::switch_margin;
 use crate::policy::{Acl, GroupId, SendMode, Sid, SidGeneration, SidNonce, Spi};
 use group_clock::GroupClock;
 use held_acl::{HeldAcl, Way};
+use held_tek::{HeldTek, Standing, GRACE};
 use identifiers::Identifiers;
+use past::Past;
 use std::net::SocketAddr;
 use std::time::Duration;
 use traffic::{Apart, Carried};
 
 /// More TEKs are never held at once: the one that ends first goes. Servers with long lives and short periods have many.
 const MAX_TEKS: usize = 256;
-
-/// How much longer a TEK is received with, and a KEK listened with, than its lifetime says: that was rounded down to a second, and another one is
-/// for packets that were sent at the very end and for clocks that do not run alike.
-const GRACE: Duration = Duration::from_secs(2);
-
-#[derive(Debug)]
-struct HeldTek {
-    /// Its end is the latest that the server can have meant: received with until then.
-    sa: Sa,
-    activates: Instant,
-    /// The earliest that the server can have meant: sent with until then.
-    ends: Instant,
-    life: Duration,
-    /// Whose sender IDs go with it; None where all senders share its key.
-    generation: Option<SidGeneration>,
-    /// Which entries of the list it is for.
-    carried: Carried,
-}
-
-impl HeldTek {
-    /// It lives no longer than this. Where the end was brought forward and not only rounded, all that is timed by its
-    /// life goes by what is left of it: members that must register again need most of that.
-    fn shorten(&mut self, left: Duration, made: Made) {
-        let (ends, expires) = (made.earliest + left, made.latest + left + GRACE);
-        if ends + GRACE < self.ends {
-            self.life = self.life.min(left);
-        }
-        self.ends = self.ends.min(ends);
-        self.sa.expires = self.sa.expires.min(expires);
-    }
-}
 
 /// All that was downloaded and still lives.
 #[derive(Debug)]
@@ -72,6 +47,12 @@ pub(crate) struct Keyring {
     delays: (Option<Duration>, Option<Duration>),
     clock: GroupClock,
     identifiers: Identifiers,
+    /// The SPIs of TEKs and of KEKs that were given up.
+    past_teks: Past<Spi>,
+    past_keks: Past<[u8; 16]>,
+    /// The highest number under the KEK of now before a PULL said a lower one, and the group's time in the last message
+    /// before that: a message with such a number is new only if it was made later.
+    renumbered: Option<(u32, u64)>,
 }
 
 impl Keyring {
@@ -89,12 +70,15 @@ impl Keyring {
             delays: (None, None),
             clock: GroupClock::default(),
             identifiers: Identifiers::default(),
+            past_teks: Past::default(),
+            past_keks: Past::default(),
+            renumbered: None,
         }
     }
 
     /// Takes in what a PULL downloaded. TEKs that are held already stay as they are; those that the server
-    /// no longer lists live to their end, because other members may still send with them.
-    /// Lifetimes were true at some time within `made`.
+    /// no longer lists live to their end, because other members may still send with them, but this member sends with what
+    /// is listed as soon as it may. Lifetimes were true at some time within `made`.
     ///
     /// # Errors
     /// [`Misbehaved::SenderIdAgain`], and nothing has changed.
@@ -103,21 +87,25 @@ impl Keyring {
         policy: GroupPolicy,
         sids: &SenderIds,
         made: Made,
+        others: Others,
         now: Instant,
-    ) -> Result<(), Misbehaved> {
+    ) -> Result<Gain, Misbehaved> {
         self.identifiers.check(sids)?;
+        let gain = self.gain(&policy, sids);
         self.identifiers.take(sids);
         self.registered = true;
-        self.keep_kek_only_if(policy.kek.as_ref());
+        self.keep_kek_only_if(policy.kek.as_ref(), now);
+        let gain = self.renumber(gain, policy.kek.as_ref(), policy.pseudotime);
         let made = self.clock.pulled(policy.pseudotime, made);
-        self.take(policy, Way::Pull, made, now);
-        Ok(())
+        self.judge(&policy.teks, made, now);
+        self.take(policy, Way::Pull(others), made, now);
+        Ok(gain)
     }
 
     /// Takes in what a PUSH said. The delays of its GAP are about its own TEKs: what they replace goes after
     /// the DTD.
     pub(crate) fn push(&mut self, push: Rekey, now: Instant) {
-        push.deletions.iter().for_each(|deletion| self.delete(deletion));
+        push.deletions.iter().for_each(|deletion| self.delete(deletion, now));
         let keks = [&mut self.kek, &mut self.previous_kek].into_iter().flatten();
         keks.filter(|(kek, _)| kek.spi == push.kek_spi).for_each(|(kek, _)| kek.sequence = push.sequence);
         if let Some(policy) = push.policy {
@@ -129,13 +117,15 @@ impl Keyring {
         }
     }
 
-    fn delete(&mut self, deletion: &Deletion) {
+    fn delete(&mut self, deletion: &Deletion, now: Instant) {
         match deletion {
-            Deletion::Tek(spi) => self.teks.retain(|tek| tek.sa.spi != *spi),
-            Deletion::AllTeks => self.teks.clear(),
-            Deletion::AllKeks => (self.kek, self.previous_kek) = (None, None),
+            Deletion::Tek(spi) => self.give_up(now, |tek| tek.sa.spi == *spi),
+            Deletion::AllTeks => self.give_up(now, |_| true),
+            Deletion::AllKeks => self.keep_kek_only_if(None, now),
             Deletion::Kek(spi) => {
-                [&mut self.kek, &mut self.previous_kek].into_iter().for_each(|held| end(held, *spi));
+                let keks = [&mut self.kek, &mut self.previous_kek].into_iter();
+                let gone: Vec<_> = keks.filter_map(|held| held.take_if(|(kek, _)| kek.spi == *spi)).collect();
+                self.past_keks.extend(gone.into_iter().map(|(gone, _)| gone.spi), now);
             }
         }
     }
@@ -154,7 +144,7 @@ impl Keyring {
     }
 
     fn take(&mut self, policy: GroupPolicy, way: Way, made: Made, now: Instant) {
-        self.teks.retain(|tek| tek.sa.expires > now);
+        self.give_up(now, |tek| tek.sa.expires <= now);
         let says_nothing = policy.teks.is_empty() && matches!(policy.acl, AclNotice::Selectors(_));
         if !says_nothing {
             self.mode = policy.mode;
@@ -164,11 +154,11 @@ impl Keyring {
         }
         let carried: Vec<_> =
             policy.teks.iter().map(|tek| Carried::of(tek, &policy.acl, (way, self.apart))).collect();
-        if let Way::Pull = way {
+        if let Way::Pull(_) = way {
             self.delays = (policy.activation_delay, policy.deactivation_delay);
         }
         if let Some(kek) = policy.kek {
-            self.replace_kek(kek, way, made);
+            self.replace_kek(kek, way, made, now);
         }
         let delay = policy.activation_delay.unwrap_or_default();
         for (tek, carried) in policy.teks.into_iter().zip(carried) {
@@ -178,7 +168,7 @@ impl Keyring {
 
     /// A KEK that comes by PUSH cannot name each member's address: that of the PULL holds on. Nor does one of our servers ask
     /// for acknowledgements there when other software hears it (RFC 6407 section 5.3.2); what the PULL asked for holds on.
-    fn replace_kek(&mut self, mut kek: Kek, way: Way, made: Made) {
+    fn replace_kek(&mut self, mut kek: Kek, way: Way, made: Made, now: Instant) {
         if let Some((held, _)) = self.kek.as_mut().filter(|(held, _)| held.spi == kek.spi) {
             // "The sequence number value in the SEQ payload MUST be considered stale" (RFC 6407 section 3.3).
             held.sequence = held.sequence.max(kek.sequence);
@@ -191,24 +181,31 @@ impl Keyring {
             kek.ack = kek.ack.or(held.ack);
         }
         let expires = made.latest + kek.lifetime + GRACE;
-        self.previous_kek = self.kek.replace((kek, expires));
+        let gone = std::mem::replace(&mut self.previous_kek, self.kek.replace((kek, expires)));
+        self.past_keks.extend(gone.map(|(gone, _)| gone.spi), now);
+        self.renumbered = None;
     }
 
     /// After a PULL only the KEK in it counts.
-    fn keep_kek_only_if(&mut self, listed: Option<&Kek>) {
-        self.previous_kek = None;
-        self.kek.take_if(|(held, _)| listed.is_none_or(|listed| listed.spi != held.spi));
+    fn keep_kek_only_if(&mut self, listed: Option<&Kek>, now: Instant) {
+        let gone = self.kek.take_if(|(held, _)| listed.is_none_or(|listed| listed.spi != held.spi));
+        let gone = gone.into_iter().chain(self.previous_kek.take());
+        self.past_keks.extend(gone.map(|(gone, _)| gone.spi), now);
+    }
+
+    /// Forgets TEKs; what comes under them for a while yet is no sign of anything.
+    fn give_up(&mut self, now: Instant, gone: impl Fn(&HeldTek) -> bool) {
+        self.past_teks.extend(self.teks.iter().filter(|tek| gone(tek)).map(|tek| tek.sa.spi), now);
+        self.teks.retain(|tek| !gone(tek));
     }
 
     fn add(&mut self, (tek, carried): (Tek, Carried), way: Way, delay: Duration, made: Made, now: Instant) {
-        if let Some(held) =
-            self.teks.iter_mut().find(|held| held.sa.spi == tek.spi && held.sa.keys == tek.keys)
-        {
+        if let Some(held) = self.teks.iter_mut().find(|held| held.is(&tek)) {
             held.shorten(tek.lifetime, made);
+            held.standing = Standing::Current;
             held.carried = carried;
             return;
         }
-        // A server that gives an SPI new keys has lost the old ones.
         self.teks.retain(|held| held.sa.spi != tek.spi);
         let activates = self.activation(&carried, way, delay, now);
         let (ends, expires) = (made.earliest + tek.lifetime, made.latest + tek.lifetime + GRACE);
@@ -216,58 +213,25 @@ impl Keyring {
         let replay_window = tek.senders.map_or(0, |terms| terms.replay_window);
         let generation = tek.senders.map(|terms| terms.generation);
         let sa = Sa { spi, transform, keys, expires, replay_window, group: self.group };
-        self.teks.push(HeldTek { sa, activates, ends, life, generation, carried });
+        let standing = Standing::Current;
+        self.teks.push(HeldTek { sa, activates, ends, life, standing, generation, carried });
         if self.teks.len() > MAX_TEKS {
-            let first = self.teks.iter().enumerate().min_by_key(|(_, held)| held.sa.expires);
-            first.map(|(index, _)| index).into_iter().for_each(|index| drop(self.teks.remove(index)));
+            let first = self.teks.iter().min_by_key(|held| held.sa.expires).map(|held| held.sa.spi);
+            self.give_up(now, |tek| Some(tek.sa.spi) == first);
         }
-    }
-
-    /// When a new TEK begins to send: at once if it is the only one for its traffic. Else after the ATD; if it came by PULL not
-    /// before shortly before the end of the one before it, and never after that end.
-    fn activation(&self, carried: &Carried, way: Way, delay: Duration, now: Instant) -> Instant {
-        let before = self.teks.iter().rev().find(|held| held.carried.overlaps(carried));
-        let Some(previous) = before else { return now };
-        let left = previous.ends.saturating_since(now);
-        let margin = switch_margin(previous.life);
-        let latest = left.saturating_sub(switch_margin(previous.life.min(left)) / 2);
-        let wait = match way {
-            Way::Pull => delay.max(left.saturating_sub(margin)),
-            Way::Push => delay,
-        };
-        now + wait.min(latest)
-    }
-
-    /// What holds at `now`.
-    pub(crate) fn view(&self, now: Instant) -> View {
-        let live = self.teks.iter().filter(|tek| tek.sa.expires > now);
-        let apart = self.traffic_apart(now);
-        let outbound = self.sending(now, |_| true);
-        View {
-            registered: self.registered,
-            acl: self.acl().clone(),
-            inbound: live.map(|tek| tek.sa.clone()).collect(),
-            outbound: outbound.map(|tek| tek.sa.clone()),
-            rekey_group: self.rekey_group(now),
-            sids: outbound.map_or(&[][..], |tek| self.sids_for(tek)).to_vec(),
-            mode: self.mode,
-            apart,
-        }
-    }
-
-    /// What sends, of these.
-    fn sending(&self, now: Instant, of: impl Fn(&HeldTek) -> bool) -> Option<&HeldTek> {
-        let sendable = || self.sendable(now).filter(|tek| tek.ends > now && of(tek));
-        let active = sendable().filter(|tek| tek.activates <= now).max_by_key(|tek| tek.activates);
-        active.or_else(|| sendable().min_by_key(|tek| tek.activates))
     }
 
     /// Whether a rekey message can be taken in: SAs that only receive are understood from servers of this
-    /// implementation.
+    /// implementation; a number that was used before a server lost its newest state must be on a newer message.
     ///
     /// # Errors
-    /// [`Unacceptable::Unsupported`].
+    /// [`Unacceptable::Unsupported`], [`Misbehaved::Sequence`].
     pub(crate) fn check(&self, push: &Rekey) -> Result<(), Error> {
+        let time = push.policy.as_ref().and_then(|policy| policy.pseudotime);
+        let old = |(last, since): (u32, u64)| push.sequence <= last && time.is_none_or(|time| time <= since);
+        if let Some((last, _)) = self.renumbered.filter(|renumbered| old(*renumbered)) {
+            return Err(Misbehaved::Sequence { got: push.sequence, last }.into());
+        }
         let receives = |policy: &GroupPolicy| {
             policy.mode == SendMode::ReceiveOnly && matches!(policy.acl, AclNotice::Selectors(_))
         };
@@ -283,17 +247,6 @@ impl Keyring {
     /// Whether the group has another ACL than the one held.
     pub(crate) const fn lacks_acl(&self) -> bool {
         self.acl.is_outdated()
-    }
-
-    /// The TEKs that this member may send with: where every sender has its own key only those for which it has sender
-    /// IDs. Those of another generation may be another member's under this TEK.
-    fn sendable(&self, now: Instant) -> impl Iterator<Item = &HeldTek> {
-        let live = self.teks.iter().filter(move |tek| tek.sa.expires > now);
-        live.filter(|tek| tek.generation.is_none() || !self.sids_for(tek).is_empty())
-    }
-
-    fn sids_for(&self, tek: &HeldTek) -> &[Sid] {
-        tek.generation.map_or(&[], |generation| self.identifiers.of(generation))
     }
 
     /// The multicast group of the KEK.
@@ -312,7 +265,7 @@ impl Keyring {
     /// Forgets the TEKs whose life is over; answers whether the last one was among them.
     pub(crate) fn expire(&mut self, now: Instant) -> bool {
         let held = self.teks.len();
-        self.teks.retain(|tek| tek.sa.expires > now);
+        self.give_up(now, |tek| tek.sa.expires <= now);
         held > 0 && self.teks.is_empty()
     }
 
@@ -324,17 +277,6 @@ impl Keyring {
     /// Whether a policy was ever downloaded.
     pub(crate) const fn is_registered(&self) -> bool {
         self.registered
-    }
-
-    /// The end of the last TEK that this member may send with, and the life it had when it came; if it may send with
-    /// none, of the last that lives.
-    pub(crate) fn last_tek(&self, now: Instant) -> Option<(Instant, Duration)> {
-        if self.apart == Apart::Yes {
-            return self.first_last_tek(now);
-        }
-        let live = self.teks.iter().filter(|tek| tek.sa.expires > now);
-        let last = self.sendable(now).max_by_key(|tek| tek.ends);
-        last.or(live.max_by_key(|tek| tek.ends)).map(|tek| (tek.ends, tek.life))
     }
 
     /// The KEK and its end, while it lives.
@@ -375,11 +317,6 @@ impl Keyring {
     pub(crate) const fn delays(&self) -> (Option<Duration>, Option<Duration>) {
         self.delays
     }
-}
-
-/// It is over, if it is this one.
-fn end(held: &mut Option<(Kek, Instant)>, spi: [u8; 16]) {
-    held.take_if(|(kek, _)| kek.spi == spi);
 }
 
 #[cfg(test)]

@@ -39,7 +39,11 @@
 //! * An ISAKMP SA with a member ends half a minute after its last use.
 //! * A notify in clear is a hint for operators: it never ends an exchange, it only explains the silence.
 //! * TEKs learned by PULL begin to send shortly before their predecessor ends, because members pull at
-//!   different times ([`lifetime`]); the ATD is a minimum.
+//!   different times ([`lifetime`]); the ATD is a minimum. A predecessor that the server does not list any more is not
+//!   waited for: it has lost it, or ended it.
+//! * A member registers no more often than a floor allows, and asks its server when something tells that it lacks a key. It
+//!   says in the third message of a PULL (GAP, private attribute 131) if it holds all that was offered; a server that gave it
+//!   that a moment ago answers with TRY-LATER and the time of its next keys ([`wire::Postponement`]).
 //! * The signature of a PUSH covers the header with the length before or after the last block is filled up: the text lets
 //!   both. Members take both; between our own it is the length on the wire, to others what the configuration says.
 //! * A PUSH may bring a KEK alone, which section 4 allows, though section 5.6.1 wants a TEK in every rekey: new TEKs are made
@@ -92,7 +96,7 @@ pub use coop::CoopPeer;
 pub use endpoint::{Endpoint, Instant, Output, Transmit};
 pub use error::{Error, Malformed, Misbehaved, Refused, Unacceptable, Unauthenticated};
 pub use esp::{Esn, SenderSa};
-pub use event::{Cause, Change, CoopEvent, Effect, GroupName, KeyServerEvent, MemberEvent, Severity};
+pub use event::{Cause, Change, CoopEvent, Effect, GroupName, KeyServerEvent, MemberEvent, Severity, Sign};
 pub use keyring::{Sa, Traffic, View};
 pub use member::{Member, MemberCommand, MemberConfig, ServerEntry};
 pub use push::SignedLength;

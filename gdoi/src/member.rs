@@ -1,45 +1,45 @@
 //! A group member: registers with the first key server of its list that answers, and again before its keys end.
 
 mod attempt;
+mod behind;
 mod config;
 mod datagrams;
+mod floor;
 mod progress;
 mod pulling;
 mod recall;
 mod rekeys;
+mod schedule;
 mod status;
 
 pub use config::{MemberConfig, ServerEntry};
 
 use crate::crypto::Random;
 use crate::endpoint::{Endpoint, Instant, Output, Transmit};
-use crate::error::{Error, Unacceptable};
+use crate::error::Error;
 use crate::event::{Cause, GroupName, MemberEvent};
 use crate::fragment::Reassembly;
-use crate::keyring::{Keyring, View};
-use crate::lifetime::{registration_jitter, registration_margin};
-use crate::policy::Identity;
+use crate::keyring::{Gain, Keyring, View};
+use crate::policy::{Identity, Spi};
 use crate::rejections::{Rejections, Report};
-use crate::retransmit::draw;
-use crate::wire::{NotifyType, Version};
+use crate::wire::Version;
 use attempt::Attempt;
+use floor::Floor;
 use progress::{Download, Progress};
 use rekeys::Rekeys;
+use schedule::Renewal;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::time::Duration;
-
-const PUT_OFF: Duration = Duration::from_millis(400);
-const FIRST_RETRY: Duration = Duration::from_secs(5);
-const LAST_RETRY: Duration = Duration::from_secs(60);
 
 /// What operators can ask of a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MemberCommand {
     /// Register again now, from the top of the server list. Keys stay until they are replaced.
     Register,
-    /// The same, with other sender IDs: a state that sent was lost, and what counts under them must not begin anew.
+    /// Register for new sender IDs, as soon as registrations may follow each other: a state that sent with one is lost.
     RenewSenderIds,
+    /// ESP of the group's traffic came with this SPI, and there is no state for it.
+    UnknownEsp(Spi),
 }
 
 /// A group member; one for each group.
@@ -67,6 +67,9 @@ pub struct Member {
     late_ack: Option<(Instant, Transmit)>,
     /// Why the next registration will be.
     cause: Cause,
+    /// How soon it may be.
+    floor: Floor,
+    renewal: Renewal,
 }
 
 enum Activity {
@@ -100,6 +103,8 @@ impl Member {
             rekeys_in_fragments: false,
             late_ack: None,
             cause: Cause::KeysEnd,
+            floor: Floor::default(),
+            renewal: Renewal::Needless,
         }
     }
 
@@ -112,8 +117,7 @@ impl Member {
     /// send rekey messages to where a registration came from. Keys stay until they are replaced.
     pub fn move_to(&mut self, identity: Identity, now: Instant) {
         self.config.identity = identity;
-        self.cause = Cause::Moved;
-        self.start_again(now);
+        self.ask_again(Cause::Moved, now);
     }
 
     /// What the data plane must hold at `now`: what the last [`MemberEvent::ViewChanged`] said, once what was due until
@@ -154,9 +158,14 @@ impl Member {
     fn register(&mut self, now: Instant) {
         let server = self.server().clone();
         self.report(MemberEvent::RegistrationStarted { group: self.group(), server: server.address });
+        let holdings = self.holdings(now);
+        if self.renewal == Renewal::Wanted {
+            self.renewal = Renewal::Asked;
+        }
         let nonce = self.keyring.sender_id_nonce(self.random.as_mut());
-        let attempt =
-            nonce.and_then(|nonce| Attempt::start(&self.config, &server, nonce, self.random.as_mut(), now));
+        let attempt = nonce.and_then(|nonce| {
+            Attempt::start(&self.config, &server, (nonce, holdings), self.random.as_mut(), now)
+        });
         match attempt {
             Ok(attempt) => {
                 self.transmit(attempt.first());
@@ -175,6 +184,10 @@ impl Member {
                 self.output.extend(goodbye.map(Output::Transmit));
                 self.registered(*download, now);
             }
+            Progress::Postponed(delay, goodbye) => {
+                self.output.extend(goodbye.map(Output::Transmit));
+                self.postponed(delay, now);
+            }
             Progress::Failed(reason, goodbye) => {
                 self.output.extend(goodbye.map(Output::Transmit));
                 self.fail(reason, now);
@@ -185,8 +198,13 @@ impl Member {
     fn registered(&mut self, download: Download, now: Instant) {
         let Download { policy, sender_ids, made, fragments } = download;
         let teks = policy.teks.iter().map(|tek| tek.spi).collect();
-        if let Err(reason) = self.keyring.pull(policy, &sender_ids, made, now) {
-            return self.fail(reason.into(), now);
+        let gain = match self.keyring.pull(policy, &sender_ids, made, self.others(), now) {
+            Ok(gain) => gain,
+            Err(reason) => return self.fail(reason.into(), now),
+        };
+        self.floor.registered(gain, self.random.as_mut(), now);
+        if gain == Gain::Older && sender_ids.values.is_empty() && self.config.sender_ids > 0 {
+            self.renewal = Renewal::Wanted;
         }
         let aces = self.keyring.acl().entries().len();
         self.registrations += 1;
@@ -200,44 +218,11 @@ impl Member {
             aces,
         });
         self.change_view(now);
-        self.cause = Cause::KeysEnd;
-        self.activity = Activity::Idle(self.reregistration(now));
-    }
-
-    /// When to ask for the next keys: before the last one ends, each member a little earlier than it must.
-    fn reregistration(&mut self, now: Instant) -> Instant {
-        let Some((expires, life)) = self.keyring.last_tek(now) else { return now + LAST_RETRY };
-        let jitter = draw(self.random.as_mut(), registration_jitter(life));
-        now + expires.saturating_since(now).saturating_sub(registration_margin(life) + jitter)
-    }
-
-    fn fail(&mut self, reason: Error, now: Instant) {
-        self.failures += 1;
-        self.last_failure = Some(format!("{}: {reason}", self.server().address));
-        let failed = self.server().address;
-        self.server = (self.server + 1) % self.config.servers.len();
-        let put_off = reason == Unacceptable::PeerSays(NotifyType::TRY_LATER).into();
-        let retry_in = match self.server {
-            0 if put_off && self.rounds == 0 => self.try_soon(),
-            0 => self.back_off(),
-            _ => Duration::ZERO,
-        };
-        let (group, next_server) = (self.group(), self.server().address);
-        self.report(MemberEvent::RegistrationFailed { group, server: failed, reason, next_server, retry_in });
-        self.activity = Activity::Retrying(now + retry_in);
-    }
-
-    /// The first time that the servers put it off: keys changed just now, and may be had in a moment.
-    fn try_soon(&mut self) -> Duration {
-        self.rounds = 1;
-        PUT_OFF + draw(self.random.as_mut(), PUT_OFF)
-    }
-
-    /// 5 s, doubled up to 60 s after each round through the list, and up to a quarter longer at random.
-    fn back_off(&mut self) -> Duration {
-        let delay = (FIRST_RETRY * 2u32.pow(self.rounds.min(8))).min(LAST_RETRY);
-        self.rounds = self.rounds.saturating_add(1);
-        delay + draw(self.random.as_mut(), delay / 4)
+        self.expect_the_end(now);
+        match std::mem::replace(&mut self.renewal, Renewal::Needless) {
+            Renewal::Wanted => self.renew_sender_ids(now),
+            Renewal::Needless | Renewal::Asked => {}
+        }
     }
 
     fn reject(&mut self, from: SocketAddr, reason: Error, now: Instant) {
@@ -274,15 +259,6 @@ impl Member {
         }
     }
 
-    /// Begins anew, from the top of the server list.
-    fn start_again(&mut self, now: Instant) {
-        (self.server, self.rounds) = (0, 0);
-        if self.is_registered() {
-            self.report(MemberEvent::Reregistering { group: self.group(), cause: self.cause });
-        }
-        self.register(now);
-    }
-
     fn next_timeout(&self) -> Instant {
         let activity = match &self.activity {
             Activity::Idle(until) | Activity::Retrying(until) => *until,
@@ -310,15 +286,9 @@ impl Endpoint for Member {
 
     fn handle_command(&mut self, command: MemberCommand, now: Instant) -> Result<(), Error> {
         match command {
-            MemberCommand::Register => {
-                self.cause = Cause::Command;
-                self.start_again(now);
-            }
-            MemberCommand::RenewSenderIds => {
-                self.keyring.lose_states();
-                self.cause = Cause::Command;
-                self.start_again(now);
-            }
+            MemberCommand::Register => self.obey(now),
+            MemberCommand::RenewSenderIds => self.renew_sender_ids(now),
+            MemberCommand::UnknownEsp(spi) => self.heard_unknown_esp(spi, now),
         }
         Ok(())
     }

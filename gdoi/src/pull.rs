@@ -9,12 +9,14 @@
 //! ```
 
 mod announce;
+mod holdings;
 mod initiator;
 mod notice;
 mod numbers;
 mod offer;
 mod responder;
 
+pub use holdings::{Holdings, Tell};
 pub use initiator::{PullInitiator, PullStep};
 pub(crate) use offer::Offer;
 pub(crate) use responder::GROUP_IDENTITY;

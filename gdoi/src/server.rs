@@ -117,6 +117,7 @@ impl KeyServer {
             let author = known.map_or_else(|| fresh_author(random.as_mut()), Ok)?;
             let mut group = Group::new(group, config.address, author, now);
             ledger.into_iter().for_each(|ledger| group.restore(ledger));
+            group.look_back(now);
             Ok(group)
         });
         let groups = groups.collect::<Result<_, Error>>()?;

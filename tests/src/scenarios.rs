@@ -1,6 +1,7 @@
 //! All scenarios: each file has its own, here is their order.
 
 mod address;
+mod behind;
 mod by_hand;
 mod clear;
 mod commands;
@@ -63,7 +64,7 @@ pub const EVERY_RUN: &[&[Scenario]] = &[
 
 /// What every run shows, too, and what waits for the ends of keys.
 pub const ROLLOVERS: &[&[Scenario]] =
-    &[rekey::SCENARIOS, matrix::SCENARIOS, deaf::SCENARIOS, restart::SCENARIOS];
+    &[rekey::SCENARIOS, matrix::SCENARIOS, deaf::SCENARIOS, restart::SCENARIOS, behind::SCENARIOS];
 
 /// What every run shows, too, of key servers that share a group.
 pub const COOPERATION: &[&[Scenario]] =

@@ -131,6 +131,15 @@ impl Kernel {
         admission
     }
 
+    /// The SPIs of ESP that lately came to a plane between addresses of its access list, and that no key of the plane is for:
+    /// at most 64. Only planes that accept nothing in clear know.
+    ///
+    /// # Errors
+    /// The kernel does not answer.
+    pub fn strays(&mut self, slot: Slot) -> Result<BTreeSet<Spi>, Error> {
+        self.tables.strays(slot).map_err(refused("the list of strays"))
+    }
+
     /// Makes the kernel hold exactly what is desired; does nothing where it already does. It reads first, so it also
     /// repairs what was changed by hand, what expired and what a link that went down took along: call it again at any time.
     ///

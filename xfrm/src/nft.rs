@@ -10,6 +10,7 @@ mod list;
 mod matching;
 mod program;
 mod rules;
+mod strays;
 
 use std::fmt::Write;
 
@@ -107,10 +108,13 @@ fn forget(slots: Slots) -> String {
     for slot in slots.iter() {
         for (kind, names) in [("chain", &PLANE_CHAINS[..]), ("counter", &COUNTERS[..])] {
             for name in names {
-                let _ = writeln!(text, "delete {kind} inet gdoi {name}_{}", slot.number());
+                // A table of an earlier version need not have it.
+                let place = format!("{kind} inet gdoi {name}_{}", slot.number());
+                let _ = writeln!(text, "add {place}\ndelete {place}");
             }
         }
         let _ = writeln!(text, "delete set inet gdoi {}", known::name(slot));
+        let _ = writeln!(text, "{}", strays::forget(slot));
     }
     text
 }
@@ -134,6 +138,7 @@ fn render(planes: &[PlaneRules]) -> String {
             let _ = writeln!(text, "\tcounter {name}_{} {{ }}", plane.slot.number());
         }
         text.push_str(&inbound::known_senders(plane.slot));
+        text.push_str(&strays::set(plane.slot));
     }
     chains::chains(planes).iter().for_each(|chain| render_chain(&mut text, chain));
     text.push_str("}\n");

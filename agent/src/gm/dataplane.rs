@@ -6,6 +6,7 @@ mod change;
 mod learning;
 mod seen;
 mod spent;
+mod strays;
 
 pub use admission::Word;
 
@@ -52,6 +53,8 @@ pub struct DataPlane {
     crowded: bool,
     /// Those that must not come back.
     spent: Spent,
+    /// When it is looked for ESP that no key is for.
+    next_look: Instant,
     /// Interfaces that an earlier run protected and nobody wants protected any more.
     abandoned: Vec<String>,
 }
@@ -83,6 +86,7 @@ impl DataPlane {
             admitted: BTreeSet::new(),
             crowded: false,
             spent: Spent::default(),
+            next_look: Instant::default(),
             abandoned,
         })
     }

@@ -5,6 +5,7 @@ use gdoi::crypto::SystemRandom;
 use gdoi::endpoint::{Endpoint, Instant, Output};
 use gdoi::phase1::Credential;
 use gdoi::policy::Identity;
+use gdoi::wire::ExchangeType;
 use gdoi::{Member, MemberCommand, MemberConfig, MemberEvent, MemberStatus, ServerEntry};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -85,13 +86,18 @@ impl Memberships {
     }
 
     /// Whose a datagram is: groups may share a server and a multicast group. One that belongs to nothing is for the
-    /// first member that knows its sender to count.
-    fn owner(&mut self, from: SocketAddr, datagram: &[u8], now: Instant) -> Option<&mut Membership> {
+    /// first member that knows its sender to count; a rekey message under a key that nobody has is for all of them, since
+    /// each may be the one that lacks the key.
+    fn owners(&self, from: SocketAddr, datagram: &[u8], now: Instant) -> Vec<usize> {
         let owns = |membership: &Membership| membership.member.owns(datagram, now);
         let owner = self.members.iter().position(owns);
-        let known = |membership: &Membership| membership.servers.contains(&from);
-        let index = owner.or_else(|| self.members.iter().position(known))?;
-        self.members.get_mut(index)
+        let known = |index: &usize| self.members[*index].servers.contains(&from);
+        let mut knowing = (0..self.members.len()).filter(known);
+        match (owner, ExchangeType::claimed_by(datagram)) {
+            (Some(owner), _) => vec![owner],
+            (None, Some(ExchangeType::GROUPKEY_PUSH)) => knowing.collect(),
+            (None, _) => knowing.next().into_iter().collect(),
+        }
     }
 }
 
@@ -120,8 +126,8 @@ impl Endpoint for Memberships {
     type Event = (GroupIndex, MemberEvent);
 
     fn handle_datagram(&mut self, from: SocketAddr, bytes: &[u8], now: Instant) {
-        if let Some(owner) = self.owner(from, bytes, now) {
-            owner.member.handle_datagram(from, bytes, now);
+        for index in self.owners(from, bytes, now) {
+            self.members[index].member.handle_datagram(from, bytes, now);
         }
     }
 
@@ -237,6 +243,24 @@ mod tests {
         assert_eq!(outputs(&mut memberships).1, [(GroupIndex(0), "GM_PACKET_DROPPED")], "counted once");
         memberships.handle_datagram("203.0.113.9:848".parse().unwrap(), &[9; 12], now);
         assert_eq!(outputs(&mut memberships).1, []);
+    }
+
+    /// Any of them may lack the key.
+    #[test]
+    fn a_rekey_message_under_an_unknown_key_is_for_all_that_know_the_server() {
+        let now = Instant::from_millis(1_000);
+        let mut memberships = memberships();
+        let mut push = [9; 60];
+        push[16..28].copy_from_slice(&[8, 0x10, ExchangeType::GROUPKEY_PUSH.0, 1, 0, 0, 0, 0, 0, 0, 0, 60]);
+        for (server, heard) in [("192.0.2.10:848", 2), ("192.0.2.11:848", 1), ("203.0.113.9:848", 0)] {
+            memberships.handle_datagram(server.parse().unwrap(), &push, now);
+            let events = outputs(&mut memberships).1;
+            assert_eq!(
+                events.iter().filter(|(_, name)| *name == "GDOI_REKEY_FAILURE").count(),
+                heard,
+                "{server}"
+            );
+        }
     }
 
     #[test]

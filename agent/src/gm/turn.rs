@@ -44,6 +44,16 @@ impl GroupMember {
         }
     }
 
+    /// Tells members of ESP that they have no key for.
+    pub(super) fn look_out(&mut self, now: Instant) {
+        for (name, spi) in self.dataplane.strays(now) {
+            if let Some(index) = self.memberships.find(&name) {
+                // A member refuses nothing.
+                drop(self.memberships.handle_command((index, MemberCommand::UnknownEsp(spi)), now));
+            }
+        }
+    }
+
     /// Hears the multicast groups in which rekey messages come.
     pub(super) fn listen(&mut self, now: Instant) {
         for problem in self.socket.listen(&self.dataplane.listening()) {
@@ -104,6 +114,7 @@ fn log_entry(event: &MemberEvent) -> Event {
     match event {
         MemberEvent::RegistrationStarted { group, server }
         | MemberEvent::Registered { group, server, .. }
+        | MemberEvent::NothingNewer { group, server, .. }
         | MemberEvent::RegistrationFailed { group, server, .. } => {
             entry.of_group(&group.name).with_peer(server)
         }
@@ -112,6 +123,7 @@ fn log_entry(event: &MemberEvent) -> Event {
         | MemberEvent::Dismissed { group, from, .. }
         | MemberEvent::RekeyRefused { group, from, .. } => entry.of_group(&group.name).with_peer(from),
         MemberEvent::Reregistering { group, .. }
+        | MemberEvent::Behind { group, .. }
         | MemberEvent::AclOutdated { group, .. }
         | MemberEvent::Omitted { group, .. }
         | MemberEvent::KeysExpired { group } => entry.of_group(&group.name),

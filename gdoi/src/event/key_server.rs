@@ -104,6 +104,11 @@ pub enum KeyServerEvent {
         /// How many.
         entries: usize,
     },
+    /// All traffic keys of the stored state ended while this server was down.
+    KeysEndedMeanwhile {
+        /// The group.
+        group: GroupName,
+    },
     /// A new KEK was made.
     NewKek {
         /// The group.
@@ -189,6 +194,7 @@ impl KeyServerEvent {
             KeyServerEvent::Phase1Failed { .. } => "KS_PHASE1_FAILED",
             KeyServerEvent::NewTek { .. } => "KS_NEW_TEK",
             KeyServerEvent::NewKek { .. } => "KS_NEW_KEK",
+            KeyServerEvent::KeysEndedMeanwhile { .. } => "KS_KEYS_ENDED",
             KeyServerEvent::SenderIdsRenewed { .. } => "KS_NEW_SIDS",
             KeyServerEvent::DeniesLeftOut { .. } => "KS_GM_ACL_PARTIAL",
             KeyServerEvent::PolicyChange { .. } => "POLICY_CHANGE",
@@ -222,6 +228,7 @@ impl KeyServerEvent {
         match self {
             KeyServerEvent::Refused { .. }
             | KeyServerEvent::DeniesLeftOut { .. }
+            | KeyServerEvent::KeysEndedMeanwhile { .. }
             | KeyServerEvent::Phase1Failed { .. }
             | KeyServerEvent::Omitted { .. }
             | KeyServerEvent::Rejected { .. } => Severity::Warning,
@@ -285,6 +292,11 @@ impl fmt::Display for KeyServerEvent {
                 f,
                 "Member {member} of group {group} runs other software: {entries} deny entries of the ACL are left out, \
                  it encrypts that traffic as well"
+            ),
+            KeyServerEvent::KeysEndedMeanwhile { group } => write!(
+                f,
+                "All traffic keys of group {group} ended while this key server was down: members that no other key server \
+                 serves are without keys until they have the new one"
             ),
             KeyServerEvent::NewKek { group } => write!(f, "New KEK for group {group}"),
             KeyServerEvent::Coop { group: Some(group), event } => write!(f, "Group {group}: {event}"),

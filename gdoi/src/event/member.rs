@@ -42,6 +42,24 @@ pub enum MemberEvent {
         /// And when.
         retry_in: Duration,
     },
+    /// The server has nothing that this member does not have.
+    NothingNewer {
+        /// The group.
+        group: GroupName,
+        /// The key server that was asked.
+        server: SocketAddr,
+        /// For how long.
+        before: Duration,
+    },
+    /// There is a sign that this member lacks what others of the group have.
+    Behind {
+        /// The group.
+        group: GroupName,
+        /// Which.
+        sign: Sign,
+        /// When it will register again.
+        registers_in: Duration,
+    },
     /// The group is asked for new keys.
     Reregistering {
         /// The group.
@@ -127,11 +145,44 @@ pub enum Cause {
     Command,
     /// It speaks from another address.
     Moved,
+    /// A state that sent is lost, and the numbers that it used must not come again.
+    SenderLost,
+    /// It may lack what others have.
+    Behind(Sign),
+}
+
+/// How a member notices that it may lack what others of the group have. All but [`Sign::Untimely`] and [`Sign::NumberAgain`]
+/// anybody can make up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sign {
+    /// ESP of the group's traffic comes with this SPI, for which there is no key.
+    UnknownEsp(Spi),
+    /// A key server of its list sent a rekey message under a KEK that it does not have.
+    UnknownKek,
+    /// A rekey message that the key server signed is too far from the group's time as it is here.
+    Untimely,
+    /// A rekey message that the key server signed is newer than the last one, with a number that was used before.
+    NumberAgain,
+}
+
+impl fmt::Display for Sign {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Sign::UnknownEsp(spi) => write!(f, "ESP of the group comes with the unknown SPI {spi}"),
+            Sign::UnknownKek => f.write_str("a key server sends rekey messages under an unknown key"),
+            Sign::Untimely => f.write_str("the group's time is another one than here"),
+            Sign::NumberAgain => {
+                f.write_str("the key server counts its rekey messages from an older state on")
+            }
+        }
+    }
 }
 
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Cause::Behind(sign) => return sign.fmt(f),
+            Cause::SenderLost => "a state that sent is lost",
             Cause::KeysEnd => "its keys come to their end and no rekey was received",
             Cause::KeysDeleted => "the key server deleted keys and gave no others",
             Cause::Dismissed => "the key server ended its rekey SA",
@@ -149,6 +200,8 @@ impl MemberEvent {
             MemberEvent::RegistrationStarted { .. } => "GM_REGISTER",
             MemberEvent::Registered { .. } => "GM_REGS_COMPL",
             MemberEvent::RegistrationFailed { .. } => "GM_REGS_FAILED",
+            MemberEvent::NothingNewer { .. } => "GM_REGS_POSTPONED",
+            MemberEvent::Behind { .. } => "GM_BEHIND",
             MemberEvent::Reregistering { .. } => "GM_RE_REGISTER",
             MemberEvent::Rekeyed { .. } => "GM_RECV_REKEY",
             MemberEvent::Dismissed { .. } => "GM_RECV_DELETE",
@@ -169,8 +222,10 @@ impl MemberEvent {
             | MemberEvent::Rejected { .. }
             | MemberEvent::Omitted { .. }
             | MemberEvent::RekeyRefused { .. }
+            | MemberEvent::Behind { .. }
             | MemberEvent::Dismissed { .. } => Severity::Warning,
             MemberEvent::Reregistering { .. }
+            | MemberEvent::NothingNewer { .. }
             | MemberEvent::Registered { .. }
             | MemberEvent::AclOutdated { .. }
             | MemberEvent::Rekeyed { .. } => Severity::Notice,
@@ -193,6 +248,16 @@ impl fmt::Display for MemberEvent {
                 f,
                 "Registration to key server {server} failed for group {group}: {reason}; next try with {next_server} in {} s",
                 retry_in.as_secs()
+            ),
+            MemberEvent::NothingNewer { group, server, before } => write!(
+                f,
+                "Key server {server} has no other keys for group {group} within the next {} s: what is here is used on",
+                before.as_secs()
+            ),
+            MemberEvent::Behind { group, sign, registers_in } => write!(
+                f,
+                "Group {group} may have keys that are not here, {sign}: register again in {} s",
+                registers_in.as_secs()
             ),
             MemberEvent::Reregistering { group, cause } => {
                 write!(f, "Re-register group {group} to a key server: {cause}")

@@ -50,6 +50,14 @@ impl GroupClock {
         Some(time.saturating_add(now.saturating_since(then).as_millis() as u64))
     }
 
+    /// The group's time in the last message.
+    pub(super) const fn told(&self) -> Option<u64> {
+        match self.earliest {
+            Some((time, _)) => Some(time),
+            None => None,
+        }
+    }
+
     /// Takes in the group's time in a PULL that was answered within `made`. If it contradicts what was heard before, the
     /// group began anew.
     pub(super) fn pulled(&mut self, time: Option<u64>, made: Made) -> Made {

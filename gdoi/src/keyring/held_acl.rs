@@ -1,12 +1,13 @@
 //! The ACL that a member holds: always one list as a server made it, never parts of two.
 
+use super::Others;
 use crate::group::{AclDigest, AclNotice};
 use crate::policy::Acl;
 
 /// Which way a policy came: members pull at different times, a push reaches all at once.
 #[derive(Clone, Copy)]
 pub(super) enum Way {
-    Pull,
+    Pull(Others),
     Push,
 }
 
@@ -28,6 +29,11 @@ impl HeldAcl {
     /// Whether the last download was from a server of this implementation, which gives whole lists.
     pub(super) const fn is_whole(&self) -> bool {
         self.digest.is_some()
+    }
+
+    /// Tells it from other lists, where a server of this implementation gave it.
+    pub(super) const fn digest(&self) -> Option<AclDigest> {
+        self.digest
     }
 
     pub(super) const fn is_outdated(&self) -> bool {
@@ -55,7 +61,7 @@ impl HeldAcl {
                 let digest = Some(AclDigest::of(&list));
                 *self = HeldAcl { list, digest, outdated: true };
             }
-            (Way::Push, false) | (Way::Pull, _) => *self = HeldAcl { list, digest: None, outdated: false },
+            (Way::Push, false) | (Way::Pull(_), _) => *self = HeldAcl { list, digest: None, outdated: false },
         }
     }
 }
@@ -70,7 +76,7 @@ mod tests {
 
     fn held(list: &Acl) -> HeldAcl {
         let mut held = HeldAcl::default();
-        held.take(AclNotice::List(list.clone()), Way::Pull);
+        held.take(AclNotice::List(list.clone()), Way::Pull(Others::Alike));
         held
     }
 

@@ -82,6 +82,11 @@ impl Identifiers {
         self.get(name).map_or(&[], |held| &held.sids)
     }
 
+    /// The generations of which there are any.
+    pub(super) fn names(&self) -> impl Iterator<Item = SidGeneration> + '_ {
+        self.generations.iter().map(|held| held.name)
+    }
+
     /// Those that came last.
     pub(super) fn newest(&self) -> Option<(SidGeneration, &[Sid])> {
         self.generations.last().map(|held| (held.name, &held.sids[..]))

@@ -1,4 +1,5 @@
 mod constancy;
+mod lost_state;
 mod traffic;
 
 use super::*;
@@ -63,8 +64,9 @@ fn pull_with(
     policy: GroupPolicy,
     sids: &SenderIds,
     second: u64,
-) -> Result<(), Misbehaved> {
-    keyring.pull(policy, sids, Made { earliest: at(second), latest: at(second) }, at(second))
+) -> Result<Gain, Misbehaved> {
+    let made = Made { earliest: at(second), latest: at(second) };
+    keyring.pull(policy, sids, made, Others::Alike, at(second))
 }
 
 fn empty() -> Keyring {
@@ -135,10 +137,10 @@ fn the_activation_delay_is_a_minimum_but_never_leaves_a_gap() {
     let with_delay =
         |teks, seconds| GroupPolicy { activation_delay: Some(Duration::from_secs(seconds)), ..policy(teks) };
     pull(&mut keyring, with_delay(vec![tek(1000, 60)], 5), 0);
-    pull(&mut keyring, with_delay(vec![tek(2000, 60)], 20), 30);
+    pull(&mut keyring, with_delay(vec![tek(1000, 30), tek(2000, 60)], 20), 30);
     assert_eq!(shape(&keyring, 58).1, Some(1000));
     assert_eq!(shape(&keyring, 59).1, Some(2000), "1.7 s before the end");
-    pull(&mut keyring, with_delay(vec![tek(3000, 60)], 1000), 80);
+    pull(&mut keyring, with_delay(vec![tek(2000, 10), tek(3000, 60)], 1000), 80);
     assert_eq!(shape(&keyring, 89).1, Some(2000));
     assert_eq!(shape(&keyring, 90).1, Some(3000));
 }
@@ -304,7 +306,7 @@ fn a_late_repetition_retires_no_later() {
 fn a_pulled_key_is_sent_with_until_its_earliest_end_and_received_with_until_its_latest() {
     let mut keyring = empty();
     let made = Made { earliest: at(0), latest: at(7) };
-    keyring.pull(policy(vec![tek(1000, 60)]), &SenderIds::default(), made, at(9)).unwrap();
+    keyring.pull(policy(vec![tek(1000, 60)]), &SenderIds::default(), made, Others::Alike, at(9)).unwrap();
     assert_eq!(shape(&keyring, 59), (vec![1000], Some(1000)));
     assert_eq!(shape(&keyring, 60), (vec![1000], None));
     assert_eq!(expires(&keyring, 1000, 60), at(67) + GRACE);
@@ -315,7 +317,7 @@ fn a_kek_ends_when_the_server_said() {
     let mut keyring = empty();
     let policy = GroupPolicy { kek: Some(kek(100)), ..policy(vec![tek(1000, 60)]) };
     let made = Made { earliest: at(0), latest: at(7) };
-    keyring.pull(policy, &SenderIds::default(), made, at(9)).unwrap();
+    keyring.pull(policy, &SenderIds::default(), made, Others::Alike, at(9)).unwrap();
     assert_eq!(
         keyring.kek(at(9)).map(|(_, expires)| expires),
         Some(at(107) + GRACE),

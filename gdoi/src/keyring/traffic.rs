@@ -62,7 +62,7 @@ impl Apart {
         let named = policy.teks.iter().any(|tek| !tek.selectors.is_empty());
         match (named, way) {
             (true, _) => Apart::Yes,
-            (false, Way::Pull) => Apart::No,
+            (false, Way::Pull(_)) => Apart::No,
             (false, Way::Push) => self,
         }
     }

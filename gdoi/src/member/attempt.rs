@@ -2,12 +2,13 @@
 
 use super::config::{MemberConfig, ServerEntry};
 use super::progress::Progress;
-use super::pulling::{goodbye, Pulling};
+use super::pulling::{goodbye, Pulling, Wish};
 use crate::crypto::Random;
 use crate::endpoint::{Instant, Transmit};
 use crate::error::{Error, Misbehaved, Unacceptable};
 use crate::phase1::{Initiator, IsakmpSa, Negotiated, Negotiation, Settings};
 use crate::policy::{GroupId, Identity, SidNonce, SidRequest};
+use crate::pull::Holdings;
 use crate::retransmit::Pace;
 use crate::wire::Header;
 use std::net::{IpAddr, SocketAddr};
@@ -17,6 +18,8 @@ pub(super) struct Attempt {
     server: SocketAddr,
     group: GroupId,
     sender_ids: SidRequest,
+    /// What the member has already, as far as the server may know.
+    holdings: Option<Holdings>,
     exchange: Exchange,
 }
 
@@ -32,7 +35,7 @@ impl Attempt {
     pub(super) fn start(
         config: &MemberConfig,
         server: &ServerEntry,
-        nonce: SidNonce,
+        (nonce, holdings): (SidNonce, Option<Holdings>),
         random: &mut dyn Random,
         now: Instant,
     ) -> Result<Self, Error> {
@@ -47,7 +50,7 @@ impl Attempt {
         let exchange = Exchange::MainMode(Box::new(negotiation));
         let sender_ids = SidRequest { count: config.sender_ids, nonce: Some(nonce) };
         let group = config.group.id;
-        Ok(Attempt { server: server.address, group, sender_ids, exchange })
+        Ok(Attempt { server: server.address, group, sender_ids, holdings, exchange })
     }
 
     pub(super) fn first(&self) -> Transmit {
@@ -111,7 +114,8 @@ impl Attempt {
             let reason = Unacceptable::UnexpectedIdentity(sa.peer.to_string());
             return Progress::Failed(reason.into(), goodbye(self.server, &sa, random));
         }
-        match Pulling::start(sa, self.server, (self.group, self.sender_ids), last_seen, random, now) {
+        let wish = Wish { group: self.group, sender_ids: self.sender_ids, holdings: self.holdings.take() };
+        match Pulling::start(sa, self.server, wish, last_seen, random, now) {
             Ok(pulling) => {
                 let first = pulling.first();
                 self.exchange = Exchange::Pull(Box::new(pulling));

@@ -35,7 +35,12 @@ impl Member {
         }
         match self.gather(from, datagram, now) {
             Ok(message) => message.iter().for_each(|message| self.handle_message(from, message, now)),
-            Err(reason) => self.reject(from, reason, now),
+            Err(reason) => {
+                if ExchangeType::claimed_by(datagram) == Some(ExchangeType::GROUPKEY_PUSH) {
+                    self.learn_from(from, datagram, &reason, now);
+                }
+                self.reject(from, reason, now);
+            }
         }
     }
 
@@ -112,7 +117,10 @@ impl Member {
                 self.acknowledge(ack, now);
             }
             Received::Again(ack) => self.acknowledge(ack, now),
-            Received::Refused(reason) => self.refuse_rekey(from, reason, now),
+            Received::Refused(reason) => {
+                self.learn_from(from, datagram, &reason, now);
+                self.refuse_rekey(from, reason, now);
+            }
         }
     }
 
@@ -133,9 +141,13 @@ impl Member {
         if self.keyring.lacks_acl() {
             return self.fetch_acl(now);
         }
-        if let Activity::Idle(_) | Activity::Retrying(_) = self.activity {
+        // What made it suspect that it lacks something may be something else than what this brought.
+        let waits = matches!(self.activity, Activity::Idle(_) | Activity::Retrying(_));
+        if waits
+            && !matches!(self.cause, Cause::Behind(_) | Cause::SenderLost | Cause::Moved | Cause::Command)
+        {
+            self.expect_the_end(now);
             self.cause = cause;
-            self.activity = Activity::Idle(self.reregistration(now));
         }
     }
 

@@ -4,6 +4,7 @@ use crate::endpoint::Transmit;
 use crate::error::Error;
 use crate::group::{GroupPolicy, SenderIds};
 use crate::keyring::Made;
+use std::time::Duration;
 
 /// Policy and keys, and when the server can have made them.
 pub(super) struct Download {
@@ -24,6 +25,8 @@ pub(super) enum Progress {
     Ignored(Error),
     /// Done; the message takes leave of the server.
     Registered(Box<Download>, Option<Transmit>),
+    /// The server has nothing newer before that; the message takes leave of it.
+    Postponed(Duration, Option<Transmit>),
     /// It came to nothing.
     Failed(Error, Option<Transmit>),
 }

@@ -7,7 +7,7 @@ use crate::error::{Error, Misbehaved, Unacceptable};
 use crate::keyring::Made;
 use crate::phase1::{hinted, Cookies, Informational, IsakmpSa};
 use crate::policy::{GroupId, SidRequest};
-use crate::pull::{PullInitiator, PullStep};
+use crate::pull::{Holdings, PullInitiator, PullStep};
 use crate::retransmit::{Due, Pace, Retransmission};
 use crate::wire::{Cookie, ExchangeType, Header, NotifyType};
 use std::net::SocketAddr;
@@ -25,6 +25,13 @@ pub(super) struct Pulling {
     hint: Option<NotifyType>,
 }
 
+/// What the server is asked for.
+pub(super) struct Wish {
+    pub(super) group: GroupId,
+    pub(super) sender_ids: SidRequest,
+    pub(super) holdings: Option<Holdings>,
+}
+
 impl Pulling {
     /// Asks for a group under an SA that the datagram `last_seen` finished.
     ///
@@ -33,12 +40,13 @@ impl Pulling {
     pub(super) fn start(
         sa: IsakmpSa,
         server: SocketAddr,
-        (group, sender_ids): (GroupId, SidRequest),
+        wish: Wish,
         last_seen: &[u8],
         random: &mut dyn Random,
         now: Instant,
     ) -> Result<Self, Error> {
-        let (pull, message) = PullInitiator::start(&sa, group, sender_ids, random)?;
+        let Wish { group, sender_ids, holdings } = wish;
+        let (pull, message) = PullInitiator::start(&sa, group, sender_ids, holdings, random)?;
         let retransmission = Retransmission::new(server, message, Pace::BackOff, now);
         let (made, last_seen) = (Made { earliest: now, latest: now }, last_seen.to_vec());
         Ok(Pulling { sa, pull, retransmission, made, last_seen, hint: None })
@@ -86,7 +94,7 @@ impl Pulling {
             return Progress::Nothing;
         }
         let progress = match header.exchange {
-            ExchangeType::INFORMATIONAL => self.informational(header, body),
+            ExchangeType::INFORMATIONAL => self.informational(header, body, random),
             _ => self.step(header, body, random, now),
         };
         if matches!(progress, Progress::Send(_)) {
@@ -119,13 +127,16 @@ impl Pulling {
         self.retransmission.to()
     }
 
-    fn informational(&mut self, header: &Header, body: &[u8]) -> Progress {
+    fn informational(&mut self, header: &Header, body: &[u8], random: &mut dyn Random) -> Progress {
         let result = match header.flags.is_encrypted() && Cookies::of(header) == self.sa.cookies {
             true => self.sa.informed(header, body),
             false => self.take_hint(header, body),
         };
         match result {
             Ok(Informational::Deleted) => Progress::Failed(Unacceptable::PeerDeleted.into(), None),
+            Ok(Informational::Postponed(delay)) => {
+                Progress::Postponed(delay, goodbye(self.server(), &self.sa, random))
+            }
             Ok(Informational::Notified(kind)) if kind.is_error() => {
                 Progress::Failed(Unacceptable::PeerSays(kind).into(), None)
             }

@@ -1,6 +1,7 @@
 //! When a rekey message says that the member must register again.
 
-use super::{Activity, Member, LAST_RETRY};
+use super::schedule::{Renewal, LAST_RETRY};
+use super::{Activity, Member};
 use crate::endpoint::Instant;
 use crate::event::{Cause, MemberEvent};
 use crate::retransmit::draw;
@@ -19,9 +20,34 @@ impl Member {
         self.activity = Activity::Idle(now + registers_in);
     }
 
+    /// An operator wants a registration now.
+    pub(super) fn obey(&mut self, now: Instant) {
+        self.cause = Cause::Command;
+        self.renewal = Renewal::Wanted;
+        match (self.floor.opens_for_orders(), &self.activity) {
+            (at, _) if at <= now => self.start_again(now),
+            (_, Activity::Registering(_)) => {}
+            (at, _) => self.activity = Activity::Idle(at),
+        }
+    }
+
+    /// A state that sent is lost. A registration under way is not disturbed.
+    pub(super) fn renew_sender_ids(&mut self, now: Instant) {
+        self.keyring.lose_states();
+        self.renewal = Renewal::Wanted;
+        match self.activity {
+            Activity::Registering(_) => {}
+            Activity::Idle(_) | Activity::Retrying(_) => self.ask_again(Cause::SenderLost, now),
+        }
+    }
+
     /// The group has another ACL, and the message with it was lost: the old one holds until the registration.
     pub(super) fn fetch_acl(&mut self, now: Instant) {
-        if let Activity::Registering(_) = self.activity {
+        let asks = match self.activity {
+            Activity::Registering(_) => true,
+            Activity::Idle(_) | Activity::Retrying(_) => self.cause == Cause::AclOutdated,
+        };
+        if asks {
             return;
         }
         let registers_in = self.soon(now);
@@ -34,6 +60,7 @@ impl Member {
     fn soon(&mut self, now: Instant) -> Duration {
         let left =
             self.keyring.last_tek(now).map_or(Duration::ZERO, |(expires, _)| expires.saturating_since(now));
-        draw(self.random.as_mut(), (left / 2).clamp(JITTER, LAST_RETRY))
+        let soon = now + draw(self.random.as_mut(), (left / 2).clamp(JITTER, LAST_RETRY));
+        soon.max(self.floor.opens()).saturating_since(now)
     }
 }

@@ -4,7 +4,7 @@ use crate::crypto::prf::digest;
 use crate::crypto::Hash;
 use crate::endpoint::{Instant, Transmit};
 use crate::error::{Error, Misbehaved, Unauthenticated};
-use crate::group::Rekey;
+use crate::group::{Kek, Rekey};
 use crate::keyring::Keyring;
 use crate::phase1::Cookies;
 use crate::push::{receive, Acknowledgement};
@@ -16,12 +16,18 @@ use std::time::Duration;
 /// How far the pseudotime of a message may be from ours: the time that its retransmissions take, and more.
 const TOLERANCE: Duration = Duration::from_secs(100);
 
+/// Whoever sends old messages again makes a member verify so many signatures in such a time, and no more.
+const SCRUTINY: Duration = Duration::from_secs(1);
+const MOST_LOOKED_INTO: u32 = 10;
+
 /// State that outlives the single message.
 #[derive(Debug, Default)]
 pub(super) struct Rekeys {
     pub(super) counters: RekeyCounters,
     /// The last message taken in, and what acknowledged it.
     last: Option<([u8; 32], Option<Transmit>)>,
+    /// Since when, and how many that repeat a number were looked into.
+    scrutiny: (Instant, u32),
     /// When and with what number it came.
     pub(super) last_received: Option<(Instant, u32)>,
 }
@@ -77,6 +83,24 @@ impl Rekeys {
             check_pseudotime(theirs, ours)?;
         }
         Ok(rekey)
+    }
+
+    /// Whether a message with a number that was used is the key server's, and was made after the last one that was taken
+    /// in: then the server has gone back to an older state. A message that is only sent once more was not.
+    pub(super) fn is_newer(&mut self, keyring: &Keyring, datagram: &[u8], now: Instant) -> bool {
+        if now >= self.scrutiny.0 + SCRUTINY {
+            self.scrutiny = (now, 0);
+        }
+        self.scrutiny.1 = self.scrutiny.1.saturating_add(1);
+        if self.scrutiny.1 > MOST_LOOKED_INTO {
+            return false;
+        }
+        let Ok((header, _)) = Header::parse(datagram) else { return false };
+        let kek = keyring.kek_named(Cookies::of(&header).octets(), now);
+        let any_number = kek.map(|kek| Kek { sequence: 0, ..kek.clone() });
+        let rekey = any_number.and_then(|kek| receive(&kek, datagram).ok());
+        let made = rekey.and_then(|rekey| rekey.policy).and_then(|policy| policy.pseudotime);
+        made.zip(keyring.told_time()).is_some_and(|(made, told)| made > told)
     }
 
     /// Counts one that changes nothing.

@@ -8,9 +8,10 @@ use crate::policy::{Identity, Proposal};
 use crate::protect::{open, seal, Opened, Sealed};
 use crate::wire::{
     emit_chain, Cookie, Delete, ExchangeType, Flags, Header, Liveness, Notify, NotifyType, PayloadType,
-    Payloads,
+    Payloads, Postponement,
 };
 use std::fmt;
+use std::time::Duration;
 
 /// The name of an ISAKMP SA.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -47,6 +48,8 @@ pub enum Informational {
     AreYouThere(u32),
     /// The peer says that it is alive: the number of the question that it answers.
     StillHere(u32),
+    /// The peer has nothing newer before that, and wants to be asked then.
+    Postponed(Duration),
     /// Nothing that matters here.
     Other,
 }
@@ -121,6 +124,15 @@ impl IsakmpSa {
         self.inform((PayloadType::NOTIFY, &Notify { kind }.emit()?), random)
     }
 
+    /// A protected informational message that asks a member of this implementation to try later, and says when.
+    ///
+    /// # Errors
+    /// Only internal ones.
+    pub(crate) fn postpone(&self, delay: Duration, random: &mut dyn Random) -> Result<Vec<u8>, Error> {
+        let seconds = u32::try_from(delay.as_secs()).unwrap_or(u32::MAX);
+        self.inform((PayloadType::NOTIFY, &Postponement { seconds }.emit()?), random)
+    }
+
     /// A protected informational message of dead peer detection, question or answer.
     pub(crate) fn liveness(
         &self,
@@ -192,7 +204,9 @@ impl IsakmpSa {
     fn notified(&self, body: &[u8]) -> Result<Informational, Error> {
         let kind = Notify::parse(body)?.kind;
         if !Liveness::has(kind) {
-            return Ok(Informational::Notified(kind));
+            let postponed = Postponement::parse(body)?.filter(|_| self.ours);
+            let delay = postponed.map(|postponement| Duration::from_secs(postponement.seconds.into()));
+            return Ok(delay.map_or(Informational::Notified(kind), Informational::Postponed));
         }
         let liveness = Liveness::parse(body)?;
         match (liveness.cookies == self.cookies.octets(), kind) {

@@ -24,6 +24,7 @@ impl GroupPolicy {
             acl: self.acl.digest(),
             mode: self.acl.digest().map(|_| self.mode),
             sender_id_nonce: None,
+            holds: None,
         };
         let selectors = self.acl.selectors();
         GroupSa {

@@ -1,6 +1,7 @@
 //! The member's side.
 
 use super::check_header;
+use super::holdings::{Holdings, Tell};
 use super::offer::Offer;
 use crate::crypto::cbc::Block;
 use crate::crypto::Random;
@@ -9,7 +10,7 @@ use crate::group::{GroupPolicy, SenderIds};
 use crate::phase1::{fresh_message_id, fresh_nonce, take_nonce, IsakmpSa};
 use crate::policy::{GroupId, SidRequest, SID_BITS};
 use crate::wire::{
-    ExchangeType, Gap, GroupSa, Header, Identification, Kd, KeyPacket, PayloadType, Payloads, Reader,
+    ExchangeType, Gap, GroupSa, Header, Holds, Identification, Kd, KeyPacket, PayloadType, Payloads, Reader,
 };
 use std::collections::BTreeSet;
 
@@ -35,6 +36,7 @@ pub struct AwaitSa {
     iv: Block,
     nonce: Vec<u8>,
     sender_ids: SidRequest,
+    holdings: Option<Holdings>,
 }
 
 /// Waits for the fourth message.
@@ -49,7 +51,7 @@ pub struct AwaitKeys {
 
 impl PullInitiator {
     /// Begins: the state and the first message. These sender IDs will be asked for (RFC 6407 section 5.4.2), without the
-    /// nonce if the server is of another implementation.
+    /// nonce if the server is of another implementation; none if there are some among the `holdings` for all that is offered.
     ///
     /// # Errors
     /// Only internal ones.
@@ -57,6 +59,7 @@ impl PullInitiator {
         sa: &IsakmpSa,
         group: GroupId,
         sender_ids: SidRequest,
+        holdings: Option<Holdings>,
         random: &mut dyn Random,
     ) -> Result<(PullInitiator, Vec<u8>), Error> {
         let message_id = fresh_message_id(random)?;
@@ -67,7 +70,7 @@ impl PullInitiator {
         let sealed =
             sa.seal(ExchangeType::GROUPKEY_PULL, message_id, &sa.first_iv(message_id), &payloads, hash)?;
         Ok((
-            PullInitiator::AwaitSa(AwaitSa { message_id, iv: sealed.next_iv, nonce, sender_ids }),
+            PullInitiator::AwaitSa(AwaitSa { message_id, iv: sealed.next_iv, nonce, sender_ids, holdings }),
             sealed.message,
         ))
     }
@@ -97,12 +100,20 @@ impl AwaitSa {
         // "If any describe the use of a counter mode cipher" (RFC 6407 section 3.3). A server of ours may change to one, and
         // gives the identifiers for that.
         let counts = sa.ours || offer.generations().next().is_some();
-        let message_id = self.message_id;
-        let sender_ids = if counts { self.sender_ids } else { SidRequest::default() };
-        let sender_id_nonce = sender_ids.nonce.filter(|_| sa.ours);
-        let wish = Gap { sender_ids: Some(sender_ids.count), sender_id_nonce, ..Gap::default() }.emit()?;
-        let wish = [(PayloadType::GAP, &wish[..])];
-        let payloads = if sender_ids.count == 0 { &[][..] } else { &wish[..] };
+        let (message_id, held) = (self.message_id, self.holdings.as_ref());
+        let has_sids = held.is_some_and(|held| held.have_sids_for(&offer));
+        let sender_ids = if counts && !has_sids { self.sender_ids } else { SidRequest::default() };
+        let tells = held.is_some_and(|held| sa.ours && held.tell == Tell::Server && held.cover(&offer));
+        let asks = sender_ids.count > 0;
+        let wish = Gap {
+            sender_ids: asks.then_some(sender_ids.count),
+            sender_id_nonce: sender_ids.nonce.filter(|_| sa.ours && asks),
+            holds: tells.then_some(Holds::AllOffered),
+            ..Gap::default()
+        };
+        let body = wish.emit()?;
+        let body = [(PayloadType::GAP, &body[..])];
+        let payloads = if wish == Gap::default() { &[][..] } else { &body[..] };
         let sealed = sa.seal(ExchangeType::GROUPKEY_PULL, message_id, &opened.next_iv, payloads, hash)?;
         let (ni, nr) = (self.nonce.clone(), theirs.to_vec());
         let next = AwaitKeys { message_id, iv: sealed.next_iv, ni, nr, offer, sender_ids };

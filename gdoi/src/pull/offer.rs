@@ -7,7 +7,7 @@ use super::numbers::{
 };
 use crate::crypto::sign::{PublicKey, SignatureAlgorithm};
 use crate::error::{Error, Malformed, Misbehaved, Unacceptable};
-use crate::group::{AckType, AclNotice, GroupPolicy, Kek, Tek};
+use crate::group::{AckType, AclDigest, AclNotice, GroupPolicy, Kek, Tek};
 use crate::policy::{
     Aead, Cipher, Family, Integrity, Ports, Prefix, Selector, SendMode, SenderTerms, SidGeneration, Side,
     Spi, TekKeys, Transform, MAX_REPLAY_WINDOW, SID_BITS,
@@ -67,6 +67,21 @@ impl Offer {
     /// The generations of sender IDs that its TEKs go with.
     pub(crate) fn generations(&self) -> impl Iterator<Item = SidGeneration> + '_ {
         self.teks.iter().filter_map(|tek| tek.senders.map(|terms| terms.generation))
+    }
+
+    /// The SPIs of its TEKs.
+    pub(super) fn spis(&self) -> impl Iterator<Item = Spi> + '_ {
+        self.teks.iter().map(|tek| tek.spi)
+    }
+
+    /// The SPI of its KEK.
+    pub(super) fn kek_spi(&self) -> Option<[u8; 16]> {
+        self.kek.as_ref().map(|kek| kek.spi)
+    }
+
+    /// Which ACL it has, where it tells the whole list.
+    pub(super) fn acl_digest(&self) -> Option<AclDigest> {
+        self.acl.digest()
     }
 
     /// In a PULL there must be a TEK: section 5.2.1 allows none, but then nothing says which traffic must not

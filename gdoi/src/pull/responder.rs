@@ -7,7 +7,7 @@ use crate::error::{Error, Unacceptable};
 use crate::group::{GroupPolicy, SenderIds};
 use crate::phase1::{fresh_nonce, take_nonce, IsakmpSa};
 use crate::policy::{SidGeneration, SidRequest};
-use crate::wire::{ExchangeType, Gap, Header, IdType, Identification, KeyPacket, PayloadType};
+use crate::wire::{ExchangeType, Gap, Header, Holds, IdType, Identification, KeyPacket, PayloadType};
 
 /// What a group is named by.
 pub(crate) const GROUP_IDENTITY: &str = "group identity type";
@@ -34,6 +34,8 @@ pub struct Proof {
     iv: Block,
     /// The sender IDs that it asks for (RFC 6407 section 5.4.2).
     pub sender_ids: SidRequest,
+    /// Whether it says that it has all that it was offered.
+    pub holds: Option<Holds>,
 }
 
 impl Request {
@@ -111,7 +113,7 @@ impl AwaitProof {
         payloads.finish()?;
         let gap = gap.unwrap_or_default();
         let sender_ids = SidRequest { count: gap.sender_ids.unwrap_or_default(), nonce: gap.sender_id_nonce };
-        Ok(Proof { iv: opened.next_iv, sender_ids })
+        Ok(Proof { iv: opened.next_iv, sender_ids, holds: gap.holds.filter(|_| sa.ours) })
     }
 
     /// Answers a third message with the keys and the sender IDs that it asked for.

@@ -133,6 +133,14 @@ impl KeyServer {
                     established.pull = None;
                     return self.refuse_group(from, established, Some(group), reason, now);
                 }
+                let newer = |group: &mut Group, _: &mut dyn Random| {
+                    Ok(group.nothing_newer_before(&registrant, proof.holds, now))
+                };
+                if let Some(delay) = self.act(group, now, newer)? {
+                    established.pull = None;
+                    let message = established.sa.postpone(delay, self.random.as_mut())?;
+                    return Ok(Answer::Send(message));
+                }
                 let delivered = self.deliver(&registrant, established, group, (pull, &proof), now);
                 established.pull = None;
                 match delivered {

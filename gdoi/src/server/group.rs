@@ -4,6 +4,7 @@
 mod acknowledge;
 mod admission;
 mod ageing;
+mod awakening;
 mod catch_up;
 mod command;
 mod cooperation;
@@ -15,6 +16,7 @@ mod receive;
 mod rekey;
 mod rekey_message;
 mod reload;
+mod repetition;
 mod report;
 mod sender_ids;
 mod turn;

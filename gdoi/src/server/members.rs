@@ -196,6 +196,12 @@ impl Members {
         self.records().next().is_none()
     }
 
+    /// The record of this member, if it is in the list.
+    pub(super) fn of(&self, address: IpAddr) -> Option<&Record> {
+        let listed = self.records.get(&address).filter(|listed| listed.presence == Presence::Here);
+        listed.map(|listed| &listed.record)
+    }
+
     pub(super) fn records(&self) -> impl Iterator<Item = &Record> {
         self.records.values().filter(|listed| listed.presence == Presence::Here).map(|listed| &listed.record)
     }

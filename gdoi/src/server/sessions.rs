@@ -13,7 +13,7 @@ use crate::phase1::{Cookies, IsakmpSa, Responder};
 use crate::policy::GroupId;
 use crate::pull::AwaitProof;
 use std::collections::{BTreeMap, VecDeque};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 const HALF_OPEN_LIFE: Duration = Duration::from_secs(30);

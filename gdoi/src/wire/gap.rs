@@ -14,6 +14,7 @@ mod class {
     pub const PSEUDOTIME: u16 = 128;
     pub const ACL_DIGEST: u16 = 129;
     pub const SEND_MODE: u16 = 130;
+    pub const HOLDS: u16 = 131;
     pub const SENDER_ID_NONCE: u16 = 132;
 }
 
@@ -34,6 +35,15 @@ pub struct Gap {
     pub mode: Option<SendMode>,
     /// With a request for sender IDs: 16 octets by which a member gets the same ones again.
     pub sender_id_nonce: Option<SidNonce>,
+    /// What a member that registers again has already; in the third message of a PULL only.
+    pub holds: Option<Holds>,
+}
+
+/// What a member that registers again has already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holds {
+    /// 1: all that the second message of the PULL offered, and sender IDs for it.
+    AllOffered,
 }
 
 impl Gap {
@@ -54,6 +64,7 @@ impl Gap {
             pseudotime: octets(&mut attributes, class::PSEUDOTIME, "pseudotime")?.map(u64::from_be_bytes),
             acl: octets(&mut attributes, class::ACL_DIGEST, "ACL digest")?.map(AclDigest),
             mode: parse_mode(&mut attributes)?,
+            holds: parse_holds(&mut attributes)?,
             sender_id_nonce: octets(&mut attributes, class::SENDER_ID_NONCE, "sender ID nonce")?
                 .map(SidNonce),
         };
@@ -89,6 +100,9 @@ impl Gap {
         if let Some(mode) = self.mode {
             Attribute::basic(class::SEND_MODE, mode_number(mode)).write(out);
         }
+        if let Some(Holds::AllOffered) = self.holds {
+            Attribute::basic(class::HOLDS, ALL_OFFERED).write(out);
+        }
         if let Some(SidNonce(nonce)) = &self.sender_id_nonce {
             Attribute::variable(class::SENDER_ID_NONCE, nonce).write(out);
         }
@@ -113,6 +127,16 @@ const fn mode_number(mode: SendMode) -> u16 {
     match mode {
         SendMode::Both => 1,
         SendMode::ReceiveOnly => 2,
+    }
+}
+
+const ALL_OFFERED: u16 = 1;
+
+fn parse_holds(attributes: &mut Attributes<'_>) -> Result<Option<Holds>, Error> {
+    match number(attributes, class::HOLDS, "holdings")? {
+        None => Ok(None),
+        Some(ALL_OFFERED) => Ok(Some(Holds::AllOffered)),
+        Some(_) => Err(Malformed::Value("GAP payload").into()),
     }
 }
 
@@ -148,6 +172,9 @@ mod tests {
         let asking = Gap { sender_ids: Some(4), sender_id_nonce: Some(SidNonce([9; 16])), ..Gap::default() };
         assert_eq!(asking.emit().unwrap(), [&[0x80, 3, 0, 4, 0, 132, 0, 16][..], &[9; 16]].concat());
         assert_eq!(Gap::parse(&asking.emit().unwrap()), Ok(asking));
+        let again = Gap { holds: Some(Holds::AllOffered), ..Gap::default() };
+        assert_eq!(again.emit().unwrap(), [0x80, 131, 0, 1]);
+        assert_eq!(Gap::parse(&again.emit().unwrap()), Ok(again));
     }
 
     #[test]
@@ -159,6 +186,7 @@ mod tests {
         assert_eq!(Gap::parse(&[0, 132, 0, 1, 1]), Err(Malformed::Length("sender ID nonce").into()));
         assert_eq!(Gap::parse(&[0x80, 130, 0, 0]), Err(Malformed::Value("GAP payload").into()));
         assert_eq!(Gap::parse(&[0x80, 130, 0, 3]), Err(Malformed::Value("GAP payload").into()));
+        assert_eq!(Gap::parse(&[0x80, 131, 0, 2]), Err(Malformed::Value("GAP payload").into()));
         let twice = [0x80, 1, 0, 1, 0x80, 1, 0, 1];
         assert_eq!(Gap::parse(&twice), Err(Misbehaved::DuplicateAttribute("ACTIVATION_TIME_DELAY").into()));
         assert_eq!(Gap::parse(&[0x80]), Err(Malformed::Truncated("GAP payload").into()));

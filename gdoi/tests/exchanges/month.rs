@@ -1,6 +1,7 @@
 //! A group of 100 for a long time over a network that loses, doubles and reorders: nobody is ever without a key, and no key
 //! is used past its life. Three days of it in every run; all 30 with `GDOI_MONTH=1 cargo test -p gdoi --test exchanges
-//! month -- --nocapture`.
+//! month -- --nocapture`. And on a network that loses less a new key each hour by order: nobody is deaf for longer than a
+//! member takes to notice it.
 
 use crate::bench::fleet::{
     member, member_address, member_config, rekey_config, server, server_address, server_config,
@@ -8,13 +9,15 @@ use crate::bench::fleet::{
 use crate::bench::random::Seeded;
 use crate::bench::{Archive, Link, World};
 use gdoi::policy::Spi;
-use gdoi::{Instant, KeyServerEvent, Transport};
+use gdoi::{Instant, KeyServerCommand, KeyServerEvent, MemberCommand, RekeyKind, Transport};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 const MEMBERS: u16 = 100;
 const DAY: Duration = Duration::from_secs(86_400);
+/// The longest that somebody may be deaf whom a new key did not reach.
+const DEAF: Duration = Duration::from_secs(10);
 /// How much longer than its life a key may be received with: the 2 s that a member adds, what a promptly sent message
 /// waits for its turn among 100, and the time that it is on its way.
 const GRACE: Duration = Duration::from_millis(2_000 + 200 + 400);
@@ -43,6 +46,8 @@ struct Watch {
     events: usize,
     /// How often and how long somebody sent with a key that somebody else had not.
     unread: (u64, Duration),
+    /// The longest of these times.
+    longest: Duration,
     unread_since: Option<Instant>,
     /// How much longer than its life a key was received with: while members know little, and later.
     latest: (Duration, Duration),
@@ -101,7 +106,9 @@ impl Watch {
         match (unread, self.unread_since) {
             (true, None) => (self.unread.0, self.unread_since) = (self.unread.0 + 1, Some(now)),
             (false, Some(since)) => {
-                self.unread.1 += now.saturating_since(since);
+                let span = now.saturating_since(since);
+                self.longest = self.longest.max(span);
+                self.unread.1 += span;
                 self.unread_since = None;
             }
             _ => {}
@@ -109,8 +116,8 @@ impl Watch {
     }
 }
 
-fn start(transport: Transport, life: Duration) -> World {
-    let mut world = World::new(1, Link::GALE);
+fn start(transport: Transport, life: Duration, link: Link) -> World {
+    let mut world = World::new(1, link);
     world.archive = Archive::Nothing;
     let (mut config, mut rekey) = (server_config(1), rekey_config());
     rekey.transport = transport;
@@ -126,7 +133,7 @@ fn start(transport: Transport, life: Duration) -> World {
 
 fn run(transport: Transport, span: Duration) {
     let life = Duration::from_secs(3600);
-    let mut world = start(transport, life);
+    let mut world = start(transport, life, Link::GALE);
     let mut watch = Watch { acquainted: world.now + ACQUAINTANCE, ..Watch::default() };
     let end = world.now + span;
     while world.step(end) {
@@ -135,6 +142,45 @@ fn run(transport: Transport, span: Duration) {
     report(&world, &watch, transport, span);
     assert_eq!(watch.unread, (0, Duration::ZERO), "somebody sent with a key that not all had");
     assert!(watch.latest.0 <= PULL + GRACE && watch.latest.1 <= GRACE, "{:?}", watch.latest);
+}
+
+/// What the data planes of members see: every three seconds each looks whether somebody sends what it cannot read.
+fn look(world: &mut World, watch: &Watch) {
+    let registered = watch.held.values().filter(|held| held.outbound.is_some()).count();
+    let unread = watch.senders.keys().filter(|spi| watch.holders.get(spi) != Some(&registered));
+    for spi in unread.copied().collect::<Vec<_>>() {
+        let lacks = |held: &Held| held.outbound.is_some() && !held.inbound.contains(&spi);
+        for (address, _) in watch.held.iter().filter(|(_, held)| lacks(held)) {
+            world.command(*address, MemberCommand::UnknownEsp(spi));
+        }
+    }
+}
+
+/// New keys each hour because an operator wants them.
+fn run_forced(transport: Transport, span: Duration) {
+    let life = Duration::from_secs(3 * 3600);
+    let group = crate::bench::fleet::group().id;
+    let mut world = start(transport, life, Link::DRIZZLE);
+    let mut watch = Watch { acquainted: world.now + ACQUAINTANCE, ..Watch::default() };
+    let (end, mut next_look, mut next_order) = (world.now + span, world.now, world.now + DEAF);
+    while world.now < end {
+        let until = end.min(next_look).min(next_order);
+        while world.step(until) {
+            watch.follow(&mut world, life);
+        }
+        if world.now >= next_order {
+            let command = KeyServerCommand::Rekey(group.into(), RekeyKind::Forced);
+            world.command_server(server_address(1), command);
+            next_order = world.now + Duration::from_secs(3600);
+        }
+        if world.now >= next_look {
+            look(&mut world, &watch);
+            next_look = world.now + Duration::from_secs(3);
+        }
+    }
+    report(&world, &watch, transport, span);
+    println!("deaf at most {:?}", watch.longest);
+    assert!(watch.longest <= DEAF && watch.unread_since.is_none(), "{:?}", watch.unread);
 }
 
 fn report(world: &World, watch: &Watch, transport: Transport, span: Duration) {
@@ -164,6 +210,16 @@ fn days(usual: u32) -> Duration {
 #[test]
 fn a_month_of_unicast_rekeys() {
     run(Transport::Unicast, days(3));
+}
+
+#[test]
+fn a_month_of_unicast_rekeys_by_order() {
+    run_forced(Transport::Unicast, days(1));
+}
+
+#[test]
+fn a_month_of_multicast_rekeys_by_order() {
+    run_forced(MULTICAST, days(1));
 }
 
 #[test]

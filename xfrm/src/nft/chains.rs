@@ -7,6 +7,7 @@
 use super::inbound::{inbound, unknown_senders};
 use super::matching::View;
 use super::rules::PlaneRules;
+use super::strays::STRAY;
 
 /// A chain: a base chain when it has a hook.
 pub struct Chain {
@@ -16,7 +17,7 @@ pub struct Chain {
 }
 
 /// The chains of each plane.
-pub const PLANE_CHAINS: [&str; 12] = [
+pub const PLANE_CHAINS: [&str; 13] = [
     "restore",
     "restore_multicast",
     "pass_out",
@@ -29,6 +30,7 @@ pub const PLANE_CHAINS: [&str; 12] = [
     "in_packet",
     "in_quoted",
     "senders",
+    STRAY,
 ];
 
 /// All chains of the table.
@@ -74,7 +76,7 @@ fn require(planes: &[PlaneRules]) -> Vec<String> {
     jump("pass_in").chain(jump("hold_in")).collect()
 }
 
-fn plane_chains(plane: &PlaneRules) -> [Chain; 12] {
+fn plane_chains(plane: &PlaneRules) -> [Chain; 13] {
     let rules = [
         plane.restore(),
         plane.restore_multicast(),
@@ -88,6 +90,7 @@ fn plane_chains(plane: &PlaneRules) -> [Chain; 12] {
         plane.held_in(View::Packet),
         plane.held_in(View::Quoted),
         unknown_senders(plane),
+        plane.stray(),
     ];
     let mut names = PLANE_CHAINS.into_iter().map(|name| format!("{name}_{}", plane.slot.number()));
     rules.map(|rules| Chain { name: names.next().unwrap_or_default(), hook: None, rules })

@@ -7,7 +7,7 @@ use std::io;
 use netlink_sys::protocols::NETLINK_NETFILTER;
 
 use super::generation::Generation;
-use super::{known, program, HeldTable, Table};
+use super::{known, program, strays, HeldTable, Table};
 use crate::model::{Slot, Spi};
 use crate::socket::Socket;
 use crate::Error;
@@ -55,6 +55,11 @@ impl Tables {
     /// The SPIs in a plane's set; without the set none.
     pub fn known(&mut self, slot: Slot) -> io::Result<BTreeSet<Spi>> {
         known::held(&mut self.socket, slot)
+    }
+
+    /// The SPIs of a plane's strays; without the set none.
+    pub fn strays(&mut self, slot: Slot) -> io::Result<BTreeSet<Spi>> {
+        known::elements(&mut self.socket, &strays::name(slot))
     }
 
     /// Those that are there already do no harm.

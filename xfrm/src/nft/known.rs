@@ -34,7 +34,12 @@ pub fn name(slot: Slot) -> String {
 
 /// The SPIs in a plane's set; without the set none.
 pub fn held(socket: &mut Socket, slot: Slot) -> io::Result<BTreeSet<Spi>> {
-    let request = Message::new(kind(NFTABLES, GET_ELEMENTS), INET, 0, &place(slot));
+    elements(socket, &name(slot))
+}
+
+/// The SPIs in a set; without the set none.
+pub fn elements(socket: &mut Socket, set: &str) -> io::Result<BTreeSet<Spi>> {
+    let request = Message::new(kind(NFTABLES, GET_ELEMENTS), INET, 0, &place(set));
     let lists = socket.dump(&request, |(_, payload)| Ok(Some(read(payload)?)));
     match lists {
         Ok(lists) => Ok(lists.into_iter().flatten().collect()),
@@ -66,15 +71,19 @@ fn change(socket: &mut Socket, number: u8, flags: u16, slot: Slot, spis: &[Spi])
     for part in spis.chunks(MOST_ELEMENTS) {
         let elements =
             part.iter().fold(Attributes::default(), |all, spi| all.with_nested(ELEMENT, &element(*spi)));
-        let message =
-            Message::new(kind(NFTABLES, number), INET, 0, &place(slot).with_nested(ELEMENTS, &elements));
+        let message = Message::new(
+            kind(NFTABLES, number),
+            INET,
+            0,
+            &place(&name(slot)).with_nested(ELEMENTS, &elements),
+        );
         socket.change_within(flags, &batch(NFTABLES), &message)?;
     }
     Ok(())
 }
 
-fn place(slot: Slot) -> Attributes {
-    Attributes::default().with_text(TABLE, "gdoi").with_text(SET, &name(slot))
+fn place(set: &str) -> Attributes {
+    Attributes::default().with_text(TABLE, "gdoi").with_text(SET, set)
 }
 
 fn element(spi: Spi) -> Attributes {
@@ -105,7 +114,7 @@ mod tests {
         let elements =
             spis.iter().fold(Attributes::default(), |all, spi| all.with_nested(ELEMENT, &element(*spi)));
         let slot = Slot::new(3).unwrap();
-        let message = Message::new(0, INET, 0, &place(slot).with_nested(ELEMENTS, &elements));
+        let message = Message::new(0, INET, 0, &place(&name(slot)).with_nested(ELEMENTS, &elements));
         let mut payload = vec![0; message.buffer_len()];
         message.serialize(&mut payload);
         assert_eq!(read(&payload).unwrap(), spis);

@@ -15,6 +15,7 @@ mod multicast;
 mod place;
 mod repair;
 mod senders;
+mod strays;
 mod table;
 mod topology;
 mod traffic;

@@ -103,7 +103,7 @@ impl Link {
                 self.hear(index, context);
             }
             // Proves nothing: it may be an old message again.
-            Informational::Notified(_) | Informational::Other => {}
+            Informational::Notified(_) | Informational::Postponed(_) | Informational::Other => {}
         }
         Ok(())
     }

@@ -65,7 +65,7 @@ impl Dice {
             let made = Made { earliest: now.before(self.seconds(3)), latest: now };
             let sids = sids(self.below(3) as u32, &[self.below(1000) as u32, 1000 + self.below(1000) as u32]);
             // One whose sender IDs come again changes nothing.
-            let _ = keyring.pull(self.policy(some), &sids, made, now);
+            let _ = keyring.pull(self.policy(some), &sids, made, Others::Alike, now);
         } else {
             let policy = self.percent(80).then(|| self.policy(some));
             keyring.push(Rekey { kek_spi: [0; 16], sequence: 1, deletions: self.deletions(), policy }, now);

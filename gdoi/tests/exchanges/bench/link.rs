@@ -15,11 +15,11 @@ impl Link {
     /// Everything arrives after 10 ms, in order.
     pub const CALM: Link = Link { loss_percent: 0, duplication_percent: 0, delay_ms: (10, 10) };
 
+    /// One of a hundred is lost.
+    pub const DRIZZLE: Link = Link { loss_percent: 1, duplication_percent: 0, delay_ms: (5, 50) };
+
     /// One of twenty is lost, one of ten comes twice, many come in another order.
     pub const RAIN: Link = Link { loss_percent: 5, duplication_percent: 10, delay_ms: (1, 200) };
-
-    /// One of a hundred is lost.
-    pub const DRIZZLE: Link = Link { loss_percent: 1, duplication_percent: 0, delay_ms: (1, 50) };
 
     /// One of ten is lost, one of ten comes twice, many come in another order.
     pub const HAIL: Link = Link { loss_percent: 10, duplication_percent: 10, delay_ms: (1, 200) };

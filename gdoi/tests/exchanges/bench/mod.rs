@@ -9,6 +9,7 @@ pub mod fleet;
 pub mod foreign;
 mod link;
 pub mod node;
+mod pace;
 pub mod pcap;
 pub mod random;
 pub mod rogue;
@@ -21,4 +22,4 @@ mod world;
 use gdoi::wire::{IdField, IdType, SaKek, SaTek};
 
 pub use link::Link;
-pub use world::{Archive, Flight, World};
+pub use world::{Archive, Clock, Flight, World};

@@ -2,8 +2,10 @@
 
 use super::link::Link;
 use super::node::{Node, Witness};
+use super::pace::Pace;
 use super::random::Seeded;
 use gdoi::crypto::Secret;
+use gdoi::policy::Identity;
 use gdoi::wire::ExchangeType;
 use gdoi::{
     Change, Done, Error, Instant, KeyServer, KeyServerCommand, KeyServerConfig, KeyServerEvent, Member,
@@ -24,6 +26,14 @@ pub struct Flight {
 
 /// What a datagram provokes somebody to send.
 type Meddler = Box<dyn Fn(&[u8]) -> Vec<Vec<u8>>>;
+
+/// What the clock of a host does that is suspended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clock {
+    GoesOn,
+    /// As in a virtual machine that nobody told.
+    Stands,
+}
 
 /// Whether what was sent is remembered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +63,12 @@ pub struct World {
     skews: HashMap<SocketAddr, Duration>,
     deaf: Option<(SocketAddr, ExchangeType)>,
     members: BTreeMap<SocketAddr, Node<Member>>,
+    /// Members that do not run, and since when.
+    suspended: HashMap<SocketAddr, Instant>,
+    /// How far the clocks of members are behind.
+    lags: HashMap<SocketAddr, Duration>,
+    /// How often each of them registered.
+    paces: HashMap<SocketAddr, Pace>,
     /// What each member's data plane was told last.
     told: HashMap<SocketAddr, View>,
     servers: BTreeMap<SocketAddr, Node<KeyServer>>,
@@ -85,6 +101,9 @@ impl World {
             skews: HashMap::new(),
             deaf: None,
             members: BTreeMap::new(),
+            suspended: HashMap::new(),
+            lags: HashMap::new(),
+            paces: HashMap::new(),
             told: HashMap::new(),
             servers: BTreeMap::new(),
             wakes: BTreeSet::new(),
@@ -94,6 +113,9 @@ impl World {
 
     /// Also replaces one: a restart, without its keys.
     pub fn add_member(&mut self, address: SocketAddr, member: Member) {
+        self.suspended.remove(&address);
+        self.lags.remove(&address);
+        self.paces.insert(address, Pace::default());
         self.members.insert(address, Node::new(member, self.now));
         self.told.insert(address, View::default());
         self.changed.push(address);
@@ -120,12 +142,44 @@ impl World {
         self.servers[&address].is_dead()
     }
 
+    /// From now on a member does not run.
+    pub fn suspend(&mut self, address: SocketAddr) {
+        self.suspended.insert(address, self.now);
+        self.schedule(address);
+    }
+
+    /// Ends [`World::suspend`].
+    pub fn resume(&mut self, address: SocketAddr, clock: Clock) {
+        let since = self.suspended.remove(&address).unwrap();
+        if clock == Clock::Stands {
+            *self.lags.entry(address).or_default() += self.now.saturating_since(since);
+        }
+        self.schedule(address);
+    }
+
+    /// What the clock of a member shows.
+    pub fn member_clock(&self, address: SocketAddr) -> Instant {
+        self.now.before(self.lags.get(&address).copied().unwrap_or_default())
+    }
+
     pub fn command(&mut self, address: SocketAddr, command: MemberCommand) {
-        let now = self.now;
+        let now = self.member_clock(address);
+        if command == MemberCommand::Register {
+            self.paces.entry(address).or_default().order();
+        }
         self.with_member(address, |node| {
             let (done, sent) = node.command(command, now);
             done.unwrap();
             sent
+        });
+    }
+
+    /// A member speaks from elsewhere, or says that it is somebody else.
+    pub fn move_member(&mut self, address: SocketAddr, identity: Identity) {
+        let now = self.member_clock(address);
+        self.with_member(address, |node| {
+            node.endpoint.move_to(identity, now);
+            node.timeout(now)
         });
     }
 
@@ -221,7 +275,7 @@ impl World {
 
     /// What a member's data plane holds: what it was told last, which must be what the member says now.
     pub fn view(&self, address: SocketAddr) -> View {
-        let view = self.member(address).view(self.now);
+        let view = self.member(address).view(self.member_clock(address));
         assert_eq!(self.told[&address], view, "{address} has not told its data plane by {:?}", self.now);
         view
     }
@@ -297,7 +351,10 @@ impl World {
     }
 
     fn deliver(&mut self, flight: &Flight) {
-        let (from, to, now) = (flight.from, flight.to, self.now);
+        let (from, to, now) = (flight.from, flight.to, self.member_clock(flight.to));
+        if self.suspended.contains_key(&to) {
+            return;
+        }
         if self.members.contains_key(&to) {
             self.with_member(to, |node| node.datagram(from, &flight.payload, now));
         } else if self.servers.get(&to).is_some_and(|node| !node.is_dead()) {
@@ -313,7 +370,10 @@ impl World {
         due.sort();
         for (role, address) in due {
             match role {
-                Role::Member => self.with_member(address, |node| node.timeout(now)),
+                Role::Member => {
+                    let now = self.member_clock(address);
+                    self.with_member(address, |node| node.timeout(now));
+                }
                 Role::Server => {
                     let now = self.clock_of(address);
                     self.with_server(address, |node| node.timeout(now));
@@ -330,6 +390,13 @@ impl World {
             MemberEvent::ViewChanged(view) => Some(View::clone(view)),
             _ => None,
         };
+        let registered =
+            |(_, event): &&(Instant, MemberEvent)| matches!(event, MemberEvent::Registered { .. });
+        for _ in node.events[before..].iter().filter(registered) {
+            if let Err(reason) = self.paces.entry(address).or_default().registered(self.now) {
+                panic!("{address} registers too often at {:?}: {reason}", self.now);
+            }
+        }
         if let Some(view) = node.events[before..].iter().rev().find_map(told) {
             self.told.insert(address, view);
             self.changed.push(address);
@@ -349,7 +416,11 @@ impl World {
             self.wakes.remove(&before);
         }
         let (role, wake) = match self.members.get(&address) {
-            Some(member) => (Role::Member, member.wake()),
+            Some(_) if self.suspended.contains_key(&address) => return,
+            Some(member) => {
+                let lag = self.lags.get(&address).copied().unwrap_or_default();
+                (Role::Member, member.wake().map(|wake| wake + lag))
+            }
             None => (Role::Server, self.servers[&address].wake().map(|wake| self.world_time(address, wake))),
         };
         if let Some(wake) = wake {

@@ -4,6 +4,7 @@ use super::{GateRules, PlaneRules, ANCHORS, LINK_IPV4, LINK_IPV6};
 use crate::model::{Action, Family, Mode};
 use crate::nft::list::List;
 use crate::nft::matching::{conditions, icmp_errors, View};
+use crate::nft::strays::{self, STRAY};
 
 impl PlaneRules {
     pub fn jump(&self, interface: &str, chain: &str) -> String {
@@ -88,17 +89,33 @@ impl PlaneRules {
     /// Clear packets that the list permits, seen so, are held back on the way out.
     pub fn held_out(&self, view: View) -> Vec<String> {
         if self.holds_out() {
-            self.held(view, "blocked_out")
+            self.held(view, &self.drop("blocked_out"))
         } else {
             Vec::new()
         }
     }
 
     pub fn held_in(&self, view: View) -> Vec<String> {
+        let permitted = match view {
+            View::Packet => format!("goto {STRAY}_{}", self.slot.number()),
+            View::Original | View::Quoted => self.drop("blocked_in"),
+        };
         if self.holds_in() {
-            self.held(view, "blocked_in")
+            self.held(view, &permitted)
         } else {
             Vec::new()
+        }
+    }
+
+    /// What should have been encrypted, as this router can read it. ESP among it is under a key that the router does not
+    /// have: the agent is told with which SPI ([`crate::Kernel::strays`]).
+    pub fn stray(&self) -> Vec<String> {
+        match self.holds_in() {
+            true => vec![
+                format!("meta l4proto esp update @{} {{ esp spi }}", strays::name(self.slot)),
+                self.drop("blocked_in"),
+            ],
+            false => Vec::new(),
         }
     }
 
@@ -111,10 +128,10 @@ impl PlaneRules {
     }
 
     /// The first entry that matches decides. Denied packets go on to the lists of other planes.
-    fn held(&self, view: View, counter: &str) -> Vec<String> {
+    fn held(&self, view: View, permitted: &str) -> Vec<String> {
         let Some(protect) = self.protect() else { return Vec::new() };
         let verdict = |action| match action {
-            Action::Permit => self.drop(counter),
+            Action::Permit => permitted.to_owned(),
             Action::Deny => "return".into(),
         };
         let entries = protect.acl.entries().iter();

@@ -1,0 +1,254 @@
+//! A member that has missed what others got notices it and asks its server: a virtual machine that stood still, a server that
+//! goes on from an older state or lost it. Whoever forges such signs costs it little, and nothing that works.
+
+use crate::bench::fleet::{
+    member, member_address, member_config, rekey_config, server, server_address, server_config,
+};
+use crate::bench::random::Seeded;
+use crate::bench::{Clock, Link, World};
+use gdoi::policy::Spi;
+use gdoi::wire::ExchangeType;
+use gdoi::{KeyServer, KeyServerCommand, KeyServerConfig, MemberCommand, MemberConfig, RekeyKind, Transport};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+const SECOND: Duration = Duration::from_secs(1);
+const MULTICAST: Transport =
+    Transport::Multicast(SocketAddr::new(IpAddr::V4(Ipv4Addr::new(239, 1, 1, 1)), 848));
+
+fn config(transport: Transport) -> KeyServerConfig {
+    let mut config = server_config(1);
+    config.groups[0].transform = "aes-256-gcm".parse().unwrap();
+    config.groups[0].replay_window = 1024;
+    let mut rekey = rekey_config();
+    rekey.transport = transport;
+    config.groups[0].rekey = Some(rekey);
+    config
+}
+
+fn start(members: u16, transport: Transport) -> World {
+    let mut world = World::new(1, Link::CALM);
+    world.add_server(server_address(1), server(config(transport), 1, world.now));
+    for number in 1..=members {
+        join(&mut world, number);
+    }
+    world.run_for(SECOND * 10);
+    assert_eq!(hear_all(&world, members), vec![true; members.into()]);
+    world
+}
+
+fn join(world: &mut World, number: u16) {
+    let config = MemberConfig { sender_ids: 2, ..member_config(number) };
+    world.add_member(member_address(number), member(config, number.into()));
+}
+
+fn rekey(world: &mut World, kind: RekeyKind) {
+    let group = crate::bench::fleet::group().id;
+    world.command_server(server_address(1), KeyServerCommand::Rekey(group.into(), kind));
+}
+
+/// Which of the members has the keys that all others send with.
+fn hear_all(world: &World, members: u16) -> Vec<bool> {
+    let views: Vec<_> = (1..=members).map(|number| world.view(member_address(number))).collect();
+    let sent: Vec<_> = views.iter().filter_map(|view| view.outbound.as_ref().map(|sa| &sa.keys)).collect();
+    let hears = |keys| views.iter().map(|view| view.inbound.iter().any(|sa| &sa.keys == keys)).collect();
+    let each: Vec<Vec<bool>> = sent.iter().map(|keys| hears(*keys)).collect();
+    (0..views.len())
+        .map(|member| sent.len() == views.len() && each.iter().all(|hears| hears[member]))
+        .collect()
+}
+
+fn registrations(world: &World, number: u16) -> u64 {
+    world.member(member_address(number)).registrations()
+}
+
+fn signs(world: &World, number: u16) -> usize {
+    let events = world.member_events(member_address(number)).iter();
+    events.filter(|(_, event)| event.name() == "GM_BEHIND").count()
+}
+
+/// With what the first member sends that this one cannot read, as its data plane finds out.
+fn meet_unknown(world: &mut World, number: u16) {
+    let sending = world.view(member_address(1));
+    let spi = sending.outbound.unwrap().spi.of_sender(sending.sids[0]).unwrap();
+    world.command(member_address(number), MemberCommand::UnknownEsp(spi));
+}
+
+/// It stood still for longer than a rekey, and so did its clock, so that for itself its keys still live.
+fn stood_still(transport: Transport) -> World {
+    let mut world = start(3, transport);
+    world.run_for(SECOND * 2000);
+    world.suspend(member_address(3));
+    world.run_for(SECOND * 3000);
+    world.resume(member_address(3), Clock::Stands);
+    world.run_for(SECOND);
+    assert_eq!(hear_all(&world, 3), [false; 3], "it has other keys than the others");
+    world
+}
+
+#[test]
+fn a_machine_that_stood_still_hears_again_after_the_first_packet() {
+    for transport in [Transport::Unicast, MULTICAST] {
+        let mut world = stood_still(transport);
+        meet_unknown(&mut world, 3);
+        world.run_for(SECOND * 10);
+        assert_eq!((hear_all(&world, 3), registrations(&world, 3)), (vec![true; 3], 2), "{transport:?}");
+    }
+}
+
+#[test]
+fn a_machine_that_stood_still_hears_again_after_the_first_rekey_message() {
+    for transport in [Transport::Unicast, MULTICAST] {
+        let mut world = stood_still(transport);
+        rekey(&mut world, RekeyKind::Reminder);
+        world.run_for(SECOND * 10);
+        assert_eq!((hear_all(&world, 3), registrations(&world, 3)), (vec![true; 3], 2), "{transport:?}");
+        rekey(&mut world, RekeyKind::Forced);
+        world.run_for(SECOND * 60);
+        assert_eq!((hear_all(&world, 3), registrations(&world, 3)), (vec![true; 3], 2), "by message again");
+    }
+}
+
+#[test]
+fn a_machine_that_slept_registers_when_it_wakes() {
+    let mut world = start(3, Transport::Unicast);
+    world.run_for(SECOND * 2000);
+    world.suspend(member_address(3));
+    world.run_for(SECOND * 3000);
+    world.resume(member_address(3), Clock::GoesOn);
+    world.run_for(SECOND * 5);
+    assert_eq!((hear_all(&world, 3), registrations(&world, 3)), (vec![true; 3], 2));
+}
+
+/// Goes on from what was stored some time ago: the rekey messages after that are forgotten, and so are the keys in them.
+fn restored(forgotten: &[RekeyKind], transport: Transport) -> World {
+    let mut world = start(3, transport);
+    world.run_for(SECOND * 60);
+    rekey(&mut world, RekeyKind::Forced);
+    world.run_for(SECOND * 120);
+    let old = world.stored(server_address(1)).unwrap();
+    for kind in forgotten {
+        rekey(&mut world, *kind);
+        world.run_for(SECOND * 120);
+    }
+    let random = Box::new(Seeded::new(9));
+    let server = KeyServer::new(config(transport), Some(&old), random, world.now).unwrap();
+    world.add_server(server_address(1), server);
+    world
+}
+
+#[test]
+fn members_of_a_server_that_goes_on_from_an_older_state_hear_it_again() {
+    for (forgotten, transport) in [
+        (&[RekeyKind::Reminder, RekeyKind::Reminder][..], Transport::Unicast),
+        (&[RekeyKind::Forced, RekeyKind::Reminder], Transport::Unicast),
+        (&[RekeyKind::ReplaceNow], Transport::Unicast),
+        (&[RekeyKind::Forced, RekeyKind::Reminder], MULTICAST),
+    ] {
+        let mut world = restored(forgotten, transport);
+        // The first sign is the message that a server sends when it starts.
+        world.run_for(SECOND * 10);
+        join(&mut world, 4);
+        world.run_for(SECOND * 20);
+        assert_eq!(hear_all(&world, 4), [true; 4], "{forgotten:?}, {transport:?}");
+        rekey(&mut world, RekeyKind::Forced);
+        world.run_for(SECOND * 60);
+        assert_eq!(hear_all(&world, 4), [true; 4], "and what it sends, {forgotten:?}, {transport:?}");
+        assert!((1..=3).all(|number| registrations(&world, number) <= 3));
+    }
+}
+
+/// What was sent before it went back stays what it is: sent before.
+#[test]
+fn what_was_recorded_before_a_server_went_back_is_not_taken_in_again() {
+    let mut world = restored(&[RekeyKind::Reminder, RekeyKind::Reminder], Transport::Unicast);
+    world.run_for(SECOND * 20);
+    let push = |flight: &&crate::bench::Flight| {
+        flight.to == member_address(1)
+            && ExchangeType::claimed_by(&flight.payload) == Some(ExchangeType::GROUPKEY_PUSH)
+    };
+    let recorded: Vec<_> = world.sent.iter().filter(push).cloned().collect();
+    assert!(recorded.len() >= 4, "{}", recorded.len());
+    let received = |world: &World| world.member(member_address(1)).status(world.now).rekeys.received;
+    let (before, view) = (received(&world), world.view(member_address(1)));
+    recorded.iter().for_each(|flight| world.inject(flight.from, flight.to, &flight.payload));
+    world.run_for(SECOND * 5);
+    assert_eq!((received(&world), world.view(member_address(1))), (before, view));
+}
+
+/// New keys, a new KEK, and a list of members that is empty: only those that hear the multicast group hear of it.
+#[test]
+fn members_of_a_server_that_lost_its_state_come_back_with_the_first_message() {
+    let mut world = start(3, MULTICAST);
+    world.add_server(server_address(1), server(config(MULTICAST), 99, world.now));
+    join(&mut world, 4);
+    world.run_for(SECOND * 5);
+    rekey(&mut world, RekeyKind::Reminder);
+    world.run_for(SECOND * 10);
+    assert!((1..=3).all(|number| registrations(&world, number) == 2));
+    world.run_for(SECOND * 15);
+    assert_eq!(hear_all(&world, 4), [true; 4]);
+}
+
+/// A rekey message as it looks from outside.
+fn forged(kek: u8) -> Vec<u8> {
+    let mut datagram = vec![kek; 28 + 64];
+    datagram[16..20].copy_from_slice(&[8, 0x10, ExchangeType::GROUPKEY_PUSH.0, 1]);
+    datagram[20..24].copy_from_slice(&[0; 4]);
+    datagram[24..28].copy_from_slice(&92u32.to_be_bytes());
+    datagram
+}
+
+#[test]
+fn forgers_of_signs_are_paid_little_heed_and_true_ones_are_heard() {
+    let mut world = start(2, Transport::Unicast);
+    let (given, view) = (given(&world), world.view(member_address(2)));
+    for millis in 0..36_000u32 {
+        if millis % 2 == 0 {
+            world.inject(server_address(1), member_address(2), &forged(millis as u8));
+        } else {
+            world.command(member_address(2), MemberCommand::UnknownEsp(Spi(0x7000_0000 | millis)));
+        }
+        world.run_for(Duration::from_millis(50));
+    }
+    let (registered, signs) = (registrations(&world, 2), signs(&world, 2));
+    println!(
+        "{registered} registrations and {signs} signs heeded in half an hour of 20 forged ones a second"
+    );
+    assert!(signs <= 12 && registered <= 8, "{signs} {registered}");
+    assert_eq!(world.view(member_address(2)), view, "what works is left alone");
+    assert_eq!(self::given(&world), given, "and no sender ID is used up");
+    world.run_for(SECOND * 600);
+    world.suspend(member_address(2));
+    world.run_for(SECOND * 3600);
+    world.resume(member_address(2), Clock::Stands);
+    assert_eq!(hear_all(&world, 2), [false; 2]);
+    meet_unknown(&mut world, 2);
+    world.run_for(SECOND * 10);
+    assert_eq!(hear_all(&world, 2), [true; 2]);
+}
+
+fn given(world: &World) -> u32 {
+    world.server(server_address(1)).status(world.now).groups[0].sids.given
+}
+
+#[test]
+fn from_elsewhere_an_unknown_rekey_message_is_no_sign() {
+    let mut world = start(2, Transport::Unicast);
+    world.inject(server_address(2), member_address(2), &forged(7));
+    world.run_for(SECOND * 60);
+    assert_eq!((signs(&world, 2), registrations(&world, 2)), (0, 1));
+}
+
+/// Others are a little slower to leave an old key: that is no sign.
+#[test]
+fn an_old_key_is_no_sign_for_a_while() {
+    let mut world = start(2, Transport::Unicast);
+    let old = world.view(member_address(2)).outbound.unwrap().spi;
+    rekey(&mut world, RekeyKind::ReplaceNow);
+    world.run_for(SECOND * 2);
+    assert_ne!(world.view(member_address(2)).outbound.unwrap().spi, old);
+    world.command(member_address(2), MemberCommand::UnknownEsp(Spi(old.0 | 1)));
+    world.run_for(SECOND * 60);
+    assert_eq!((signs(&world, 2), registrations(&world, 2)), (0, 1));
+}
