@@ -388,3 +388,6 @@ fn link_settings(config: &KeyServerConfig) -> LinkSettings {
         proposals: config.proposals.clone(),
     }
 }
+
+#[cfg(test)]
+mod tests;

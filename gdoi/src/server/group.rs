@@ -119,6 +119,11 @@ impl Group {
         &self.ledger
     }
 
+    #[cfg(test)]
+    pub(super) const fn ledger_mut(&mut self) -> &mut Ledger {
+        &mut self.ledger
+    }
+
     /// Whether another server shares the group from this address.
     pub(super) fn has_peer(&self, address: IpAddr) -> bool {
         self.standing.has_peer(address)

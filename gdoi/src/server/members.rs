@@ -29,8 +29,10 @@ const LAST_VERSION: u64 = 1 << 62;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Presence {
     Here,
-    /// It was dropped; kept so that other servers learn of it.
+    /// It was removed, or registered elsewhere; kept so that other servers learn of it.
     Gone,
+    /// It did not answer to whom it should: another server may hear it.
+    Silent,
 }
 
 /// A member that has registered; all times are the group's.
@@ -65,6 +67,12 @@ pub(super) struct Listed {
 }
 
 impl Listed {
+    /// Whether it answered to the last rekey of this server.
+    fn answers(&self) -> bool {
+        let Record { rekeys_missed, last_acknowledged, .. } = &self.record;
+        self.presence == Presence::Here && *rekeys_missed == 0 && last_acknowledged.is_some()
+    }
+
     fn is_newer_than(&self, other: &Listed) -> bool {
         (self.version, self.author) > (other.version, other.author)
     }
@@ -145,7 +153,7 @@ impl Members {
         let new = listed.record.address;
         self.records.insert(new, listed);
         if self.records.len() > MAX_MEMBERS {
-            let gone = self.records.values().filter(|listed| listed.presence == Presence::Gone);
+            let gone = self.records.values().filter(|listed| listed.presence != Presence::Here);
             let gone = gone.min_by_key(|listed| listed.version).map(|listed| listed.record.address);
             let dead = self.records().filter(|record| record.address != new && self.is_dead(record));
             let dead = dead.min_by_key(|record| record.last_sign()).map(|record| record.address);
@@ -170,19 +178,23 @@ impl Members {
         // Not before its first acknowledgement: it may be one that cannot give any (RFC 8263 section 6).
         let dropped = record.rekeys_missed >= SILENT_REKEYS && record.rekeys_acknowledged > 0;
         if dropped {
-            self.forget(member);
+            self.leave(member, Presence::Silent);
         }
         dropped
     }
 
     /// Where there are other servers, they must learn of it.
     pub(super) fn forget(&mut self, member: IpAddr) {
+        self.leave(member, Presence::Gone);
+    }
+
+    fn leave(&mut self, member: IpAddr, how: Presence) {
         let Some(listed) = self.records.get(&member).filter(|listed| listed.presence == Presence::Here)
         else {
             return;
         };
         match listed.record.owner {
-            Some(_) => self.write(listed.record.clone(), Presence::Gone),
+            Some(_) => self.write(listed.record.clone(), how),
             None => drop(self.records.remove(&member)),
         }
     }
@@ -289,6 +301,14 @@ impl Members {
         let known = self.records.get(&address);
         if known.is_some_and(|known| !new.is_newer_than(known)) {
             return None;
+        }
+        if let Some(answered) =
+            known.filter(|known| known.answers()).filter(|_| new.presence == Presence::Silent)
+        {
+            // Servers that were apart: it is this one that it hears. Said once for what it answered.
+            let record = Record { last_acknowledged: None, ..answered.record.clone() };
+            self.write(record, Presence::Here);
+            return Some(address);
         }
         if let Some(Listed { record: known, .. }) = known {
             new.record.rekeys_acknowledged = known.rekeys_acknowledged;

@@ -13,7 +13,7 @@
 //! KEK:    SPI(16) key(octets) expires(8) sequence(4) succession(1): 0 smooth, 1 abrupt, 2 ended; lineage(8) serves(8) SID generation(12) authors(1) author(8)...
 //! division: SID generation(12) begun(8) [grantor(8)] revision(4), 8 places: [author(8)]
 //! terms:  ACL(octets, as in the ACL payload) receive only(1) ATD(8) DTD(8) [multicast(1) address(16) port(2) algorithm(2) hash(2) key(octets)]
-//! member: address(16) port(2) owner(16) author(8) version(8) gone(1) identity(octets) first(8) last(8)
+//! member: address(16) port(2) owner(16) author(8) version(8) presence(1): 0 here, 1 gone, 2 silent; identity(octets) first(8) last(8)
 //!         registrations(8) software(1): 0 other, 1 ours, 2 ours and takes fragments; tag of the KEK(4) and SPI of the TEK(4)
 //!         that it is known to have
 //! ```
@@ -212,6 +212,11 @@ fn write_spent(out: &mut Writer, spent: &SpentKek) {
     write_instant(out, spent.expires);
 }
 
+fn presence(octet: u8) -> Result<Presence, Error> {
+    let all = [Presence::Here, Presence::Gone, Presence::Silent];
+    Ok(*all.get(usize::from(octet)).ok_or(VALUE)?)
+}
+
 fn succession(octet: u8) -> Result<Succession, Error> {
     let all = [Succession::Smooth, Succession::Abrupt, Succession::Ended];
     Ok(*all.get(usize::from(octet)).ok_or(VALUE)?)
@@ -265,7 +270,7 @@ pub(super) fn parse_member(reader: &mut Reader<'_>) -> Result<Listed, Error> {
     let (member, port) = (address(reader)?, reader.u16()?);
     let owner = parse_address(reader.array()?);
     let (author, version) = (Author(reader.array()?), reader.u64()?);
-    let presence = if flag(reader)? { Presence::Gone } else { Presence::Here };
+    let presence = presence(reader.u8()?)?;
     let identity = Identification::parse(octets(reader)?)?.identity()?;
     let (first_registered, last_registered) = (instant(reader)?, instant(reader)?);
     let (registrations, software) = (reader.u64()?, reader.u8()?);
@@ -298,7 +303,7 @@ pub(super) fn write_member(out: &mut Writer, listed: &Listed) {
     out.raw(&address_octets(record.owner));
     out.raw(&listed.author.0);
     out.u64(listed.version);
-    out.flag(listed.presence == Presence::Gone);
+    out.u8(listed.presence as u8);
     Identification::phase1(&record.identity).write(&mut out.length_u16(PART));
     write_instant(out, record.first_registered);
     write_instant(out, record.last_registered);

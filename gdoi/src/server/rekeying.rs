@@ -49,6 +49,9 @@ pub(super) struct Rekeying {
     behind: Behind,
     /// The KEKs that went to members in messages that they did not acknowledge.
     possible: BTreeMap<IpAddr, BTreeSet<KekTag>>,
+    /// Of whom this server knows what they have: they registered or answered since it leads. Others may have heard of
+    /// keys from another server.
+    known: BTreeSet<IpAddr>,
     acks: AckCounters,
 }
 
@@ -119,6 +122,11 @@ impl Rekeying {
         *self = Rekeying { acks: self.acks, ..Rekeying::default() };
     }
 
+    /// Another server has led as well: what members have is not known any more.
+    pub(super) fn trust_nothing(&mut self) {
+        self.known.clear();
+    }
+
     fn under_way(&mut self) -> impl Iterator<Item = &mut Distribution> {
         [&mut self.distribution, &mut self.catching_up].into_iter().flatten()
     }
@@ -184,6 +192,7 @@ impl Rekeying {
 
     /// A member has the keys of now.
     pub(super) fn has_caught_up(&mut self, member: IpAddr) {
+        self.known.insert(member);
         self.possible.remove(&member);
         self.behind.members.remove(&member);
         for distribution in self.under_way() {
@@ -215,11 +224,13 @@ impl Rekeying {
     /// Nothing is remembered of who is no member any more.
     pub(super) fn forget_all_but(&mut self, is_member: impl Fn(IpAddr) -> bool) {
         self.possible.retain(|member, _| is_member(*member));
+        self.known.retain(|member| is_member(*member));
     }
 
-    /// The KEKs that a member may have besides the one that it is known to have.
-    pub(super) fn possible(&self, member: IpAddr) -> impl Iterator<Item = KekTag> + '_ {
-        self.possible.get(&member).into_iter().flatten().copied()
+    /// Whether a member that is recorded to have the KEK `recorded` may have this one.
+    pub(super) fn may_have(&self, member: IpAddr, recorded: KekTag, kek: KekTag) -> bool {
+        let sent = || self.possible.get(&member).is_some_and(|keks| keks.contains(&kek));
+        recorded == kek || !self.known.contains(&member) || sent()
     }
 
     /// How many have not acknowledged, or are to be told again.

@@ -20,7 +20,9 @@ use deafness::Deafness;
 use gdoi::coop::Redundancy;
 use gdoi::crypto::Secret;
 use gdoi::wire::ExchangeType;
-use gdoi::{KeyServerCommand, KeyServerConfig, MemberCommand, RekeyKind, Removal, Transmit, Which};
+use gdoi::{
+    KeyServerCommand, KeyServerConfig, MemberCommand, MemberEvent, RekeyKind, Removal, Transmit, Which,
+};
 use sender_ids::SenderIds;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -233,6 +235,8 @@ impl Schedule {
         ));
         self.world.split(sides);
         self.disturb();
+        // The servers of another part may know nothing of the keys that a member brings.
+        (1..=self.members).for_each(|number| self.puts_outside(number));
     }
 
     fn heal(&mut self) {
@@ -413,13 +417,26 @@ fn config(seed: u64, number: u8, servers: u8) -> KeyServerConfig {
 }
 
 impl Schedule {
-    /// What servers said of each other, for whoever replays a seed.
+    /// What servers and members said, for whoever replays a seed.
     fn tell_events(&self) {
         for number in (1..=self.servers).filter(|number| self.world.has_server(address(*number))) {
             let skew = self.world.clock_of(address(number)).saturating_since(self.world.now);
             for (at, event) in self.world.server_events(address(number)) {
                 let at = at.before(skew).as_millis() as f64 / 1000.0 - 1000.0;
                 println!("server {number} {at:>8.2} {}: {event}", event.name());
+            }
+        }
+        for number in 1..=self.members {
+            for (at, event) in self.world.member_events(member_address(number)) {
+                let at = at.as_millis() as f64 / 1000.0 - 1000.0;
+                match event {
+                    MemberEvent::ViewChanged(view) => {
+                        let held: Vec<_> = view.inbound.iter().map(|sa| sa.spi).collect();
+                        let sent = view.outbound.as_ref().map(|sa| sa.spi);
+                        println!("member {number} {at:>8.2} holds {held:?}, sends with {sent:?}");
+                    }
+                    event => println!("member {number} {at:>8.2} {}: {event}", event.name()),
+                }
             }
         }
     }

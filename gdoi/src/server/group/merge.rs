@@ -35,6 +35,7 @@ impl Group {
     }
 
     fn unite(&mut self, sides: &[GroupState], random: &mut dyn Random, time: GroupTime) -> Result<(), Error> {
+        self.rekeying.trust_nothing();
         let union = GroupState::union(sides, time);
         *self.ledger.amend_state() = union;
         self.ledger.begin_sids();

@@ -103,11 +103,12 @@ impl Group {
         self.ledger.members().records().map(|record| self.receiver(record, keks)).collect()
     }
 
-    /// With which of these KEKs a member can read; none where that is not known.
+    /// Which of these KEKs a member may have.
     pub(super) fn receiver(&self, record: &Record, keks: &[GroupKek]) -> Receiver {
-        let possible: Vec<_> = self.rekeying.possible(record.address).chain([record.held.kek]).collect();
-        let tags = keks.iter().map(|kek| KekTag::of(kek.spi)).filter(|tag| possible.contains(tag));
-        Receiver { to: SocketAddr::new(record.address, record.port), keks: tags.collect() }
+        let tags = keks.iter().map(|kek| KekTag::of(kek.spi));
+        let may_have = |tag: &KekTag| self.rekeying.may_have(record.address, record.held.kek, *tag);
+        let to = SocketAddr::new(record.address, record.port);
+        Receiver { to, keks: tags.filter(may_have).collect() }
     }
 
     /// What is said under one of the KEKs. No keys go under one that was ended: who was removed would read them. Its

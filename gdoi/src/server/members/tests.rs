@@ -292,3 +292,24 @@ fn an_author_that_is_forgotten_brings_nobody_back() {
     members.merge(THEIRS, (0, 5), vec![listed(THEIRS, 1, 5)]).unwrap();
     assert!(members.records().all(|record| record.address != ip(1)));
 }
+
+/// Servers that were apart: one dropped a member that answered to the other.
+#[test]
+fn who_answers_here_is_not_dropped_by_another_server() {
+    let silent = |version| Listed { presence: Presence::Silent, ..listed(THEIRS, 1, version) };
+    let mut members = Members::new(OURS);
+    members.merge(THEIRS, (0, 5), vec![listed(THEIRS, 1, 5), listed(THEIRS, 2, 4)]).unwrap();
+    members.acknowledged(ip(1), Conveyed::default(), GroupTime::from_millis(7_000));
+    let silent_too = Listed { presence: Presence::Silent, ..listed(THEIRS, 2, 7) };
+    assert_eq!(members.merge(THEIRS, (5, 7), vec![silent(6), silent_too]), Ok(vec![ip(1), ip(2)]));
+    assert!(members.record(ip(1)).is_some() && members.record(ip(2)).is_none());
+    assert_eq!(version(&members, 1), Some((OURS, 8)), "the other learns that it is here");
+    members.merge(THEIRS, (7, 9), vec![silent(9)]).unwrap();
+    assert!(members.record(ip(1)).is_none(), "that was said once for what it answered");
+    members.acknowledged(ip(1), Conveyed::default(), GroupTime::from_millis(8_000));
+    let removed = Listed { presence: Presence::Gone, ..listed(THEIRS, 1, 11) };
+    members.merge(THEIRS, (9, 10), vec![listed(THEIRS, 1, 10)]).unwrap();
+    members.acknowledged(ip(1), Conveyed::default(), GroupTime::from_millis(9_000));
+    members.merge(THEIRS, (10, 11), vec![removed]).unwrap();
+    assert!(members.record(ip(1)).is_none(), "who was removed is gone whatever it answers");
+}

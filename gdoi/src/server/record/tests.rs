@@ -401,7 +401,7 @@ fn members_that_cannot_be_are_refused() {
         parse_one(&changed)
     };
     // Gone, its software, the kind of the identity, its length.
-    assert_eq!(changed(50, 2), Err(VALUE.into()));
+    assert_eq!(changed(50, 3), Err(VALUE.into()));
     assert_eq!(changed(whole.len() - 9, 3), Err(VALUE.into()));
     assert!(matches!(changed(53, 200), Err(Error::Unacceptable(_) | Error::Malformed(_))));
     assert_eq!(changed(52, 7), Err(Malformed::Length("ID payload").into()));

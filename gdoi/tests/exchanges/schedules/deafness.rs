@@ -3,6 +3,7 @@
 use super::Schedule;
 use crate::bench::alliance::address;
 use crate::bench::fleet::member_address;
+use gdoi::policy::Spi;
 use gdoi::{Instant, View};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -36,10 +37,13 @@ impl Schedule {
         let views: Vec<_> = (1..=self.members)
             .map(|number| (number, self.world.member(member_address(number)).view(now)))
             .collect();
+        let known: BTreeSet<_> = (1..=self.servers).flat_map(|number| self.keys_of(number)).collect();
         for (reader, view) in &views {
             let senders = views.iter().filter(|(sender, _)| self.side_of(*sender) == self.side_of(*reader));
+            // Who sends with what no server knows any more has to find that out by itself.
+            let sent = |sender: &View| sender.outbound.clone().filter(|sent| known.contains(&sent.spi));
             let heard = |sender: &View| {
-                sender.outbound.as_ref().is_none_or(|sent| view.inbound.iter().any(|sa| sa.keys == sent.keys))
+                sent(sender).is_none_or(|sent| view.inbound.iter().any(|sa| sa.keys == sent.keys))
             };
             let deaf: Vec<_> =
                 senders.filter(|(_, sender)| !heard(sender)).map(|(sender, _)| *sender).collect();
@@ -67,6 +71,15 @@ impl Schedule {
         if lasted > deafness.longest.0 {
             deafness.longest = (lasted, Some((now, pair.0, pair.1)));
         }
+    }
+
+    fn keys_of(&self, number: u8) -> Vec<Spi> {
+        let address = address(number);
+        if !self.world.has_server(address) {
+            return Vec::new();
+        }
+        let status = self.world.server(address).status(self.world.clock_of(address));
+        status.groups[0].teks.iter().map(|tek| tek.spi).collect()
     }
 
     fn side_of(&self, member: u16) -> u8 {
