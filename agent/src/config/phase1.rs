@@ -123,7 +123,7 @@ impl<'de> Deserialize<'de> for Accepted {
 }
 
 /// What a key server accepts that is told nothing else: every combination that this version knows, the strongest ciphers
-/// first, but none with group 16, which costs a hundred times what group 19 does.
+/// first, but none with group 16, which costs some sixty times what group 19 does.
 pub(super) fn usual_proposals() -> Vec<Proposal> {
     let lifetime = Proposal::default().lifetime;
     let mut proposals = Vec::new();

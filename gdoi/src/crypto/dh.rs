@@ -95,8 +95,8 @@ impl DhGroup {
     pub const fn cost(self) -> u64 {
         match self {
             DhGroup::P256 => 100,
-            DhGroup::P384 => 600,
-            DhGroup::P521 => 1_200,
+            DhGroup::P384 => 500,
+            DhGroup::P521 => 900,
             DhGroup::Modp2048 => 1_500,
             DhGroup::Modp3072 => 4_500,
             DhGroup::Modp4096 => 10_000,

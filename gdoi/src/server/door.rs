@@ -3,6 +3,7 @@
 
 use super::config::CredentialEntry;
 use super::credentials::Credentials;
+use super::exchange::clear_notify;
 use super::offers::Offers;
 use super::public_keys::{PublicKeys, Task, Turn};
 use super::rooms::Newcomer;
@@ -13,7 +14,7 @@ use crate::endpoint::Instant;
 use crate::error::{Error, Malformed, Misbehaved, Unacceptable};
 use crate::event::KeyServerEvent;
 use crate::phase1::{AntiClogging, Cookies, Named, OfferName, Opening, Responder, Settings};
-use crate::policy::Doi;
+use crate::policy::{Doi, Proposal};
 use crate::wire::{Cookie, ExchangeType, Header, NotifyType};
 use std::net::{IpAddr, SocketAddr};
 
@@ -46,7 +47,7 @@ impl Door {
         &mut self,
         peer: SocketAddr,
         opening: &Opening,
-        accepted: &Accepted<'_>,
+        accepted: &[Proposal],
         now: Instant,
     ) -> Result<Vec<u8>, Error> {
         let name = OfferName::of(opening.offer(), &opening.sai_b, accepted);
@@ -60,7 +61,7 @@ impl Door {
         &self,
         peer: SocketAddr,
         cookies: Cookies,
-        accepted: &Accepted<'_>,
+        accepted: &[Proposal],
         now: Instant,
     ) -> Option<Opening> {
         let Named { offer, announced } = Named::by(cookies.responder)?;
@@ -77,8 +78,6 @@ impl Door {
         self.offers.prove(peer, responder.offered());
     }
 }
-
-type Accepted<'a> = [crate::policy::Proposal];
 
 impl KeyServer {
     /// A first message, whose sender may be anybody.
@@ -99,7 +98,7 @@ impl KeyServer {
                 let no_proposal = reason == Unacceptable::NoProposal.into();
                 let (cookies, kind) = (Cookies::of(header), NotifyType::NO_PROPOSAL_CHOSEN);
                 let random = self.random.as_mut();
-                let notify = || super::exchange::clear_notify(cookies, kind, random);
+                let notify = || clear_notify(cookies, kind, random);
                 let reply = no_proposal.then(notify).flatten();
                 self.sessions.turn_away(from, datagram, reply.clone());
                 reply.into_iter().for_each(|reply| self.transmit(from, reply));

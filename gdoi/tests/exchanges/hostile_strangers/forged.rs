@@ -6,9 +6,11 @@ use crate::bench::fleet::{
     member, member_address, member_config, pre_shared_key, server, server_address, server_config, PSK,
 };
 use crate::bench::random::Seeded;
-use crate::bench::rogue::first_message;
+use crate::bench::rogue::{first_message, main_mode};
 use crate::bench::{Link, World};
-use gdoi::policy::Identity;
+use gdoi::phase1::Cookies;
+use gdoi::policy::{Doi, Identity, Proposal};
+use gdoi::wire::{Cookie, PayloadType, Phase1Sa};
 use gdoi::{CredentialEntry, MemberConfig, ServerEntry};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -88,6 +90,39 @@ fn those_of_a_whole_network_do_not_end_a_members_exchange() {
     let status = world.member(here).status(world.now);
     assert_eq!((status.registrations, status.failures), (1, 0), "{:?}", status.last_failure);
     assert_eq!(world.server(there).status(world.now).half_open, 0);
+}
+
+/// A first message whose offer no cookie can name: each has another life.
+fn odd_message(number: u64) -> Vec<u8> {
+    let lifetime = Duration::from_secs(100_000 + number * 60 + 1);
+    let sa = Phase1Sa::new(Doi::Gdoi, &[Proposal { lifetime, ..Proposal::default() }]).emit().unwrap();
+    let cookies = Cookies { initiator: Cookie((1 << 40 | number).to_be_bytes()), responder: Cookie::ZERO };
+    main_mode(cookies, &[(PayloadType::SA, &sa)])
+}
+
+/// As other software does it. An offer that has led to a registration is not forgotten for what strangers say.
+#[test]
+fn offers_that_no_cookie_names_are_remembered() {
+    let mut world = World::new(5, Link::CALM);
+    let there = server_address(1);
+    world.add_server(there, server(server_config(1), 1, world.now));
+    let odd = Proposal { lifetime: Duration::from_secs(12_345), ..Proposal::default() };
+    let config = |number| MemberConfig { proposal: odd, ..member_config(number) };
+    world.add_member(member_address(1), member(config(1), 2));
+    world.run_for(Duration::from_secs(1));
+    assert!(world.view(member_address(1)).registered);
+    world.add_member(member_address(2), member(config(2), 3));
+    for round in 0..20 {
+        for each in 0..600 {
+            let number = round * 600 + each;
+            world.inject(member_address(1_000 + number as u16), there, &odd_message(number));
+        }
+        world.run_for(ms(10));
+    }
+    let status = world.member(member_address(2)).status(world.now);
+    assert_eq!((status.registrations, status.failures), (1, 0), "{:?}", status.last_failure);
+    let sent = world.sent.iter().filter(|flight| flight.from == member_address(2)).count();
+    assert_eq!(sent, 3 + 2 + 1, "at the first attempt");
 }
 
 /// Cooperating servers answer on the same port, and their addresses are known to everybody.
