@@ -5,7 +5,7 @@ use super::rekeys::Received;
 use super::{Activity, Member};
 use crate::endpoint::{Instant, Transmit};
 use crate::error::{Error, Misbehaved};
-use crate::event::{Cause, MemberEvent};
+use crate::event::{Cause, MemberEvent, Sign};
 use crate::fragment::{is_fragment, Origin, Piece, Purpose};
 use crate::group::{Deletion, Rekey};
 use crate::phase1::Cookies;
@@ -131,6 +131,7 @@ impl Member {
     fn take_rekey(&mut self, from: SocketAddr, rekey: Rekey, now: Instant) {
         let (sequence, had_kek) = (rekey.sequence, self.keyring.kek(now).is_some());
         let cause = if only_deletes(&rekey) { Cause::KeysDeleted } else { Cause::KeysEnd };
+        let brings_kek = rekey.policy.as_ref().is_some_and(|policy| policy.kek.is_some());
         let teks = rekey.policy.iter().flat_map(|policy| policy.teks.iter().map(|tek| tek.spi)).collect();
         self.keyring.push(rekey, now);
         self.report(MemberEvent::Rekeyed { group: self.group(), from, sequence, teks });
@@ -142,10 +143,12 @@ impl Member {
             return self.fetch_acl(now);
         }
         // What made it suspect that it lacks something may be something else than what this brought.
-        let waits = matches!(self.activity, Activity::Idle(_) | Activity::Retrying(_));
-        if waits
-            && !matches!(self.cause, Cause::Behind(_) | Cause::SenderLost | Cause::Moved | Cause::Command)
-        {
+        let settled = match self.cause {
+            Cause::Behind(Sign::UnknownKek) => brings_kek,
+            Cause::Behind(_) | Cause::SenderLost | Cause::Moved | Cause::Command => false,
+            Cause::KeysEnd | Cause::KeysDeleted | Cause::Dismissed | Cause::AclOutdated => true,
+        };
+        if settled && matches!(self.activity, Activity::Idle(_) | Activity::Retrying(_)) {
             self.expect_the_end(now);
             self.cause = cause;
         }

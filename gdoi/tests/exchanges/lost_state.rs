@@ -52,7 +52,7 @@ fn start(config: Kind) -> World {
 
 /// Begins with nothing.
 fn forget(world: &mut World, config: Kind) {
-    world.add_server(server_address(1), server(config(), 99, world.now));
+    world.add_server(server_address(1), server(config(), 98, world.now));
 }
 
 fn register(world: &mut World, number: u16) {
