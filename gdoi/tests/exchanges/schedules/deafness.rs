@@ -50,7 +50,9 @@ impl Schedule {
             if deaf.is_empty() && !view.inbound.is_empty() {
                 self.deafness.outside.remove(reader);
             }
-            let counts = self.can_reach_a_server(*reader) && !view.inbound.is_empty();
+            // Nor can one be told whose keys no server knows.
+            let tellable = view.inbound.iter().any(|sa| known.contains(&sa.spi));
+            let counts = self.can_reach_a_server(*reader) && tellable;
             for sender in 1..=self.members {
                 let out = [*reader, sender].iter().any(|member| self.deafness.outside.contains(member));
                 self.note_pair((*reader, sender), counts && !out && deaf.contains(&sender), now);
