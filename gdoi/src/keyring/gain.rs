@@ -1,5 +1,6 @@
 //! What a registration brought, and how a member finds out that it lacks something.
 
+use super::past::{LATE, LONG_LATE};
 use super::Keyring;
 use crate::endpoint::Instant;
 use crate::group::{GroupPolicy, Kek, SenderIds};
@@ -57,12 +58,12 @@ impl Keyring {
     /// moment ago.
     pub(crate) fn lacks_key_of(&self, spi: Spi, now: Instant) -> bool {
         let names = |own: Spi| own == spi || own.is_block_base() && own == spi.block();
-        !self.teks.iter().any(|tek| names(tek.sa.spi)) && !self.past_teks.lately(names, now)
+        !self.teks.iter().any(|tek| names(tek.sa.spi)) && !self.past_teks.lately(names, LATE, now)
     }
 
     /// Whether a KEK with this SPI was given up a moment ago: messages under it may still be on their way.
     pub(crate) fn had_kek(&self, spi: [u8; 16], now: Instant) -> bool {
-        self.past_keks.lately(|past| past == spi, now)
+        self.past_keks.lately(|past| past == spi, LONG_LATE, now)
     }
 
     /// The group's time in the last message that was taken in.

@@ -9,7 +9,10 @@ use std::time::Duration;
 const MOST: usize = 32;
 
 /// Longer than the repetitions of a rekey message take (90 s at most), and than clocks of members differ.
-const LATE: Duration = Duration::from_secs(100);
+pub(super) const LATE: Duration = Duration::from_secs(100);
+
+/// A server says things under an earlier KEK while there may be members that have no later one: as long as a TEK lives.
+pub(super) const LONG_LATE: Duration = Duration::from_secs(7_200);
 
 /// The names of keys, and when they were given up.
 #[derive(Debug)]
@@ -30,9 +33,9 @@ impl<T: Copy> Past<T> {
         }
     }
 
-    /// Whether one of those that were given up lately is meant.
-    pub(super) fn lately(&self, is_meant: impl Fn(T) -> bool, now: Instant) -> bool {
-        self.0.iter().any(|(name, then)| is_meant(*name) && now < *then + LATE)
+    /// Whether one is meant that was given up within so long.
+    pub(super) fn lately(&self, is_meant: impl Fn(T) -> bool, within: Duration, now: Instant) -> bool {
+        self.0.iter().any(|(name, then)| is_meant(*name) && now < *then + within)
     }
 }
 
@@ -45,7 +48,7 @@ mod tests {
         let at = |second: u64| Instant::from_millis(second * 1000);
         let mut past = Past::default();
         past.extend([7, 8], at(0));
-        let lately = |past: &Past<u32>, name, second| past.lately(|known| known == name, at(second));
+        let lately = |past: &Past<u32>, name, second| past.lately(|known| known == name, LATE, at(second));
         assert_eq!([7, 8, 9].map(|name| lately(&past, name, 99)), [true, true, false]);
         assert!(!lately(&past, 7, 100));
         past.extend(100..1000, at(1));

@@ -143,7 +143,6 @@ fn members_of_a_server_that_goes_on_from_an_older_state_hear_it_again() {
         (&[RekeyKind::Reminder, RekeyKind::Reminder][..], Transport::Unicast),
         (&[RekeyKind::Forced, RekeyKind::Reminder], Transport::Unicast),
         (&[RekeyKind::ReplaceNow], Transport::Unicast),
-        (&[RekeyKind::Forced, RekeyKind::Reminder], MULTICAST),
     ] {
         let mut world = restored(forgotten, transport);
         // The first sign is the message that a server sends when it starts.

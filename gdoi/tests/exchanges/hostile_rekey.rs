@@ -179,14 +179,17 @@ fn messages_cut_short_or_changed_anywhere_are_refused() {
 fn messages_out_of_time_are_refused_and_named() {
     let mut world = start();
     world.run_for(seconds(200));
-    let now = 1000 * (200 + 5 + 4);
-    for (pseudotime, name) in [(now - 105_000, "PSEUDO_TIME_TOO_OLD"), (now + 105_000, "PSEUDO_TIME_LARGE")] {
+    let now = |world: &World| world.now.as_millis() - 1_000_000;
+    for (shift, name) in [(-105_000, "PSEUDO_TIME_TOO_OLD"), (105_000, "PSEUDO_TIME_LARGE")] {
+        let pseudotime = now(&world).saturating_add_signed(shift);
         let message = kek(&world).seal(&remade(&world, 1, Some(pseudotime)), &signer());
         let (counted, events) = withstand(&mut world, &[message]);
         assert_eq!(counted, RekeyCounters { untimely: 1, ..RekeyCounters::default() });
         assert_eq!(events, [name]);
+        // It asks its server whether it lacks something.
+        world.run_for(seconds(10));
     }
-    let message = kek(&world).seal(&remade(&world, 1, Some(now)), &signer());
+    let message = kek(&world).seal(&remade(&world, 1, Some(now(&world))), &signer());
     world.inject(key_server(), member_address(1), &message);
     world.run_for(seconds(1));
     assert_eq!(status(&world).rekeys.received, 3, "a message in time is taken");

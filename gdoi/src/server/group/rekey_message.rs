@@ -176,7 +176,8 @@ impl Group {
         let content = PushContent { sequence, deletions: &deletions, policy: policy.as_ref(), signed_length };
         let payload = emit(&self.kek_of(&rekey.terms(), protecting, now), &rekey.signing_key, &content)?;
         let conveys = Conveyed {
-            kek: plan.kek.as_ref().map(|kek| KekTag::of(kek.spi)),
+            // Who answers a message without a new KEK has the one that it is under, whatever was known of it before.
+            kek: Some(KekTag::of(plan.kek.as_ref().unwrap_or(protecting).spi)).filter(|_| !plan.ends_kek),
             tek: plan.teks.last().map(|tek| tek.spi).filter(|_| !plan.ends_kek),
         };
         Ok(Message { kek_spi: protecting.spi, sequence, payload, conveys })

@@ -50,9 +50,9 @@ impl Schedule {
             if deaf.is_empty() && !view.inbound.is_empty() {
                 self.deafness.outside.remove(reader);
             }
-            // Servers that do not name each other serve groups of their own.
-            let one = self.is_whole();
-            let counts = one && self.can_reach_a_server(*reader) && !view.inbound.is_empty();
+            // Servers that do not name each other serve groups of their own, and nobody can be told whose keys no server knows.
+            let tellable = self.is_whole() && view.inbound.iter().any(|sa| known.contains(&sa.spi));
+            let counts = self.can_reach_a_server(*reader) && tellable;
             for sender in 1..=self.members {
                 let out = [*reader, sender].iter().any(|member| self.deafness.outside.contains(member));
                 self.note_pair((*reader, sender), counts && !out && deaf.contains(&sender), now);

@@ -1,9 +1,11 @@
 //! A large group, and two forced rekeys that come close together.
 
-use super::{join, lone, rekey, seconds};
+use super::watch::longest_deafness;
+use super::{join, lone, lone_world, rekey, seconds, MULTICAST};
 use crate::bench::fleet::{member_address, server, server_address};
 use crate::bench::{Archive, Link, World};
 use gdoi::{KeyServerEvent, RekeyKind, Transport};
+use std::time::Duration;
 
 const MEMBERS: u16 = 10_000;
 
@@ -48,4 +50,23 @@ fn ten_thousand_members_survive_two_forced_rekeys_in_two_seconds() {
     assert_eq!(behind, 0, "nobody is left behind");
     assert_eq!(registered(&world), before, "and nobody had to register again");
     assert!(world.launched() - launched < 2 * 11_500, "one message and one acknowledgement each");
+}
+
+/// 1 % lost, and new keys every hour: nobody is deaf for more than ten seconds.
+#[test]
+fn a_day_of_forced_rekeys_every_hour() {
+    for transport in [Transport::Unicast, MULTICAST] {
+        let mut world = lone_world(lone(transport), 12);
+        world.archive = Archive::Nothing;
+        world.link = Link::DRIZZLE;
+        let mut deaf = Duration::ZERO;
+        for _ in 0..24 {
+            world.command_server(server_address(1), rekey(RekeyKind::Forced));
+            deaf = deaf.max(longest_deafness(&mut world, seconds(3600)));
+        }
+        let registrations: u64 =
+            (1..=12).map(|number| world.member(member_address(number)).registrations()).sum();
+        println!("{transport:?}: deaf for {deaf:?} at most, {registrations} registrations of 12 members");
+        assert!(deaf <= seconds(10), "{transport:?}: deaf for {deaf:?}");
+    }
 }

@@ -175,3 +175,23 @@ fn a_restart_between_two_forced_rekeys_cuts_nobody_off() {
     println!("deaf for {deaf:?}");
     assert!(deaf <= SOON, "deaf for {deaf:?}");
 }
+
+/// What was acknowledged in the second before a crash is not stored. Who answers then is known by the KEK that it answers
+/// under.
+#[test]
+fn who_answers_after_a_crash_is_told_under_the_kek_that_it_has() {
+    let mut world = lone_world(lone(Transport::Unicast), 2);
+    for seed in 0..3 {
+        command(&mut world, rekey(RekeyKind::Forced));
+        world.run_for(Duration::from_millis(100));
+        let (stored, config) = (world.stored(server_address(1)).unwrap(), lone(Transport::Unicast));
+        let again = KeyServer::new(config, Some(&stored), Box::new(Seeded::new(seed)), world.now).unwrap();
+        world.add_server(server_address(1), again);
+        world.run_for(seconds(2));
+        command(&mut world, rekey(RekeyKind::ReplaceNow));
+        world.run_for(seconds(1));
+        let holds =
+            |number| world.view(member_address(number)).inbound.iter().any(|sa| sa.spi == newest(&world));
+        assert!(holds(1) && holds(2), "{seed}");
+    }
+}
