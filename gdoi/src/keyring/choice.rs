@@ -57,7 +57,7 @@ impl Keyring {
     pub(super) fn activation(&self, carried: &Carried, way: Way, delay: Duration, now: Instant) -> Instant {
         let before = || self.teks.iter().filter(|held| held.carried.overlaps(carried));
         let current = before().rfind(|tek| tek.standing == Standing::Current);
-        let Some(previous) = current.or_else(|| before().last()) else { return now };
+        let Some(previous) = current.or_else(|| before().next_back()) else { return now };
         let left = previous.ends.saturating_since(now);
         let margin = switch_margin(previous.life);
         let latest = left.saturating_sub(switch_margin(previous.life.min(left)) / 2);
