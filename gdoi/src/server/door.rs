@@ -3,11 +3,12 @@
 
 use super::config::CredentialEntry;
 use super::credentials::Credentials;
-use super::exchange::clear_notify;
+use super::hint::clear_notify;
 use super::offers::Offers;
 use super::public_keys::{PublicKeys, Task, Turn};
 use super::rooms::Newcomer;
-use super::sessions::{Exchange, SessionName};
+use super::session_name::SessionName;
+use super::sessions::Exchange;
 use super::KeyServer;
 use crate::crypto::{Random, Secret};
 use crate::endpoint::Instant;

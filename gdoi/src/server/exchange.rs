@@ -2,17 +2,19 @@
 
 use super::door::is_first;
 use super::group::Group;
+use super::hint::clear_notify;
 use super::registrant::Registrant;
-use super::sessions::{Established, Exchange, Session, SessionName};
+use super::session_name::SessionName;
+use super::sessions::{Established, Exchange, Session};
 use super::{Answer, KeyServer};
 use crate::crypto::Random;
 use crate::endpoint::Instant;
 use crate::error::{Error, Misbehaved, Unacceptable, Unauthenticated};
 use crate::event::KeyServerEvent;
-use crate::phase1::{fresh_message_id, Cookies, Informational, ResponderStep};
+use crate::phase1::{Cookies, Informational, ResponderStep};
 use crate::policy::GroupId;
 use crate::pull::{AwaitProof, Proof, Request, GROUP_IDENTITY};
-use crate::wire::{emit_chain, Cookie, ExchangeType, Flags, Header, Notify, NotifyType, PayloadType};
+use crate::wire::{ExchangeType, Header, NotifyType};
 use std::net::SocketAddr;
 
 impl KeyServer {
@@ -283,23 +285,4 @@ fn group_text(asked: &[u8]) -> String {
         Ok(octets) => u32::from_be_bytes(octets).to_string(),
         Err(_) => asked.escape_ascii().to_string(),
     }
-}
-
-/// An informational message outside any protection: a hint for operators, never a proof. With a message ID and both cookies,
-/// or peers take it for one of phase 1 (RFC 2408 sections 3.1 and 4.8).
-pub(super) fn clear_notify(cookies: Cookies, kind: NotifyType, random: &mut dyn Random) -> Option<Vec<u8>> {
-    let mut responder = cookies.responder;
-    if responder == Cookie::ZERO {
-        random.fill(&mut responder.0).ok()?;
-    }
-    let header = Header {
-        initiator: cookies.initiator,
-        responder,
-        next: PayloadType::NOTIFY,
-        exchange: ExchangeType::INFORMATIONAL,
-        flags: Flags::NONE,
-        message_id: fresh_message_id(random).ok()?,
-    };
-    let notify = Notify { kind }.emit().ok()?;
-    header.emit(&emit_chain(&[(PayloadType::NOTIFY, &notify)]).ok()?).ok()
 }

@@ -5,7 +5,7 @@
 //! turns by network. An address that asks without end gets its share and no more.
 
 use super::arrivals::network;
-use super::sessions::SessionName;
+use super::session_name::SessionName;
 use crate::endpoint::Instant;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;

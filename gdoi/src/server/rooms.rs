@@ -10,7 +10,7 @@
 //! to itself, a network of IPv6 too, and of those who have not proved themselves only who is old enough to have been lost.
 
 use super::arrivals::{Arrivals, Ticket};
-use super::sessions::SessionName;
+use super::session_name::SessionName;
 use crate::endpoint::Instant;
 use crate::error::Unacceptable;
 use std::net::IpAddr;

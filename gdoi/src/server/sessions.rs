@@ -4,6 +4,7 @@
 //! what its peer has shown.
 
 use super::rooms::{Newcomer, Place, Rooms};
+use super::session_name::SessionName;
 use super::spent::Spent;
 use crate::crypto::prf::digest;
 use crate::crypto::Hash;
@@ -22,13 +23,6 @@ const IDLE_LIFE: Duration = Duration::from_secs(30);
 const SWEEP: Duration = Duration::from_secs(5);
 const MAX_PULLS: usize = 16;
 const MAX_TURNED_AWAY: usize = 64;
-
-/// Whose a session is, and how its initiator named it: by its cookie (IKEv1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct SessionName {
-    pub(super) peer: SocketAddr,
-    pub(super) initiator: [u8; 8],
-}
 
 /// One SA with a peer, from its first message on.
 pub(super) struct Session {

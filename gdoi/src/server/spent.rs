@@ -1,6 +1,6 @@
 //! Exchanges that are over while their cookies are still good: a third message that comes late or again begins no other.
 
-use super::sessions::SessionName;
+use super::session_name::SessionName;
 use crate::endpoint::Instant;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
