@@ -108,7 +108,13 @@ impl KeyServerDaemon {
                 }
                 Output::Transmit(_) => {}
                 Output::Store(state) => self.keeper.keep(state, now, &mut self.journal),
-                Output::Event(event) => self.journal.record(log_entry(&event), now),
+                Output::Event(event) => {
+                    let mut entry = log_entry(&event);
+                    if self.keeper.durability() == Durability::Lost {
+                        entry.message = format!("Not stored yet, and nothing is sent: {}", entry.message);
+                    }
+                    self.journal.record(entry, now);
+                }
                 Output::Wait(until) => return until,
             }
         }

@@ -358,7 +358,9 @@ impl fmt::Display for Unacceptable {
             ),
             Unacceptable::Revoked => f.write_str("member was removed from the group"),
             Unacceptable::NoKey => f.write_str("no pre-shared key is configured for this address"),
-            Unacceptable::UnexpectedIdentity(name) => write!(f, "peer identified itself as {name}"),
+            Unacceptable::UnexpectedIdentity(name) => {
+                write!(f, "peer identified itself as {name}, which is not who its address or its key is bound to")
+            }
             Unacceptable::PublicValue => f.write_str("peer's Diffie-Hellman value is not valid"),
             Unacceptable::Unsupported(what, value) => write!(f, "{what} {value} is not supported"),
             Unacceptable::Inexpressible(reason) => {
@@ -395,7 +397,9 @@ fn explained(notify: crate::wire::NotifyType) -> &'static str {
     use crate::wire::NotifyType;
     match notify {
         NotifyType::INVALID_ID_INFORMATION => " (the group is not configured on the key server)",
-        NotifyType::TRY_LATER => " (the key servers elect a primary or renew sender IDs)",
+        NotifyType::TRY_LATER => {
+            " (the key servers elect a primary, or have no sender IDs for this member now)"
+        }
         NotifyType::AUTHENTICATION_FAILED => " (this member is not authorized for the group)",
         _ => "",
     }
@@ -405,7 +409,8 @@ impl fmt::Display for Unauthenticated {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Unauthenticated::PreSharedKey => {
-                "phase 1 message does not decrypt, in all likelihood the pre-shared keys differ"
+                "phase 1 message does not decrypt, in all likelihood the pre-shared keys differ, or the key is bound to another \
+                 identity"
             }
             Unauthenticated::Hash => "hash does not match",
             Unauthenticated::Decryption => "message does not decrypt",

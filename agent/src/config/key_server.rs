@@ -82,6 +82,7 @@ impl Settings for KeyServerFile {
         let credentials =
             self.keys.into_iter().map(|rule| rule.settle(source)).collect::<Result<Vec<_>, _>>()?;
         check_families(&routes, self.address, source)?;
+        check_own(&credentials, source)?;
         let mut named = self.groups.iter().flat_map(GroupFile::identities);
         named.try_for_each(|identity| check_bound(identity, &credentials, source))?;
         let peers = coop_peers(&others, self.address, &credentials, source)?;
@@ -135,12 +136,23 @@ impl KeyServerFile {
 
     /// A key file that is named must be there; the service manager's credential may be.
     fn state(&self, source: &mut Source) -> Result<Option<StateSettings>, ConfigError> {
-        let Some(file) = self.state_key_file.clone().or_else(credential) else { return Ok(None) };
+        let directory = source.beside(&self.state_directory);
+        let Some(file) = self.state_key_file.clone().or_else(credential) else {
+            let kept = directory.join("state");
+            return match kept.exists() {
+                false => Ok(None),
+                true => Err(source.error_behind("state-directory", "", format!(
+                    "{} is there, but neither a `state-key-file` nor the service manager's credential `state-key` to read it: \
+                     bring the key back, or move the file away, and all groups begin with new keys",
+                    kept.display()
+                ))),
+            };
+        };
         let parse = |octets: &[u8]| {
             SealKey::parse(octets).map_err(|_| "holds neither 32 octets nor 64 hexadecimal digits".to_owned())
         };
         let key = source.read_octets(&file, parse)?;
-        Ok(Some(StateSettings { directory: source.beside(&self.state_directory), key }))
+        Ok(Some(StateSettings { directory, key }))
     }
 }
 
@@ -152,6 +164,24 @@ fn check_families(routes: &[MulticastRoute], own: SocketAddr, source: &Source) -
             format!("{} is of {}, this key server's `address` is not", group.ip(), Family::of(group.ip()));
         Err(source.error_in_list("address", &group.ip().to_string(), reason))
     })
+}
+
+/// A key proves a name only if nobody else has it.
+fn check_own(credentials: &[CredentialEntry], source: &Source) -> Result<(), ConfigError> {
+    let shared = |entry: &&CredentialEntry| {
+        let others = credentials
+            .iter()
+            .filter(|other| (other.peers, &other.identity) != (entry.peers, &entry.identity));
+        entry.identity.is_some() && others.clone().any(|other| other.credential == entry.credential)
+    };
+    match credentials.iter().find(shared) {
+        None => Ok(()),
+        Some(entry) => Err(source.error_in_list(
+            "pre-shared-keys",
+            &entry.peers.to_string(),
+            format!("the key of {} is bound to an identity, and another entry has the same key: it proves nothing", entry.peers),
+        )),
+    }
 }
 
 /// A name that no credential is bound to could be claimed by every member.

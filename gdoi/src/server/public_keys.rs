@@ -132,11 +132,11 @@ impl PublicKeys {
     }
 
     const fn has_time(&self, now: Instant) -> bool {
-        self.used < micros(now) + BURST
+        self.used < micros(now).saturating_add(BURST)
     }
 
     fn use_time(&mut self, cost: u64, now: Instant) {
-        self.used = self.used.max(micros(now)) + SHARE * cost;
+        self.used = self.used.max(micros(now)).saturating_add(SHARE * cost);
     }
 }
 

@@ -16,7 +16,7 @@ use super::record::{
 };
 use crate::coop::{Author, Sids, Versions};
 use crate::crypto::Secret;
-use crate::error::{Error, Malformed};
+use crate::error::{Error, Malformed, Unacceptable};
 use crate::policy::GroupId;
 use crate::wire::{Reader, Writer};
 use std::collections::BTreeMap;
@@ -51,8 +51,14 @@ impl Stored {
     /// [`Malformed`].
     pub(super) fn parse(stored: &Secret) -> Result<Self, Error> {
         let mut reader = Reader::new(stored.expose(), PART);
-        if &reader.array::<4>()? != MAGIC || reader.u16()? != VERSION {
+        if &reader.array::<4>()? != MAGIC {
             return Err(Malformed::Value(PART).into());
+        }
+        match reader.u16()? {
+            VERSION => {}
+            other => {
+                return Err(Unacceptable::Unsupported("version of the stored state", other.into()).into())
+            }
         }
         let groups = list(reader.u16()?.into(), MAX_GROUPS, &mut reader, parse_group)?;
         reader.finish()?;

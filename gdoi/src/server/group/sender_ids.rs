@@ -44,7 +44,9 @@ impl Group {
         let fit = released == self.ledger.sids().generation()
             && (offered.is_empty() || offered.contains(&released));
         let place = self.place().filter(|_| fit).ok_or(Unacceptable::NoSenderIds)?;
-        let values = self.ledger.give_sids(place, registrant.address.ip(), request)?;
+        let given = self.ledger.give_sids(place, registrant.address.ip(), request);
+        self.refused += u64::from(given == Err(Unacceptable::TooManySenderIds));
+        let values = given?;
         Ok(Some(SenderIds { bits: SID_BITS, values, generation: registrant.ours.then_some(released) }))
     }
 
