@@ -90,8 +90,11 @@ impl Keyring {
         others: Others,
         now: Instant,
     ) -> Result<Gain, Misbehaved> {
-        self.identifiers.check(sids)?;
-        let gain = self.gain(&policy, sids);
+        if let Err(again) = self.identifiers.check(sids) {
+            self.identifiers.ask_for_others();
+            return Err(again);
+        }
+        let (gain, delay) = (self.gain(&policy, sids), policy.activation_delay.unwrap_or_default());
         self.identifiers.take(sids);
         self.registered = true;
         self.keep_kek_only_if(policy.kek.as_ref(), now);
@@ -99,6 +102,7 @@ impl Keyring {
         let made = self.clock.pulled(policy.pseudotime, made);
         self.judge(&policy.teks, made, now);
         self.take(policy, Way::Pull(others), made, now);
+        self.hasten(others, delay, now);
         Ok(gain)
     }
 

@@ -59,6 +59,8 @@ impl GroupMember {
         };
         for label in &chosen {
             if self.dataplane.attach(&label.name) {
+                // What it sent with was taken out of the kernel, and must not count anew.
+                self.renew(std::slice::from_ref(&label.name), now);
                 let event =
                     Event::new(Severity::Notice, "GM_ATTACHED", format!("Protected again, by {asker}"));
                 self.journal.record(event.of_group(&label.name), now);

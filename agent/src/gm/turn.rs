@@ -101,7 +101,7 @@ impl GroupMember {
     }
 
     /// These groups register for new sender IDs.
-    fn renew(&mut self, names: &[String], now: Instant) {
+    pub(super) fn renew(&mut self, names: &[String], now: Instant) {
         for index in names.iter().filter_map(|name| self.memberships.find(name)).collect::<Vec<_>>() {
             // A member refuses nothing.
             drop(self.memberships.handle_command((index, MemberCommand::RenewSenderIds), now));

@@ -31,8 +31,11 @@ impl Keyring {
     pub(super) fn sending(&self, now: Instant, of: impl Fn(&HeldTek) -> bool) -> Option<&HeldTek> {
         let sendable = || self.sendable(now).filter(|tek| tek.ends > now && of(tek));
         let active = sendable().filter(|tek| tek.activates <= now);
-        let active = active.max_by_key(|tek| (tek.standing, tek.activates));
-        active.or_else(|| sendable().min_by_key(|tek| tek.activates))
+        // What counted under lost sender IDs must not begin anew: such a key is the last choice.
+        let counts = |tek: &HeldTek| !tek.generation.is_some_and(|name| self.identifiers.is_lost(name));
+        let active =
+            active.max_by_key(|tek| (counts(tek), tek.standing, tek.activates)).filter(|tek| counts(tek));
+        active.or_else(|| sendable().min_by_key(|tek| (!counts(tek), tek.activates)))
     }
 
     /// What is not among those that a PULL lists has no future. A server that does not know a TEK which lives on knows of no
@@ -49,6 +52,21 @@ impl Keyring {
                 said.into_iter().for_each(|tek| held.restate(tek.lifetime, made));
             }
         }
+    }
+
+    /// A TEK that was held before the server ceased to list what sends need not wait for the end of that.
+    pub(super) fn hasten(&mut self, others: Others, delay: Duration, now: Instant) {
+        if self.sending(now, |_| true).is_none_or(|tek| tek.standing == Standing::Current) {
+            return;
+        }
+        let latest = match others {
+            Others::Ahead => now,
+            Others::Alike => now + delay,
+        };
+        let sendable: Vec<_> = self.sendable(now).map(|tek| tek.sa.spi).collect();
+        let current = self.teks.iter_mut().filter(|tek| tek.standing == Standing::Current);
+        let first = current.filter(|tek| sendable.contains(&tek.sa.spi)).min_by_key(|tek| tek.activates);
+        first.into_iter().for_each(|tek| tek.activates = tek.activates.min(latest));
     }
 
     /// When a new TEK begins to send: at once if it is the only one for its traffic. Else after the ATD; if it came by PULL not

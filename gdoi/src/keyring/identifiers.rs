@@ -52,6 +52,16 @@ impl Identifiers {
         self.generations.iter_mut().for_each(|held| held.counted = Counted::Lost);
     }
 
+    /// The next request is for others.
+    pub(super) fn ask_for_others(&mut self) {
+        self.nonce = None;
+    }
+
+    /// Whether the states that counted under those of a generation are lost.
+    pub(super) fn is_lost(&self, name: SidGeneration) -> bool {
+        self.get(name).is_some_and(|held| held.counted == Counted::Lost)
+    }
+
     /// Whether a key server may give these.
     ///
     /// # Errors

@@ -146,7 +146,8 @@ impl Member {
         let settled = match self.cause {
             Cause::Behind(Sign::UnknownKek) => brings_kek,
             Cause::Behind(_) | Cause::SenderLost | Cause::Moved | Cause::Command => false,
-            Cause::KeysEnd | Cause::KeysDeleted | Cause::Dismissed | Cause::AclOutdated => true,
+            Cause::Dismissed => self.keyring.kek(now).is_some(),
+            Cause::KeysEnd | Cause::KeysDeleted | Cause::AclOutdated => true,
         };
         if settled && matches!(self.activity, Activity::Idle(_) | Activity::Retrying(_)) {
             self.expect_the_end(now);

@@ -34,6 +34,7 @@ impl Member {
     /// A state that sent is lost. A registration under way is not disturbed.
     pub(super) fn renew_sender_ids(&mut self, now: Instant) {
         self.keyring.lose_states();
+        self.change_view(now);
         self.renewal = Renewal::Wanted;
         match self.activity {
             Activity::Registering(_) => {}

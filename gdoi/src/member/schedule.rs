@@ -41,6 +41,11 @@ impl Member {
             due if due > now => due,
             _ => retry.min(last_moment),
         };
+        if self.renewal == Renewal::Wanted {
+            self.cause = Cause::SenderLost;
+            self.activity = Activity::Idle(self.floor.opens().max(now));
+            return;
+        }
         self.cause = Cause::KeysEnd;
         self.activity = Activity::Idle(at.max(self.floor.opens()));
     }

@@ -37,4 +37,5 @@ mod seeds;
 mod senders;
 mod too_often;
 mod transcripts;
+mod turns;
 mod versions;

@@ -280,6 +280,11 @@ impl World {
         view
     }
 
+    /// What a member's data plane was told last, whether it is still true or not.
+    pub fn told(&self, address: SocketAddr) -> &View {
+        &self.told[&address]
+    }
+
     pub fn views(&self) -> Vec<View> {
         self.members.keys().map(|address| self.view(*address)).collect()
     }
