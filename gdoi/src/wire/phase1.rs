@@ -35,6 +35,8 @@ const SECONDS: u32 = 1;
 pub struct Phase1Transform {
     /// The number that the initiator gave it.
     pub number: u8,
+    /// What it is: 1 for KEY_IKE, others ask for nothing that is known.
+    pub id: u8,
     /// What it asks for; None for any algorithm that is weak, unknown or incomplete.
     pub proposal: Option<Proposal>,
     /// Its attributes as they came: "a responder MUST NOT alter" what it chooses (RFC 2409 section 5).
@@ -66,6 +68,7 @@ impl Phase1Sa {
         let transforms = proposals.iter().take(MAX_TRANSFORMS).enumerate();
         let transforms = transforms.map(|(index, proposal)| Phase1Transform {
             number: number(index),
+            id: KEY_IKE,
             proposal: Some(*proposal),
             attributes: attributes_of(proposal),
         });
@@ -148,7 +151,7 @@ fn parse_transform(payload: &Payload<'_>) -> Result<Phase1Transform, Error> {
     let attributes = reader.rest();
     let understood = Attributes::parse(attributes, "transform payload")?;
     let proposal = if id == KEY_IKE { understand(understood)? } else { None };
-    Ok(Phase1Transform { number, proposal, attributes: attributes.to_vec() })
+    Ok(Phase1Transform { number, id, proposal, attributes: attributes.to_vec() })
 }
 
 /// A transform that is not ours is no error: the initiator may offer others beside it.
@@ -194,7 +197,7 @@ const fn hash_number(hash: Hash) -> u16 {
 
 fn write_transform(out: &mut Writer, transform: &Phase1Transform) {
     out.u8(transform.number);
-    out.u8(KEY_IKE);
+    out.u8(transform.id);
     out.u16(0);
     out.raw(&transform.attributes);
 }
@@ -237,7 +240,8 @@ mod tests {
     #[test]
     fn transforms_are_never_left_uncounted() {
         let emit = |number| {
-            let transform = Phase1Transform { number: 1, proposal: None, attributes: Vec::new() };
+            let transform =
+                Phase1Transform { number: 1, id: KEY_IKE, proposal: None, attributes: Vec::new() };
             Phase1Sa { transforms: vec![transform; number], ..two() }.emit()
         };
         assert!(emit(255).is_ok());
@@ -308,5 +312,17 @@ mod tests {
             Err(Malformed::Truncated("payload chain").into())
         );
         assert_eq!(Phase1Sa::parse(&[0; 3]), Err(Malformed::Truncated("SA payload").into()));
+    }
+
+    /// A transform that is none of KEY_IKE asks for nothing, whatever its attributes say, and comes out as it came.
+    #[test]
+    fn transforms_of_other_kinds_stay_what_they_are() {
+        let mut octets = Phase1Sa::new(Doi::Gdoi, &[Proposal::default()]).emit().unwrap();
+        // Behind DOI, situation, the proposal's head and the transform's generic header and number.
+        assert_eq!(octets[8 + 8 + 4 + 1], KEY_IKE);
+        octets[8 + 8 + 4 + 1] = 5;
+        let parsed = Phase1Sa::parse(&octets).unwrap();
+        assert_eq!((parsed.transforms[0].id, parsed.transforms[0].proposal), (5, None));
+        assert_eq!(parsed.emit().unwrap(), octets);
     }
 }

@@ -144,11 +144,24 @@ fn an_operators_masquerade_gets_no_known_flow_when_the_table_is_deleted() {
     assert_eq!(in_clear(&capture.finish()), Vec::<&String>::new());
 }
 
+/// The socket of before may be held for a moment by a process that another test is about to start.
+fn bound(address: SocketAddrV4) -> UdpSocket {
+    let mut socket = UdpSocket::bind(address);
+    for _ in 0..100 {
+        if socket.is_ok() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+        socket = UdpSocket::bind(address);
+    }
+    socket.unwrap()
+}
+
 /// Whether a datagram from gm1 is answered by a server in the core.
 fn speaks_gdoi(lab: &Lab, server: &str) -> bool {
     let server: SocketAddrV4 = server.parse().unwrap();
-    let there = lab.within("core", move || UdpSocket::bind(server).unwrap());
-    let here = lab.within("gm1", || UdpSocket::bind("192.0.2.1:848").unwrap());
+    let there = lab.within("core", move || bound(server));
+    let here = lab.within("gm1", || bound("192.0.2.1:848".parse().unwrap()));
     for socket in [&there, &here] {
         socket.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
     }
