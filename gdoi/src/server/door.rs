@@ -105,8 +105,17 @@ impl KeyServer {
                 reply.into_iter().for_each(|reply| self.transmit(from, reply));
                 self.complain(KeyServerEvent::Phase1Failed { peer: from, reason }, now);
             }
-            Err(reason) => self.complain(KeyServerEvent::Rejected { from, reason }, now),
+            Err(reason) => self.refuse_stranger(from, reason, now),
         }
+    }
+
+    /// Nothing is said to it; operators hear what may be their mistake by its name.
+    fn refuse_stranger(&mut self, from: SocketAddr, reason: Error, now: Instant) {
+        let event = match reason {
+            Error::Unacceptable(_) => KeyServerEvent::Phase1Failed { peer: from, reason },
+            _ => KeyServerEvent::Rejected { from, reason },
+        };
+        self.complain(event, now);
     }
 
     fn answer_first(
@@ -140,15 +149,9 @@ impl KeyServer {
             }
             Ok(Turn::Never(name)) => {
                 self.sessions.drop_named(name);
-                self.complain(
-                    KeyServerEvent::Phase1Failed { peer: from, reason: Unacceptable::Busy.into() },
-                    now,
-                );
+                self.refuse_stranger(from, Unacceptable::Busy.into(), now);
             }
-            Err(reason @ Error::Unacceptable(_)) => {
-                self.complain(KeyServerEvent::Phase1Failed { peer: from, reason }, now);
-            }
-            Err(reason) => self.complain(KeyServerEvent::Rejected { from, reason }, now),
+            Err(reason) => self.refuse_stranger(from, reason, now),
         }
     }
 

@@ -74,6 +74,7 @@ fn withstand(world: &mut World, datagrams: &[Vec<u8>]) -> (RekeyCounters, Vec<&'
     let (before, view) = (status(world), world.view(member_address(1)));
     let events = world.member_events(member_address(1)).len();
     datagrams.iter().for_each(|datagram| world.inject(key_server(), member_address(1), datagram));
+    // Before it asks its server, as it may after a sign that it lacks something.
     world.run_for(Duration::from_millis(200));
     let after = status(world);
     assert_eq!(world.view(member_address(1)), view);
