@@ -4,6 +4,9 @@
 //! the reading of the value it is about (see `located`).
 
 mod access;
+mod discretion;
+mod distinct_keys;
+mod file_name;
 mod key_server;
 mod located;
 mod member;

@@ -72,11 +72,15 @@ fn ask(cli: &Cli, command: &Command) -> Result<String, String> {
     let socket = cli.socket.as_deref().unwrap_or(default_socket);
     let report =
         exchange(socket, &request).map_err(|reason| format!("gdoictl: {}: {reason}", socket.display()))?;
-    match cli.json {
-        true => {
-            serde_json::to_string_pretty(&report).map(|text| text + "\n").map_err(|error| error.to_string())
-        }
-        false => render(&request, report),
+    let shortcoming = report.get("not_in_force").and_then(Value::as_str).map(str::to_owned);
+    let text = match cli.json {
+        true => serde_json::to_string_pretty(&report).map_err(|error| error.to_string())? + "\n",
+        false => render(&request, report)?,
+    };
+    match shortcoming {
+        None => Ok(text),
+        // What was done is shown, and is no success.
+        Some(reason) => print(&text).and(Err(format!("gdoictl: {reason}"))),
     }
 }
 

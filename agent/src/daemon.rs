@@ -3,7 +3,7 @@
 pub mod notify;
 pub mod reload;
 
-use crate::config::{self, Settings};
+use crate::config::{self, ConfigError, Settings};
 use crate::control::Control;
 use crate::drive::{self, Service, Signals};
 use crate::socket::Socket;
@@ -41,10 +41,26 @@ pub fn run<F: Settings, S: Service>(
     crate::log::start();
     match in_runtime::<F, S>(path, start, stop) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(reason) => {
+        Err(Failure { reason, status }) => {
             reason.lines().for_each(|line| tracing::error!("START_FAILED: {line}"));
-            ExitCode::FAILURE
+            ExitCode::from(status)
         }
+    }
+}
+
+/// EX_CONFIG of sysexits.h: whoever started the daemon need not try again before the file is another one.
+const CONFIGURATION_REFUSED: u8 = 78;
+
+/// Why a daemon ends.
+struct Failure {
+    reason: String,
+    /// The exit status.
+    status: u8,
+}
+
+impl From<String> for Failure {
+    fn from(reason: String) -> Self {
+        Failure { reason, status: 1 }
     }
 }
 
@@ -60,23 +76,24 @@ fn in_runtime<F: Settings, S: Service>(
     path: &Path,
     start: impl FnOnce(F::Ready, Reloader) -> Result<Started<S>, String>,
     stop: impl FnOnce(S),
-) -> Result<(), String> {
+) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("cannot start: {error}"))?;
     runtime.block_on(async {
         let (service, control) = prepare::<F, S>(path, start)?;
-        serve(service, &control, stop).await
+        Ok(serve(service, &control, stop).await?)
     })
 }
 
 fn prepare<F: Settings, S: Service>(
     path: &Path,
     start: impl FnOnce(F::Ready, Reloader) -> Result<Started<S>, String>,
-) -> Result<Started<S>, String> {
-    let loaded = config::load::<F>(path).map_err(|error| error.to_string())?;
+) -> Result<Started<S>, Failure> {
+    let refused = |error: ConfigError| Failure { reason: error.to_string(), status: CONFIGURATION_REFUSED };
+    let loaded = config::load::<F>(path).map_err(refused)?;
     loaded.warnings.iter().for_each(|warning| tracing::warn!("CONFIG_WARNING: {warning}"));
     let reloader = Reloader::new(path, &loaded);
-    start(loaded.settings, reloader)
+    Ok(start(loaded.settings, reloader)?)
 }
 
 fn failure(reason: &str) -> ExitCode {

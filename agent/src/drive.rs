@@ -4,7 +4,7 @@
 use crate::clock;
 use crate::config::MulticastRoute;
 use crate::control::{Answer, Asker, Control, Request};
-use crate::daemon::notify;
+use crate::daemon::notify::{self, Pulse};
 use crate::daemon::reload::{told_of, ReloadMode};
 use crate::events::{Event, Severity};
 use crate::report::ReloadReport;
@@ -37,6 +37,8 @@ pub trait Service {
     /// Takes note of what happened around the service.
     fn record(&mut self, event: Event, now: Instant);
 }
+
+const LONGEST_SLEEP: Duration = Duration::from_secs(10);
 
 /// The signals that a daemon listens to.
 #[derive(Debug)]
@@ -77,15 +79,17 @@ impl Signals {
 
 /// Runs until a signal asks to stop.
 pub async fn run<S: Service>(service: &mut S, control: &mut Control, signals: &mut Signals) {
+    let mut pulse = Pulse::asked_for();
     loop {
         let wake = service.settle(clock::now());
+        let beat = pulse.beat();
         tokio::select! {
             () = service.hear() => {}
             Some(query) = control.next() => {
                 let answer = answer(service, query.request.clone(), &query.asker, clock::now());
                 query.answer(answer);
             }
-            () = sleep_until(wake) => {}
+            () = sleep_until(wake, beat) => {}
             wish = signals.next() => match wish {
                 Wish::Stop => return,
                 Wish::Reload => drop(reload(service, ReloadMode::Apply, clock::now())),
@@ -121,9 +125,10 @@ fn reload<S: Service>(service: &mut S, mode: ReloadMode, now: Instant) -> Result
     result
 }
 
-/// A long sleep is cut in pieces, because the runtime's clock stands still while the machine sleeps.
-async fn sleep_until(wake: Option<Instant>) {
-    let longest = Duration::from_secs(10);
+/// A long sleep is cut in pieces, because the runtime's clock stands still while the machine sleeps, and because the
+/// service manager may want to hear that the loop turns.
+async fn sleep_until(wake: Option<Instant>, beat: Option<Duration>) {
+    let longest = beat.unwrap_or(LONGEST_SLEEP).min(LONGEST_SLEEP);
     let rest = wake.map_or(longest, |wake| wake.saturating_since(clock::now()));
     tokio::time::sleep(rest.min(longest)).await;
 }

@@ -15,7 +15,7 @@ use crate::daemon::reload::{ReloadMode, Reloader};
 use crate::daemon::{self, Started};
 use crate::drive::{self, Service};
 use crate::events::{Event, Journal, Severity};
-use crate::report::ReloadReport;
+use crate::report::{ActionReport, ReloadReport};
 use crate::socket::Socket;
 use clap::Parser;
 use gdoi::crypto::SystemRandom;
@@ -148,6 +148,13 @@ impl KeyServerDaemon {
         }
     }
 
+    /// What an operator orders is done when it is stored, and no sooner is that said.
+    fn act(&mut self, request: &Request, now: Instant) -> Result<ActionReport, String> {
+        let report = action::act(&mut self.server, request, now);
+        self.due = self.carry_out(now);
+        Ok(ActionReport { not_in_force: self.keeper.shortcoming(), ..report? })
+    }
+
     fn send(&mut self, transmit: &Transmit, now: Instant) {
         let route = self.own.routes.iter().find(|route| route.group == transmit.to);
         if let Some(problem) = drive::send(&mut self.socket, transmit, route) {
@@ -191,7 +198,7 @@ impl Service for KeyServerDaemon {
             Request::ShowKsCoop { .. } => Answer::of(&coop::report(&status(), &self.own, now)),
             Request::ShowKsRekey => Answer::of(&status::rekeys(&status(), now)),
             Request::ShowEvents => Answer::of(&self.journal.report()),
-            request => Answer::from_result(action::act(&mut self.server, &request, now)),
+            request => Answer::from_result(self.act(&request, now)),
         }
     }
 
@@ -205,8 +212,10 @@ impl Service for KeyServerDaemon {
             self.own.adopt(&loaded.settings);
             self.server.reconfigure(loaded.settings.server, now).map_err(|error| error.to_string())?;
             self.reloader.applied(loaded.fingerprint, &changes);
+            self.due = self.carry_out(now);
         }
-        Ok(self.reloader.report(mode, changes, loaded.warnings))
+        let not_in_force = self.keeper.shortcoming().filter(|_| mode == ReloadMode::Apply);
+        Ok(ReloadReport { not_in_force, ..self.reloader.report(mode, changes, loaded.warnings) })
     }
 
     fn record(&mut self, event: Event, now: Instant) {

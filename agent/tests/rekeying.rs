@@ -42,7 +42,7 @@ fn an_operator_changes_the_keys() {
     let first = sending(&router);
     let said = rekey(&scene, &mut router, &["ks", "rekey"]);
     assert!(
-        said.starts_with("Group corp (100): new key 0x") && said.contains(" to 1 members by unicast; "),
+        said.starts_with("Group corp (100): new key 0x") && said.contains(" to 1 member by unicast; "),
         "{said}"
     );
     assert_eq!((router.view().inbound.len(), sending(&router)), (2, first.clone()), "not before the ATD");
@@ -51,7 +51,7 @@ fn an_operator_changes_the_keys() {
     assert_eq!(router.view().inbound.len(), 1);
     assert_ne!(sending(&router), first);
 
-    scene.await_log("KS_SEND_UNICAST_REKEY: Sending unicast rekey for group corp (100) to 1 members with sequence number 1");
+    scene.await_log("KS_SEND_UNICAST_REKEY: Sending unicast rekey for group corp (100) to 1 member with sequence number 1");
     let members = &scene.json(&["show", "ks", "members"])["groups"][0]["members"];
     assert_eq!((&members[0]["rekeys_acknowledged"], &members[0]["rekeys_missed"]), (&2.into(), &0.into()));
     let rekeys = &scene.json(&["show", "ks", "rekey"])["groups"][0]["rekey"];
@@ -125,7 +125,9 @@ fn nothing_is_sent_that_is_not_stored() {
     let scene = rekeying("full");
     let mut router = Router::register(scene.server);
     fs::remove_dir_all(scene.path("state")).unwrap();
-    scene.text(&["ks", "rekey"]);
+    let said = scene.ctl(&["ks", "rekey"]);
+    assert_eq!(said.status.code(), Some(1), "{said:?}");
+    assert!(String::from_utf8(said.stderr).unwrap().contains("NOT IN FORCE"));
     scene.await_log("KS_STATE_FAILED");
     assert!(scene.text(&["show", "ks"]).contains("cannot be written: nothing is sent"));
     let received = router.status().rekeys.received;
@@ -158,7 +160,7 @@ fn a_removed_member_stays_out_until_it_is_readmitted() {
     );
     router.run_until("no registration", |router| !router.view().inbound.is_empty());
     let said = scene.text(&["ks", "remove", "--all"]);
-    assert!(said.contains("1 members are told to register again; their keys live on"), "{said}");
+    assert!(said.contains("1 member is told to register again; its keys live on"), "{said}");
 }
 
 #[test]

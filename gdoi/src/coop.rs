@@ -160,11 +160,11 @@ pub struct CoopPeerStatus {
     pub last_heard: Option<Instant>,
     /// What it said of itself then.
     pub said: Option<CoopPeerWord>,
-    /// Messages sent to it and taken from it.
+    /// Messages about this group that were sent to it.
     pub sent: u64,
-    /// See `sent`.
+    /// Messages about this group that were taken from it.
     pub received: u64,
-    /// Messages of it that changed nothing, by reason.
+    /// Messages of it about this group that changed nothing, by reason.
     pub refused: CoopRefusals,
 }
 

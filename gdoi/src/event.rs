@@ -39,6 +39,28 @@ impl fmt::Display for GroupName {
     }
 }
 
+/// A number of things: `1 member`, `2 members`.
+pub fn counted<N: Into<Count>>(count: N, one: &str, several: &str) -> String {
+    let Count(count) = count.into();
+    format!("{count} {}", if count == 1 { one } else { several })
+}
+
+/// A number of things.
+#[derive(Clone, Copy, Debug)]
+pub struct Count(u64);
+
+impl From<u64> for Count {
+    fn from(count: u64) -> Self {
+        Count(count)
+    }
+}
+
+impl From<usize> for Count {
+    fn from(count: usize) -> Self {
+        Count(u64::try_from(count).unwrap_or(u64::MAX))
+    }
+}
+
 /// The keys in a rekey message; one that only ends keys has none.
 fn write_keys(f: &mut fmt::Formatter<'_>, teks: &[Spi]) -> fmt::Result {
     f.write_str(if teks.is_empty() { ", no TEK" } else { ", TEK" })?;

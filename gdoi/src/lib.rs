@@ -96,7 +96,9 @@ pub use coop::CoopPeer;
 pub use endpoint::{Endpoint, Instant, Output, Transmit};
 pub use error::{Error, Malformed, Misbehaved, Refused, Unacceptable, Unauthenticated};
 pub use esp::{Esn, SenderSa};
-pub use event::{Cause, Change, CoopEvent, Effect, GroupName, KeyServerEvent, MemberEvent, Severity, Sign};
+pub use event::{
+    counted, Cause, Change, CoopEvent, Count, Effect, GroupName, KeyServerEvent, MemberEvent, Severity, Sign,
+};
 pub use keyring::{Sa, Traffic, View};
 pub use member::{Member, MemberCommand, MemberConfig, ServerEntry};
 pub use push::SignedLength;

@@ -27,6 +27,7 @@ mod ledger;
 mod links;
 mod members;
 mod offers;
+mod parting;
 mod proven;
 mod public_keys;
 mod record;
@@ -78,6 +79,8 @@ pub struct KeyServer {
     config: KeyServerConfig,
     random: Box<dyn Random + Send>,
     groups: Vec<Group>,
+    /// Groups that are no more configured, while their members are told.
+    parting: Vec<Group>,
     door: Door,
     sessions: Sessions,
     links: Links,
@@ -129,6 +132,7 @@ impl KeyServer {
             config,
             random,
             groups,
+            parting: Vec::new(),
             door,
             sessions: Sessions::default(),
             links,
@@ -160,6 +164,7 @@ impl KeyServer {
             identity: self.config.identity.clone(),
             half_open,
             established,
+            links: self.links_up(),
             rejected: self.rejections.total(),
             groups: self.groups.iter().map(|group| self.group_status(group, now)).collect(),
         }
@@ -231,7 +236,7 @@ impl KeyServer {
             self.store()?;
         }
         events.into_iter().for_each(|event| self.tell(event, now));
-        self.post(letters);
+        self.post(index, letters);
         self.output.extend(transmits.into_iter().map(Output::Transmit));
         done
     }
@@ -239,7 +244,7 @@ impl KeyServer {
     /// The SPIs of all groups but one.
     fn spis_besides(&self, index: usize) -> Vec<Spi> {
         let others = self.groups.iter().enumerate().filter(|(other, _)| *other != index);
-        others.flat_map(|(_, group)| group.spis()).collect()
+        others.map(|(_, group)| group).chain(&self.parting).flat_map(Group::spis).collect()
     }
 
     /// Has all stored.
@@ -269,12 +274,13 @@ impl KeyServer {
 
     fn acknowledgement(&mut self, from: SocketAddr, header: &Header, body: &[u8], now: Instant) {
         let spi = Cookies::of(header).octets();
-        let Some(index) = self.groups.iter().position(|group| group.has_kek(spi)) else {
+        let mut groups = self.groups.iter_mut().chain(&mut self.parting);
+        let Some(group) = groups.find(|group| group.has_kek(spi)) else {
             let reason = Misbehaved::UnknownExchange.into();
             return self.complain(KeyServerEvent::Rejected { from, reason }, now);
         };
-        if let Err(reason) = self.groups[index].acknowledge(from, spi, (header, body), now) {
-            let group = self.groups[index].name();
+        if let Err(reason) = group.acknowledge(from, spi, (header, body), now) {
+            let group = group.name();
             self.complain(KeyServerEvent::AckRefused { group, from, reason }, now);
         }
     }
@@ -359,6 +365,7 @@ impl Endpoint for KeyServer {
         let cooperated = self.cooperate(now);
         self.complain_of(cooperated, now);
         self.refresh_groups(now);
+        self.part_on(now);
         // After all that members and servers wait for.
         self.work(now);
         self.tell_omitted(now);
@@ -366,7 +373,8 @@ impl Endpoint for KeyServer {
 
     fn poll(&mut self) -> Output<KeyServerEvent> {
         self.next_output().unwrap_or_else(|| {
-            let groups = self.groups.iter().filter_map(Group::wakes).min();
+            let parting = self.parting.iter().filter_map(Group::parting_wakes);
+            let groups = self.groups.iter().filter_map(Group::wakes).chain(parting).min();
             let talk =
                 [self.sessions.next_sweep(), self.links.next_timeout(), self.reassembly.next_timeout()];
             let own =

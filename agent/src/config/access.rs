@@ -69,6 +69,13 @@ pub fn remarks(entries: &[Entry]) -> Vec<Remark> {
     (0..entries.len()).filter_map(remark).collect()
 }
 
+/// A key server's list that encrypts nothing.
+pub fn permits_nothing(name: &str, entries: &[Entry]) -> Option<Remark> {
+    let permits = entries.iter().any(|entry| entry.ace.action == Action::Permit);
+    let text = || format!("group `{name}` has `deny` entries only: nothing of it is encrypted");
+    (!permits).then(|| Remark { index: 0, text: text() })
+}
+
 fn never_matches(entries: &[Entry], index: usize) -> Option<String> {
     let entry = &entries[index];
     let covering =

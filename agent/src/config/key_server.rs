@@ -1,8 +1,9 @@
 //! `ks.yaml`: the groups that this key server serves.
 
-use super::access::{overlaps, remarks};
+use super::access::{overlaps, permits_nothing, remarks};
+use super::file_name::{named, FileName};
 use super::located::{given, mapping, Bounded, Clash, Distinct, Parsed};
-use super::phase1::{usual_proposals, Accepted, IdentityEntry};
+use super::phase1::{usual_proposals, AcceptedList, IdentityEntry};
 use super::redundancy::coop_peers;
 use super::rekey::MulticastRoute;
 use super::secret::{InlineKey, KeySource};
@@ -81,6 +82,7 @@ impl Settings for KeyServerFile {
         let others = self.peers();
         let credentials =
             self.keys.into_iter().map(|rule| rule.settle(source)).collect::<Result<Vec<_>, _>>()?;
+        warn_of_strangers(&self.groups, &credentials, source);
         check_families(&routes, self.address, source)?;
         check_own(&credentials, source)?;
         let mut named = self.groups.iter().flat_map(GroupFile::identities);
@@ -118,7 +120,9 @@ impl KeyServerFile {
             let (lines, behind) = rest.split_at(group.entries().len());
             let before = self.groups[..number].iter().map(|earlier| (earlier.name(), earlier.entries()));
             let shared = before.filter_map(|earlier| overlaps(group.name(), group.entries(), earlier));
-            source.warn_at(lines, remarks(group.entries()).into_iter().chain(shared).collect());
+            let own =
+                remarks(group.entries()).into_iter().chain(permits_nothing(group.name(), group.entries()));
+            source.warn_at(lines, own.chain(shared).collect());
             rest = behind;
         }
     }
@@ -153,6 +157,15 @@ impl KeyServerFile {
         };
         let key = source.read_octets(&file, parse)?;
         Ok(Some(StateSettings { directory, key }))
+    }
+}
+
+/// Who has no key cannot register, whatever else lets it.
+fn warn_of_strangers(groups: &[GroupFile], credentials: &[CredentialEntry], source: &mut Source) {
+    let has_key = |prefix: &&Prefix| credentials.iter().any(|entry| entry.peers.overlaps(prefix));
+    for prefix in groups.iter().flat_map(GroupFile::addresses).filter(|prefix| !has_key(prefix)) {
+        let warning = format!("no entry of `pre-shared-keys` is for {prefix}: nobody there can register");
+        source.warn_behind("authorization", &prefix.address().to_string(), warning);
     }
 }
 
@@ -220,14 +233,14 @@ struct RawFile {
     port: Option<Port>,
     pre_shared_keys: Distinct<PskRule>,
     #[serde(default, deserialize_with = "given")]
-    phase1: Option<Vec<Accepted>>,
+    phase1: Option<AcceptedList>,
     groups: Distinct<GroupFile>,
-    control_socket: Option<PathBuf>,
+    control_socket: Option<Parsed<FileName>>,
     lab_timers: Option<bool>,
     #[serde(default, deserialize_with = "given")]
-    state_directory: Option<PathBuf>,
+    state_directory: Option<Parsed<FileName>>,
     #[serde(default, deserialize_with = "given")]
-    state_key_file: Option<PathBuf>,
+    state_key_file: Option<Parsed<FileName>>,
 }
 
 impl<'de> Deserialize<'de> for KeyServerFile {
@@ -243,20 +256,17 @@ impl TryFrom<RawFile> for KeyServerFile {
         let Parsed(UnicastAddress(address)) = raw.address;
         let proposals = match raw.phase1 {
             None => usual_proposals(),
-            Some(list) if list.is_empty() => {
-                return Err("`phase1` accepts nothing; leave it out to accept what is usual".into())
-            }
-            Some(list) => list.into_iter().map(|Accepted(proposal)| proposal).collect(),
+            Some(AcceptedList(list)) => list,
         };
         Ok(KeyServerFile {
             address: SocketAddr::new(address, raw.port.map_or(DEFAULT_PORT, Bounded::narrow)),
-            control_socket: raw.control_socket.unwrap_or(KEY_SERVER_SOCKET.into()),
+            control_socket: named(raw.control_socket).unwrap_or(KEY_SERVER_SOCKET.into()),
             keys: raw.pre_shared_keys.0,
             proposals,
             groups: raw.groups.0,
             lab_timers: if raw.lab_timers == Some(true) { LabTimers::Allowed } else { LabTimers::Refused },
-            state_directory: raw.state_directory.unwrap_or(STATE_DIRECTORY.into()),
-            state_key_file: raw.state_key_file,
+            state_directory: named(raw.state_directory).unwrap_or(STATE_DIRECTORY.into()),
+            state_key_file: named(raw.state_key_file),
         })
     }
 }
@@ -283,7 +293,7 @@ struct RawPskRule {
     #[serde(default, deserialize_with = "given")]
     identity: Option<IdentityEntry>,
     key: Option<Parsed<InlineKey>>,
-    key_file: Option<PathBuf>,
+    key_file: Option<Parsed<FileName>>,
 }
 
 impl<'de> Deserialize<'de> for PskRule {
@@ -303,7 +313,11 @@ impl TryFrom<RawPskRule> for PskRule {
                     .into(),
             );
         }
-        Ok(PskRule { peers: raw.address.0, identity, key: KeySource::one_of(raw.key, raw.key_file, "key")? })
+        Ok(PskRule {
+            peers: raw.address.0,
+            identity,
+            key: KeySource::one_of(raw.key, named(raw.key_file), "key")?,
+        })
     }
 }
 

@@ -3,6 +3,7 @@
 //! serde_yaml adds a position to errors that are raised while it is inside a scalar, list or mapping. A
 //! check after `deserialize` has returned comes too late for that, so every check here runs inside the visitor.
 
+use super::discretion::{of_value, own};
 use serde::de::value::{MapAccessDeserializer, StrDeserializer};
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use std::fmt::{self, Display};
@@ -30,7 +31,7 @@ impl<T: FromStr<Err: Display>> Visitor<'_> for ParsedVisitor<T> {
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Parsed<T>, E> {
-        text.parse().map(Parsed).map_err(E::custom)
+        text.parse().map(Parsed).map_err(|error: T::Err| E::custom(of_value(text, &error.to_string())))
     }
 }
 
@@ -90,7 +91,7 @@ impl<'de, Raw: Deserialize<'de>, T: TryFrom<Raw, Error = String>> Visitor<'de> f
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
         let raw = Raw::deserialize(MapAccessDeserializer::new(map))?;
-        T::try_from(raw).map_err(A::Error::custom)
+        T::try_from(raw).map_err(|reason| A::Error::custom(own(reason)))
     }
 }
 
@@ -141,9 +142,9 @@ impl<'de, T: Deserialize<'de> + Clash, const MOST: usize> Visitor<'de> for Disti
             elements.push(element);
         }
         match elements.len() {
-            0 => Err(A::Error::custom("the list is empty")),
+            0 => Err(A::Error::custom(own("the list is empty"))),
             length if length > MOST => {
-                Err(A::Error::custom(format!("{length} elements, at most {MOST} are possible")))
+                Err(A::Error::custom(own(format_args!("{length} elements, at most {MOST} are possible"))))
             }
             _ => Ok(Distinct(elements)),
         }
@@ -156,7 +157,7 @@ struct After<'a, T>(&'a [T]);
 impl<T: Clash> After<'_, T> {
     fn admit<E: Error>(&self, element: T) -> Result<T, E> {
         match self.0.iter().find_map(|earlier| element.clash(earlier)) {
-            Some(reason) => Err(E::custom(reason)),
+            Some(reason) => Err(E::custom(own(reason))),
             None => Ok(element),
         }
     }

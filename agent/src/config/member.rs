@@ -1,6 +1,7 @@
 //! `gm.yaml`: the groups that this router is a member of.
 
 use super::access::{acl, remarks, Entry};
+use super::file_name::{named, FileName};
 use super::located::{mapping, Bounded, Clash, Distinct, Parsed};
 use super::names::{group_clash, InterfaceName, Label};
 use super::phase1::{IdentityEntry, Offer};
@@ -180,7 +181,7 @@ impl MemberFile {
 struct RawFile {
     groups: Distinct<GroupFile>,
     port: Option<Port>,
-    control_socket: Option<PathBuf>,
+    control_socket: Option<Parsed<FileName>>,
 }
 
 impl<'de> Deserialize<'de> for MemberFile {
@@ -199,7 +200,11 @@ impl TryFrom<RawFile> for MemberFile {
             return Err(format!("{planes} pairs of group and interface, at most {MAX_PLANES} are possible"));
         }
         let port = raw.port.map_or(DEFAULT_PORT, Bounded::narrow);
-        Ok(MemberFile { groups, port, control_socket: raw.control_socket.unwrap_or(MEMBER_SOCKET.into()) })
+        Ok(MemberFile {
+            groups,
+            port,
+            control_socket: named(raw.control_socket).unwrap_or(MEMBER_SOCKET.into()),
+        })
     }
 }
 
@@ -248,7 +253,7 @@ struct RawGroup {
     interfaces: Distinct<Parsed<InterfaceName>>,
     local_address: Option<Parsed<UnicastAddress>>,
     pre_shared_key: Option<Parsed<InlineKey>>,
-    pre_shared_key_file: Option<PathBuf>,
+    pre_shared_key_file: Option<Parsed<FileName>>,
     identity: Option<IdentityEntry>,
     #[serde(default)]
     match_address: Vec<Parsed<LocalEntry>>,
@@ -283,7 +288,7 @@ impl TryFrom<RawGroup> for GroupFile {
             servers: raw.servers.0,
             interfaces: raw.interfaces.0.into_iter().map(|Parsed(name)| name).collect(),
             local_address: raw.local_address.map(|Parsed(UnicastAddress(address))| address),
-            key: KeySource::one_of(raw.pre_shared_key, raw.pre_shared_key_file, "pre-shared-key")?,
+            key: KeySource::one_of(raw.pre_shared_key, named(raw.pre_shared_key_file), "pre-shared-key")?,
             identity: raw.identity.map(|IdentityEntry(identity)| identity),
             local,
             fail: if raw.fail_close.unwrap_or(true) { FailMode::Close } else { FailMode::Open },

@@ -1,9 +1,12 @@
 //! Phase 1 settings that both daemons know: proposals and identities.
 
+use super::discretion::own;
 use super::located::{mapping, Bounded, Clash, Parsed};
 use gdoi::crypto::{DhGroup, Hash};
 use gdoi::policy::{Doi, Identity, Proposal};
+use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
@@ -113,12 +116,52 @@ impl<'de> Deserialize<'de> for Offer {
 }
 
 /// One combination that a key server accepts.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Accepted(pub Proposal);
+struct Accepted(Proposal);
 
 impl<'de> Deserialize<'de> for Accepted {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         RawProposal::deserialize(deserializer).map(|raw| Accepted(raw.proposal()))
+    }
+}
+
+/// What a key server accepts, one combination at least.
+#[derive(Clone, Debug)]
+pub(super) struct AcceptedList(pub Vec<Proposal>);
+
+impl<'de> Deserialize<'de> for AcceptedList {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(AcceptedVisitor)
+    }
+}
+
+struct AcceptedVisitor;
+
+impl AcceptedVisitor {
+    fn nothing<E: Error>() -> E {
+        E::custom(own("`phase1` accepts nothing; leave it out to accept what is usual"))
+    }
+}
+
+impl<'de> Visitor<'de> for AcceptedVisitor {
+    type Value = AcceptedList;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<AcceptedList, A::Error> {
+        let mut proposals = Vec::new();
+        while let Some(Accepted(proposal)) = list.next_element()? {
+            proposals.push(proposal);
+        }
+        match proposals.is_empty() {
+            true => Err(Self::nothing()),
+            false => Ok(AcceptedList(proposals)),
+        }
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<AcceptedList, E> {
+        Err(Self::nothing())
     }
 }
 

@@ -1,5 +1,6 @@
 //! How a group is rekeyed, as the key server's configuration describes it.
 
+use super::file_name::FileName;
 use super::located::{mapping, Bounded, Parsed};
 use super::names::InterfaceName;
 use super::source::{ConfigError, Source};
@@ -103,7 +104,7 @@ struct RawRekey {
     ttl: Option<Bounded<1, 255>>,
     lifetime: Option<KeyLife>,
     encryption: Option<Parsed<KekCipher>>,
-    authentication: PathBuf,
+    authentication: Parsed<FileName>,
     retransmit: Option<RetransmitEntry>,
     #[serde(rename = "signed-length")]
     signed_length: Option<Parsed<Reading>>,
@@ -124,7 +125,7 @@ impl TryFrom<RawRekey> for RekeyFile {
             route: raw.route()?,
             lifetime: raw.lifetime.map_or(DEFAULT_KEK_LIFE, Bounded::seconds),
             key_len: raw.encryption.map_or(32, |Parsed(KekCipher(length))| length),
-            authentication: raw.authentication,
+            authentication: raw.authentication.0 .0,
             retransmit: raw.retransmit.map(|RetransmitEntry(retransmit)| retransmit),
             signed_length: raw
                 .signed_length

@@ -51,6 +51,11 @@ impl GroupFile {
         &self.group.name
     }
 
+    /// The addresses that may register, if it names any.
+    pub fn addresses(&self) -> &[Prefix] {
+        &self.local.authorization.addresses
+    }
+
     /// The identities that may register, if it names any.
     pub fn identities(&self) -> &[Identity] {
         &self.local.authorization.identities

@@ -1,5 +1,6 @@
 //! Key servers as a member's configuration names them: an address, or an address and a port.
 
+use super::discretion::of_value;
 use super::located::{mapping, Bounded, Clash, Parsed};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Visitor};
@@ -89,7 +90,8 @@ impl<'de> Visitor<'de> for ServerVisitor {
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<ServerAddress, E> {
-        text.parse().map(|address| ServerAddress { address, port: None }).map_err(E::custom)
+        let address = text.parse().map(|address| ServerAddress { address, port: None });
+        address.map_err(|reason: String| E::custom(of_value(text, &reason)))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<ServerAddress, A::Error> {

@@ -1,6 +1,8 @@
 //! A configuration file's text, and errors that point into it.
 
 use super::access::{Entry, Remark};
+use super::discretion::of_reader;
+use super::distinct_keys::DistinctKeys;
 use super::Kind;
 use serde::de::DeserializeOwned;
 use serde_yaml::Value;
@@ -70,6 +72,7 @@ impl Source {
     /// # Errors
     /// Anything that is not understood or not possible, with its line.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, ConfigError> {
+        serde_yaml::from_str::<DistinctKeys>(&self.text).map_err(|error| self.refusal(&error))?;
         serde_yaml::from_str(&self.text).map_err(|error| self.refusal(&error))
     }
 
@@ -117,8 +120,16 @@ impl Source {
         parse: impl FnOnce(&[u8]) -> Result<T, String>,
     ) -> Result<T, ConfigError> {
         let path = self.beside(name);
+        // What names no file may be the secret itself.
+        let unread = |reason: String| {
+            let directory = self.path.parent().filter(|directory| *directory != Path::new(""));
+            let begin = directory.filter(|_| name.is_relative()).map_or(String::new(), |directory| {
+                format!(" (in {}, where relative names begin)", directory.display())
+            });
+            self.error_at(name, format!("the file that is named here{begin} {reason}"))
+        };
+        let (octets, metadata) = read_file(&path).map_err(unread)?;
         let refuse = |reason: String| self.error_at(name, format!("{}: {reason}", path.display()));
-        let (octets, metadata) = read_file(&path).map_err(refuse)?;
         let value = parse(&octets).map_err(refuse)?;
         octets.hash(&mut self.contents);
         self.warn_if_exposed(&path, &metadata);
@@ -133,6 +144,12 @@ impl Source {
     /// Something that deserves attention.
     pub fn warn(&mut self, warning: String) {
         self.warnings.push(format!("{}: {warning}", self.path.display()));
+    }
+
+    /// Something that deserves attention, placed as [`Source::error_behind`].
+    pub fn warn_behind(&mut self, section: &str, text: &str, warning: String) {
+        let warning = self.error_behind(section, text, warning).to_string();
+        self.warnings.push(warning);
     }
 
     /// Remarks about a list whose entries stand in these lines.
@@ -225,9 +242,9 @@ impl Source {
 
     fn refusal(&self, error: &serde_yaml::Error) -> ConfigError {
         let text = error.to_string();
-        let Some(location) = error.location() else { return self.error(1, text) };
+        let Some(location) = error.location() else { return self.error(1, of_reader(&text)) };
         let place = format!(" at line {} column {}", location.line(), location.column());
-        self.error(location.line(), text.strip_suffix(&place).unwrap_or(&text))
+        self.error(location.line(), of_reader(text.strip_suffix(&place).unwrap_or(&text)))
     }
 
     fn warn_if_exposed(&mut self, path: &Path, metadata: &Metadata) {

@@ -45,6 +45,7 @@ impl Reloader {
             applied: mode == ReloadMode::Apply,
             changes,
             warnings,
+            not_in_force: None,
         }
     }
 

@@ -99,7 +99,7 @@ impl GroupMember {
             Some(reason) => {
                 Err(format!("it is tried again, but the protection is not removed yet: {reason}"))
             }
-            None => Ok(ActionReport { generated_at: Timestamp::now(), groups }),
+            None => Ok(ActionReport { generated_at: Timestamp::now(), groups, not_in_force: None }),
         }
     }
 

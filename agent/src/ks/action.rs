@@ -4,7 +4,7 @@ use crate::clock::Timestamp;
 use crate::control::Request;
 use crate::report::{ActionEntry, ActionReport, GroupLabel};
 use gdoi::endpoint::{Endpoint, Instant};
-use gdoi::{Done, KeyServer, KeyServerCommand, Outcome, RekeyKind, Removal, Transport, Which};
+use gdoi::{counted, Done, KeyServer, KeyServerCommand, Outcome, RekeyKind, Removal, Transport, Which};
 
 /// Carries out a request that changes something.
 ///
@@ -50,7 +50,8 @@ fn report(done: &[Done]) -> Result<ActionReport, String> {
     }
     let entry = |(group, outcome)| ActionEntry { group: GroupLabel::from(group), done: text(outcome) };
     let outcomes = done.iter().filter_map(|done| Some((&done.group, done.outcome.as_ref().ok()?)));
-    Ok(ActionReport { generated_at: Timestamp::now(), groups: outcomes.map(entry).collect() })
+    let groups = outcomes.map(entry).collect();
+    Ok(ActionReport { generated_at: Timestamp::now(), groups, not_in_force: None })
 }
 
 /// What became of one group, where something failed in one of them.
@@ -67,7 +68,7 @@ fn text(outcome: &Outcome) -> String {
         Outcome::Rekeyed { spi, members, kind, transport } => {
             let to = match transport {
                 Transport::Multicast(to) => format!("{to} by multicast"),
-                Transport::Unicast => format!("{members} members by unicast"),
+                Transport::Unicast => format!("{} by unicast", counted(*members, "member", "members")),
             };
             format!("new key {spi} goes to {to}; {}", old_keys(*kind))
         }
@@ -95,7 +96,10 @@ fn dismissed(others: usize, removal: Option<Removal>) -> String {
         Some(Removal::Graceful) => "live on for the deactivation-delay",
         Some(Removal::Now) => "end now",
     };
-    format!("{others} members are told to register again; their keys {keys}")
+    match others {
+        1 => format!("1 member is told to register again; its keys {keys}"),
+        others => format!("{others} members are told to register again; their keys {keys}"),
+    }
 }
 
 #[cfg(test)]
@@ -123,11 +127,14 @@ mod tests {
             rekeyed(now, multicast, 3),
             "new key 0x00001234 goes to 239.1.1.1:848 by multicast; the old keys end now"
         );
+        assert!(rekeyed(forced, Transport::Unicast, 1).contains(" goes to 1 member by unicast; "));
         assert_eq!(rekeyed(now, multicast, 0), "new key 0x00001234; there are no members to tell");
     }
 
     #[test]
     fn who_is_removed_and_who_must_register_again() {
+        let one = Outcome::Dismissed { member: None, others: 1, removal: Some(Removal::Now) };
+        assert_eq!(text(&one), "1 member is told to register again; its keys end now");
         let told = |member, removal| text(&Outcome::Dismissed { member, others: 2, removal });
         assert_eq!(
             told(Some(MEMBER), Some(Removal::Now)),

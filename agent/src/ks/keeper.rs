@@ -43,6 +43,7 @@ pub struct Keeper {
 #[derive(Debug)]
 struct Unsaved {
     state: Secret,
+    reason: String,
     next_try: Instant,
 }
 
@@ -121,7 +122,7 @@ impl Keeper {
                     let message = format!("{reason}; nothing is sent until the state can be stored");
                     journal.record(Event::new(Severity::Error, "KS_STATE_FAILED", message), now);
                 }
-                self.unsaved = Some(Unsaved { state, next_try: now + RETRY });
+                self.unsaved = Some(Unsaved { state, reason, next_try: now + RETRY });
             }
         }
     }
@@ -133,6 +134,15 @@ impl Keeper {
             self.keep(state, now, journal);
         }
         self.unsaved.as_ref().map(|unsaved| unsaved.next_try)
+    }
+
+    /// Why what was done just now is not in force, if it is not: nobody was told, and a restart would not know of it.
+    pub fn shortcoming(&self) -> Option<String> {
+        let Unsaved { reason, .. } = self.unsaved.as_ref()?;
+        Some(format!(
+            "NOT IN FORCE: {reason}. Nothing is sent until the state can be stored, which is tried every second; a restart \
+             before that forgets it. `gdoictl show ks` tells when it is stored"
+        ))
     }
 
     /// Whether the last state is stored.

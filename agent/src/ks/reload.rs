@@ -82,6 +82,7 @@ pub fn entry(change: &Change) -> ChangeEntry {
         Effect::NextRekey => ReloadEffect::NextRekey,
         Effect::NextRegistration => ReloadEffect::NextRegistration,
         Effect::Reregistration => ReloadEffect::Reregistration,
+        Effect::ByPrimary => ReloadEffect::ByPrimary,
     };
     ChangeEntry::new(Some(&change.group.name), change.what, effect, change.effect)
 }

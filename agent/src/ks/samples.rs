@@ -17,7 +17,7 @@ pub fn address(host: u8) -> IpAddr {
 /// A key server with these groups.
 pub fn status(groups: Vec<GroupStatus>) -> KeyServerStatus {
     let identity = Identity::Address(address(10));
-    KeyServerStatus { identity, half_open: 0, established: 0, rejected: 0, groups }
+    KeyServerStatus { identity, half_open: 0, established: 0, links: 0, rejected: 0, groups }
 }
 
 /// A group without members.

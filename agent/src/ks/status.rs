@@ -25,6 +25,7 @@ pub fn overview(
         identity: status.identity.to_string(),
         half_open: status.half_open,
         established: status.established,
+        links: status.links,
         rejected: status.rejected,
         state_file: keeper.place(),
         state_durable: keeper.durability() == Durability::Durable,

@@ -4,6 +4,7 @@ use super::table::{facts, span, table};
 use super::GroupLabel;
 use crate::clock::Timestamp;
 use gdoi::coop::Role;
+use gdoi::counted;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -86,11 +87,11 @@ pub struct CoopPeerEntry {
     pub configured_alike: Option<bool>,
     /// The members that it knows.
     pub members: Option<u32>,
-    /// Messages sent to it.
+    /// Messages about this group sent to it.
     pub sent: u64,
-    /// Messages taken from it.
+    /// Messages about this group taken from it.
     pub received: u64,
-    /// Messages of it that changed nothing.
+    /// Messages of it about this group that changed nothing.
     pub refused: CoopRefusalCounts,
 }
 
@@ -208,11 +209,12 @@ fn lines(entry: &CoopEntry) -> Lines {
         ("Priority", format!("{}, {}", entry.local_priority, preemption(entry))),
         ("Group's time", span(entry.pseudotime_seconds)),
         ("Keys", keys.into()),
-        (
-            "Elections",
-            format!("{}, {} registrations told to try later", entry.elections, entry.registrations_blocked),
-        ),
+        ("Elections", format!("{}, {} told to try later", entry.elections, blocked(entry))),
     ]
+}
+
+fn blocked(entry: &CoopEntry) -> String {
+    counted(entry.registrations_blocked, "registration", "registrations")
 }
 
 fn preemption(entry: &CoopEntry) -> String {
@@ -264,9 +266,10 @@ fn peer_row(peer: &CoopPeerEntry, now: Timestamp) -> [String; 8] {
     ]
 }
 
+/// One link serves all groups; what is counted is what is about this one.
 fn links(entry: &CoopEntry) -> String {
     let heading = ["SERVER", "LINK", "EPOCH", "SENT", "RECEIVED", "TOO NEW", "TOO OLD", "OTHERWISE REFUSED"];
-    rows(&heading, entry, |peer| {
+    let counters = rows(&heading, entry, |peer| {
         [
             peer.address.clone(),
             if peer.linked { "up" } else { "down" }.into(),
@@ -277,7 +280,8 @@ fn links(entry: &CoopEntry) -> String {
             peer.refused.too_old.to_string(),
             peer.refused.other.to_string(),
         ]
-    })
+    });
+    format!("  Messages about this group, since the start or since the server was added:\n{counters}")
 }
 
 fn shown(value: Option<impl ToString>) -> String {

@@ -6,6 +6,7 @@ use super::keys::{keys, replay_window, KekEntry, TekEntry};
 use super::table::{facts, span, table};
 use super::GroupLabel;
 use crate::clock::Timestamp;
+use gdoi::counted;
 use serde::{Deserialize, Serialize};
 
 /// The answer to `show ks`.
@@ -19,8 +20,11 @@ pub struct KeyServerReport {
     pub identity: String,
     /// Phase 1 exchanges that have begun.
     pub half_open: usize,
-    /// Phase 1 SAs that are up.
+    /// Phase 1 SAs with members that are up.
     pub established: usize,
+    /// Phase 1 SAs with cooperating key servers that are up, each server once.
+    #[serde(default)]
+    pub links: usize,
     /// Datagrams that were refused.
     pub rejected: u64,
     /// Where the state is stored; None if it is not.
@@ -181,12 +185,22 @@ pub struct SenderIdEntry {
 pub fn overview(report: &KeyServerReport) -> String {
     let lines = [
         ("Identity", report.identity.clone()),
-        ("Phase 1", format!("{} established, {} half open", report.established, report.half_open)),
-        ("Refused", format!("{} datagrams", report.rejected)),
+        ("Phase 1", phase1(report)),
+        ("Refused", counted(report.rejected, "datagram", "datagrams")),
         ("State", state(report)),
     ];
     let groups = report.groups.iter().map(|group| group_text(group, report.generated_at));
     format!("Key server {}\n{}", report.address, facts(&lines)) + &groups.collect::<String>()
+}
+
+/// The SAs with other key servers are the links that all groups share.
+fn phase1(report: &KeyServerReport) -> String {
+    let KeyServerReport { established, half_open, links, .. } = report;
+    let links = match report.groups.iter().any(|group| group.role.is_some()) {
+        true => format!(", {links} with key servers"),
+        false => String::new(),
+    };
+    format!("{established} established with members{links}, {half_open} half open")
 }
 
 fn state(report: &KeyServerReport) -> String {
@@ -202,14 +216,15 @@ fn members_text(group: &KeyServerGroup) -> String {
         0 => String::new(),
         forgotten => format!(", {forgotten} forgotten that were not heard any more"),
     };
-    format!("{} registered{forgotten}, {} registrations refused", group.members, group.refused)
+    let refused = counted(group.refused, "registration", "registrations");
+    format!("{} registered{forgotten}, {refused} refused", group.members)
 }
 
 fn group_text(group: &KeyServerGroup, now: Timestamp) -> String {
     let mut lines: Vec<_> = redundancy(group).map(|text| ("Redundancy", text)).into_iter().collect();
     lines.extend([
         ("Members", members_text(group)),
-        ("Policy", format!("{} entries, {}", group.acl_entries, group.transform)),
+        ("Policy", format!("{}, {}", counted(group.acl_entries, "entry", "entries"), group.transform)),
     ]);
     lines.extend(keys(group.kek.as_ref(), &group.teks, now));
     format!("{}\n{}", group.group.title(), facts(&lines))

@@ -5,7 +5,7 @@ use super::keys::KekEntry;
 use super::table::{distance, facts};
 use super::GroupLabel;
 use crate::clock::Timestamp;
-use gdoi::{AckCounters, RekeyCounters};
+use gdoi::{counted, AckCounters, RekeyCounters};
 use serde::{Deserialize, Serialize};
 
 /// How rekey messages come to the members.
@@ -147,7 +147,7 @@ fn rekey_lines(rekey: &RekeyEntry, members: usize, kek: Option<&KekEntry>, now: 
     if rekey.transport == RekeyTransport::Unicast {
         let AckCounters { received, unexpected, forged, malformed } = rekey.acks;
         lines.extend([
-            ("Waiting for", format!("{} of {members} members", rekey.waiting_for)),
+            ("Waiting for", format!("{} of {}", rekey.waiting_for, counted(members, "member", "members"))),
             (
                 "Acknowledged",
                 format!("{received} times; ignored: {unexpected} unexpected, {forged} forged, {malformed} malformed"),

@@ -17,6 +17,9 @@ pub struct ReloadReport {
     pub changes: Vec<ChangeEntry>,
     /// What deserves attention in the file, one line each.
     pub warnings: Vec<String>,
+    /// Why the changes do not hold yet although they were made, if so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_in_force: Option<String>,
 }
 
 /// One thing that differs.
@@ -44,6 +47,8 @@ pub enum ReloadEffect {
     NextRegistration,
     /// Now: all members are told to register again.
     Reregistration,
+    /// When the key server that leads the group tells its members.
+    ByPrimary,
     /// After a restart of the daemon.
     Restart,
 }
@@ -77,6 +82,9 @@ pub struct ActionReport {
     pub generated_at: Timestamp,
     /// What was done, group by group.
     pub groups: Vec<ActionEntry>,
+    /// Why it does not hold yet, if so: nobody was told, and a restart forgets it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_in_force: Option<String>,
 }
 
 /// What was done in one group.

@@ -76,6 +76,15 @@ groups:
     }
 
     pub fn start_with(&mut self, flags: &[&str]) {
+        self.start_logging("info", flags);
+    }
+
+    /// With all that it and what it is made of can say.
+    pub fn start_at_trace(&mut self) {
+        self.start_logging("trace", &[]);
+    }
+
+    fn start_logging(&mut self, level: &str, flags: &[&str]) {
         let _ = fs::remove_file(self.path("notify.sock"));
         let manager = UnixDatagram::bind(self.path("notify.sock")).unwrap();
         manager.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -84,7 +93,7 @@ groups:
             .arg(self.path("ks.yaml"))
             .args(flags)
             .env("NOTIFY_SOCKET", self.path("notify.sock"))
-            .env_remove("RUST_LOG")
+            .env("RUST_LOG", level)
             .stderr(fs::File::create(self.path("ks.log")).unwrap())
             .spawn();
         self.daemon = Some(daemon.unwrap());

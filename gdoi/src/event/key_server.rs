@@ -1,6 +1,6 @@
 //! What a key server reports.
 
-use super::{write_keys, CoopEvent, GroupName, Severity};
+use super::{counted, write_keys, CoopEvent, GroupName, Severity};
 use crate::error::{Error, Unacceptable};
 use crate::policy::{Identity, Spi};
 use crate::server::Transport;
@@ -148,6 +148,8 @@ pub enum Effect {
     NextRegistration,
     /// All members are told to register again.
     Reregistration,
+    /// When the server that leads the group tells them, for which its own configuration must say so, too.
+    ByPrimary,
 }
 
 impl fmt::Display for Effect {
@@ -157,6 +159,9 @@ impl fmt::Display for Effect {
             Effect::NextRekey => "reaches registered members with the next rekey (`ks rekey` does it now)",
             Effect::NextRegistration => "reaches registered members when they register again by themselves",
             Effect::Reregistration => "all members are told to register again",
+            Effect::ByPrimary => {
+                "another key server leads the group: members are told when its configuration is changed, too"
+            }
         })
     }
 }
@@ -263,7 +268,10 @@ impl fmt::Display for KeyServerEvent {
             KeyServerEvent::NewTek { group, spi } => write!(f, "New TEK {spi} for group {group}"),
             KeyServerEvent::RekeySent { group, transport, sequence, members, teks } => {
                 match transport {
-                    Transport::Unicast => write!(f, "Sending unicast rekey for group {group} to {members} members")?,
+                    Transport::Unicast => {
+                        let members = counted(*members, "member", "members");
+                        write!(f, "Sending unicast rekey for group {group} to {members}")?;
+                    }
                     Transport::Multicast(to) => write!(f, "Sending multicast rekey for group {group} to {to}")?,
                 }
                 write!(f, " with sequence number {sequence}")?;
@@ -275,7 +283,7 @@ impl fmt::Display for KeyServerEvent {
                  registers again"
             ),
             KeyServerEvent::MembersForgotten { group, members } => {
-                let members = if *members == 1 { "1 member".into() } else { format!("{members} members") };
+                let members = counted(*members, "member", "members");
                 write!(f, "{members} of group {group} gave no sign of life until all their keys had ended: forgotten")
             }
             KeyServerEvent::Revoked { group, member } => {
@@ -290,8 +298,9 @@ impl fmt::Display for KeyServerEvent {
             }
             KeyServerEvent::DeniesLeftOut { group, member, entries } => write!(
                 f,
-                "Member {member} of group {group} runs other software: {entries} deny entries of the ACL are left out, \
-                 it encrypts that traffic as well"
+                "Member {member} of group {group} runs other software: without {} of the ACL, which RFC 6407 cannot express, \
+                 it encrypts that traffic as well",
+                counted(*entries, "deny entry", "deny entries")
             ),
             KeyServerEvent::KeysEndedMeanwhile { group } => write!(
                 f,
@@ -303,7 +312,8 @@ impl fmt::Display for KeyServerEvent {
             KeyServerEvent::Coop { group: None, event } => event.fmt(f),
             KeyServerEvent::Rejected { from, reason } => write!(f, "Message from {from} ignored: {reason}"),
             KeyServerEvent::Omitted { kind, count } => {
-                write!(f, "{count} more events {kind} came within ten seconds and are not shown each")
+                let more = counted(*count, "more event", "more events");
+                write!(f, "{more} {kind} within ten seconds, not shown each")
             }
         }
     }

@@ -1,6 +1,6 @@
 //! What a member reports.
 
-use super::{write_keys, GroupName, Severity};
+use super::{counted, write_keys, GroupName, Severity};
 use crate::error::{Error, Misbehaved};
 use crate::keyring::View;
 use crate::policy::Spi;
@@ -241,7 +241,8 @@ impl fmt::Display for MemberEvent {
                 write!(f, "Start registration to key server {server} for group {group}")
             }
             MemberEvent::Registered { group, server, teks, aces } => {
-                write!(f, "Registration to key server {server} complete for group {group}: {aces} ACL entries, TEK")?;
+                let aces = counted(*aces, "ACL entry", "ACL entries");
+                write!(f, "Registration to key server {server} complete for group {group}: {aces}, TEK")?;
                 teks.iter().try_for_each(|spi| write!(f, " {spi}"))
             }
             MemberEvent::RegistrationFailed { group, server, reason, next_server, retry_in } => write!(
@@ -287,7 +288,8 @@ impl fmt::Display for MemberEvent {
                 write!(f, "Message from {from} for group {group} ignored: {reason}")
             }
             MemberEvent::Omitted { group, kind, count } => {
-                write!(f, "{count} more events {kind} of group {group} came within ten seconds and are not shown each")
+                let more = counted(*count, "more event", "more events");
+                write!(f, "{more} {kind} of group {group} within ten seconds, not shown each")
             }
             MemberEvent::ViewChanged(_) => f.write_str("what the data plane must hold has changed"),
         }

@@ -61,7 +61,8 @@ impl KeyServer {
         match header.exchange {
             ExchangeType::GROUPKEY_PUSH => {
                 let spi = Cookies::of(&header).octets();
-                let mut groups = self.groups.iter().filter(|group| group.has_kek(spi));
+                let all = self.groups.iter().chain(&self.parting);
+                let mut groups = all.filter(|group| group.has_kek(spi));
                 groups.any(|group| group.take_fragments(to))
             }
             _ => self.talks_in_fragments(to, &header),

@@ -80,11 +80,18 @@ impl KeyServer {
     }
 
     /// Sends what a group has for the others. What cannot be sent is said again with the next announcement.
-    pub(super) fn post(&mut self, letters: Vec<Letter>) {
+    pub(super) fn post(&mut self, index: usize, letters: Vec<Letter>) {
         for letter in letters {
-            self.links.send(letter.to, &letter.body, self.random.as_mut());
+            if self.links.send(letter.to, &letter.body, self.random.as_mut()) {
+                self.groups[index].count_sent(letter.to);
+            }
         }
         self.output.extend(self.links.transmits().map(Output::Transmit));
+    }
+
+    /// How many links stand.
+    pub(super) fn links_up(&self) -> usize {
+        self.links.status().iter().filter(|link| link.state == LinkState::Up).count()
     }
 
     /// What only the links know.
@@ -93,7 +100,6 @@ impl KeyServer {
         for peer in group.coop.iter_mut().flat_map(|coop| &mut coop.peers) {
             if let Some(link) = links.iter().find(|link| link.peer == peer.address) {
                 peer.linked = link.state == LinkState::Up;
-                peer.sent = link.sent;
             }
         }
     }

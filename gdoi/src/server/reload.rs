@@ -31,7 +31,8 @@ impl KeyServer {
     pub fn reconfigure(&mut self, mut config: KeyServerConfig, now: Instant) -> Result<Vec<Change>, Error> {
         let (changes, credentials) = (self.preview(&config), self.credentials_in_use());
         // Once each, however many of its changes call for it.
-        let sent_away = changes.iter().filter(|change| change.effect == Effect::Reregistration);
+        let stays = |change: &&Change| config.groups.iter().any(|new| new.group.id == change.group.id);
+        let sent_away = changes.iter().filter(stays).filter(|change| change.effect == Effect::Reregistration);
         for id in sent_away.map(|change| change.group.id).collect::<BTreeSet<_>>() {
             let sent_away = self.act(id, now, |group, random| group.send_away(random, now));
             self.complain_of(sent_away, now);
@@ -41,8 +42,13 @@ impl KeyServer {
         let added = groups.iter().filter(|new| !known.contains(&new.group.id));
         let authors = added.map(|_| fresh_author(self.random.as_mut())).collect::<Result<Vec<_>, _>>()?;
         let mut authors = authors.into_iter();
-        self.groups.retain(|group| groups.iter().any(|new| new.group.id == group.id()));
+        for id in known.into_iter().filter(|id| groups.iter().all(|new| new.group.id != *id)) {
+            let parted = self.act(id, now, |group, random| group.part(random, now));
+            self.complain_of(parted, now);
+            self.part_with(id);
+        }
         for new in groups {
+            self.end_parting(new.group.id);
             match self.groups.iter_mut().find(|group| group.id() == new.group.id) {
                 Some(group) => group.reconfigure(new, now),
                 None => self

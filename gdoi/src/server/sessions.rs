@@ -229,9 +229,11 @@ impl Sessions {
         known.map(|(_, _, reply)| reply.clone())
     }
 
-    /// How many are half-open and how many established.
+    /// How many are half-open and how many established, without those that are a link's.
     pub(super) fn count(&self) -> (usize, usize) {
-        self.rooms.count()
+        let (half_open, established) = self.rooms.count();
+        let handed = self.sessions.values().filter(|session| matches!(session.exchange, Exchange::Handed));
+        (half_open, established.saturating_sub(handed.count()))
     }
 
     /// Forgets what has ended; the SAs of it, so that their peers can be told.

@@ -275,6 +275,13 @@ impl Standing {
         News { appeared, differs: differs && before != Some(announcement.configuration) }
     }
 
+    /// Counts a message that went to a peer.
+    pub(super) fn count_sent(&mut self, to: IpAddr) {
+        if let Some(peer) = self.peers.get_mut(&to) {
+            peer.sent += 1;
+        }
+    }
+
     /// Counts a message of a peer by what became of it.
     pub(super) fn count(&mut self, from: IpAddr, heard: &Result<(), Error>) {
         match (heard, self.peers.get_mut(&from)) {

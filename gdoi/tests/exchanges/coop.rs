@@ -5,7 +5,8 @@ use crate::bench::fleet::{member, member_address};
 use crate::bench::random::Seeded;
 use crate::bench::{Link, World};
 use gdoi::coop::Role;
-use gdoi::{KeyServerCommand, KeyServerEvent, MemberEvent, RegistrationState};
+use gdoi::policy::GroupId;
+use gdoi::{GroupName, KeyServerCommand, KeyServerEvent, MemberEvent, RegistrationState};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -167,4 +168,33 @@ fn a_server_joins_by_a_reload_and_leaves_by_another() {
     world.run_for(LIFE);
     assert_eq!((primaries(&world, 2), registrations(&world, 2)), (vec![2], 2));
     assert!(all_hear_all(&world, 2) && coop(&world, 2).peers.len() == 1);
+}
+
+/// One link serves two groups, and each counts its own messages, there and back.
+#[test]
+fn messages_are_counted_by_group_in_both_directions() {
+    let mut world = World::new(1, Link::CALM);
+    for number in 1..=2 {
+        let mut config = allied_config(number, 2, Duration::from_secs(3_600));
+        let mut other = allied_config(number, 2, Duration::from_secs(3_600)).groups.remove(0);
+        other.group = GroupName { name: "other".into(), id: GroupId(7) };
+        other.redundancy.as_mut().unwrap().interval = Duration::from_secs(5);
+        config.groups.push(other);
+        start_server(&mut world, config, None, &mut Seeded::new(number.into()));
+    }
+    world.run_for(Duration::from_secs(120));
+    let status = |number| world.server(address(number)).status(world.now);
+    let counts = |number: u8, group: usize| {
+        let peer = status(number).groups[group].coop.as_ref().unwrap().peers[0].clone();
+        (peer.sent, peer.received)
+    };
+    for group in [0, 1] {
+        let ((sent, received), (back, heard)) = (counts(1, group), counts(2, group));
+        assert!(
+            sent.abs_diff(heard) <= 2 && back.abs_diff(received) <= 2,
+            "{sent} {heard} {back} {received}"
+        );
+    }
+    assert!(counts(1, 0).0 > 3 * counts(1, 1).0, "{:?} {:?}", counts(1, 0), counts(1, 1));
+    assert_eq!((status(1).links, status(1).established), (1, 0));
 }

@@ -26,6 +26,7 @@ mod moments;
 mod month;
 mod other_software;
 mod own_keys_and_lists;
+mod parting;
 mod places;
 mod refused;
 mod register;

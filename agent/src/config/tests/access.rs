@@ -102,3 +102,15 @@ fn local_lists_are_reviewed_as_well() {
     assert_eq!(found.len(), 1, "{found:?}");
     assert!(found[0].starts_with("gm.yaml:7: `deny tcp any any eq 179` is one-sided"), "{found:?}");
 }
+
+#[test]
+fn a_list_that_encrypts_nothing_is_told() {
+    let scratch = Scratch::new("deny-only");
+    let text = SERVER.replace("permit ip 10.0.0.0/8 10.0.0.0/8", "deny ip 10.0.0.0/8 10.0.0.0/8");
+    let warnings = check(&scratch.write("ks.yaml", &text, 0o600)).unwrap();
+    let [warning] = &warnings[..] else { panic!("{warnings:?}") };
+    assert!(
+        warning.ends_with("ks.yaml:11: group `corp` has `deny` entries only: nothing of it is encrypted"),
+        "{warning}"
+    );
+}

@@ -96,3 +96,15 @@ fn nobody_is_authorized_twice() {
     assert!(refused(" {address: [10.0.0.0/8, 10.0.0.0/8]}").contains("stands here twice"));
     assert!(refused(" {identity: [{fqdn: a}, {fqdn: a}]}").contains("identity a stands here twice"));
 }
+
+#[test]
+fn addresses_without_any_key_are_told() {
+    let scratch = Scratch::new("strangers");
+    let local = "    server-local:\n";
+    let lists = "      authorization:\n        address:\n          - 198.51.100.128/25\n          - 203.0.113.0/24\n          - 0.0.0.0/0\n";
+    let text = SERVER.replace(local, &format!("{local}{lists}"));
+    let warnings = check(&scratch.write("ks.yaml", &text, 0o600)).unwrap();
+    let [warning] = &warnings[..] else { panic!("{warnings:?}") };
+    let told = "ks.yaml:11: no entry of `pre-shared-keys` is for 203.0.113.0/24: nobody there can register";
+    assert!(warning.ends_with(told), "{warning}");
+}

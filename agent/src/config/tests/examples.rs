@@ -36,6 +36,20 @@ fn the_shipped_examples_comments_are_valid() {
     Source::from_text(Path::new("ks.yaml"), text).parse::<KeyServerFile>().unwrap();
 }
 
+/// A transform is written without blanks, in comments as well.
+#[test]
+fn the_transforms_that_the_example_names_are_ones() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/ks.yaml");
+    let text = fs::read_to_string(path).unwrap();
+    assert!(!text.contains("cbc /") && !text.contains("/ hmac"), "{text}");
+    let words = text.split(|letter: char| letter.is_whitespace() || ",;".contains(letter));
+    let named: Vec<_> = words.filter(|word| word.contains("/hmac")).collect();
+    assert!(named.len() >= 2, "{named:?}");
+    for word in named {
+        word.parse::<gdoi::policy::Transform>().unwrap();
+    }
+}
+
 #[test]
 fn the_configurations_of_the_readme_are_valid() {
     let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md")).unwrap();

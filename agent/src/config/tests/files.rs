@@ -20,6 +20,10 @@ fn key_files_are_read_beside_the_configuration() {
     assert_eq!(loaded.settings.groups[0].1, pre_shared_key(b"only for tests"));
     assert_eq!(loaded.warnings.len(), 1, "{:?}", loaded.warnings);
     assert!(loaded.warnings[0].contains("corp.psk: everybody"), "{:?}", loaded.warnings);
+    fs::remove_file(scratch.0.join("corp.psk")).unwrap();
+    let missing = check(&path).unwrap_err().to_string();
+    let place = format!("gm.yaml:6: the file that is named here (in {}, where relative", scratch.0.display());
+    assert!(missing.contains(&place) && !missing.contains("corp.psk"), "{missing}");
     scratch.write("corp.psk", "\n", 0o600);
     let error = check(&path).unwrap_err().to_string();
     assert!(error.contains("gm.yaml:6: ") && error.contains("at least 8 octets"), "{error}");

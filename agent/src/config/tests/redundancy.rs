@@ -114,7 +114,7 @@ fn redundancy_refusals_name_line_and_reason() {
         (list, "[192.0.2.11, 192.0.2.11]", 13, "`192.0.2.11` stands here twice"),
         (list, "[239.0.0.1]", 13, "239.0.0.1 is not the address of one host"),
         (list, "[0.0.0.0]", 13, "0.0.0.0 is not the address of one host"),
-        (list, "[ks2.example]", 13, "`ks2.example` is no IP address"),
+        (list, "[ks2.example]", 13, "this is no IP address"),
         (list, &format!("[{nine}]"), 13, "8 elements, at most 7 are possible"),
         (list, "[192.0.2.10]", 13, "192.0.2.10 is this key server itself"),
         (list, "[192.0.2.11, 192.0.2.13]", 13, "192.0.2.13 needs an entry of its own in `pre-shared-keys`"),

@@ -40,7 +40,12 @@ fn member_refusals_name_line_and_reason() {
         (psk, "    pre-shared-key: short", 6, "at least 8 octets"),
         (psk, "", 2, "exactly one of `pre-shared-key` and `pre-shared-key-file`"),
         (psk, &with("pre-shared-key-file: x"), 2, "exactly one of"),
-        (psk, "    pre-shared-key-file: /nonexistent/key", 6, "/nonexistent/key: cannot be read"),
+        (
+            psk,
+            "    pre-shared-key-file: /nonexistent/key",
+            6,
+            "the file that is named here cannot be read: No such",
+        ),
         (psk, &with("match-address: [\"permit ip any any\"]"), 7, "deny entries only"),
         (
             psk,
@@ -60,7 +65,7 @@ fn member_refusals_name_line_and_reason() {
         (psk, &with("passive: maybe"), 7, "invalid type"),
         (psk, &with("mss-clamp: none"), 7, "neither `auto` nor a number from 536 to 65495"),
         (psk, &with("mss-clamp: 535"), 7, "neither `auto`"),
-        (psk, &with("name: again"), 2, "duplicate field `name`"),
+        (psk, &with("name: again"), 7, "this key stands twice in its mapping"),
         (psk, "    pre-shared-key: \"open", 7, "found unexpected end of stream"),
     ] {
         refused(read, MEMBER, from, to, &format!("gm.yaml:{line}: "), reason);
@@ -120,14 +125,24 @@ fn server_refusals_name_line_and_reason() {
         ("address: 192.0.2.10\n", "address: 0.0.0.0\n", 1, "not the address of one host"),
         ("198.51.100.0/24", "198.51.100.1/24", 3, "did you mean 198.51.100.0/24?"),
         (", key: \"only for tests\"", "", 3, "exactly one of `key` and `key-file`"),
-        (", key: \"only for tests\"", ", key-file: nowhere.psk", 3, "nowhere.psk: cannot be read"),
+        (
+            ", key: \"only for tests\"",
+            ", key-file: nowhere.psk",
+            3,
+            "the file that is named here cannot be read: No such",
+        ),
         (
             "groups:\n",
             "  - {address: 198.51.100.0/24, key: \"another key\"}\ngroups:\n",
             4,
             "two keys for 198.51.100.0/24",
         ),
-        ("groups:\n", "phase1: []\ngroups:\n", 1, "`phase1` accepts nothing"),
+        ("groups:\n", "phase1: []\ngroups:\n", 4, "`phase1` accepts nothing"),
+        ("groups:\n", "phase1:\ngroups:\n", 4, "`phase1` accepts nothing"),
+        ("groups:\n", "phase1:\n  # - {group: 14}\n\ngroups:\n", 4, "`phase1` accepts nothing"),
+        ("groups:\n", "port: 848\nport: 848\ngroups:\n", 5, "this key stands twice"),
+        ("lifetime: 3600", "lifetime: 3600\n        lifetime: 3601", 10, "this key stands twice"),
+        (local, &with("authorization:"), 8, "`authorization` names nobody"),
         ("groups:\n", "phase1: [{group: 5}]\ngroups:\n", 4, "no Diffie-Hellman group"),
         ("lifetime: 3600", "lifetime: 5", 9, "20 to 2592000"),
         ("lifetime: 3600", "lifetime: 59", 9, "59 is below 60 seconds, which only `lab-timers: true`"),
@@ -157,7 +172,12 @@ fn server_refusals_name_line_and_reason() {
         ),
         (local, &with("authorization: {identity: [{}]}"), 8, "exactly one of"),
         (local, &with("rekey: {lifetime: 86400}"), 8, "missing field `authentication`"),
-        (local, &with("rekey: {authentication: nowhere.pem}"), 8, "nowhere.pem: cannot be read"),
+        (
+            local,
+            &with("rekey: {authentication: nowhere.pem}"),
+            8,
+            "the file that is named here cannot be read: No such",
+        ),
         (local, &with("rekey: {authentication: x, encryption: aes-192-cbc}"), 8, "no rekey cipher"),
         (local, &with("rekey: {authentication: x, lifetime: 30}"), 8, "30 is below 60 seconds"),
         (local, &with("rekey: {authentication: x, transport: anycast}"), 8, "no transport"),
@@ -192,7 +212,13 @@ fn server_refusals_name_line_and_reason() {
         ),
         (local, &with("rekey: {authentication: x, retransmit: {interval: 0, number: 2}}"), 8, "1 to 90"),
         (local, &with("rekey: {authentication: x, reminder: 5}"), 8, "60 to 2592000"),
-        ("groups:\n", "state-key-file: nowhere.key\ngroups:\n", 4, "nowhere.key: cannot be read"),
+        (
+            "groups:\n",
+            "state-key-file: nowhere.key\ngroups:\n",
+            4,
+            "the file that is named here cannot be read: No such",
+        ),
+        ("groups:\n", "control-socket: /run/a b\ngroups:\n", 4, "no name of a file"),
         ("groups:\n", "lab-timers: sometimes\ngroups:\n", 4, "invalid type"),
     ] {
         refused(read, SERVER, from, to, &format!("ks.yaml:{line}: "), reason);

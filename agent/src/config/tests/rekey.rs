@@ -86,5 +86,5 @@ fn one_multicast_group_has_one_way_out() {
         "{error}"
     );
     let error = server(&format!("{head}{}{}", part("a", 1, 3), part("b", 2, 3))).unwrap_err();
-    assert!(error.contains("x: cannot be read"), "{error}");
+    assert!(error.contains("named here cannot be read"), "{error}");
 }

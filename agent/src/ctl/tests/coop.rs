@@ -61,7 +61,7 @@ fn show_ks_coop_detail_has_timers_digests_and_counters_as_well() {
         "  Announced      every 1 s, dead after 3 missed\n",
         "  Configuration  0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f\n",
         &format!("  Signing key    {}\n", "ab".repeat(32)),
-        "  SERVER      LINK  EPOCH  SENT  RECEIVED  TOO NEW  TOO OLD  OTHERWISE REFUSED\n",
+        "  Messages about this group, since the start or since the server was added:\n  SERVER      LINK  EPOCH  SENT  RECEIVED  TOO NEW  TOO OLD  OTHERWISE REFUSED\n",
         "  192.0.2.11  up    5      30    29        1        2        3\n",
         "  192.0.2.13  down  -      30    29        1        2        3\n",
     ] {
@@ -103,7 +103,7 @@ fn show_ks_tells_the_role_and_show_ks_members_the_key_server() {
     let overview = |group: &Value| {
         let report = json!({"generated_at": "2026-01-31T12:00:00Z", "address": "192.0.2.10:848",
             "identity": "192.0.2.10", "half_open": 0, "established": 1, "rejected": 3, "state_file": null,
-            "state_durable": true, "groups": [group]});
+            "state_durable": true, "links": 2, "groups": [group]});
         render(&Request::ShowKs, report).unwrap()
     };
     assert!(
@@ -111,6 +111,8 @@ fn show_ks_tells_the_role_and_show_ks_members_the_key_server() {
         "{}",
         overview(&group)
     );
+    assert!(overview(&group)
+        .contains("  Phase 1   1 established with members, 2 with key servers, 0 half open\n"));
     group["role"] = json!("primary");
     assert!(overview(&group).contains("  Redundancy  primary\n"));
     (group["role"], group["primary"]) = (json!("starting"), Value::Null);

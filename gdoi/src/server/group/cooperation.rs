@@ -36,6 +36,11 @@ impl Group {
         }
     }
 
+    /// A message of this group went to another server.
+    pub(in crate::server) fn count_sent(&mut self, to: IpAddr) {
+        self.standing.count_sent(to);
+    }
+
     /// Members get the new keys when all that are heard have them.
     pub(super) fn check_commitment(&mut self, now: Instant) {
         let Some(committed) = self.standing.check_commitment(&self.ledger, now) else { return };

@@ -2,7 +2,7 @@
 
 use super::Group;
 use crate::crypto::Random;
-use crate::endpoint::Instant;
+use crate::endpoint::{Instant, Transmit};
 use crate::error::Error;
 use crate::event::{Change, CoopEvent, Effect};
 use crate::server::config::{GroupConfig, RekeyConfig, Removal};
@@ -17,12 +17,54 @@ pub(super) struct FormerRekey {
 impl Group {
     /// What another configuration of the group would change.
     pub(in crate::server) fn differences(&self, new: &GroupConfig) -> Vec<Change> {
-        differences(&self.config, new, self.acl_effect(new))
+        let mut changes = differences(&self.config, new, self.acl_effect(new));
+        // Only who leads tells members anything.
+        let told = |change: &&mut Change| change.effect == Effect::Reregistration;
+        let elsewhere = changes.iter_mut().filter(told).filter(|_| !self.leads());
+        elsewhere.for_each(|change| change.effect = Effect::ByPrimary);
+        changes
     }
 
     /// That it is no more configured, and when its members learn of it.
     pub(in crate::server) fn removed(&self) -> Change {
-        change(&self.config, "removed", when_told(&self.config))
+        match self.leads() {
+            true => change(&self.config, "removed", when_told(&self.config)),
+            // The others serve on, and whoever leads them has told nobody to go.
+            false => change(&self.config, "removed", Effect::ByPrimary),
+        }
+    }
+
+    /// It is no more configured: its members are told by this server, if it led them, and without waiting for others. What
+    /// these do not hear of is that message's keys only, which no member is given.
+    ///
+    /// # Errors
+    /// There are no keys for the message.
+    pub(in crate::server) fn part(&mut self, random: &mut dyn Random, now: Instant) -> Result<(), Error> {
+        if !self.leads() {
+            return Ok(());
+        }
+        self.config.redundancy = None;
+        self.standing.reconfigure(&self.config, &self.ledger, now);
+        self.send_away(random, now)
+    }
+
+    /// Whether its last message is under way.
+    pub(in crate::server) const fn is_talking(&self) -> bool {
+        self.rekeying.is_under_way()
+    }
+
+    /// Goes on with the last message, until all have acknowledged it or the last wait is over.
+    pub(in crate::server) fn part_on(&mut self, now: Instant) -> Vec<Transmit> {
+        let time = self.ledger.time(now);
+        // Who did not answer in all repetitions is left alone.
+        self.rekeying.conclude(time);
+        self.rekeying.conclude_catching_up(time);
+        self.rekeying.handle_timeout(time)
+    }
+
+    /// When [`Group::part_on`] has something to do.
+    pub(in crate::server) fn parting_wakes(&self) -> Option<Instant> {
+        self.rekeying.due().map(|time| self.ledger.clock().local(time))
     }
 
     /// When members learn of the list of `new`. With other software in the group, rekey messages say only which traffic
@@ -117,6 +159,7 @@ fn differences(old: &GroupConfig, new: &GroupConfig, acl_effect: Effect) -> Vec<
             changes.push(change(new, what, effect));
         }
     };
+    compare(old.group.name != new.group.name, "name", Effect::AtOnce);
     compare(old.authorization != new.authorization, "authorization", Effect::AtOnce);
     compare(old.acl != new.acl, "match-address", acl_effect);
     compare(old.mode != new.mode, "receive-only", with_keys);

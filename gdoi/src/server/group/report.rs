@@ -22,8 +22,10 @@ pub struct KeyServerStatus {
     pub identity: Identity,
     /// Phase 1 exchanges that are not finished.
     pub half_open: usize,
-    /// ISAKMP SAs.
+    /// ISAKMP SAs with members.
     pub established: usize,
+    /// ISAKMP SAs with cooperating key servers, each server once.
+    pub links: usize,
     /// Datagrams that changed nothing.
     pub rejected: u64,
     /// Its groups.

@@ -28,6 +28,7 @@ pub(super) struct Peer {
     pub(super) configuration: Option<[u8; 16]>,
     /// Since when all that it says is of another time, and when it said the last of it.
     pub(super) untimely: Option<(Instant, Instant)>,
+    pub(super) sent: u64,
     pub(super) received: u64,
     pub(super) refused: CoopRefusals,
 }
@@ -112,7 +113,7 @@ impl Peer {
                 members: self.members,
                 claims: word.claims == Claim::Laid,
             }),
-            sent: 0,
+            sent: self.sent,
             received: self.received,
             refused: self.refused,
         }

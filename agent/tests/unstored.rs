@@ -1,0 +1,61 @@
+//! What a key server answers while its disk does not take the state.
+#![allow(clippy::unwrap_used, reason = "a test may panic, in its helping functions as well")]
+
+mod scene;
+
+use scene::{Router, Scene};
+use std::fs;
+
+const REKEY: &str = "      rekey: {authentication: rekey.pem, retransmit: {interval: 3, number: 2}}\n";
+const STATE: &str = "state-directory: state\nstate-key-file: state.key\n";
+
+fn storing(name: &str) -> Scene {
+    let mut scene = Scene::new(name);
+    let key = scene.path("rekey.pem");
+    scene.text(&["ks", "key", "generate", key.to_str().unwrap()]);
+    fs::write(scene.path("state.key"), "0123456789abcdef".repeat(4) + "\n").unwrap();
+    scene.configure_with("10.0.0.0/8", REKEY, STATE);
+    scene.start();
+    scene
+}
+
+/// Nothing was sent, and a crash forgets it: that is no success.
+#[test]
+fn what_cannot_be_stored_is_not_said_to_be_done() {
+    let scene = storing("unstored");
+    let router = Router::register(scene.server);
+    assert!(router.view().registered);
+    scene.await_log("KS_REGS_COMPL");
+    fs::remove_dir_all(scene.path("state")).unwrap();
+    for words in [
+        &["ks", "rekey"][..],
+        &["ks", "rekey", "--replace-now"],
+        &["ks", "remove", "127.0.0.1"],
+        &["ks", "readmit", "127.0.0.1"],
+        &["ks", "remove", "--all"],
+        &["--json", "ks", "rekey"],
+    ] {
+        let said = scene.ctl(words);
+        let reason = String::from_utf8_lossy(&said.stderr);
+        assert_eq!(said.status.code(), Some(1), "{words:?}: {said:?}");
+        assert!(
+            reason.contains("NOT IN FORCE") && reason.contains("/state: No such file"),
+            "{words:?}: {said:?}"
+        );
+    }
+    fs::write(
+        scene.path("ks.yaml"),
+        fs::read_to_string(scene.path("ks.yaml")).unwrap().replace("ip 10.0.0.0/8", "ip 10.0.0.0/9"),
+    )
+    .unwrap();
+    let said = scene.ctl(&["reload"]);
+    assert_eq!(said.status.code(), Some(1), "{said:?}");
+    let (text, reason) = (String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
+    assert!(text.contains("group corp: match-address"), "{said:?}");
+    assert!(reason.contains("NOT IN FORCE"), "{said:?}");
+
+    fs::create_dir(scene.path("state")).unwrap();
+    scene.await_log("KS_STATE_STORED");
+    scene.text(&["ks", "rekey"]);
+    assert!(scene.text(&["reload"]).contains("nothing has changed"));
+}
