@@ -386,7 +386,7 @@ fn a_running_key_server_says_no_secret_at_any_level() {
     let mut said = String::new();
     let changes = [
         good.replace(&format!("key: \"{PLAIN}\""), &format!("key:\"{PLAIN}\"")),
-        good.replace(&format!("key: \"{PLAIN}\""), &format!("{PLAIN}")),
+        good.replace(&format!("key: \"{PLAIN}\""), PLAIN),
         good.replace("groups:", &format!("{PLAIN}: {ODD}\ngroups:")),
         good.replace("rekey.pem", PLAIN),
         good.replace(PLAIN, "c4n4ry that changed"),
