@@ -25,15 +25,17 @@ pub struct Addresses(Vec<(String, IpAddr)>);
 /// # Errors
 /// The kernel does not say.
 pub fn of_this_host() -> io::Result<Addresses> {
-    let flags = std::fs::read_to_string(IPV6_ADDRESSES).map(|text| flags(&text)).unwrap_or_default();
+    // Names of interfaces need not be UTF-8.
+    let listed = std::fs::read(IPV6_ADDRESSES).unwrap_or_default();
+    let flags = flags(&String::from_utf8_lossy(&listed));
     let of = |address: &IpAddr| flags.get(address).copied().unwrap_or_default();
-    let listed = getifaddrs()?.filter_map(|entry| {
+    let addresses = getifaddrs()?.filter_map(|entry| {
         let address = entry.address?;
         let v4 = address.as_sockaddr_in().map(|address| IpAddr::V4(address.ip()));
         let address = v4.or_else(|| Some(IpAddr::V6(address.as_sockaddr_in6()?.ip())))?;
         Some((entry.interface_name, address))
     });
-    let mut listed: Vec<_> = listed
+    let mut listed: Vec<_> = addresses
         .filter(|(_, address)| !is_of_link(*address) && of(address) & (TENTATIVE | DUPLICATE) == 0)
         .collect();
     listed.sort_by_key(|(_, address)| of(address) & (TEMPORARY | DEPRECATED) != 0);

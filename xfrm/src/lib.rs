@@ -63,6 +63,7 @@
 //! A sending state that somebody removed is not added again, because it would count from 1: [`Report::spent`] names it
 //! and the member needs new sender identifiers.
 
+mod attributes;
 mod counters;
 mod error;
 mod installed;

@@ -12,6 +12,7 @@ mod ipv6;
 mod lists;
 mod mtu;
 mod multicast;
+mod odd;
 mod place;
 mod repair;
 mod senders;
