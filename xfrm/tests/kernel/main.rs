@@ -9,6 +9,7 @@ mod bench;
 mod capture;
 mod gates;
 mod ipv6;
+mod links;
 mod lists;
 mod mtu;
 mod multicast;
