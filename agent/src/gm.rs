@@ -29,10 +29,10 @@ use crate::report::ReloadReport;
 use crate::socket::Socket;
 use clap::Parser;
 use dataplane::DataPlane;
-use ears::{Ears, Heard};
+use ears::{Ears, Heard, Strange};
 use gdoi::endpoint::{Endpoint, Instant};
 use membership::Memberships;
-use speaker::Speaker;
+use speaker::{Change, Speaker};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use xfrm::Unknown;
@@ -81,6 +81,8 @@ struct GroupMember {
     ears: Ears,
     journal: Journal,
     reloader: Reloader,
+    /// Whence GDOI is spoken as soon as the kernel lets it pass.
+    moving: Option<Change>,
 }
 
 impl GroupMember {
@@ -114,9 +116,12 @@ impl GroupMember {
 
 impl Service for GroupMember {
     async fn hear(&mut self) {
+        let strangers = if self.dataplane.is_busy() { Strange::Later } else { Strange::Welcome };
         tokio::select! {
+            // Settled is this by those who ask what is due.
+            () = self.dataplane.done() => {}
             (from, bytes) = self.socket.receive() => self.memberships.handle_datagram(from, bytes, clock::now()),
-            heard = self.ears.next() => self.heed(heard, clock::now()),
+            heard = self.ears.next(strangers) => self.heed(heard, clock::now()),
         }
     }
 

@@ -32,8 +32,17 @@ impl GroupMember {
         let socket = open_door(speaker.door())?;
         let memberships = Memberships::new(settings.groups.clone(), speaker.address());
         let control = settings.control_socket.clone();
-        let daemon =
-            GroupMember { settings, speaker, socket, memberships, dataplane, ears, journal, reloader };
+        let daemon = GroupMember {
+            settings,
+            speaker,
+            socket,
+            memberships,
+            dataplane,
+            ears,
+            journal,
+            reloader,
+            moving: None,
+        };
         Ok((daemon, control))
     }
 }

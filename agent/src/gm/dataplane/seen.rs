@@ -6,7 +6,7 @@ use crate::gm::path_mtu::PathMtus;
 use crate::report::Protection;
 use crate::socket::Listening;
 use gdoi::View;
-use xfrm::{Counters, Interface};
+use xfrm::{Counters, Interface, Slot};
 
 impl DataPlane {
     /// The groups and their places.
@@ -47,14 +47,16 @@ impl DataPlane {
 
     /// What happens to the traffic of each group.
     pub fn protections(&self) -> impl Iterator<Item = Protection> + '_ {
-        self.needs().map(|(group, view)| self.protection(group, view))
+        self.needs().zip(&self.held).map(|((group, view), held)| self.protection(group, view, *held))
     }
 
-    fn protection(&self, group: &Guarded, view: &View) -> Protection {
+    fn protection(&self, group: &Guarded, view: &View, held: bool) -> Protection {
+        let any = |has: &dyn Fn(&Slot) -> bool| group.slots.iter().any(has);
         match protection(group, view) {
-            Protection::Encrypting if group.slots.iter().any(|slot| self.spent.withholds(*slot)) => {
-                Protection::Blocked
-            }
+            // What was before the registration goes on until the kernel takes what came of it.
+            Protection::Encrypting | Protection::Blocked if !held => protection(group, &View::default()),
+            Protection::Encrypting if any(&|slot| self.spent.withholds(*slot)) => Protection::Blocked,
+            Protection::Encrypting if any(&|slot| self.displaced.contains(slot)) => Protection::Displaced,
             seen => seen,
         }
     }
