@@ -22,6 +22,7 @@ mod marks;
 mod matrix;
 mod narrow;
 mod nat;
+mod neighbours;
 mod reach;
 mod refusals;
 mod rekey;
@@ -44,6 +45,11 @@ pub const EVERY_RUN: &[&[Scenario]] = &[
     sizes::SCENARIOS,
     marks::SCENARIOS,
     nat::SCENARIOS,
+    neighbours::ipsec::SCENARIOS,
+    neighbours::esp::SCENARIOS,
+    neighbours::routes::SCENARIOS,
+    neighbours::firewall::SCENARIOS,
+    neighbours::saved::SCENARIOS,
     detach::SCENARIOS,
     by_hand::SCENARIOS,
     exposed::SCENARIOS,
