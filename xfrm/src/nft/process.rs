@@ -93,7 +93,8 @@ impl Nft {
                 return Ok(Some(status));
             }
             let now = processor_time(child.id());
-            if now != used {
+            // Where it is not told, only the longest time counts.
+            if now.is_none() || now != used {
                 (active, used) = (Instant::now(), now);
             }
             let is_late = begun.elapsed() > LONGEST || active.elapsed() > IDLE;
