@@ -33,10 +33,10 @@ use crate::socket::Socket;
 use clap::Parser;
 use closing::Store;
 use dataplane::DataPlane;
-use ears::{Ears, Heard};
+use ears::{Ears, Heard, Strange};
 use gdoi::endpoint::{Endpoint, Instant};
 use membership::Memberships;
-use speaker::Speaker;
+use speaker::{Change, Speaker};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use xfrm::Unknown;
@@ -102,6 +102,8 @@ struct GroupMember {
     store: Store,
     /// Why what is protected is not stored.
     not_stored: Option<String>,
+    /// Whence GDOI is spoken as soon as the kernel lets it pass.
+    moving: Option<Change>,
 }
 
 impl GroupMember {
@@ -135,9 +137,12 @@ impl GroupMember {
 
 impl Service for GroupMember {
     async fn hear(&mut self) {
+        let strangers = if self.dataplane.is_busy() { Strange::Later } else { Strange::Welcome };
         tokio::select! {
+            // Settled is this by those who ask what is due.
+            () = self.dataplane.done() => {}
             (from, bytes) = self.socket.receive() => self.memberships.handle_datagram(from, bytes, clock::now()),
-            heard = self.ears.next() => self.heed(heard, clock::now()),
+            heard = self.ears.next(strangers) => self.heed(heard, clock::now()),
         }
     }
 

@@ -171,6 +171,11 @@ impl Daemon {
         &self.host
     }
 
+    /// The number of its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What it has logged since its last start.
     pub fn log(&self) -> Outcome<String> {
         Ok(fs::read_to_string(&self.log)?)

@@ -169,7 +169,7 @@ impl Damage {
             Damage::OneState => one(host, "ip -o xfrm state", dice, state_deletion)?,
             Damage::SendingStates => all(host, "ip -o xfrm state", sending_state_deletion)?,
             Damage::OnePolicy => one(host, "ip -o -s xfrm policy", dice, policy_deletion)?,
-            Damage::NoAnchor => one(host, "ip route list table all proto 84", dice, route_deletion)?,
+            Damage::NoAnchor => one(host, "ip route list table all proto 148", dice, route_deletion)?,
             Damage::AllStates => vec!["ip xfrm state flush".into()],
             Damage::AllPolicies => vec!["ip xfrm policy flush".into()],
             Damage::EmptyTable => vec!["nft flush table inet gdoi".into()],

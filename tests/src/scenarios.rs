@@ -23,6 +23,7 @@ mod marks;
 mod matrix;
 mod narrow;
 mod nat;
+mod neighbours;
 mod odd_names;
 mod reach;
 mod refusals;
@@ -47,6 +48,11 @@ pub const EVERY_RUN: &[&[Scenario]] = &[
     sizes::SCENARIOS,
     marks::SCENARIOS,
     nat::SCENARIOS,
+    neighbours::ipsec::SCENARIOS,
+    neighbours::esp::SCENARIOS,
+    neighbours::routes::SCENARIOS,
+    neighbours::firewall::SCENARIOS,
+    neighbours::saved::SCENARIOS,
     detach::SCENARIOS,
     by_hand::SCENARIOS,
     exposed::SCENARIOS,

@@ -4,7 +4,7 @@
 use crate::installed::Installed;
 use crate::kernel::Kernel;
 use crate::model::{Desired, Kept};
-use crate::nft::{self, HeldTable, Table};
+use crate::nft::{self, HeldTable, Nft, Table};
 use crate::plan::{plan, Op};
 use crate::target::Target;
 use crate::Error;
@@ -79,10 +79,11 @@ fn close_table(planes: &Desired, closing: &mut Closing) {
 }
 
 fn write_alone(table: Option<&Table>) -> Result<bool, Error> {
-    let held = nft::held()?;
+    let mut nft = Nft::default();
+    let held = nft::held(&mut nft)?;
     let whole = held.is_some_and(|held| holds(&held));
     match table.filter(|_| !whole) {
-        Some(table) => nft::write(table, held.as_ref()).map(|()| true),
+        Some(table) => nft::write(&mut nft, table, held.as_ref()).map(|()| true),
         None => Ok(false),
     }
 }

@@ -18,6 +18,10 @@ pub enum Error {
     Answer(String),
     /// The nft program could not be run.
     NftMissing(io::Error),
+    /// The program nft did not answer and was ended.
+    NftHangs,
+    /// It did not even end when it was killed; its process ID.
+    NftStuck(u32),
     /// nft refused or failed; its own words.
     Nft(String),
 }
@@ -33,6 +37,12 @@ impl fmt::Display for Error {
             }
             Self::Answer(reason) => write!(f, "the kernel's answer is not understood: {reason}"),
             Self::NftMissing(error) => write!(f, "the program nft cannot be run: {error}"),
+            Self::NftHangs => f.write_str(
+                "the program nft did not answer and was ended: somebody holds nftables in the kernel, find the program that does",
+            ),
+            Self::NftStuck(id) => {
+                write!(f, "the program nft (process {id}) did not answer and cannot be ended: the kernel does not let it go")
+            }
             Self::Nft(words) => write!(f, "nft: {words}"),
         }
     }

@@ -5,7 +5,9 @@ use std::fs;
 
 use crate::model::{is_named, EspKeys, Family, Kept, Plane, Slot, Spi};
 use crate::nft::HeldTable;
-use crate::object::{Direction, HeldInterface, HeldPolicy, HeldState, Link, Rank, Route, StateId, Verdict};
+use crate::object::{
+    Direction, ForeignPolicy, HeldInterface, HeldPolicy, HeldState, Link, Rank, Route, StateId, Verdict,
+};
 
 /// What the kernel holds of ours, and what of its own it depends on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,6 +18,8 @@ pub struct Installed {
     pub(crate) interfaces: Vec<HeldInterface>,
     pub(crate) states: Vec<HeldState>,
     pub(crate) policies: Vec<HeldPolicy>,
+    /// Those of others.
+    pub(crate) foreign: Vec<ForeignPolicy>,
     pub(crate) routes: Vec<Route>,
     pub(crate) table: Option<HeldTable>,
     /// The known senders of the planes that the table serves.

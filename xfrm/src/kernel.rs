@@ -8,11 +8,11 @@ use netlink_sys::protocols::{NETLINK_ROUTE, NETLINK_XFRM};
 use crate::counters::{self, Counters, StateCounters};
 use crate::installed::{Installed, Offload};
 use crate::model::{is_named, Desired, EspKeys, Family, Kept, Sa, Slot, Spi};
-use crate::nft::{HeldTable, Tables};
+use crate::nft::{HeldTable, Patience, Tables};
 use crate::object::{Direction, State, StateId};
-use crate::plan::{plan, Op};
+use crate::plan::{plan, Op, Plan};
 use crate::socket::Socket;
-use crate::{message, nft, route, Error};
+use crate::{message, route, Error};
 
 const ESRCH: i32 = 3;
 
@@ -38,6 +38,8 @@ pub struct Report {
     /// They are not installed again and what they would send is blocked: the member needs new sender identifiers, and
     /// the SAs that come with them.
     pub spent: Vec<(Slot, Spi)>,
+    /// Planes of which policies of somebody else take a part; `problems` names these.
+    pub displaced: BTreeSet<Slot>,
 }
 
 /// What became of senders that were heard for the first time.
@@ -82,6 +84,17 @@ impl Kernel {
         })
     }
 
+    /// What bounds the time that the program nft is waited for.
+    pub fn patience(&self) -> Patience {
+        self.tables.patience()
+    }
+
+    /// Takes what the kernel has told of changes of nftables; whether any of it is reason to compare. It is cheap, and who
+    /// does it at every news of [`crate::Subject::Tables`] does not care how many others use nftables.
+    pub fn is_concerned(&mut self) -> bool {
+        self.tables.hear()
+    }
+
     /// What the kernel holds of ours, and the interfaces it has.
     ///
     /// # Errors
@@ -96,6 +109,7 @@ impl Kernel {
             interfaces: route::interfaces(&mut self.route).map_err(refused("the list of interfaces"))?,
             states: states.into_iter().map(|(state, _)| state).collect(),
             policies: message::policies(&mut self.xfrm).map_err(refused("the list of policies"))?,
+            foreign: message::foreign(&mut self.xfrm).map_err(refused("the list of policies"))?,
             routes: route::routes(&mut self.route).map_err(refused("the list of routes"))?,
             table,
             offload: self.offload,
@@ -164,10 +178,18 @@ impl Kernel {
         self.keep_links(&mut installed, desired);
         let plan = plan(&installed, desired)?;
         self.used.retain(|id, _| desired.has_block_of(id.slot, id.spi));
-        let mut report = Report { changes: Vec::new(), problems: plan.problems, spent: plan.spent };
-        for op in plan.ops {
-            self.execute(&op, &installed)?;
-            report.changes.push(op.to_string());
+        let Plan { ops, problems, spent, displaced } = plan;
+        let mut report = Report { changes: Vec::new(), problems, spent, displaced };
+        for op in ops {
+            match self.execute(&op, &installed) {
+                Ok(()) => report.changes.push(op.to_string()),
+                // The table holds what this one should; the rest of the plan does not depend on it.
+                Err(error @ Error::Occupied(_)) => {
+                    report.problems.push(error.to_string());
+                    report.displaced.extend(op.slot());
+                }
+                Err(error) => return Err(error),
+            }
         }
         Ok(report)
     }
@@ -210,7 +232,7 @@ impl Kernel {
     /// The kernel or nft does not answer.
     pub fn counters(&mut self) -> Result<Counters, Error> {
         Ok(Counters {
-            planes: counters::planes(&nft::counters()?),
+            planes: counters::planes(&self.tables.counters().map_err(refused("the counters"))?),
             states: self.states()?,
             errors: counters::errors(),
         })
@@ -228,7 +250,7 @@ impl Kernel {
     pub(crate) fn execute(&mut self, op: &Op, installed: &Installed) -> Result<(), Error> {
         let result = match op {
             Op::WriteTable(table) => return self.tables.write(table, installed.table.as_ref()),
-            Op::RemoveTable => return nft::remove(),
+            Op::RemoveTable => return self.tables.remove(),
             Op::AddKnown(slot, spis) => self.tables.add_known(*slot, spis),
             Op::RemoveKnown(slot, spis) => gone_is_fine(self.tables.remove_known(*slot, spis)),
             Op::AddRoute(route) => route::replace_route(&mut self.route, *route),

@@ -32,9 +32,11 @@
 //! * **Too big.** What the core says about ESP of ours is handed to this router, for a raw ICMP socket of the agent.
 //!
 //! # What is ours
-//! States to an anchor address; policies with an index in 0x84800000/12; routes to an anchor with protocol 84; XFRM
+//! States to an anchor address; policies with an index in 0x84800000/12; routes to an anchor with protocol 148; XFRM
 //! interfaces `gdoiN` with the plane's reqid as `if_id`; table `inet gdoi`, sealed with a digest so that any change by
-//! hand is noticed. Nothing else is ever touched. Where somebody else's policy has exactly the selector of ours, `apply` fails and names it.
+//! hand is noticed. Nothing else is ever touched. A policy of somebody else can have the selector of one of ours and is
+//! another policy; where it comes before ours, [`Report::problems`] names it and [`Report::displaced`] says whose traffic it
+//! takes. What others accept by their own tunnels is theirs: our policies of reception come after all others.
 //!
 //! # Links
 //! A plane protects the links of its name, and those that had it while this process ran ([`Kept`]): nftables knows them by
@@ -57,6 +59,8 @@
 //! * Deny entries for some sources or protocols do not take forwarded IPv4 multicast out of what is encrypted.
 //! * A daemon that removes routes of unknown origin (systemd-networkd with `ManageForeignRoutes=yes`) or another
 //!   service that flushes all of nftables stops protected traffic, in safety, until the next `apply`.
+//! * The table is listed by the program nft, at a cost that grows with the lists, only when [`Kernel::apply`] has been told
+//!   that it was changed; transactions of others cost nothing. nft is ended when it does not get on for ten seconds.
 //!
 //! # Senders with keys of their own
 //! A counter-mode key has one sender, and a group may have thousands. So inbound states exist only for those that were
@@ -98,6 +102,7 @@ pub use model::{
     Slot, Spi, SpiBlock, Transform,
 };
 pub use monitor::{Monitor, Subject};
+pub use nft::Patience;
 pub use object::Direction;
 pub use plan::{plan, Op, Plan};
 pub use preflight::{preflight, Problem, Uses};

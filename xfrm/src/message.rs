@@ -6,6 +6,7 @@
 //! The crate's types for algorithms derive Debug and do not clear their keys: they are never formatted here and are
 //! wiped as soon as they have been used.
 
+mod foreign;
 mod policy;
 mod state;
 
@@ -29,6 +30,8 @@ use netlink_packet_xfrm::{
 use crate::model::{Family, Slot};
 use crate::object::{HeldPolicy, HeldState, Hook, Policy, PolicyIndex, State, StateId};
 use crate::socket::Socket;
+
+pub use foreign::foreign;
 
 /// What the kernel counted for a state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,6 +2,8 @@
 //! for the next comparison to find out: notifications can be lost, and those of states carry keys, so that nothing but
 //! their first octets is ever read.
 
+mod anchor;
+
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
@@ -18,8 +20,12 @@ const XFRMNLGRP_SA: u32 = 3;
 const XFRMNLGRP_POLICY: u32 = 4;
 const NFNLGRP_NFTABLES: u32 = 7;
 
-/// A netlink header; the kernel cuts off the rest.
+const RTNLGRP_IPV4_ROUTE: u32 = 7;
+const RTNLGRP_IPV6_ROUTE: u32 = 11;
+
+/// A netlink header; the kernel cuts off the rest. Routes are read: those of a routing daemon are no news.
 const READ: usize = 16;
+const READ_ROUTE: usize = 4_096;
 
 /// So many notifications are taken at a time, so that a storm of them does not hold up the caller.
 const AT_A_TIME: usize = 1_000;
@@ -33,6 +39,8 @@ pub enum Subject {
     Xfrm,
     /// nftables.
     Tables,
+    /// Routes to anchors.
+    Routes,
 }
 
 /// An ear for one subject, in the network namespace of the thread that opened it. Its file descriptor is readable when
@@ -44,11 +52,11 @@ pub struct Monitor {
 
 impl Subject {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Links, Self::Xfrm, Self::Tables];
+    pub const ALL: [Self; 4] = [Self::Links, Self::Xfrm, Self::Tables, Self::Routes];
 
     fn protocol(self) -> isize {
         match self {
-            Self::Links => NETLINK_ROUTE,
+            Self::Links | Self::Routes => NETLINK_ROUTE,
             Self::Xfrm => NETLINK_XFRM,
             Self::Tables => NETLINK_NETFILTER,
         }
@@ -59,6 +67,7 @@ impl Subject {
             Self::Links => &[RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR],
             Self::Xfrm => &[XFRMNLGRP_EXPIRE, XFRMNLGRP_SA, XFRMNLGRP_POLICY],
             Self::Tables => &[NFNLGRP_NFTABLES],
+            Self::Routes => &[RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE],
         }
     }
 }
@@ -82,15 +91,32 @@ impl Monitor {
     /// # Errors
     /// [`io::ErrorKind::WouldBlock`] when there are none.
     pub fn take(&self) -> io::Result<()> {
-        for taken in 0..AT_A_TIME {
-            match self.socket.recv(&mut &mut [0; READ][..], 0) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock && taken > 0 => return Ok(()),
+        let mut concerned = false;
+        for _ in 0..AT_A_TIME {
+            match self.next() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && concerned => return Ok(()),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(error),
+                Ok(concerns) => concerned |= concerns,
                 // Some were lost (ENOBUFS): news, too.
-                Ok(_) | Err(_) => {}
+                Err(_) => concerned = true,
             }
         }
+        // There may be more, and who waits for it must not miss it.
         Ok(())
+    }
+
+    /// Whether the next notification is one of interest.
+    fn next(&self) -> io::Result<bool> {
+        match self.subject {
+            Subject::Links | Subject::Xfrm | Subject::Tables => {
+                self.socket.recv(&mut &mut [0; READ][..], 0).map(|_| true)
+            }
+            Subject::Routes => {
+                let mut octets = [0; READ_ROUTE];
+                let length = self.socket.recv(&mut &mut octets[..], 0)?;
+                Ok(octets.get(..length).is_none_or(anchor::is_told_of))
+            }
+        }
     }
 }
 

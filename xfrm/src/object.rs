@@ -1,5 +1,6 @@
 //! The objects that live in the kernel, as small values that can be compared.
 
+mod foreign;
 mod policy;
 mod selector;
 
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use crate::model::{EspKeys, Family, Lane, Replay, Sa, Secret, Slot, Spi};
 
+pub use self::foreign::ForeignPolicy;
 pub use self::policy::{HeldPolicy, Hook, Policy, PolicyIndex, PolicyKey, Rank, Verdict};
 pub use selector::KernelSelector;
 

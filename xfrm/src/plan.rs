@@ -1,5 +1,6 @@
 //! The difference between what the kernel holds and what it should hold, as an ordered list of changes.
 
+mod rivals;
 mod spent;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -10,10 +11,12 @@ use crate::model::{Desired, Slot, Spi};
 use crate::nft::Table;
 use crate::object::{
     Direction, HeldInterface, HeldPolicy, HeldState, Hook, Policy, PolicyIndex, PolicyKey, Route, State,
-    StateId, XfrmInterface,
+    StateId, Verdict, XfrmInterface,
 };
 use crate::target::Target;
 use crate::Error;
+
+use rivals::Rivals;
 
 /// One change.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +58,8 @@ pub struct Plan {
     pub problems: Vec<String>,
     /// Outbound SAs of one sender that must not be installed, because their states have been used and are gone.
     pub spent: Vec<(Slot, Spi)>,
+    /// Planes that cannot encrypt or accept all that they should, because policies of others come before theirs.
+    pub displaced: BTreeSet<Slot>,
 }
 
 /// The changes from `installed` to `desired`, make before break: what can be received, then the table with the leak
@@ -82,7 +87,8 @@ pub fn plan(installed: &Installed, desired: &Desired) -> Result<Plan, Error> {
     remove_known(&mut ops, installed, &target);
     remove_states(&mut ops, installed, &target, Direction::Inbound);
     remove_routes(&mut ops, installed, &target);
-    Ok(Plan { ops, problems: target.problems, spent })
+    let Rivals { problems, displaced } = rivals::rivals(installed, &target);
+    Ok(Plan { ops, problems: target.problems.into_iter().chain(problems).collect(), spent, displaced })
 }
 
 /// A state whose key or parameters are wrong cannot be changed in place: the kernel's update keeps the old key.
@@ -187,6 +193,16 @@ fn set_interfaces(ops: &mut Vec<Op>, installed: &Installed, target: &Target) {
 fn remove_routes(ops: &mut Vec<Op>, installed: &Installed, target: &Target) {
     let unwanted = |held: &&Route| !target.routes.iter().any(|route| route.anchor() == held.anchor());
     ops.extend(installed.routes.iter().filter(unwanted).map(|route| Op::RemoveRoute(*route)));
+}
+
+impl Op {
+    /// The plane whose traffic a policy encrypts.
+    pub(crate) fn slot(&self) -> Option<Slot> {
+        match self {
+            Self::AddPolicy(_, Policy { verdict: Verdict::Encrypt(slot, _), .. }) => Some(*slot),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for Op {

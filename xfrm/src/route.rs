@@ -25,8 +25,8 @@ use crate::socket::Socket;
 
 pub use interface::{interfaces, remove_interface, set_interface};
 
-/// Who added a route; routing daemons leave routes of unknown owners alone.
-const OWNER: RouteProtocol = RouteProtocol::Other(84);
+/// Who added a route: a number that nobody else has (84 is OVN's), by which routing daemons can be told not to export it.
+const OWNER: RouteProtocol = RouteProtocol::Other(148);
 const TABLE_LOCAL: u8 = 255;
 /// Number of the metric that is a route's MTU.
 const RTAX_MTU: u16 = 2;

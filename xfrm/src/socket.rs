@@ -10,6 +10,7 @@ use netlink_packet_core::{
     NLM_F_REQUEST,
 };
 use netlink_sys::{Socket as RawSocket, SocketAddr};
+use nix::sys::socket::{setsockopt, sockopt};
 use zeroize::Zeroizing;
 
 const HEADER: usize = 16;
@@ -24,6 +25,9 @@ const MSG_TRUNC: i32 = 0x20;
 const DATAGRAM: usize = 65_536;
 /// The longest that is waited for. An interface with all the names that it can have is not half as long.
 const LONGEST: usize = 1 << 20;
+
+/// What is told while nobody listens, in octets.
+const QUEUE: usize = 4 << 20;
 
 /// Object lists are read again this often when they changed while they were read.
 const DUMP_ATTEMPTS: usize = 8;
@@ -47,6 +51,17 @@ impl Socket {
         let mut socket = RawSocket::new(protocol)?;
         socket.bind_auto()?;
         socket.connect(&SocketAddr::new(0, 0))?;
+        Ok(Self { socket, sequence: 0 })
+    }
+
+    /// Hears what the kernel tells one of its groups, and never waits.
+    pub fn listen(protocol: isize, group: u32) -> io::Result<Self> {
+        let mut socket = RawSocket::new(protocol)?;
+        socket.bind_auto()?;
+        socket.set_non_blocking(true)?;
+        socket.add_membership(group)?;
+        // Whoever has no right to a long queue loses news sooner, which is noticed.
+        let _ = setsockopt(&socket, sockopt::RcvBufForce, &QUEUE);
         Ok(Self { socket, sequence: 0 })
     }
 

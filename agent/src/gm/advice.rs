@@ -23,6 +23,7 @@ fn advice(error: &Error) -> &'static str {
             "another program (an IPsec daemon?) has a policy with the same selector: `ip xfrm policy` shows it, stop the \
              program or delete it with `ip xfrm policy delete`"
         }
+        Error::NftHangs | Error::NftStuck(_) => "it is tried again every ten seconds",
         Error::NftMissing(_) => "install the package nftables",
         Error::Refused(_, error) | Error::Socket(error) => about(error),
         _ => "`nft list table inet gdoi` and `ip xfrm policy` show what is there; please report it as a defect",
@@ -52,6 +53,7 @@ mod tests {
         for (error, words) in [
             (Error::Occupied("add policy".into()), "ip xfrm policy delete"),
             (Error::NftMissing(io::Error::other("no")), "package nftables"),
+            (Error::NftHangs, "tried again"),
             (refused(EPERM), "CAP_NET_ADMIN"),
             (refused(ENOBUFS), "memory"),
             (refused(EPROTONOSUPPORT), "modules-load.d"),

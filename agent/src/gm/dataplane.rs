@@ -3,14 +3,15 @@
 mod admission;
 mod adoption;
 mod change;
+mod conclusion;
 mod learning;
 mod seen;
 mod spent;
 mod strays;
+mod worker;
 
 pub use admission::Word;
 
-use super::advice;
 use super::closing::StoredPlane;
 use super::desired::{assign_slots, desired, Adoption, Guarded, Phase, Surroundings};
 use super::due::{Cause, Due};
@@ -24,20 +25,38 @@ use crate::config::{FailMode, GroupSettings};
 use crate::events::{Event, Journal, Severity};
 use crate::report::Detachment;
 use admission::Place;
-use adoption::{abandoned, adopt, is_damaged, is_whole, waits_for_adopted};
+use adoption::{abandoned, adopt, is_whole, waits_for_adopted};
 use gdoi::endpoint::Instant;
 use gdoi::View;
 use spent::Spent;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use xfrm::{Desired, Direction, Kernel, Report, StateCounters, Subject};
+use std::time::Duration;
+use worker::Worker;
+use xfrm::{Desired, Direction, Kernel, Report, Slot, StateCounters, Subject};
+
+/// Longer than anything takes that is bounded itself.
+const OVERDUE: Duration = Duration::from_secs(150);
 
 /// The kernel and what it should hold.
 pub struct DataPlane {
+    /// For questions, and what is answered at once.
     kernel: Kernel,
+    /// For changes.
+    worker: Worker,
+    /// Why there is one under way.
+    under_way: Cause,
+    /// Whether something was done that nobody has asked for yet.
+    concluded: bool,
     groups: Vec<Guarded>,
     /// What each of them was last said to need, in their order.
     views: Vec<View>,
+    /// Whether the kernel has held what each of them needs since it registered, in their order.
+    held: Vec<bool>,
+    /// The same as soon as what is under way is done.
+    holding: Vec<bool>,
+    /// Planes of which policies of others take a part.
+    displaced: BTreeSet<Slot>,
     local: IpAddr,
     started: Instant,
     due: Due,
@@ -76,13 +95,21 @@ impl DataPlane {
         let mut kernel = Kernel::open()?;
         let installed = kernel.installed()?;
         let mut groups = assign_slots(groups);
-        keep_links(&mut kernel, &groups, protected)?;
-        let kept = kernel.kept();
+        let mut changing = Kernel::open()?;
+        keep_links(&mut changing, &groups, protected)?;
+        let worker = Worker::start(changing).map_err(xfrm::Error::Socket)?;
+        let kept = worker.kept();
         groups.iter_mut().for_each(|group| group.adoption = adopt(group, &installed, kept));
         let abandoned = abandoned(&groups, &installed, kept);
         Ok(DataPlane {
             kernel,
+            worker,
+            under_way: Cause::Start,
+            concluded: false,
             views: vec![View::default(); groups.len()],
+            held: vec![false; groups.len()],
+            holding: vec![false; groups.len()],
+            displaced: BTreeSet::new(),
             groups,
             local,
             started: clock::now(),
@@ -112,6 +139,7 @@ impl DataPlane {
             journal.record(change::abandoned(interface), self.started);
         }
         self.refresh(self.started, journal);
+        self.conclude(OVERDUE, self.started, journal)?;
         self.error.clone().map_or(Ok(()), Err)
     }
 
@@ -129,7 +157,9 @@ impl DataPlane {
 
     /// Somebody has changed something in the kernel.
     pub fn disturbed(&mut self, subject: Subject, now: Instant) {
-        self.due.disturbed(subject, now);
+        if subject != Subject::Tables || self.kernel.is_concerned() {
+            self.due.disturbed(subject, now);
+        }
     }
 
     /// GDOI is spoken from another address.
@@ -143,6 +173,7 @@ impl DataPlane {
         let Some(group) = self.group(name).filter(|group| group.detached.is_none()) else { return false };
         (group.detached, group.adoption) = (Some(detachment), Adoption::None);
         let slots = group.slots.clone();
+        self.forget_held(name);
         self.spent.retire(self.sending.iter().filter(|sender| slots.contains(&sender.slot)));
         self.due.wanted(Cause::Detach);
         true
@@ -165,54 +196,39 @@ impl DataPlane {
 
     /// Whether [`Self::refresh`] has something to do.
     pub fn is_due(&self, now: Instant) -> bool {
-        self.next_check() <= now
+        !self.is_busy() && self.next_check() <= now
     }
 
-    /// When the kernel is looked at next.
+    /// When the kernel is looked at next, or missed when it has not answered.
     pub fn next_check(&self) -> Instant {
-        self.path_mtus.next().into_iter().fold(self.due.at(), Instant::min)
+        match self.worker.busy_since() {
+            Some(since) => since + OVERDUE,
+            None => self.path_mtus.next().into_iter().fold(self.due.at(), Instant::min),
+        }
     }
 
-    /// Makes the kernel hold what the groups need.
+    /// Makes the kernel hold what the groups need: begins with it. Nothing must be under way.
     pub fn refresh(&mut self, now: Instant, journal: &mut Journal) {
         if self.path_mtus.forget(now) {
             self.mark_changed();
         }
-        let cause = self.due.begin(now);
-        if waits_for_adopted(&self.groups, &self.views, now.saturating_since(self.started))
-            && !self.adopted_is_damaged(now, journal)
-        {
-            return;
+        self.under_way = self.due.begin(now);
+        if waits_for_adopted(&self.groups, &self.views, now.saturating_since(self.started)) {
+            self.worker.look(now);
+        } else {
+            self.replace(now, journal);
         }
-        // What is applied takes the place of what was adopted.
+    }
+
+    /// What is applied takes the place of what was adopted.
+    fn replace(&mut self, now: Instant, journal: &mut Journal) {
         for (group, view) in self.groups.iter_mut().zip(&self.views) {
-            match view.registered {
-                true => group.adoption = Adoption::None,
-                false if is_whole(group) => group.adoption = Adoption::Ended,
-                false => {}
+            if !view.registered && is_whole(group) {
+                group.adoption = Adoption::Ended;
             }
         }
         let wanted = self.follow_keys().and_then(|()| self.desired(Phase::Running, now));
-        self.apply(wanted, cause, now, journal);
-    }
-
-    /// Whether what protects groups that have not registered needs to be replaced by what blocks.
-    fn adopted_is_damaged(&mut self, now: Instant, journal: &mut Journal) -> bool {
-        let installed = match self.kernel.installed() {
-            Ok(installed) => installed,
-            Err(error) => {
-                self.failed(error.to_string(), now, journal);
-                return false;
-            }
-        };
-        let mut damaged = false;
-        for (group, _) in self.groups.iter_mut().zip(&self.views).filter(|(_, view)| !view.registered) {
-            if is_damaged(group, &installed, self.kernel.kept()) {
-                (group.adoption, damaged) = (Adoption::Ended, true);
-                tell_of_adoption(group, now, journal);
-            }
-        }
-        damaged
+        self.apply(wanted, now, journal);
     }
 
     /// Leaves the kernel as it should be while no daemon runs.
@@ -221,8 +237,16 @@ impl DataPlane {
         if self.groups.iter().zip(&self.views).any(|(group, view)| keeps(group) && !view.registered) {
             return;
         }
+        self.worker.hurry();
+        if let Err(reason) = self.conclude(OVERDUE, now, journal) {
+            return self.failed(reason, now, journal);
+        }
         let wanted = self.desired(Phase::Stopping, now);
-        self.apply(wanted, Cause::Stop, now, journal);
+        self.under_way = Cause::Stop;
+        self.apply(wanted, now, journal);
+        if let Err(reason) = self.conclude(OVERDUE, now, journal) {
+            self.failed(reason, now, journal);
+        }
     }
 
     fn desired(&mut self, phase: Phase, now: Instant) -> Result<Desired, String> {
@@ -258,20 +282,22 @@ impl DataPlane {
         self.groups.iter_mut().find(|group| group.settings.group.name == name)
     }
 
-    fn apply(&mut self, wanted: Result<Desired, String>, cause: Cause, now: Instant, journal: &mut Journal) {
+    fn apply(&mut self, wanted: Result<Desired, String>, now: Instant, journal: &mut Journal) {
         self.admitted.clear();
-        let result = wanted.and_then(|mut wanted| {
-            self.spent.withhold(&mut wanted);
-            self.sending = learning::sending(&wanted);
-            self.kernel.apply(&wanted).map_err(|error| advice::explain(&error))
-        });
-        match result {
-            Ok(report) => self.succeeded(report, cause, now, journal),
+        self.holding =
+            self.needs().map(|(group, view)| view.registered && group.detached.is_none()).collect();
+        match wanted {
+            Ok(mut wanted) => {
+                self.spent.withhold(&mut wanted);
+                self.sending = learning::sending(&wanted);
+                self.worker.apply(wanted, now);
+            }
             Err(reason) => self.failed(reason, now, journal),
         }
     }
 
-    fn succeeded(&mut self, report: Report, cause: Cause, now: Instant, journal: &mut Journal) {
+    fn succeeded(&mut self, report: Report, now: Instant, journal: &mut Journal) {
+        let cause = self.under_way;
         if !report.changes.is_empty() {
             journal.record(change::event(&report.changes, cause), now);
             if cause == Cause::Repair {
@@ -287,6 +313,8 @@ impl DataPlane {
             journal.record(Event::new(Severity::Warning, "GM_DATAPLANE_PROBLEM", problem), now)
         });
         self.problems = problems;
+        self.displaced = report.displaced;
+        self.hold();
         self.error = None;
     }
 

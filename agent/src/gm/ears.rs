@@ -16,6 +16,15 @@ pub struct Ears {
     strangers: Option<Strangers>,
 }
 
+/// What becomes of packets of unknown senders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strange {
+    /// They are judged.
+    Welcome,
+    /// They wait in the kernel: the senders that are known are compared there.
+    Later,
+}
+
 /// What was heard.
 pub enum Heard {
     /// Something has changed in the kernel.
@@ -33,12 +42,12 @@ impl Ears {
         Ears { watch, path_mtu: hear_path_mtus(journal), strangers: meet_strangers(journal) }
     }
 
-    /// Waits for news. May be dropped at any time without loss.
-    pub async fn next(&mut self) -> Heard {
+    /// Waits for news, of strangers only if they can be let in. May be dropped at any time without loss.
+    pub async fn next(&mut self, strangers: Strange) -> Heard {
         tokio::select! {
             subject = self.watch.next() => Heard::Change(subject),
             () = ready(self.path_mtu.as_ref()) => Heard::TooBig,
-            packet = next(self.strangers.as_mut()) => Heard::Stranger(packet),
+            packet = next(self.strangers.as_mut()), if strangers == Strange::Welcome => Heard::Stranger(packet),
         }
     }
 

@@ -107,8 +107,8 @@ impl GroupMember {
             };
             groups.push(ActionEntry { group, done });
         }
-        self.dataplane.refresh(now, &mut self.journal);
-        match self.dataplane.error() {
+        let done = self.dataplane.refresh_at_once(now, &mut self.journal);
+        match done.err().as_deref().or(self.dataplane.error()) {
             Some(reason) => {
                 Err(format!("it is tried again, but the protection is not removed yet: {reason}"))
             }

@@ -59,6 +59,7 @@ impl GroupMember {
             reloader,
             store,
             not_stored,
+            moving: None,
         };
         daemon.remember(clock::now());
         Ok((daemon, control))

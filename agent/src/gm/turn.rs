@@ -27,17 +27,20 @@ impl GroupMember {
         }
     }
 
-    /// Brings the kernel in step, if that is due. Answers when it is due again.
+    /// Takes in what was done in the kernel, and brings it in step if that is due. Answers when it is due again.
     pub(super) fn keep_in_step(&mut self, now: Instant) -> Instant {
-        if !self.dataplane.is_due(now) {
-            return self.dataplane.next_check();
+        self.dataplane.finish(now, &mut self.journal);
+        if self.dataplane.take_concluded() {
+            self.remember(now);
         }
-        // The kernel lets GDOI pass from a new address before it is spoken from there.
-        let speaks = self.follow_address(now);
-        self.dataplane.refresh(now, &mut self.journal);
-        self.remember(now);
+        let mut speaks = self.follow_address(now);
+        if self.dataplane.is_due(now) {
+            self.look_around(now);
+            self.dataplane.refresh(now, &mut self.journal);
+            speaks |= self.follow_address(now);
+        }
         let losers = self.dataplane.take_losers();
-        let speaks = speaks || !losers.is_empty();
+        speaks |= !losers.is_empty();
         self.renew(&losers, now);
         if speaks {
             now
@@ -101,18 +104,27 @@ impl GroupMember {
         }
     }
 
-    /// Looks from where GDOI is spoken now; answers whether somebody has something to send from there.
-    fn follow_address(&mut self, now: Instant) -> bool {
+    /// Looks from where GDOI is spoken now.
+    fn look_around(&mut self, now: Instant) {
         let own = addresses::of_this_host().ok().map(|own| own.called(&self.dataplane.renamed()));
         let change = own.and_then(|own| self.speaker.look(&own));
         if let Some(change) = &change {
             self.journal.record(change.event(), now);
         }
-        match change {
-            Some(Change::Moved(_, new)) => {
-                self.dataplane.speak_from(new);
-                self.memberships.move_to(new, now);
-            }
+        if let Some(Change::Moved(_, new)) = &change {
+            self.dataplane.speak_from(*new);
+        }
+        self.moving = change;
+    }
+
+    /// Speaks from where GDOI is spoken now, as soon as the kernel lets it pass from there. Answers whether somebody has
+    /// something to send.
+    fn follow_address(&mut self, now: Instant) -> bool {
+        if self.dataplane.is_busy() {
+            return false;
+        }
+        match self.moving.take() {
+            Some(Change::Moved(_, new)) => self.memberships.move_to(new, now),
             Some(Change::Back(_)) => self.memberships.retry(now),
             Some(Change::Lost(_)) | None => return false,
         }

@@ -46,6 +46,7 @@ fn deaf(subject: Subject, reason: &str) -> Event {
         Subject::Links => "interfaces and addresses",
         Subject::Xfrm => "XFRM states and policies",
         Subject::Tables => "nftables",
+        Subject::Routes => "routes",
     };
     let message = format!("Changes of {what} are noticed within ten seconds instead of at once: {reason}");
     Event::new(Severity::Warning, "GM_MONITOR", message)

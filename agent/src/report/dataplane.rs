@@ -116,6 +116,8 @@ pub enum Protection {
     Adopted,
     /// Encrypted.
     Encrypting,
+    /// Encrypted, but for what policies of others in the kernel take.
+    Displaced,
     /// Registered without a key to send with: protected traffic is held back.
     Blocked,
     /// An operator had the protection removed: everything passes in clear.
@@ -220,6 +222,7 @@ pub(super) const fn protection(protection: Protection) -> &'static str {
         Protection::Open => "open: everything passes in clear before the registration",
         Protection::Adopted => "as an earlier run left it: encrypting while its keys live, blocked then",
         Protection::Encrypting => "encrypting",
+        Protection::Displaced => "NOT all encrypted: policies of others come before the group's, see Problem",
         Protection::Detached => "NONE, detached: everything passes IN CLEAR until `gdoictl gm register`",
         Protection::Blocked => "blocked: there is no key, protected traffic is held back",
     }

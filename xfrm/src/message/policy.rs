@@ -12,6 +12,11 @@ use super::{address, family_number, family_with_number};
 use crate::model::{Family, Ports, Prefix, Slot, Spi};
 use crate::object::{HeldPolicy, Hook, KernelSelector, Policy, PolicyIndex, PolicyKey, Rank, Verdict};
 
+/// The kernel compares this field where it looks for a policy by its selector, and asks it of no packet. With it a policy
+/// of somebody else can have the addresses of ours and is another one: neither is in the other's way, and an update of
+/// theirs does not change ours.
+const USER: u32 = 84_848;
+
 pub fn write(index: PolicyIndex, policy: &Policy) -> ModifyMessage {
     let templates = write_templates(&policy.key, &policy.verdict);
     let user_policy_info = UserPolicyInfo {
@@ -79,7 +84,7 @@ fn write_selector(key: &PolicyKey) -> Selector {
         proto: protocol.unwrap_or(0),
         family: family_number(source.family()),
         ifindex: key.interface.unwrap_or(0) as i32,
-        user: 0,
+        user: USER,
     }
 }
 
@@ -92,7 +97,7 @@ fn read_ports(port: u16, mask: u16) -> Option<Ports> {
     Ports::new(port & mask, port | !mask).filter(|_| mask != 0)
 }
 
-fn read_key(hook: Hook, if_id: u32, selector: &Selector) -> Option<PolicyKey> {
+pub fn read_key(hook: Hook, if_id: u32, selector: &Selector) -> Option<PolicyKey> {
     let xfrm_interface = match if_id {
         0 => None,
         number => Some(Slot::from_reqid(number)?),

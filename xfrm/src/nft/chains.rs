@@ -4,11 +4,11 @@
 //! stay as they are), `stash`, `guard`, encryption, `restore_multicast` or `restore` (its own addresses come back),
 //! `guard` once more as ESP. On its way in: `inbound`, decryption, `clamp_in`, and `require_forward` or `require_input`.
 
-use super::inbound::{inbound, unknown_senders};
+use super::inbound::{ask, inbound, take, too_big, unknown_senders, ASK, TAKE};
 use super::interfaces::Way;
 use super::matching::View;
-use super::rules::PlaneRules;
-use super::strays::STRAY;
+use super::rules::{put_aside, unstash, PlaneRules, PUT_ASIDE, UNSTASH};
+use super::strays::{NOTE, STRAY};
 
 /// A chain: a base chain when it has a hook.
 pub struct Chain {
@@ -18,7 +18,7 @@ pub struct Chain {
 }
 
 /// The chains of each plane.
-pub const PLANE_CHAINS: [&str; 13] = [
+pub const PLANE_CHAINS: [&str; 17] = [
     "restore",
     "restore_multicast",
     "pass_out",
@@ -31,7 +31,11 @@ pub const PLANE_CHAINS: [&str; 13] = [
     "in_packet",
     "in_quoted",
     "senders",
+    TAKE,
+    ASK,
+    "too_big",
     STRAY,
+    NOTE,
 ];
 
 /// All chains of the table.
@@ -58,6 +62,8 @@ pub fn chains(planes: &[PlaneRules]) -> Vec<Chain> {
         base("require_input", "type filter hook input priority filter", require(planes)),
     ];
     chains.extend(planes.iter().flat_map(plane_chains));
+    let apart = [(PUT_ASIDE, put_aside()), (UNSTASH, unstash())];
+    chains.extend(apart.map(|(name, rules)| Chain { name: name.into(), hook: None, rules }));
     chains.push(Chain { name: "seal".into(), hook: None, rules: Vec::new() });
     chains
 }
@@ -77,7 +83,7 @@ fn require(planes: &[PlaneRules]) -> Vec<String> {
     jump("pass_in").chain(jump("hold_in")).collect()
 }
 
-fn plane_chains(plane: &PlaneRules) -> [Chain; 13] {
+fn plane_chains(plane: &PlaneRules) -> [Chain; 17] {
     let rules = [
         plane.restore(),
         plane.restore_multicast(),
@@ -91,7 +97,11 @@ fn plane_chains(plane: &PlaneRules) -> [Chain; 13] {
         plane.held_in(View::Packet),
         plane.held_in(View::Quoted),
         unknown_senders(plane),
+        take(plane),
+        ask(plane),
+        too_big(plane),
         plane.stray(),
+        plane.note(),
     ];
     let mut names = PLANE_CHAINS.into_iter().map(|name| format!("{name}_{}", plane.slot.number()));
     rules.map(|rules| Chain { name: names.next().unwrap_or_default(), hook: None, rules })

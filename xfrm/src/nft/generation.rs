@@ -7,7 +7,7 @@ use super::known::NFTABLES;
 use crate::netfilter::{attributes, kind, Attributes, Message};
 use crate::socket::Socket;
 
-const NEW_GENERATION: u8 = 15;
+pub const NEW_GENERATION: u8 = 15;
 const GET_GENERATION: u8 = 16;
 /// NFPROTO_UNSPEC.
 const ANY_FAMILY: u8 = 0;
@@ -25,11 +25,22 @@ impl Generation {
         let mut found = None;
         socket.ask(&request, |(answer, payload)| {
             if answer == kind(NFTABLES, NEW_GENERATION) {
-                found = read(payload)?;
+                found = read_id(payload)?;
             }
             Ok(())
         })?;
-        found.map(Self).ok_or_else(|| io::ErrorKind::InvalidData.into())
+        found.ok_or_else(|| io::ErrorKind::InvalidData.into())
+    }
+
+    /// Whether the transaction came after that one; the number begins anew after 2^32.
+    pub fn is_later_than(self, other: Self) -> bool {
+        self.0 != other.0 && self.0.wrapping_sub(other.0) < 1 << 31
+    }
+
+    /// The one with this number.
+    #[cfg(test)]
+    pub fn of(number: u32) -> Self {
+        Self(number)
     }
 
     /// Whether exactly so many transactions lie between the two. The kernel leaves 0 out; then the answer is no.
@@ -38,9 +49,10 @@ impl Generation {
     }
 }
 
-fn read(payload: &[u8]) -> io::Result<Option<u32>> {
+/// The number in a message of the kernel.
+pub fn read_id(payload: &[u8]) -> io::Result<Option<Generation>> {
     let found = attributes(payload)?.into_iter().find(|(kind, _)| *kind == ID);
-    Ok(found.and_then(|(_, value)| value.first_chunk().map(|octets| u32::from_be_bytes(*octets))))
+    Ok(found.and_then(|(_, value)| value.first_chunk().map(|octets| Generation(u32::from_be_bytes(*octets)))))
 }
 
 #[cfg(test)]
@@ -50,9 +62,12 @@ mod tests {
     #[test]
     fn a_generation_is_read_and_compared() {
         let payload = [0, 0, 0, 0, 8, 0, 1, 0, 0, 0, 1, 2];
-        assert_eq!(read(&payload).unwrap(), Some(258));
-        assert_eq!(read(&payload[..4]).unwrap(), None);
-        assert!(read(&payload[..3]).is_err());
+        assert_eq!(read_id(&payload).unwrap(), Some(Generation(258)));
+        assert_eq!(read_id(&payload[..4]).unwrap(), None);
+        assert!(read_id(&payload[..3]).is_err());
+        assert!(
+            Generation(1).is_later_than(Generation(u32::MAX)) && !Generation(7).is_later_than(Generation(7))
+        );
         assert!(
             Generation(258).is_after(Generation(256), 2) && !Generation(258).is_after(Generation(257), 2)
         );

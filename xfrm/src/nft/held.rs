@@ -1,12 +1,15 @@
 //! The table in the kernel and how it stands. To list it takes a process and, with a long access list, a good part of a
-//! second, so it is listed only when some table has changed since it was last known.
+//! second, so it is listed only when it was changed, by somebody or nobody knows by whom, since it was last known.
 
 use std::collections::BTreeSet;
 use std::io;
 
 use netlink_sys::protocols::NETLINK_NETFILTER;
 
+use super::counted::{self, Counted};
 use super::generation::Generation;
+use super::news::News;
+use super::process::{Nft, Patience};
 use super::{known, program, strays, HeldTable, Table};
 use crate::model::{Slot, Spi};
 use crate::socket::Socket;
@@ -18,38 +21,88 @@ const WRITE: usize = 2;
 /// Table `inet gdoi` of the network namespace of the thread that opened it.
 pub struct Tables {
     socket: Socket,
+    nft: Nft,
+    /// None without the right to listen: then any transaction may have changed it.
+    news: Option<News>,
     /// What the table was in some generation.
     seen: Option<(Generation, Option<HeldTable>)>,
 }
 
 impl Tables {
     pub fn open() -> io::Result<Self> {
-        Ok(Self { socket: Socket::open(NETLINK_NETFILTER)?, seen: None })
+        let socket = Socket::open(NETLINK_NETFILTER)?;
+        Ok(Self { socket, nft: Nft::default(), news: News::open(), seen: None })
+    }
+
+    /// What bounds the time of nft.
+    pub fn patience(&self) -> Patience {
+        self.nft.patience()
     }
 
     /// What the kernel holds. A change while nft lists it belongs to a later generation, so it is listed again next time.
     pub fn held(&mut self) -> Result<Option<HeldTable>, Error> {
-        let now = self.now()?;
-        match self.seen {
-            Some((generation, held)) if generation == now => Ok(held),
-            _ => {
-                let held = program::held()?;
-                self.seen = Some((now, held));
-                Ok(held)
+        if let Some((generation, held)) = self.seen {
+            if self.touched_since(generation)? == Some(0) {
+                return Ok(held);
             }
         }
+        let now = self.now()?;
+        self.seen = None;
+        let held = program::held(&mut self.nft)?;
+        self.know(now, held);
+        Ok(held)
     }
 
     /// Puts `table` in the place of `held`.
     pub fn write(&mut self, table: &Table, held: Option<&HeldTable>) -> Result<(), Error> {
         let before = self.now()?;
         self.seen = None;
-        program::write(table, held)?;
+        program::write(&mut self.nft, table, held)?;
         let now = self.now()?;
         let (slots, passing, closed) = (table.slots(), table.passing(), table.closed());
         let written = HeldTable { digest: Some(table.digest()), slots, passing, closed };
-        self.seen = now.is_after(before, WRITE).then_some((now, Some(written)));
+        let alone = match self.news {
+            Some(_) => self.touched_since(before)? == Some(WRITE),
+            None => now.is_after(before, WRITE),
+        };
+        if alone {
+            self.know(now, Some(written));
+        }
         Ok(())
+    }
+
+    /// Removes it.
+    pub fn remove(&mut self) -> Result<(), Error> {
+        self.seen = None;
+        program::remove(&mut self.nft)
+    }
+
+    /// Takes what was told of changes; whether any of it concerns the table.
+    pub fn hear(&mut self) -> bool {
+        self.news.as_mut().is_none_or(|news| news.take().concerns)
+    }
+
+    /// The counters of all planes.
+    pub fn counters(&mut self) -> io::Result<Vec<Counted>> {
+        counted::counters(&mut self.socket)
+    }
+
+    fn know(&mut self, now: Generation, held: Option<HeldTable>) {
+        if let Some(news) = &mut self.news {
+            news.forget_before(now);
+        }
+        self.seen = Some((now, held));
+    }
+
+    /// How many transactions have changed the table since that one; none when it is not known.
+    fn touched_since(&mut self, then: Generation) -> Result<Option<usize>, Error> {
+        match &mut self.news {
+            Some(news) => {
+                news.take();
+                Ok(news.since(then))
+            }
+            None => Ok((self.now()? == then).then_some(0)),
+        }
     }
 
     /// The SPIs in a plane's set; without the set none.
@@ -77,9 +130,12 @@ impl Tables {
         self.count(spis, |socket| known::remove(socket, slot, spis))
     }
 
-    /// Changes elements, which are no part of what the seal vouches for: if nobody else did anything meanwhile the table
-    /// is as it was.
+    /// Changes elements, which are no part of what the seal vouches for. Who hears of transactions knows that; for who does
+    /// not, the table is as it was if nobody else did anything meanwhile.
     fn count(&mut self, spis: &[Spi], change: impl FnOnce(&mut Socket) -> io::Result<()>) -> io::Result<()> {
+        if self.news.is_some() {
+            return change(&mut self.socket);
+        }
         let before = Generation::now(&mut self.socket)?;
         let seen = self.seen.take().filter(|(generation, _)| *generation == before);
         change(&mut self.socket)?;

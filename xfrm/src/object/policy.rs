@@ -58,6 +58,9 @@ pub enum Rank {
     Acl(u32),
     /// What a closed gate holds: everything that no entry of any group on the interface names.
     Closed,
+    /// What is accepted decrypted, after all that others say. These policies name no interface, so they are looked up for
+    /// everybody's packets, and what arrived by a tunnel of somebody else is for that tunnel's policy to judge.
+    Decrypted,
 }
 
 /// What a policy says.
@@ -145,13 +148,15 @@ impl Rank {
     /// So many entries of access lists have a rank.
     pub const ENTRIES: u32 = 65_536;
 
-    /// The kernel's priority, lower wins. Smaller than what IKE daemons use, so that a group's access list decides first.
+    /// The kernel's priority, lower wins. What decides on the protected interface has a smaller one than what IKE daemons
+    /// use, so that a group's access list decides first there.
     pub fn priority(self) -> u32 {
         match self {
             Self::Gdoi => 84_800,
             Self::Clear => 84_801,
             Self::Acl(place) => Self::FIRST_ENTRY + place,
             Self::Closed => Self::CLOSED,
+            Self::Decrypted => u32::MAX,
         }
     }
 
@@ -159,25 +164,32 @@ impl Rank {
     pub fn from_priority(priority: u32) -> Option<Self> {
         match priority.checked_sub(Self::FIRST_ENTRY) {
             Some(place) if place < Self::ENTRIES => Some(Self::Acl(place)),
-            _ => [Self::Gdoi, Self::Clear, Self::Closed].into_iter().find(|rank| rank.priority() == priority),
+            _ => [Self::Gdoi, Self::Clear, Self::Closed, Self::Decrypted]
+                .into_iter()
+                .find(|rank| rank.priority() == priority),
         }
     }
 }
 
 impl fmt::Display for Policy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let hook = match self.key.hook {
-            Hook::In => "in",
-            Hook::Out => "out",
-            Hook::Forward => "fwd",
-        };
-        write!(f, "policy {hook} {}: ", self.key.selector)?;
+        write!(f, "policy {} {}: ", self.key.hook, self.key.selector)?;
         match &self.verdict {
             Verdict::Pass => f.write_str("pass in clear"),
             Verdict::Block => f.write_str("block"),
             Verdict::Encrypt(_, spi) => write!(f, "encrypt with {spi}"),
             Verdict::Decrypted(_) => f.write_str("accept decrypted"),
         }
+    }
+}
+
+impl fmt::Display for Hook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::In => "in",
+            Self::Out => "out",
+            Self::Forward => "fwd",
+        })
     }
 }
 
@@ -202,8 +214,15 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_gate_decides_after_every_entry() {
-        let ranks = [Rank::Gdoi, Rank::Clear, Rank::Acl(0), Rank::Acl(Rank::ENTRIES - 1), Rank::Closed];
+    fn a_closed_gate_decides_after_every_entry_and_reception_after_everybody() {
+        let ranks = [
+            Rank::Gdoi,
+            Rank::Clear,
+            Rank::Acl(0),
+            Rank::Acl(Rank::ENTRIES - 1),
+            Rank::Closed,
+            Rank::Decrypted,
+        ];
         assert!(ranks.is_sorted_by(|one, next| one < next && one.priority() < next.priority()));
         ranks.into_iter().for_each(|rank| assert_eq!(Rank::from_priority(rank.priority()), Some(rank)));
         assert_eq!(Rank::from_priority(Rank::Closed.priority() + 1), None);

@@ -30,6 +30,38 @@ impl KernelSelector {
     pub fn family(&self) -> Family {
         self.source.family()
     }
+
+    /// Whether it matches all that the other one matches.
+    pub fn covers(&self, other: &Self) -> bool {
+        self.source.covers(&other.source)
+            && self.destination.covers(&other.destination)
+            && (self.protocol.is_none() || self.protocol == other.protocol)
+            && has_all(self.source_ports, other.source_ports)
+            && has_all(self.destination_ports, other.destination_ports)
+    }
+
+    /// Whether some packet matches both.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.source.overlaps(&other.source)
+            && self.destination.overlaps(&other.destination)
+            && agree(self.protocol, other.protocol, |one, other| one == other)
+            && agree(self.source_ports, other.source_ports, meet)
+            && agree(self.destination_ports, other.destination_ports, meet)
+    }
+}
+
+fn has_all(one: Option<Ports>, other: Option<Ports>) -> bool {
+    one.is_none_or(|one| {
+        other.is_some_and(|other| one.first() <= other.first() && other.last() <= one.last())
+    })
+}
+
+fn agree<T>(one: Option<T>, other: Option<T>, both: impl FnOnce(T, T) -> bool) -> bool {
+    one.zip(other).is_none_or(|(one, other)| both(one, other))
+}
+
+fn meet(one: Ports, other: Ports) -> bool {
+    one.first() <= other.last() && other.first() <= one.last()
 }
 
 impl fmt::Display for KernelSelector {
@@ -64,6 +96,25 @@ mod tests {
         selector.source_ports = Some(Ports::one(22));
         selector.destination_ports = Ports::new(1000, 2000);
         assert_eq!(selector.to_string(), "6 2001:db8::/32 eq 22 ::/0 range 1000 2000");
+    }
+
+    #[test]
+    fn selectors_cover_and_overlap_as_their_packets_do() {
+        let between =
+            |from: &str, to: &str| KernelSelector::between(from.parse().unwrap(), to.parse().unwrap());
+        let (wide, narrow) = (between("10.0.0.0/8", "10.0.0.0/8"), between("10.1.0.0/16", "10.2.0.0/16"));
+        assert!(
+            wide.covers(&narrow) && !narrow.covers(&wide) && wide.overlaps(&narrow) && narrow.overlaps(&wide)
+        );
+        assert!(!wide.overlaps(&between("10.1.0.0/16", "172.16.0.0/12")));
+        let of = |first, last| KernelSelector {
+            protocol: Some(6),
+            destination_ports: Ports::new(first, last),
+            ..wide
+        };
+        assert!(wide.covers(&of(22, 22)) && !of(22, 22).covers(&wide) && wide.overlaps(&of(22, 22)));
+        assert!(of(16, 31).covers(&of(22, 22)) && !of(16, 31).overlaps(&of(32, 32)));
+        assert!(!of(1, 2).overlaps(&KernelSelector { protocol: Some(17), ..of(1, 2) }));
     }
 
     /// In this order policies of one rank are added.

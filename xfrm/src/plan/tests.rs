@@ -6,7 +6,7 @@ mod wishes;
 use super::*;
 use crate::installed::Module;
 use crate::model::{Family, Gate, Lane, Plane, Protection, Sa, Selector, SpiBlock};
-use crate::object::Verdict;
+use crate::object::{ForeignPolicy, KernelSelector, Verdict};
 use kernel::{empty_kernel, holdings};
 use wishes::{desired, gcm, permit, plane, sa, selectors, Dice, BLOCK};
 
@@ -239,4 +239,59 @@ fn ipv6_without_its_offload_is_blocked_and_named() {
     kernel.offload.v6 = Module::Missing;
     let line = "interface wan0: the module esp6_offload is not loaded: protected IPv6 is blocked";
     assert_eq!(verdicts(&kernel), (false, true, vec![line.to_owned()]));
+}
+
+fn foreign(hook: Hook, selector: &str, interface: Option<u32>, priority: u32) -> ForeignPolicy {
+    let selector: Selector = selector.parse().unwrap();
+    let between = KernelSelector::between(selector.source().prefix, selector.destination().prefix);
+    let selector = KernelSelector { protocol: selector.protocol(), ..between };
+    ForeignPolicy { hook, interface, selector, priority, blocks: false }
+}
+
+fn with_foreign(foreign: ForeignPolicy) -> Plan {
+    let mut dice = Dice(5);
+    let mut protecting = plane(0, "wan0");
+    if let Gate::Protect(protection) = &mut protecting.gate {
+        protection.acl = permit(["ip 10.0.0.0/8 10.0.0.0/8".parse::<Selector>().unwrap()]);
+        protection.outbound = vec![Sa { family: Family::V4, ..sa(&mut dice) }];
+    }
+    let installed = Installed { foreign: vec![foreign], ..empty_kernel() };
+    plan(&installed, &Desired { planes: vec![protecting] }).unwrap()
+}
+
+#[test]
+fn policies_of_others_that_come_before_ours_are_named_and_the_rest_is_done() {
+    let wan = empty_kernel().links.iter().find(|link| link.name == "wan0").unwrap().index;
+    let is_displaced = |hook, selector, interface, priority| {
+        let plan = with_foreign(foreign(hook, selector, interface, priority));
+        let named =
+            plan.problems.iter().any(|line| line.contains("of somebody else comes before the group's"));
+        assert_eq!(named, !plan.displaced.is_empty(), "{:?}", plan.problems);
+        assert!(plan
+            .ops
+            .iter()
+            .any(|op| matches!(op, Op::AddPolicy(_, Policy { verdict: Verdict::Encrypt(..), .. }))));
+        named
+    };
+    let same = "ip 10.0.0.0/8 10.0.0.0/8";
+    assert!(is_displaced(Hook::Out, same, Some(wan), 0) && is_displaced(Hook::Out, same, None, 84_802));
+    assert!(is_displaced(Hook::Out, "tcp 10.1.0.0/16 any", None, 1_000));
+    assert!(is_displaced(Hook::Forward, same, None, 370_000), "nothing that is decrypted is accepted");
+    assert!(!is_displaced(Hook::Out, same, Some(wan), 370_000), "ours comes first");
+    assert!(!is_displaced(Hook::Out, same, Some(wan + 1), 0), "another interface");
+    assert!(!is_displaced(Hook::Out, "ip 172.16.0.0/12 any", None, 0), "other packets");
+    assert!(!is_displaced(Hook::Forward, "ip 10.9.0.0/16 10.1.0.0/16", None, 0), "theirs is theirs");
+}
+
+#[test]
+fn a_crowd_of_policies_of_others_is_summed_up() {
+    let one = foreign(Hook::Out, "ip 10.1.0.0/16 any", None, 1_000);
+    let mut planes = Desired { planes: vec![plane(0, "wan0")] };
+    if let Gate::Protect(protection) = &mut planes.planes[0].gate {
+        protection.outbound = vec![Sa { family: Family::V4, ..sa(&mut Dice(5)) }];
+    }
+    let installed = Installed { foreign: vec![one; 1_000], ..empty_kernel() };
+    let problems = plan(&installed, &planes).unwrap().problems;
+    assert_eq!(problems.iter().filter(|line| line.contains("comes before")).count(), 8);
+    assert!(problems.last().is_some_and(|line| line.contains("56 more policies")), "{problems:?}");
 }

@@ -99,7 +99,7 @@ impl Target {
     fn accept(&mut self, key: PolicyKey, slot: Slot) {
         match self.policies.entry(key) {
             btree_map::Entry::Vacant(vacant) => {
-                vacant.insert(Policy { key, rank: Rank::Acl(0), verdict: Verdict::Decrypted(vec![slot]) });
+                vacant.insert(Policy { key, rank: Rank::Decrypted, verdict: Verdict::Decrypted(vec![slot]) });
             }
             btree_map::Entry::Occupied(mut occupied) => match &mut occupied.get_mut().verdict {
                 Verdict::Decrypted(slots) if !slots.contains(&slot) => slots.push(slot),

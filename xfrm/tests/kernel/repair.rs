@@ -1,6 +1,6 @@
 //! Applying again: nothing to do, or exactly what somebody else undid.
 
-use xfrm::{Desired, Gate, Problem};
+use xfrm::{Desired, Gate, Problem, Report};
 
 use crate::bench::{acl, plane, protect, protecting, sa, Lab};
 
@@ -49,8 +49,8 @@ fn every_change_by_hand_is_repaired() {
         "ip xfrm state flush",
         "ip xfrm policy flush",
         "ip xfrm state delete dst 192.0.0.85 proto esp spi 0x84800001",
-        "ip xfrm policy update dir out src 10.0.0.0/8 dst 10.0.0.0/8 dev wan action block",
-        "ip xfrm policy update dir fwd src 10.0.0.0/8 dst 10.0.0.0/8 action allow",
+        "ip -o -s xfrm policy | sed -n 's/.*dir out .*index \\([0-9]*\\) .*/ip xfrm policy delete dir out index \\1/p' | sh",
+        "ip -o -s xfrm policy | sed -n 's/.*dir fwd .*index \\([0-9]*\\) .*/ip xfrm policy delete dir fwd index \\1/p' | sh",
         "ip xfrm state add src 0.0.0.0 dst 192.0.0.84 proto esp spi 0x1234 mode tunnel enc 'cbc(aes)' 0x00112233445566778899aabbccddeeff auth 'hmac(sha256)' 0x00",
         "ip route del 192.0.0.85/32",
         "ip route replace 192.0.0.85/32 dev lan",
@@ -106,11 +106,29 @@ fn what_belongs_to_others_is_left_alone() {
 }
 
 #[test]
-fn a_policy_of_somebody_else_in_our_place_is_named() {
+fn a_policy_of_somebody_else_with_our_selector_is_named_and_the_rest_is_done() {
     let Some(lab) = Lab::build() else { return };
-    lab.run("gm1", "ip xfrm policy add dir out src 10.0.0.0/8 dst 10.0.0.0/8 dev wan");
-    let error = lab.kernel("gm1", |kernel| kernel.apply(&protect("gm1", &[1])).unwrap_err().to_string());
-    assert!(error.contains("policy out ip 10.0.0.0/8 10.0.0.0/8"), "{error}");
+    lab.apply("gm2", &protect("gm2", &[1]));
+    let deed = "dir out src 10.0.0.0/8 dst 10.0.0.0/8 dev wan";
+    lab.run("gm1", &format!("ip xfrm policy add {deed} action block"));
+    let apply = || lab.kernel("gm1", |kernel| kernel.apply(&protect("gm1", &[1])).unwrap());
+    let report = apply();
+    assert!(report.changes.iter().any(|one| one.contains("encrypt with")), "{:?}", report.changes);
+    assert!(
+        report
+            .problems
+            .iter()
+            .any(|line| line.contains("policy out ip 10.0.0.0/8 10.0.0.0/8, priority 0, which drops")),
+        "{:?}",
+        report.problems
+    );
+    assert_eq!(report.displaced.len(), 1);
+    assert!(!lab.reaches("h1", "10.2.2.10"));
+    lab.run("gm1", &format!("ip xfrm policy update {deed} priority 900000 action block"));
+    assert_eq!(apply(), Report::default(), "neither is in the other's way");
+    assert!(lab.reaches("h1", "10.2.2.10"));
+    lab.run("gm1", &format!("ip xfrm policy delete {deed}"));
+    assert_eq!(apply(), Report::default());
 }
 
 #[test]

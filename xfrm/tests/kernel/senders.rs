@@ -249,9 +249,9 @@ fn every_change_by_hand_is_repaired() {
     acquaint(&lab, &[1], Aead::AesGcm256);
     let changes = [
         "ip xfrm state delete dst 192.0.0.84 proto esp spi 0x84a00002",
-        "nft delete element inet gdoi known_0 { 0x84a00002 }",
+        "nft delete element inet gdoi known_0 { 0x84a0 . 0x0002 }",
         "nft flush set inet gdoi known_0",
-        "nft add element inet gdoi known_0 { 0x84a00099 }",
+        "nft add element inet gdoi known_0 { 0x84a0 . 0x0099 }",
         "nft flush chain inet gdoi senders_0",
         "nft delete table inet gdoi",
         "nft flush ruleset; ip xfrm state delete dst 192.0.0.84 proto esp spi 0x84a00002",

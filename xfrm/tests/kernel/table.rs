@@ -3,9 +3,9 @@
 //! A set of ranges is filled after the rules that ask it have come into force (rbtree since Linux 7.0, pipapo always).
 //! The more there is to tell a listener, the later.
 
-use xfrm::{Ace, Desired, Gate, Plane, Spi, SpiBlock};
+use xfrm::{Ace, Desired, Gate, Plane, Slot, Spi, SpiBlock};
 
-use crate::bench::{acl, acl_ipv6, dual, permit, prefix, Flood, Lab};
+use crate::bench::{acl, acl_ipv6, dual, permit, prefix, sa, Flood, Lab};
 
 /// So many entries that the lists are sets.
 fn entries() -> Vec<Ace> {
@@ -35,4 +35,38 @@ fn a_new_table_under_a_flood_loses_nothing() {
     also.finish();
     listener.kill().unwrap();
     listener.wait().unwrap();
+}
+
+/// What an operator does: `nft list ruleset > /etc/nftables.conf`.
+#[test]
+fn the_table_is_read_as_it_is_listed() {
+    let Some(lab) = Lab::build() else { return };
+    let mut plane = Plane { mss: Some(1300), ..dual("gm1", entries()) };
+    plane.clear = ["tcp any any eq 179", "icmp any any"].map(|text| text.parse().unwrap()).into();
+    plane.servers = vec!["192.0.2.10:848".parse().unwrap()];
+    plane.rekey_group = Some("239.1.1.1:848".parse().unwrap());
+    if let Gate::Protect(protection) = &mut plane.gate {
+        protection.blocks = SpiBlock::new(Spi(0x9000_0000), 20).into_iter().collect();
+        protection.inbound.push(sa(1));
+    }
+    let closed = Plane { slot: Slot::new(1).unwrap(), gate: Gate::Closed, ..plane.clone() };
+    lab.apply("gm1", &Desired { planes: vec![plane, closed] });
+    let listing = || lab.run("gm1", "nft -s -t list table inet gdoi");
+    let before = listing();
+    for form in ["", "-j"] {
+        lab.run(
+            "gm1",
+            &format!(
+                "nft {form} list ruleset > $LAB_OUT/table{form}; nft flush ruleset; nft {form} -f $LAB_OUT/table{form}"
+            ),
+        );
+        let after = listing();
+        // JSON does not tell that packets fill a set, and names its type.
+        let same = |text: &str| {
+            let text = text.replace("typeof meta priority . meta mark", "type classid . mark");
+            let lines = text.lines().filter(|line| !line.trim().starts_with("flags "));
+            lines.map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(same(&after), same(&before), "{form}");
+    }
 }

@@ -45,7 +45,7 @@ impl DataPlane {
     /// # Errors
     /// The kernel does not say.
     pub fn links(&mut self) -> Result<Links, xfrm::Error> {
-        Ok(Links::new(self.kernel.interfaces()?, self.kernel.kept().clone()))
+        Ok(Links::new(self.kernel.interfaces()?, self.worker.kept().clone()))
     }
 
     /// Links that are protected under other names than they have, as pairs of the name now and that of the configuration.
@@ -61,7 +61,7 @@ impl DataPlane {
                 interface: interface.clone(),
                 clear: group.settings.clear.clone(),
                 fail_close: group.settings.fail == FailMode::Close,
-                links: self.kernel.kept().of(slot).collect(),
+                links: self.worker.kept().of(slot).collect(),
             };
             group.places().map(plane).collect::<Vec<_>>()
         };
@@ -70,14 +70,16 @@ impl DataPlane {
 
     /// What happens to the traffic of each group.
     pub fn protections(&self) -> impl Iterator<Item = Protection> + '_ {
-        self.needs().map(|(group, view)| self.protection(group, view))
+        self.needs().zip(&self.held).map(|((group, view), held)| self.protection(group, view, *held))
     }
 
-    fn protection(&self, group: &Guarded, view: &View) -> Protection {
+    fn protection(&self, group: &Guarded, view: &View, held: bool) -> Protection {
+        let any = |has: &dyn Fn(&Slot) -> bool| group.slots.iter().any(has);
         match protection(group, view) {
-            Protection::Encrypting if group.slots.iter().any(|slot| self.spent.withholds(*slot)) => {
-                Protection::Blocked
-            }
+            // What was before the registration goes on until the kernel takes what came of it.
+            Protection::Encrypting | Protection::Blocked if !held => protection(group, &View::default()),
+            Protection::Encrypting if any(&|slot| self.spent.withholds(*slot)) => Protection::Blocked,
+            Protection::Encrypting if any(&|slot| self.displaced.contains(slot)) => Protection::Displaced,
             seen => seen,
         }
     }

@@ -1,8 +1,10 @@
 //! Rules around encryption: what puts the addresses of a packet aside, what brings them back, and what depends on its
 //! length.
 
+use std::net::{IpAddr, Ipv4Addr};
+
 use super::{name, GateRules, PlaneRules, ProtectRules, Stash};
-use crate::model::{Family, Lane, SpiBlock};
+use crate::model::{Family, Lane, Slot, SpiBlock};
 use crate::nft::interfaces::Way;
 use crate::nft::matching::family_of;
 
@@ -16,6 +18,12 @@ pub struct Restored {
     pub iv_octets: u32,
     pub spis: SpiBlock,
 }
+
+/// The chains that put addresses aside and bring them back.
+pub const PUT_ASIDE: &str = "put_aside";
+pub const UNSTASH: &str = "unstash";
+/// What is asked of a packet whose addresses may be stashed; most have no mark.
+const STASHED: &str = "meta mark != 0 meta priority . meta mark";
 
 /// SPI and sequence number (RFC 4303 section 2).
 const ESP_HEADER: u32 = 8;
@@ -48,15 +56,36 @@ impl Restored {
         }
     }
 
-    /// Copies the inner addresses over the outer ones.
-    fn copies(&self) -> String {
-        let name = name(self.family);
-        let (source, bits) = match self.family {
-            Family::V4 => (self.inner() + 96, 32),
-            Family::V6 => (self.inner() + 64, 128),
-        };
-        format!("{name} saddr set @th,{source},{bits} {name} daddr set @th,{},{bits}", source + bits)
+    /// Copies the inner addresses over the outer ones, which are the anchors of the plane. From 1.1 on nft copies numbers
+    /// to numbers only, and keeps the checksum of IPv4 right only where it writes to a field by its name. So the complement
+    /// of each address is written, then by name the complement of the anchor, and at last the address: to the sum of the
+    /// header (RFC 1624) the second step adds the address and takes the anchor away.
+    fn copies(&self, slot: Slot) -> String {
+        match self.family {
+            Family::V4 => {
+                let (source, destination) = (self.inner() + 96, self.inner() + 128);
+                let [from, to] = complements(slot);
+                format!(
+                    "@nh,96,32 set @th,{source},32 ^ 0xffffffff @nh,128,32 set @th,{destination},32 ^ 0xffffffff \
+                     ip saddr set {from} ip daddr set {to} @nh,96,64 set @th,{source},64"
+                )
+            }
+            Family::V6 => {
+                let source = self.inner() + 64;
+                format!("@nh,64,128 set @th,{source},128 @nh,192,128 set @th,{},128", source + 128)
+            }
+        }
     }
+}
+
+/// Of the addresses that encrypted IPv4 packets have before their own come back.
+fn complements(slot: Slot) -> [Ipv4Addr; 2] {
+    [slot.inbound_anchor(Family::V4), slot.outbound_anchor(Family::V4, Lane::Unicast)].map(|anchor| {
+        match anchor {
+            IpAddr::V4(address) => Ipv4Addr::from_bits(!address.to_bits()),
+            IpAddr::V6(_) => Ipv4Addr::UNSPECIFIED,
+        }
+    })
 }
 
 impl PlaneRules {
@@ -108,9 +137,8 @@ impl PlaneRules {
         self.interfaces.served(Way::Out).into_iter().map(packets).collect()
     }
 
-    /// Priority and mark are all that a packet carries through encryption, so they carry its two addresses. The maps map
-    /// each value to itself and exist because nft does not set an address from a mark. Both are zero again after
-    /// `restore`.
+    /// Priority and mark are all that a packet carries through encryption, so they carry its two addresses. Both are zero
+    /// again after `restore`.
     pub fn put_aside(&self) -> Vec<String> {
         let Some(protect) = self.protect() else { return Vec::new() };
         let condition = match protect.stash {
@@ -119,25 +147,17 @@ impl PlaneRules {
             }
             Stash::Everything => String::new(),
         };
-        let rules = |sent: String| {
-            [
-                format!(
-                    "{sent} meta nfproto ipv4 {condition}meta priority set @nh,96,32 meta mark set @nh,128,32 \
-                     update @stash_source {{ meta priority : ip saddr }} \
-                     update @stash_destination {{ meta mark : ip daddr }} update @stashed {{ meta mark }}"
-                ),
-                format!("{sent} ip daddr 224.0.0.0/4 meta mark != 0 update @stash_multicast {{ meta mark }}"),
-            ]
-        };
-        self.sent_protected().into_iter().flat_map(rules).collect()
+        let rule = |sent| format!("{sent} meta nfproto ipv4 {condition}jump {PUT_ASIDE}");
+        self.sent_protected().into_iter().map(rule).collect()
     }
 
     /// The stash is asked first; cipher text (no inner header of the right version) is not copied.
     pub fn restore(&self) -> Vec<String> {
         let Some(protect) = self.protect() else { return Vec::new() };
-        let copied = protect.restored.iter().map(|one| format!("{} {}", one.matches(), one.copies()));
-        let rules = std::iter::once(stashed("meta mark != 0")).chain(copied);
-        let mut rules: Vec<_> = rules.map(|rule| self.restored(&rule)).collect();
+        let copied =
+            protect.restored.iter().map(|one| format!("{} {}", one.matches(), one.copies(self.slot)));
+        let mut rules = self.unstashed("stash");
+        rules.extend(copied.map(|rule| self.restored(&rule)));
         rules.push(self.drop("unrestored"));
         rules
     }
@@ -147,12 +167,21 @@ impl PlaneRules {
         let copied = protect
             .restored
             .iter()
-            .map(|one| format!("{} {} {}", one.matches(), one.is_multicast(), one.copies()));
-        let mut rules: Vec<_> = copied.map(|rule| self.restored(&rule)).collect();
+            .map(|one| format!("{} {} {}", one.matches(), one.is_multicast(), one.copies(self.slot)));
+        let mut rules = self.unstashed("stash_multicast");
         // What is stashed is cipher text, and one in 256 such packets looks like a multicast packet inside.
-        rules.insert(0, "meta mark @stashed return".into());
-        rules.insert(0, self.restored(&stashed("meta mark @stash_multicast")));
+        rules.push(format!("{STASHED} @stash return"));
+        rules.extend(copied.map(|rule| self.restored(&rule)));
         rules
+    }
+
+    /// Whose addresses are in this set has them again, and goes on by them.
+    fn unstashed(&self, set: &str) -> Vec<String> {
+        let anchor = self.slot.outbound_anchor(Family::V4, Lane::Unicast);
+        vec![
+            format!("meta nfproto ipv4 meta l4proto esp {STASHED} @{set} jump {UNSTASH}"),
+            self.restored(&format!("ip daddr != {anchor}")),
+        ]
     }
 
     fn restored(&self, rule: &str) -> String {
@@ -180,29 +209,63 @@ impl PlaneRules {
     /// when it changes keys, and then only netlink is fast enough. The agent knows which are its own.
     pub fn too_big(&self) -> Vec<String> {
         let Some(protect) = self.protect() else { return Vec::new() };
-        protect.spis.iter().flat_map(|(family, spis)| self.hand_to_agent(*family, *spis)).collect()
+        let hand = |(family, spis): &(Family, SpiBlock)| {
+            let next = match protect.receivable.blocks.contains(spis) {
+                true => format!("jump too_big_{}", self.slot.number()),
+                false => {
+                    format!(
+                        "{} daddr set {} notrack accept",
+                        name(*family),
+                        self.slot.inbound_anchor(*family)
+                    )
+                }
+            };
+            self.quoted_esp(*family, *spis).into_iter().map(move |quoted| format!("{quoted} {next}"))
+        };
+        protect.spis.iter().flat_map(hand).collect()
     }
 
     /// The quoted header lies behind 8 octets of ICMP, and the SPI behind it.
-    fn hand_to_agent(&self, family: Family, spis: SpiBlock) -> Vec<String> {
+    fn quoted_esp(&self, family: Family, spis: SpiBlock) -> Vec<String> {
         let quoted = match family {
             Family::V4 => "icmp type destination-unreachable icmp code 4 @th,136,8 50 @th,224,32",
             Family::V6 => "icmpv6 type packet-too-big @th,112,8 50 @th,384,32",
         };
         let (mask, base) = (spis.mask(), spis.base());
-        let (header, anchor) = (name(family), self.slot.inbound_anchor(family));
-        let rule = |condition| {
-            format!(
-                "{condition} {quoted} & {mask:#010x} == {base} {header} daddr set {anchor} notrack accept"
-            )
-        };
-        self.interfaces.served(Way::In).into_iter().map(rule).collect()
+        let packets = |condition| format!("{condition} {quoted} & {mask:#010x} == {base}");
+        self.interfaces.served(Way::In).into_iter().map(packets).collect()
     }
 }
 
-fn stashed(condition: &str) -> String {
-    format!(
-        "meta nfproto ipv4 meta l4proto esp {condition} ip saddr set meta priority map @stash_source \
-         ip daddr set meta mark map @stash_destination meta mark set 0 meta priority set 0"
-    )
+/// The chain that stashes the addresses of a packet, bit by bit, because versions of nft do not agree on how a number is
+/// copied to a mark, or whether at all. Its rules do not ask for the protocol: nft would list these fields by name then, and
+/// not read it again.
+pub fn put_aside() -> Vec<String> {
+    let keep = "{ meta priority . meta mark }";
+    let set = |(key, offset): (&str, u32), bit: u32| {
+        format!("@nh,{offset},32 & {bit:#010x} != 0 {key} set {key} | {bit:#010x}")
+    };
+    let rules = [("meta priority", 96), ("meta mark", 128)];
+    let rules = rules.into_iter().flat_map(|side| bits().map(move |bit| set(side, bit)));
+    let first = "meta priority set 0 meta mark set 0".to_owned();
+    let last = [format!("update @stash {keep}"), format!("@nh,128,4 0xe update @stash_multicast {keep}")];
+    std::iter::once(first).chain(rules).chain(last).collect()
+}
+
+/// The chain that gives a packet the addresses that are stashed: bit by bit, because nft does not set an address from a
+/// mark, and its JSON (1.0.6) knows no maps that packets fill.
+pub fn unstash() -> Vec<String> {
+    let sides = [("meta priority", "ip saddr"), ("meta mark", "ip daddr")];
+    let set = |(key, field): (&str, &str), bit: u32| {
+        format!("{key} & {bit:#010x} != 0 {field} set {field} | {}", Ipv4Addr::from(bit))
+    };
+    let rules = sides.into_iter().flat_map(|side| bits().map(move |bit| set(side, bit)));
+    let first = "ip saddr set 0.0.0.0 ip daddr set 0.0.0.0".to_owned();
+    let last = "meta mark set 0 meta priority set 0".to_owned();
+    std::iter::once(first).chain(rules).chain([last]).collect()
+}
+
+/// The bits of an address, highest first.
+fn bits() -> impl Iterator<Item = u32> {
+    (0..32).rev().map(|bit| 1 << bit)
 }

@@ -5,7 +5,7 @@ use crate::model::{Action, Family, Mode};
 use crate::nft::interfaces::Way;
 use crate::nft::list::List;
 use crate::nft::matching::{conditions, icmp_errors, View};
-use crate::nft::strays::{self, STRAY};
+use crate::nft::strays::{self, NOTE, STRAY};
 
 impl PlaneRules {
     pub fn jumps(&self, way: Way, chain: &str) -> Vec<String> {
@@ -72,6 +72,8 @@ impl PlaneRules {
             rules.push(format!("ip daddr {v4} meta l4proto {{ esp, icmp }} accept"));
             rules.push(format!("ip6 daddr {v6} meta l4proto {{ esp, ipv6-icmp }} accept"));
             rules.push(format!("ipsec in reqid {} {}", self.slot.reqid(), self.accept("decrypted")));
+            // By a tunnel of somebody else, whose policy the kernel asks.
+            rules.push("meta ipsec exists accept".into());
         }
         rules.extend(self.link());
         rules.extend(self.pass(&self.gdoi_in, &self.gdoi_out));
@@ -113,10 +115,17 @@ impl PlaneRules {
     /// have: the agent is told with which SPI ([`crate::Kernel::strays`]).
     pub fn stray(&self) -> Vec<String> {
         match self.holds_in() {
-            true => vec![
-                format!("meta l4proto esp update @{} {{ esp spi }}", strays::name(self.slot)),
-                self.drop("blocked_in"),
-            ],
+            true => {
+                vec![format!("meta l4proto esp jump {NOTE}_{}", self.slot.number()), self.drop("blocked_in")]
+            }
+            false => Vec::new(),
+        }
+    }
+
+    /// The SPI is kept.
+    pub fn note(&self) -> Vec<String> {
+        match self.holds_in() {
+            true => vec![strays::note(self.slot)],
             false => Vec::new(),
         }
     }

@@ -1,0 +1,7 @@
+//! Other programs on the same router: IPsec, firewalls, routing daemons.
+
+pub mod esp;
+pub mod firewall;
+pub mod ipsec;
+pub mod routes;
+pub mod saved;
