@@ -75,8 +75,13 @@ fn loads_elsewhere(site: &Site, load: &str, file: &Path) -> Outcome {
     let listed = host.must("nft -s -t list table inet gdoi");
     host.must("nft flush ruleset")?;
     done?;
-    let rules = listed?.lines().filter(|line| line.contains("jump hold_out_0")).count();
-    ensure!(rules == 1, "the loaded table has {rules} rules that hold");
+    let listed = listed?;
+    let holds = listed.lines().map(str::trim).filter(|line| line.contains("jump hold_out_0"));
+    let (named, numbered): (Vec<_>, Vec<_>) = holds.partition(|line| line.starts_with("oifname "));
+    ensure!(
+        named.len() == 1 && numbered.len() == 1 && numbered[0].starts_with("oif "),
+        "the loaded table holds by name and by index: {named:?} {numbered:?}"
+    );
     Ok(())
 }
 
