@@ -45,8 +45,11 @@ fn saved(site: &Site, corp: &mut Corp) -> Outcome {
         })?;
         corp.members[0].is_silent(limit(Duration::from_millis(2_500), Duration::from_secs(5)))?;
         let begun = Instant::now();
-        gm1.must("nft delete table inet gdoi")?;
-        gm1.must(&format!("{load} {}", file.display()))?;
+        // The member may put its table back before the copy is there, and JSON does not load on top of it.
+        eventually_true("the copy is loaded", SOON, || {
+            gm1.must("nft delete table inet gdoi")?;
+            Ok(gm1.run(&format!("{load} {}", file.display()))?.success)
+        })?;
         eventually_true("the stale copy is replaced", SOON, || {
             Ok(gm1.run("nft list chain inet gdoi pass_out_0")?.stdout.contains("9999")
                 && corp.members[0].log()?.matches(REPAIRED).count() > before)
