@@ -175,6 +175,26 @@ fn what_was_recorded_before_a_server_went_back_is_not_taken_in_again() {
     assert_eq!((received(&world), world.view(member_address(1))), (before, view));
 }
 
+/// Somebody sends old messages again, two hundred in a second: they hide nothing.
+#[test]
+fn what_is_sent_again_does_not_hide_that_a_server_went_back() {
+    let mut world = restored(&[RekeyKind::Reminder, RekeyKind::Reminder], Transport::Unicast);
+    let is_push = |flight: &&crate::bench::Flight| {
+        flight.to == member_address(1)
+            && ExchangeType::claimed_by(&flight.payload) == Some(ExchangeType::GROUPKEY_PUSH)
+    };
+    let pushes: Vec<_> = world.sent.iter().filter(is_push).map(|flight| flight.payload.clone()).collect();
+    let last = pushes.last().unwrap();
+    let old = pushes.iter().rev().find(|push| push[..16] == last[..16] && *push != last).unwrap();
+    for _ in 0..400 {
+        (0..20).for_each(|_| world.inject(server_address(1), member_address(1), old));
+        world.run_for(Duration::from_millis(100));
+    }
+    let replayed = world.member(member_address(1)).status(world.now).rekeys.replayed;
+    assert!(replayed >= 8_000, "{replayed}");
+    assert_eq!([1, 2].map(|number| (signs(&world, number), registrations(&world, number))), [(1, 2); 2]);
+}
+
 /// New keys, a new KEK, and a list of members that is empty: only those that hear the multicast group hear of it.
 #[test]
 fn members_of_a_server_that_lost_its_state_come_back_with_the_first_message() {
