@@ -190,6 +190,13 @@ impl Rekeying {
         }
     }
 
+    /// The same of one of which another server knows what it has.
+    pub(super) fn join_unknown(&mut self, receiver: Receiver, now: GroupTime) {
+        let member = receiver.to.ip();
+        self.join(receiver, now);
+        self.known.remove(&member);
+    }
+
     /// A member has the keys of now.
     pub(super) fn has_caught_up(&mut self, member: IpAddr) {
         self.known.insert(member);
