@@ -4,8 +4,14 @@ mod asker;
 
 pub use asker::Asker;
 
-use nix::sys::socket::{bind, listen, socket, AddressFamily, Backlog, SockFlag, SockType, UnixAddr};
+use nix::errno::Errno;
+use nix::sys::signal::kill;
+use nix::sys::socket::sockopt::PeerCredentials;
+use nix::sys::socket::{
+    bind, getsockopt, listen, socket, AddressFamily, Backlog, SockFlag, SockType, UnixAddr,
+};
 use nix::sys::stat::{fchmod, Mode};
+use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::io;
@@ -15,7 +21,7 @@ use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener as BlockingListener, UnixStream as BlockingStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot, Semaphore};
@@ -28,6 +34,9 @@ pub const CLIENT_TIME: Duration = Duration::from_secs(20);
 
 /// How many clients are served at a time; others wait.
 const MAX_CLIENTS: usize = 8;
+
+/// How long a socket is not believed whose process is dead.
+const ORPHANED: Duration = Duration::from_secs(3);
 
 /// How many clients may wait until they are accepted; others wait longer.
 const BACKLOG: i32 = 128;
@@ -199,9 +208,23 @@ fn make_room(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Whether a daemon listens at `path`.
+/// Whether a daemon listens at `path`. One that was killed while it started a program leaves its socket to that program, for
+/// the moment until it is another one.
 pub fn is_served(path: &Path) -> bool {
-    BlockingStream::connect(path).is_ok()
+    let deadline = Instant::now() + ORPHANED;
+    loop {
+        match BlockingStream::connect(path) {
+            Err(_) => return false,
+            Ok(stream) if lives(&stream) || deadline <= Instant::now() => return true,
+            Ok(_) => std::thread::sleep(Duration::from_millis(20)),
+        }
+    }
+}
+
+/// Whether the process that listens still lives, as far as that can be told.
+fn lives(stream: &BlockingStream) -> bool {
+    let listener = getsockopt(stream, PeerCredentials).map(|listener| Pid::from_raw(listener.pid()));
+    !listener.is_ok_and(|listener| listener.as_raw() > 0 && kill(listener, None) == Err(Errno::ESRCH))
 }
 
 /// The mode is set before there is a name (unix(7)): the socket must never be open to others, not even for a moment. A

@@ -40,6 +40,7 @@ pub(crate) struct Keyring {
     acl: HeldAcl,
     apart: Apart,
     mode: SendMode,
+    /// In the order in which they take over from each other.
     teks: Vec<HeldTek>,
     kek: Option<(Kek, Instant)>,
     /// The one before: the message that replaced it may come again under it, with a new number.
@@ -165,8 +166,9 @@ impl Keyring {
             self.replace_kek(kek, way, made, now);
         }
         let delay = policy.activation_delay.unwrap_or_default();
-        for (tek, carried) in policy.teks.into_iter().zip(carried) {
-            self.add((tek, carried), way, delay, made, now);
+        let order: Vec<_> = policy.teks.iter().map(|tek| tek.spi).collect();
+        for (number, new) in policy.teks.into_iter().zip(carried).enumerate() {
+            self.add(new, &order[number + 1..], (way, delay), made, now);
         }
     }
 
@@ -203,7 +205,16 @@ impl Keyring {
         self.teks.retain(|tek| !gone(tek));
     }
 
-    fn add(&mut self, (tek, carried): (Tek, Carried), way: Way, delay: Duration, made: Made, now: Instant) {
+    /// A server lists the TEK that ends first before the others. A new one takes its place before those that are listed
+    /// behind it: who missed it may have its successor already.
+    fn add(
+        &mut self,
+        (tek, carried): (Tek, Carried),
+        successors: &[Spi],
+        (way, delay): (Way, Duration),
+        made: Made,
+        now: Instant,
+    ) {
         if let Some(held) = self.teks.iter_mut().find(|held| held.is(&tek)) {
             held.shorten(tek.lifetime, made);
             held.standing = Standing::Current;
@@ -218,7 +229,9 @@ impl Keyring {
         let generation = tek.senders.map(|terms| terms.generation);
         let sa = Sa { spi, transform, keys, expires, replay_window, group: self.group };
         let standing = Standing::Current;
-        self.teks.push(HeldTek { sa, activates, ends, life, standing, generation, carried });
+        let is_later = |held: &HeldTek| successors.contains(&held.sa.spi);
+        let place = self.teks.iter().position(is_later).unwrap_or(self.teks.len());
+        self.teks.insert(place, HeldTek { sa, activates, ends, life, standing, generation, carried });
         if self.teks.len() > MAX_TEKS {
             let first = self.teks.iter().min_by_key(|held| held.sa.expires).map(|held| held.sa.spi);
             self.give_up(now, |tek| Some(tek.sa.spi) == first);

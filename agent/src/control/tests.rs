@@ -107,3 +107,27 @@ fn a_file_that_is_no_socket_is_not_removed() {
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
     std::fs::remove_file(&path).unwrap();
 }
+
+/// In a process of its own: a daemon that dies while a program that it has just started still holds its socket.
+#[test]
+fn dies_as_it_starts_a_program() {
+    let Some(path) = std::env::var_os("GDOI_TEST_ORPHANED_SOCKET") else { return };
+    let listener = BlockingListener::bind(path).unwrap();
+    nix::fcntl::fcntl(&listener, nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty())).unwrap();
+    std::process::Command::new("sleep").arg("0.5").spawn().unwrap();
+    std::process::exit(0);
+}
+
+#[test]
+fn a_socket_that_outlives_its_daemon_for_a_moment_is_waited_for() {
+    let path = std::env::temp_dir().join(format!("gdoi-control-orphan-{}.sock", std::process::id()));
+    let status = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "control::tests::dies_as_it_starts_a_program"])
+        .env("GDOI_TEST_ORPHANED_SOCKET", &path)
+        .stdout(std::process::Stdio::null())
+        .status();
+    assert!(status.unwrap().success());
+    assert!(BlockingStream::connect(&path).is_ok(), "it is still open");
+    assert!(!is_served(&path));
+    std::fs::remove_file(&path).unwrap();
+}

@@ -27,15 +27,16 @@ impl Keyring {
         }
     }
 
-    /// What sends, of these.
+    /// What sends, of these. Keys stand in their order: one that had longer to wait does not come back after a newer one.
     pub(super) fn sending(&self, now: Instant, of: impl Fn(&HeldTek) -> bool) -> Option<&HeldTek> {
         let sendable = || self.sendable(now).filter(|tek| tek.ends > now && of(tek));
-        let active = sendable().filter(|tek| tek.activates <= now);
-        // What counted under lost sender IDs must not begin anew: such a key is the last choice.
-        let counts = |tek: &HeldTek| !tek.generation.is_some_and(|name| self.identifiers.is_lost(name));
-        let active =
-            active.max_by_key(|tek| (counts(tek), tek.standing, tek.activates)).filter(|tek| counts(tek));
-        active.or_else(|| sendable().min_by_key(|tek| (!counts(tek), tek.activates)))
+        let active = || sendable().filter(|tek| tek.activates <= now);
+        // What counted under lost sender IDs must not begin anew: such a key is the last choice, and no other than before.
+        let counts = |tek: &&HeldTek| !tek.generation.is_some_and(|name| self.identifiers.is_lost(name));
+        let first = active().filter(counts).max_by_key(|tek| tek.standing);
+        let first = first.or_else(|| sendable().filter(counts).min_by_key(|tek| tek.activates));
+        let first = first.or_else(|| active().max_by_key(|tek| tek.standing));
+        first.or_else(|| sendable().min_by_key(|tek| tek.activates))
     }
 
     /// What is not among those that a PULL lists has no future. A server that does not know a TEK which lives on knows of no

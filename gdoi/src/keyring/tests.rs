@@ -180,6 +180,27 @@ fn a_scheduled_push_leaves_the_old_key_to_its_end() {
     assert_eq!(shape(&keyring, 32), (vec![2000], Some(2000)));
 }
 
+/// A scheduled rekey waits for the end of the key before; an order in that time does not.
+#[test]
+fn a_key_that_waits_does_not_come_back_after_a_newer_one() {
+    let mut keyring = empty();
+    pull(&mut keyring, policy(vec![tek(1000, 360)]), 0);
+    keyring.push(push(vec![tek(2000, 3600)], (300, 0)), at(20));
+    keyring.push(push(vec![tek(3000, 3600)], (30, 900)), at(40));
+    assert_eq!(shape(&keyring, 69).1, Some(1000));
+    assert_eq!([70, 320, 800, 1000].map(|second| shape(&keyring, second).1), [Some(3000); 4]);
+}
+
+/// Who missed it hears of it with the one that took over from it.
+#[test]
+fn a_key_that_comes_after_its_successor_does_not_take_over_from_it() {
+    let mut keyring = empty();
+    pull(&mut keyring, policy(vec![tek(1000, 360)]), 0);
+    keyring.push(push(vec![tek(3000, 3600)], (30, 900)), at(40));
+    keyring.push(push(vec![tek(2000, 800), tek(3000, 3500)], (60, 0)), at(140));
+    assert_eq!([140, 200, 800, 1000].map(|second| shape(&keyring, second).1), [Some(3000); 4]);
+}
+
 /// The end of the KEK before may be said once more, to those who missed it.
 #[test]
 fn the_deletion_of_another_kek_leaves_this_one() {
@@ -452,6 +473,16 @@ fn a_sender_id_that_comes_again_after_its_states_were_lost_changes_nothing() {
     let again = pull_with(&mut keyring, policy(vec![seeded(NEW, 1, 60)]), &sids(1, &[7]), 10);
     assert_eq!(again, Err(Misbehaved::SenderIdAgain(7)));
     assert_eq!(shape(&keyring, 10), (vec![OLD], Some(OLD)));
+}
+
+/// No key counts any more: the one that was sent with goes on waiting for other sender IDs, and no other begins.
+#[test]
+fn the_loss_of_states_makes_no_older_key_send() {
+    let mut keyring = empty();
+    pull_with(&mut keyring, policy(vec![seeded(OLD, 1, 600)]), &sids(1, &[7]), 0).unwrap();
+    keyring.push(push(vec![seeded(NEW, 1, 3600)], (30, 300)), at(10));
+    keyring.lose_states();
+    assert_eq!([39, 40].map(|second| shape(&keyring, second).1), [Some(OLD), Some(NEW)]);
 }
 
 #[test]

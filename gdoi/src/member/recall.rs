@@ -31,8 +31,12 @@ impl Member {
         }
     }
 
-    /// A state that sent is lost. A registration under way is not disturbed.
+    /// A state that sent is lost. A registration under way is not disturbed; where it asks for other sender IDs already, they
+    /// come after all that is lost by now.
     pub(super) fn renew_sender_ids(&mut self, now: Instant) {
+        if self.renewal == Renewal::Asked {
+            return;
+        }
         self.keyring.lose_states();
         self.change_view(now);
         self.renewal = Renewal::Wanted;

@@ -206,3 +206,19 @@ fn who_has_lost_its_keys_is_served_at_once() {
     world.run_for(SECOND);
     assert_eq!(given(&world), number_before + 2, "nor who needs other sender IDs");
 }
+
+/// Several states that are lost at once are told one after the other.
+#[test]
+fn one_registration_brings_other_sender_ids_for_all_states_that_were_lost() {
+    let mut world = start(2, per_sender(3600));
+    world.run_for(SECOND * 60);
+    let before = registrations(&world, 1);
+    for _ in 0..3 {
+        world.command(member_address(1), MemberCommand::RenewSenderIds);
+    }
+    world.run_for(SECOND * 60);
+    assert_eq!(registrations(&world, 1) - before, 1);
+    world.command(member_address(1), MemberCommand::RenewSenderIds);
+    world.run_for(SECOND * 60);
+    assert_eq!(registrations(&world, 1) - before, 2, "what is lost after that needs others again");
+}
