@@ -51,8 +51,9 @@ impl Group {
         let newest = Held::of(self.keys());
         match self.ledger.members().record(member).map(|record| record.held == newest) {
             Some(true) => self.rekeying.has_caught_up(member),
-            Some(false) => self.tell_late(member, now),
-            None => {}
+            Some(false) if !self.rekeying.is_inherited() => self.tell_late(member, now),
+            // It is told with all others.
+            Some(false) | None => {}
         }
     }
 

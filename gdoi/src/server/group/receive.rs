@@ -153,12 +153,13 @@ impl Group {
     }
 
     /// What this server was about to tell members is out of date. Numbers that it has used stay used.
-    fn adopt(&mut self, mut state: GroupState) {
+    pub(super) fn adopt(&mut self, mut state: GroupState) {
         let own = self.ledger.state();
         state.keys.keep_numbers_of(&own.keys);
         self.ledger.adopt(state);
         if self.leads() {
             self.abandon_commitment();
+            self.inherit_distribution();
             self.standing.serve(self.ledger.state());
         }
     }
