@@ -183,6 +183,11 @@ impl Members {
         dropped
     }
 
+    /// Whether some may lack keys that others send with: they did not answer to the last message.
+    pub(super) fn have_missed(&self) -> bool {
+        self.records().any(|record| record.rekeys_missed > 0)
+    }
+
     /// Where there are other servers, they must learn of it.
     pub(super) fn forget(&mut self, member: IpAddr) {
         self.leave(member, Presence::Gone);

@@ -8,7 +8,10 @@ use crate::bench::random::Seeded;
 use crate::bench::{Clock, Link, World};
 use gdoi::policy::Spi;
 use gdoi::wire::ExchangeType;
-use gdoi::{KeyServer, KeyServerCommand, KeyServerConfig, MemberCommand, MemberConfig, RekeyKind, Transport};
+use gdoi::{
+    KeyServer, KeyServerCommand, KeyServerConfig, KeyServerEvent, MemberCommand, MemberConfig, RekeyKind,
+    Transport,
+};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -107,6 +110,23 @@ fn a_machine_that_stood_still_hears_again_after_the_first_rekey_message() {
         world.run_for(SECOND * 60);
         assert_eq!((hear_all(&world, 3), registrations(&world, 3)), (vec![true; 3], 2), "by message again");
     }
+}
+
+/// While it waits before it asks once more, the next rekey message comes: of a key that nobody sends with yet.
+#[test]
+fn who_was_cut_off_until_its_keys_ended_hears_again_by_the_next_message() {
+    let mut world = start(3, Transport::Unicast);
+    let rekeys = |world: &World| {
+        let sent = |event: &KeyServerEvent| matches!(event, KeyServerEvent::RekeySent { .. });
+        world.server_events(server_address(1)).iter().filter(|(_, event)| sent(event)).count()
+    };
+    world.cut(member_address(3).ip());
+    world.run_until(SECOND * 8000, |world| rekeys(world) == 2);
+    assert!(world.view(member_address(3)).inbound.is_empty(), "its keys have ended");
+    let before = registrations(&world, 3);
+    world.join(member_address(3).ip());
+    world.run_until(SECOND * 25, |world| world.view(member_address(3)).outbound.is_some());
+    assert_eq!((hear_all(&world, 3), registrations(&world, 3)), (vec![true; 3], before));
 }
 
 #[test]

@@ -36,6 +36,9 @@ impl Group {
                 if self.tek_due() <= now {
                     plan.teks.extend(self.fresh_tek(random, now)?);
                 }
+                if self.ledger.members().have_missed() {
+                    plan.teks = self.keys().as_of(now);
+                }
                 plan.activation_delay = self.scheduled_switch(&old, now);
             }
             RekeyKind::Forced => {
