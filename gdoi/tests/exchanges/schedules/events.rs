@@ -49,6 +49,8 @@ impl Schedule {
         let generous = self.random.percent(20);
         let stored = stored.map(|stored| if generous { self.use_up(number, &stored) } else { stored });
         if stored.is_none() {
+            // Where it led apart from others, it alone knew which members still lived; those had dropped them.
+            self.everybody().into_iter().for_each(|number| self.puts_outside(number));
             let skew = SECOND * self.random.below(7200) as u32;
             self.world.set_skew(address(number), skew);
         }
