@@ -118,7 +118,7 @@ fn nobody_goes_back_to_a_key_that_another_took_over_from() {
     let removal = KeyServerCommand::Remove(all, Some(member_address(3).ip()), Removal::Graceful);
     for command in [forced, removal] {
         for wait in [20, 250, 290, 310] {
-            for sent in senders_over(command.clone(), wait) {
+            for sent in senders_over(command, wait) {
                 let mut once = sent.clone();
                 once.sort();
                 once.dedup();
