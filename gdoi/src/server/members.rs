@@ -9,7 +9,7 @@ use super::held::{Conveyed, Held};
 use super::registrant::Registrant;
 use crate::coop::{Author, Versions};
 use crate::error::{Error, Unacceptable};
-use crate::policy::Identity;
+use crate::policy::{Identity, Spi};
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -183,9 +183,9 @@ impl Members {
         dropped
     }
 
-    /// Whether some may lack keys that others send with: they did not answer to the last message.
-    pub(super) fn have_missed(&self) -> bool {
-        self.records().any(|record| record.rekeys_missed > 0)
+    /// Whether all are known to have this TEK: they registered with it, or answered the message that brought it.
+    pub(super) fn all_hold(&self, tek: Spi) -> bool {
+        self.records().all(|record| record.held.tek == tek)
     }
 
     /// Where there are other servers, they must learn of it.

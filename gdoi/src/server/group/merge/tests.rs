@@ -4,7 +4,7 @@ use crate::crypto::sign::{NewKey, SigningKey};
 use crate::crypto::{Hash, SystemRandom};
 use crate::endpoint::Transmit;
 use crate::event::{GroupName, KeyServerEvent};
-use crate::policy::{Acl, GroupId, Identity, SendMode};
+use crate::policy::{Acl, GroupId, Identity, SendMode, Spi};
 use crate::server::config::{Authorization, GroupConfig, RekeyConfig};
 use crate::server::held::{Held, KekTag};
 use crate::server::members::{Listed, Presence, Record};
@@ -200,6 +200,25 @@ fn a_member_that_may_have_any_kek_is_told_under_each() {
     let told: Vec<_> =
         group.outbox.transmits.iter().map(|transmit| transmit.payload[..16].to_vec()).collect();
     assert_eq!(told, [vec![1; 16]]);
+}
+
+/// A member that came over from another server may have keys that are none of the others'.
+#[test]
+fn a_scheduled_message_names_the_keys_that_a_member_may_lack() {
+    for (held, named) in [(256, 1), (99, 2), (0, 2)] {
+        let mut group = primary(state(OURS, &[256], kek(1, 5)));
+        group.settle(now(20));
+        group.take_outbox();
+        let mut listed = group.ledger.members().after(THEIRS, 0)[0].clone();
+        (listed.record.held, listed.version) = (Held { kek: KekTag([1; 4]), tek: Spi(held) }, 2);
+        group.ledger.amend_members().merge(THEIRS, (1, 2), vec![listed]).unwrap();
+        group.rekey(RekeyKind::Scheduled, &mut SystemRandom, at(3_900)).unwrap();
+        let told = group.outbox.committed.iter().find_map(|event| match event {
+            KeyServerEvent::RekeySent { teks, .. } => Some(teks.len()),
+            _ => None,
+        });
+        assert_eq!(told, Some(named), "known to have {held}");
+    }
 }
 
 #[test]
