@@ -5,6 +5,7 @@ use nix::ifaddrs::getifaddrs;
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr};
+use xfrm::is_named;
 
 /// Where the kernel says what it thinks of its IPv6 addresses.
 const IPV6_ADDRESSES: &str = "/proc/self/net/if_inet6";
@@ -25,15 +26,17 @@ pub struct Addresses(Vec<(String, IpAddr)>);
 /// # Errors
 /// The kernel does not say.
 pub fn of_this_host() -> io::Result<Addresses> {
-    let flags = std::fs::read_to_string(IPV6_ADDRESSES).map(|text| flags(&text)).unwrap_or_default();
+    // Names of interfaces need not be UTF-8.
+    let listed = std::fs::read(IPV6_ADDRESSES).unwrap_or_default();
+    let flags = flags(&String::from_utf8_lossy(&listed));
     let of = |address: &IpAddr| flags.get(address).copied().unwrap_or_default();
-    let listed = getifaddrs()?.filter_map(|entry| {
+    let addresses = getifaddrs()?.filter_map(|entry| {
         let address = entry.address?;
         let v4 = address.as_sockaddr_in().map(|address| IpAddr::V4(address.ip()));
         let address = v4.or_else(|| Some(IpAddr::V6(address.as_sockaddr_in6()?.ip())))?;
         Some((entry.interface_name, address))
     });
-    let mut listed: Vec<_> = listed
+    let mut listed: Vec<_> = addresses
         .filter(|(_, address)| !is_of_link(*address) && of(address) & (TENTATIVE | DUPLICATE) == 0)
         .collect();
     listed.sort_by_key(|(_, address)| of(address) & (TEMPORARY | DEPRECATED) != 0);
@@ -57,10 +60,10 @@ fn flags(text: &str) -> HashMap<IpAddr, u8> {
 }
 
 impl Addresses {
-    /// The primary address of an interface.
+    /// The primary address of an interface, or of the first whose name begins so (`ppp*`).
     pub fn first_of(&self, interface: &str, family: Family) -> Option<IpAddr> {
         let wanted =
-            |(name, address): &&(String, IpAddr)| name == interface && Family::of(*address) == family;
+            |(name, address): &&(String, IpAddr)| is_named(interface, name) && Family::of(*address) == family;
         self.0.iter().find(wanted).map(|(_, address)| *address)
     }
 
@@ -71,7 +74,17 @@ impl Addresses {
 
     /// Whether this interface has this address.
     pub fn holds(&self, interface: &str, address: IpAddr) -> bool {
-        self.0.iter().any(|(name, own)| name == interface && *own == address)
+        self.0.iter().any(|(name, own)| is_named(interface, name) && *own == address)
+    }
+
+    /// As if interfaces had other names than they have: pairs of the name now and the other one.
+    pub fn called(mut self, others: &[(String, String)]) -> Self {
+        for (name, _) in &mut self.0 {
+            if let Some((_, other)) = others.iter().find(|(now, _)| now == name) {
+                name.clone_from(other);
+            }
+        }
+        self
     }
 
     /// Whether some interface has this address.
@@ -120,5 +133,8 @@ mod tests {
         assert_eq!(own.first_of("wan0", Family::V6), "2001:db8::1".parse().ok());
         assert_eq!(own.first_of("wan0", Family::V4), "198.51.100.1".parse().ok());
         assert_eq!(own.first_of("wan1", Family::V6), None);
+        assert_eq!(own.first_of("wa*", Family::V4), "198.51.100.1".parse().ok());
+        let own = own.called(&[("wan0".into(), "uplink".into())]);
+        assert!(own.first_of("uplink", Family::V4).is_some() && own.first_of("wan0", Family::V4).is_none());
     }
 }

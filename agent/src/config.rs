@@ -24,7 +24,7 @@ pub use member::{
     FailMode, GroupSettings, MemberFile, MemberSettings, MssClamp, Reception, MEMBER_SOCKET,
     SIDS_PER_INTERFACE,
 };
-pub use names::InterfaceName;
+pub use names::{InterfaceName, InterfacePattern};
 pub use rekey::MulticastRoute;
 pub use source::{ConfigError, Source};
 

@@ -32,13 +32,12 @@ pub fn conclude(result: Result<(), String>) -> ExitCode {
 /// A service, and the path where `gdoictl` finds it.
 pub type Started<S> = (S, PathBuf);
 
-/// Runs a daemon that `start` makes of its configuration, and that is left to `stop` in the end, inside the runtime.
+/// Runs a daemon, which logs already, that `start` makes of its configuration, and that is left to `stop` in the end, inside the runtime.
 pub fn run<F: Settings, S: Service>(
     path: &Path,
     start: impl FnOnce(F::Ready, Reloader) -> Result<Started<S>, String>,
     stop: impl FnOnce(S),
 ) -> ExitCode {
-    crate::log::start();
     match in_runtime::<F, S>(path, start, stop) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure { reason, status }) => {

@@ -1,10 +1,12 @@
 //! `gdoi-gm`: the group member daemon, which keeps the kernel in step with its memberships.
 
 mod advice;
+mod closing;
 mod dataplane;
 mod desired;
 mod due;
 mod ears;
+mod links;
 mod membership;
 mod orders;
 mod path_mtu;
@@ -25,9 +27,11 @@ use crate::daemon;
 use crate::daemon::reload::{ReloadMode, Reloader};
 use crate::drive::Service;
 use crate::events::{Event, Journal};
+use crate::log;
 use crate::report::ReloadReport;
 use crate::socket::Socket;
 use clap::Parser;
+use closing::Store;
 use dataplane::DataPlane;
 use ears::{Ears, Heard};
 use gdoi::endpoint::{Endpoint, Instant};
@@ -47,9 +51,15 @@ struct Cli {
     /// The configuration file
     #[arg(long, default_value = "/etc/gdoi/gm.yaml")]
     config: PathBuf,
+    /// Where what is protected is stored, for a start that fails
+    #[arg(long, default_value = "/var/lib/gdoi-gm")]
+    state_directory: PathBuf,
     /// Check the configuration and exit
     #[arg(long)]
     check: bool,
+    /// Close the interfaces as a start does before all else, and exit
+    #[arg(long, conflicts_with_all = ["check", "remove"])]
+    close: bool,
     /// Remove everything that a stopped daemon left in the kernel and exit: ALL TRAFFIC PASSES IN CLEAR then
     #[arg(long, conflicts_with = "check")]
     remove: bool,
@@ -65,9 +75,17 @@ pub fn main() -> ExitCode {
         daemon::check::<MemberFile>(&cli.config)
     } else if cli.remove {
         let order = if cli.yes_send_in_clear { orders::remove } else { orders::explain_removal };
-        daemon::conclude(order(&cli.config))
+        daemon::conclude(order(&cli.config, &Store::in_directory(&cli.state_directory)))
     } else {
-        daemon::run::<MemberFile, _>(&cli.config, GroupMember::start, GroupMember::stop)
+        log::start();
+        let store = Store::in_directory(&cli.state_directory);
+        let closed = closing::close(&cli.config, &store);
+        if cli.close {
+            return daemon::conclude(closed);
+        }
+        // What could not be closed has been told; the start may still do it.
+        let start = |settings, reloader| GroupMember::start(settings, reloader, store);
+        daemon::run::<MemberFile, _>(&cli.config, start, GroupMember::stop)
     }
 }
 
@@ -81,6 +99,9 @@ struct GroupMember {
     ears: Ears,
     journal: Journal,
     reloader: Reloader,
+    store: Store,
+    /// Why what is protected is not stored.
+    not_stored: Option<String>,
 }
 
 impl GroupMember {

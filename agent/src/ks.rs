@@ -51,6 +51,7 @@ pub fn main() -> ExitCode {
     match cli.check {
         true => daemon::check::<KeyServerFile>(&cli.config),
         false => {
+            crate::log::start();
             let heritage = if cli.discard_state { Heritage::Discarded } else { Heritage::Kept };
             let start = |settings, reloader| KeyServerDaemon::start(settings, heritage, reloader);
             // All that must outlive it is stored already.

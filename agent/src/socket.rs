@@ -233,7 +233,7 @@ mod tests {
             let group = "239.255.77.1:38848".parse().unwrap();
             let wanted = Listening { group, interface: "lo".parse().unwrap() };
             assert_eq!(receiver.listen(&[wanted.clone(), wanted.clone()]), Vec::<String>::new());
-            let route = MulticastRoute { group, interface: Some(wanted.interface.clone()), ttl: 3 };
+            let route = MulticastRoute { group, interface: wanted.interface.parse().ok(), ttl: 3 };
             let mut heard = async |receiver: &mut Socket| {
                 assert!(sender.send(group, b"rekey", Some(&route)).is_none());
                 tokio::time::timeout(Duration::from_millis(200), receiver.receive()).await.is_ok()
@@ -254,7 +254,7 @@ mod tests {
             let problems = socket.listen(&wanted);
             assert_eq!(problems, ["cannot listen to 239.255.77.2:38848 on nowhere0: No such device"]);
             assert!(socket.listen(&wanted).is_empty());
-            let route = MulticastRoute { group, interface: Some(wanted[0].interface.clone()), ttl: 1 };
+            let route = MulticastRoute { group, interface: wanted[0].interface.parse().ok(), ttl: 1 };
             let error = socket.send(group, b"x", Some(&route)).unwrap();
             assert_eq!(error.to_string(), "nowhere0 has no IPv4 address");
         });

@@ -109,7 +109,11 @@ fn split(octets: &[u8]) -> Option<(Moment, &[u8])> {
     ))
 }
 
-fn replace(path: &Path, octets: &[u8]) -> io::Result<()> {
+/// Puts a file in the place of what is there; when this returns, it outlives the machine's power.
+///
+/// # Errors
+/// The disk does not take it; what was there still is.
+pub fn replace(path: &Path, octets: &[u8]) -> io::Result<()> {
     let new = path.with_extension("new");
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
     file.write_all(octets)?;

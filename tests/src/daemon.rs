@@ -69,6 +69,11 @@ impl Places {
         format!("{:02}-{what}", names.given)
     }
 
+    /// Where the member on a host stores what it protects.
+    pub fn state_of(&self, host: &str) -> PathBuf {
+        self.out.join(format!("{host}-state"))
+    }
+
     /// The logs of daemons, oldest first.
     pub fn logs(&self) -> Vec<PathBuf> {
         self.names().logs.clone()
@@ -138,6 +143,27 @@ impl Daemon {
         let mut config = serde_json::from_str(&fs::read_to_string(&self.file)?)?;
         change(&mut config);
         self.configure(config)
+    }
+
+    /// Changes the text of its configuration in one place, which need not make sense then.
+    pub fn misspell(&self, from: &str, to: &str) -> Outcome {
+        let text = fs::read_to_string(&self.file)?;
+        match text.contains(from) {
+            true => Ok(fs::write(&self.file, text.replacen(from, to, 1))?),
+            false => failed(format!("the configuration has no {from}")),
+        }
+    }
+
+    /// Waits until a start has failed with these words.
+    pub fn fails(&mut self, words: &[&str]) -> Outcome {
+        let what = format!("{} on {} refuses to start", self.role.program(), self.host.name());
+        let status = eventually(&what, STOP_LIMIT, || self.child.try_wait().map_err(Stop::from))?;
+        let log = self.log()?;
+        let said = log.lines().any(|line| words.iter().all(|word| line.contains(word)));
+        match said && !status.success() {
+            true => Ok(()),
+            false => failed(format!("{what}: {status}, {log}")),
+        }
     }
 
     /// The host it runs on.
@@ -234,6 +260,9 @@ fn launch(places: &Places, host: &Host, role: Role, file: &Path, log: &Path) -> 
     let program = places.programs.join(role.program());
     let mut daemon = command(&format!("{} --config", program.display()));
     daemon.arg(file).stdin(Stdio::null());
+    if role == Role::Member {
+        daemon.arg("--state-directory").arg(places.state_of(host.name()));
+    }
     daemon.stdout(File::create(log)?).stderr(File::options().append(true).open(log)?);
     host.spawn(daemon)
 }

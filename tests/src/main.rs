@@ -16,6 +16,7 @@ mod dice;
 mod eventually;
 mod fault;
 mod host;
+mod injection;
 mod iperf;
 mod machine;
 mod multicast;

@@ -4,6 +4,7 @@ mod address;
 mod behind;
 mod by_hand;
 mod clear;
+mod closed_start;
 mod commands;
 mod control_ipv6;
 mod coop;
@@ -22,9 +23,11 @@ mod marks;
 mod matrix;
 mod narrow;
 mod nat;
+mod odd_names;
 mod reach;
 mod refusals;
 mod rekey;
+mod renamed;
 mod replay;
 mod restart;
 mod senders;
@@ -53,7 +56,10 @@ pub const EVERY_RUN: &[&[Scenario]] = &[
     senders::SCENARIOS,
     address::SCENARIOS,
     fail_close::SCENARIOS,
+    closed_start::SCENARIOS,
     links::SCENARIOS,
+    renamed::SCENARIOS,
+    odd_names::SCENARIOS,
     control_ipv6::SCENARIOS,
     long_list::SCENARIOS,
     replay::SCENARIOS,

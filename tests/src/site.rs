@@ -139,12 +139,21 @@ impl Site {
         Daemon::start(&self.places, self.host(host)?, Role::KeyServer, config)
     }
 
+    /// What a boot leaves in a member's kernel while its WAN is down: nothing.
+    pub fn boot(&self, member: &str) -> Outcome {
+        let host = self.host(member)?;
+        host.inside(|| topology::batch("link set wan down\nxfrm policy flush\nxfrm state flush\n"))?;
+        host.run("ip route flush table all root 192.0.0.0/24")?;
+        host.must("nft flush ruleset").map(drop)
+    }
+
     /// Takes everything out of the members' kernels that daemons of an earlier scenario left there.
     pub fn wipe(&self) -> Outcome {
         self.network.for_each(|host| {
             if !MEMBERS.contains(&host.name()) {
                 return Ok(());
             }
+            let _ = std::fs::remove_dir_all(self.places.state_of(host.name()));
             host.inside(|| topology::batch("xfrm policy flush\nxfrm state flush\n"))?;
             host.run("ip route flush table all root 192.0.0.0/24")?;
             host.must("nft flush ruleset").map(drop)

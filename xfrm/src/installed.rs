@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 
-use crate::model::{EspKeys, Family, Slot, Spi};
+use crate::model::{is_named, EspKeys, Family, Kept, Plane, Slot, Spi};
 use crate::nft::HeldTable;
 use crate::object::{Direction, HeldInterface, HeldPolicy, HeldState, Link, Rank, Route, StateId, Verdict};
 
@@ -11,6 +11,8 @@ use crate::object::{Direction, HeldInterface, HeldPolicy, HeldState, Link, Rank,
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Installed {
     pub(crate) links: Vec<Link>,
+    /// What planes have protected.
+    pub(crate) kept: Kept,
     pub(crate) interfaces: Vec<HeldInterface>,
     pub(crate) states: Vec<HeldState>,
     pub(crate) policies: Vec<HeldPolicy>,
@@ -47,6 +49,8 @@ pub struct Protecting {
     pub slot: Slot,
     /// Its interface.
     pub interface: String,
+    /// The interface's index.
+    pub index: u32,
     /// SPIs that can be received.
     pub inbound: Vec<Spi>,
     /// The SPI that is sent with; none while traffic is blocked.
@@ -62,7 +66,8 @@ impl Installed {
         let Some(table) = self.table.filter(|table| table.digest.is_some()) else { return Vec::new() };
         let outward = self.routes.iter().filter(|route| route.direction == Direction::Outbound);
         let mut planes = BTreeSet::new();
-        let served = outward.filter(|route| table.slots.contains(route.slot) && planes.insert(route.slot));
+        let serves = |slot| table.slots.contains(slot) && !table.closed.contains(slot);
+        let served = outward.filter(|route| serves(route.slot) && planes.insert(route.slot));
         let protecting = served.filter_map(|route| self.protecting_plane(route));
         protecting.filter(|plane| plane.policies > 0 || table.passing.contains(plane.slot)).collect()
     }
@@ -81,6 +86,19 @@ impl Installed {
             && self.table.is_none()
     }
 
+    /// The links that a plane protects: those of its name first, and those that are up before others.
+    pub(crate) fn links_of(&self, plane: &Plane) -> Vec<&Link> {
+        let covered = |link: &&Link| self.covers(plane, link);
+        let mut links: Vec<_> = self.links.iter().filter(covered).collect();
+        links.sort_by_key(|link| (!is_named(&plane.interface, &link.name), !link.up));
+        links
+    }
+
+    /// Whether a plane protects a link.
+    pub(crate) fn covers(&self, plane: &Plane, link: &Link) -> bool {
+        is_named(&plane.interface, &link.name) || self.kept.has(plane.slot, link.index)
+    }
+
     fn protecting_plane(&self, route: &Route) -> Option<Protecting> {
         let interface = self.links.iter().find(|link| link.index == route.interface)?.name.clone();
         let verdicts = self.policies.iter().filter_map(|held| held.content.as_ref());
@@ -93,6 +111,7 @@ impl Installed {
         Some(Protecting {
             slot: route.slot,
             interface,
+            index: route.interface,
             inbound: self.spis(route.slot, Direction::Inbound),
             outbound: outward.iter().find_map(|verdict| match verdict {
                 Verdict::Encrypt(slot, spi) if *slot == route.slot => outbound.contains(spi).then_some(*spi),

@@ -7,7 +7,7 @@ use netlink_sys::protocols::{NETLINK_ROUTE, NETLINK_XFRM};
 
 use crate::counters::{self, Counters, StateCounters};
 use crate::installed::{Installed, Offload};
-use crate::model::{Desired, EspKeys, Family, Sa, Slot, Spi};
+use crate::model::{is_named, Desired, EspKeys, Family, Kept, Sa, Slot, Spi};
 use crate::nft::{HeldTable, Tables};
 use crate::object::{Direction, State, StateId};
 use crate::plan::{plan, Op};
@@ -24,6 +24,7 @@ pub struct Kernel {
     offload: Offload,
     /// One sender's outbound states that were there or were added, while their blocks are desired.
     used: HashMap<StateId, EspKeys>,
+    kept: Kept,
 }
 
 /// What `apply` did.
@@ -51,6 +52,8 @@ pub struct Admission {
 /// An interface of this router.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interface {
+    /// Its index.
+    pub index: u32,
     /// Its name.
     pub name: String,
     /// Whether it is up.
@@ -69,7 +72,14 @@ impl Kernel {
         route.filter_dumps();
         let xfrm = Socket::open(NETLINK_XFRM).map_err(Error::Socket)?;
         let tables = Tables::open().map_err(Error::Socket)?;
-        Ok(Self { xfrm, route, tables, offload: Offload::of_this_machine(), used: HashMap::new() })
+        Ok(Self {
+            xfrm,
+            route,
+            tables,
+            offload: Offload::of_this_machine(),
+            used: HashMap::new(),
+            kept: Kept::default(),
+        })
     }
 
     /// What the kernel holds of ours, and the interfaces it has.
@@ -90,6 +100,7 @@ impl Kernel {
             table,
             offload: self.offload,
             used: self.used.clone(),
+            kept: self.kept.clone(),
         })
     }
 
@@ -99,7 +110,10 @@ impl Kernel {
     /// The kernel does not answer.
     pub fn interfaces(&mut self) -> Result<Vec<Interface>, Error> {
         let links = route::links(&mut self.route).map_err(refused("the list of interfaces"))?;
-        Ok(links.into_iter().map(|link| Interface { name: link.name, up: link.up, mtu: link.mtu }).collect())
+        Ok(links
+            .into_iter()
+            .map(|link| Interface { index: link.index, name: link.name, up: link.up, mtu: link.mtu })
+            .collect())
     }
 
     fn known(&mut self, table: Option<&HeldTable>) -> io::Result<BTreeMap<Slot, BTreeSet<Spi>>> {
@@ -146,7 +160,8 @@ impl Kernel {
     /// # Errors
     /// The first change that failed. Earlier ones stay: they only ever added protection.
     pub fn apply(&mut self, desired: &Desired) -> Result<Report, Error> {
-        let installed = self.installed()?;
+        let mut installed = self.installed()?;
+        self.keep_links(&mut installed, desired);
         let plan = plan(&installed, desired)?;
         self.used.retain(|id, _| desired.has_block_of(id.slot, id.spi));
         let mut report = Report { changes: Vec::new(), problems: plan.problems, spent: plan.spent };
@@ -155,6 +170,30 @@ impl Kernel {
             report.changes.push(op.to_string());
         }
         Ok(report)
+    }
+
+    /// The links that planes protect, also those that have got another name since.
+    pub fn kept(&self) -> &Kept {
+        &self.kept
+    }
+
+    /// A plane protects this link, whatever it is called: what an earlier process knew, for example.
+    pub fn keep(&mut self, slot: Slot, index: u32) {
+        self.kept.add(slot, index);
+    }
+
+    /// What is known when the rest cannot be read.
+    pub(crate) fn links_alone(&mut self) -> io::Result<Installed> {
+        Ok(Installed { links: route::links(&mut self.route)?, offload: self.offload, ..Default::default() })
+    }
+
+    pub(crate) fn keep_links(&mut self, installed: &mut Installed, desired: &Desired) {
+        for plane in &desired.planes {
+            let named = installed.links.iter().filter(|link| is_named(&plane.interface, &link.name));
+            named.for_each(|link| self.kept.add(plane.slot, link.index));
+        }
+        self.kept.retain(&installed.links.iter().map(|link| link.index).collect());
+        installed.kept.clone_from(&self.kept);
     }
 
     /// Removes everything of ours.
@@ -186,7 +225,7 @@ impl Kernel {
         Ok(states.into_iter().map(|(state, usage)| counters::state(state.id, usage)).collect())
     }
 
-    fn execute(&mut self, op: &Op, installed: &Installed) -> Result<(), Error> {
+    pub(crate) fn execute(&mut self, op: &Op, installed: &Installed) -> Result<(), Error> {
         let result = match op {
             Op::WriteTable(table) => return self.tables.write(table, installed.table.as_ref()),
             Op::RemoveTable => return nft::remove(),

@@ -36,6 +36,11 @@
 //! interfaces `gdoiN` with the plane's reqid as `if_id`; table `inet gdoi`, sealed with a digest so that any change by
 //! hand is noticed. Nothing else is ever touched. Where somebody else's policy has exactly the selector of ours, `apply` fails and names it.
 //!
+//! # Links
+//! A plane protects the links of its name, and those that had it while this process ran ([`Kept`]): nftables knows them by
+//! their index, too, so that a link that gets another name is not open for a moment. A name that ends with `*` is that of
+//! all links that begin so; they share the plane, its anchors and its states.
+//!
 //! # What the operator must know
 //! * Input filters must accept ESP (protocol 50) on the protected interface.
 //! * Packets without DF that are too long lose their packet mark and priority when they are encrypted; without
@@ -63,6 +68,8 @@
 //! A sending state that somebody removed is not added again, because it would count from 1: [`Report::spent`] names it
 //! and the member needs new sender identifiers.
 
+mod attributes;
+mod closing;
 mod counters;
 mod error;
 mod installed;
@@ -80,17 +87,18 @@ mod route;
 mod socket;
 mod target;
 
+pub use closing::{close, Closing};
 pub use counters::{Count, Counters, PlaneCounters, StateCounters};
 pub use error::Error;
 pub use installed::{Installed, Protecting};
 pub use kernel::{Admission, Interface, Kernel, Report};
 pub use model::{
-    Ace, Action, Aead, Cipher, Desired, EspKeys, Family, Gate, Integrity, Lane, Mode, PathMtu, Plane, Ports,
-    Prefix, Protection, Replay, Sa, Secret, Selector, SenderKey, SharedKeys, Side, Slot, Spi, SpiBlock,
-    Transform,
+    is_named, Ace, Action, Aead, Cipher, Desired, EspKeys, Family, Gate, Integrity, Kept, Lane, Mode,
+    PathMtu, Plane, Ports, Prefix, Protection, Replay, Sa, Secret, Selector, SenderKey, SharedKeys, Side,
+    Slot, Spi, SpiBlock, Transform,
 };
 pub use monitor::{Monitor, Subject};
 pub use object::Direction;
 pub use plan::{plan, Op, Plan};
-pub use preflight::{preflight, Problem};
+pub use preflight::{preflight, Problem, Uses};
 pub use queue::{PacketId, Queue, Unknown};

@@ -1,5 +1,8 @@
 //! States and policies as XFRM netlink messages: the only place that knows netlink-packet-xfrm.
 //!
+//! What is read is read attribute by attribute, and only those that ours have: that crate refuses a whole list for one
+//! attribute that it cannot read, whoever's it is.
+//!
 //! The crate's types for algorithms derive Debug and do not clear their keys: they are never formatted here and are
 //! wiped as soon as they have been used.
 
@@ -9,12 +12,17 @@ mod state;
 use std::io;
 use std::net::IpAddr;
 
-use netlink_packet_core::{ParseableParametrized, NLM_F_CREATE, NLM_F_EXCL};
-use netlink_packet_xfrm::constants::{AF_INET, AF_INET6, IPPROTO_ESP};
-use netlink_packet_xfrm::policy::DelGetMessage as PolicyIdMessage;
-use netlink_packet_xfrm::state::{DelGetMessage as StateIdMessage, GetDumpMessage};
+use netlink_packet_core::{NlasIterator, Parseable, NLM_F_CREATE, NLM_F_EXCL};
+use netlink_packet_xfrm::constants::{
+    AF_INET, AF_INET6, IPPROTO_ESP, XFRMA_ALG_AEAD, XFRMA_ALG_AUTH_TRUNC, XFRMA_ALG_CRYPT, XFRMA_IF_ID,
+    XFRMA_REPLAY_ESN_VAL, XFRMA_TMPL, XFRM_MSG_NEWPOLICY, XFRM_MSG_NEWSA,
+};
+use netlink_packet_xfrm::policy::{DelGetMessage as PolicyIdMessage, ModifyMessage as PolicyMessage};
+use netlink_packet_xfrm::state::{
+    DelGetMessage as StateIdMessage, GetDumpMessage, ModifyMessage as StateMessage,
+};
 use netlink_packet_xfrm::{
-    Address, AddressFilter, UserPolicyId, UserPolicyInfo, UserSaId, XfrmAttrs, XfrmMessage,
+    Address, AddressFilter, UserPolicyId, UserPolicyInfo, UserSaId, UserSaInfo, XfrmAttrs, XfrmMessage,
     XFRM_USER_POLICY_INFO_LEN, XFRM_USER_SA_INFO_LEN,
 };
 
@@ -43,27 +51,46 @@ pub fn states(socket: &mut Socket) -> io::Result<Vec<(HeldState, Usage)>> {
 fn states_of(socket: &mut Socket, family: Family) -> io::Result<Vec<(HeldState, Usage)>> {
     let request = XfrmMessage::GetDumpSa(GetDumpMessage { nlas: vec![anchors_only(family)] });
     socket.dump(&request, |(kind, payload)| {
-        at_least(XFRM_USER_SA_INFO_LEN, payload)?;
-        match XfrmMessage::parse_with_param(payload, kind).map_err(invalid)? {
-            XfrmMessage::AddSa(message) => Ok(state::read(message)),
-            _ => Ok(None),
-        }
+        Ok((kind == XFRM_MSG_NEWSA).then(|| state_message(payload)).flatten().and_then(state::read))
     })
 }
 
-/// All policies in our block of indices. What others wrote is not even parsed: it may be beyond the parser.
+/// The keys of others are not copied.
+fn state_message(payload: &[u8]) -> Option<StateMessage> {
+    let (info, rest) = payload.split_at_checked(XFRM_USER_SA_INFO_LEN)?;
+    let user_sa_info = UserSaInfo::parse(info).ok()?;
+    let ours = state::is_ours(&user_sa_info);
+    Some(StateMessage { user_sa_info, nlas: if ours { needed(rest) } else { Vec::new() } })
+}
+
+/// All policies in our block of indices. What others wrote is not even parsed.
 pub fn policies(socket: &mut Socket) -> io::Result<Vec<HeldPolicy>> {
     socket.dump(&XfrmMessage::GetPolicy(PolicyIdMessage::default()), |(kind, payload)| {
-        at_least(XFRM_USER_POLICY_INFO_LEN, payload)?;
-        let info = UserPolicyInfo::parse(payload).map_err(invalid)?;
-        if !PolicyIndex(info.index).is_ours() {
-            return Ok(None);
-        }
-        match XfrmMessage::parse_with_param(payload, kind).map_err(invalid)? {
-            XfrmMessage::AddPolicy(message) => Ok(Some(policy::read(&message))),
-            _ => Ok(None),
-        }
+        let message = (kind == XFRM_MSG_NEWPOLICY).then(|| policy_message(payload)).flatten();
+        Ok(message.map(|message| policy::read(&message)))
     })
+}
+
+fn policy_message(payload: &[u8]) -> Option<PolicyMessage> {
+    let (info, rest) = payload.split_at_checked(XFRM_USER_POLICY_INFO_LEN)?;
+    let user_policy_info = UserPolicyInfo::parse(info).ok()?;
+    let ours = PolicyIndex(user_policy_info.index).is_ours();
+    ours.then(|| PolicyMessage { user_policy_info, nlas: needed(rest) })
+}
+
+/// What ours are written with, as far as it can be read; without one of them a state or policy is none of ours.
+fn needed(octets: &[u8]) -> Vec<XfrmAttrs> {
+    const NEEDED: [u16; 6] = [
+        XFRMA_ALG_AEAD,
+        XFRMA_ALG_CRYPT,
+        XFRMA_ALG_AUTH_TRUNC,
+        XFRMA_REPLAY_ESN_VAL,
+        XFRMA_IF_ID,
+        XFRMA_TMPL,
+    ];
+    let attributes = NlasIterator::new(octets).map_while(Result::ok);
+    let needed = attributes.filter(|attribute| NEEDED.contains(&attribute.kind()));
+    needed.filter_map(|attribute| XfrmAttrs::parse(&attribute).ok()).collect()
 }
 
 pub fn add_state(socket: &mut Socket, state: &State) -> io::Result<()> {
@@ -135,14 +162,27 @@ fn address(family: Family, address: &Address) -> IpAddr {
     }
 }
 
-/// The crate slices fixed headers without looking at the length first.
-fn at_least(header: usize, payload: &[u8]) -> io::Result<()> {
-    if payload.len() < header {
-        return Err(invalid(format!("{} octets where {header} are the least", payload.len())));
-    }
-    Ok(())
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use netlink_packet_core::Emitable;
 
-fn invalid(reason: impl ToString) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, reason.to_string())
+    /// A newer kernel's attribute, one that is damaged, and what must be there, in the list of a policy of ours.
+    #[test]
+    fn attributes_that_nobody_knows_cost_nothing() {
+        let mut message = PolicyMessage::default();
+        message.user_policy_info.index = PolicyIndex::all(Hook::Out).next().map_or(0, |index| index.0);
+        let mut payload = vec![0; message.buffer_len()];
+        message.emit(&mut payload);
+        let (short, unknown) = ([5, 0, XFRMA_IF_ID as u8, 0, 1, 0, 0, 0], [8, 0, 200, 0, 1, 2, 3, 4]);
+        payload.extend([short, unknown, [8, 0, XFRMA_IF_ID as u8, 0, 7, 0, 0, 0]].concat());
+        let read = policy_message(&payload).unwrap();
+        assert_eq!(read.nlas, [XfrmAttrs::IfId(7)]);
+        for end in 0..payload.len() {
+            let _ = policy_message(&payload[..end]);
+        }
+        message.user_policy_info.index = 9;
+        message.emit(&mut payload);
+        assert_eq!(policy_message(&payload), None, "somebody else's");
+    }
 }

@@ -1,5 +1,6 @@
 //! What a caller asks of the kernel. Everything here is plain data: comparing, planning and applying live elsewhere.
 
+mod interface;
 mod sa;
 mod slot;
 
@@ -9,6 +10,7 @@ pub use ::policy::{
     Ace, Action, Aead, Cipher, EspKeys, Family, Integrity, Ports, Prefix, Secret, Selector, SenderKey,
     SharedKeys, Side, Spi, SpiBlock, Transform,
 };
+pub use interface::{is_named, Kept};
 pub use sa::{Lane, Replay, Sa};
 pub use slot::Slot;
 
@@ -22,7 +24,7 @@ pub struct Desired {
 /// One group on one protected interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plane {
-    /// Name of the protected (WAN) interface.
+    /// Name of the protected (WAN) interface, or the beginning of names and `*`: all links of such names.
     pub interface: String,
     /// The router's own address that GDOI is spoken from.
     pub local: IpAddr,

@@ -3,7 +3,9 @@
 
 use std::io;
 
-use netlink_packet_core::{NetlinkSerializable, NlasIterator, NLA_F_NESTED};
+use netlink_packet_core::{NetlinkSerializable, NLA_F_NESTED};
+
+pub use crate::attributes::attributes as nested;
 
 /// Family (1 octet), version (1) and resource (2, big endian).
 const HEADER: usize = 4;
@@ -78,20 +80,6 @@ pub fn attributes(payload: &[u8]) -> io::Result<Vec<(u16, &[u8])>> {
     Ok(nested(body))
 }
 
-/// The attributes in another one, up to the first that is damaged.
-pub fn nested(value: &[u8]) -> Vec<(u16, &[u8])> {
-    NlasIterator::new(value)
-        .map_while(Result::ok)
-        .map(|attribute| (attribute.kind(), value_of(attribute.into_inner())))
-        .collect()
-}
-
-/// The iterator has checked the length.
-fn value_of(attribute: &[u8]) -> &[u8] {
-    let length = attribute.first_chunk().map_or(0, |octets| u16::from_ne_bytes(*octets));
-    attribute.get(4..length.into()).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,10 +96,8 @@ mod tests {
     }
 
     #[test]
-    fn damaged_attributes_end_the_list() {
+    fn a_message_without_a_header_is_refused() {
         assert!(attributes(&[0; 3]).is_err());
         assert_eq!(attributes(&[0; 4]).unwrap(), []);
-        assert_eq!(nested(&[3, 0, 1, 0]), []);
-        assert_eq!(nested(&[200, 0, 1, 0, 9, 9]), []);
     }
 }

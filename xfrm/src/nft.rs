@@ -5,6 +5,7 @@ mod chains;
 mod generation;
 mod held;
 mod inbound;
+mod interfaces;
 mod known;
 mod list;
 mod matching;
@@ -18,8 +19,9 @@ use crate::model::Slot;
 
 use chains::{Chain, PLANE_CHAINS};
 pub use held::Tables;
+pub use interfaces::Interfaces;
 pub use list::List;
-pub use program::{check, counters, remove};
+pub use program::{check, counters, held, remove, write};
 pub use rules::{GateRules, PlaneRules, ProtectRules, Receivable, Restored, Stash, COUNTERS};
 
 /// The table that we want.
@@ -30,6 +32,8 @@ pub struct Table {
     slots: Slots,
     /// Those that keep nothing from leaving.
     passing: Slots,
+    /// Those that pass nothing but GDOI and local lists.
+    closed: Slots,
 }
 
 /// The table that the kernel holds.
@@ -41,6 +45,8 @@ pub struct HeldTable {
     pub slots: Slots,
     /// Those of them that keep nothing from leaving, because their groups only receive.
     pub passing: Slots,
+    /// Those of them that pass nothing but GDOI and local lists, whatever else is left of what protected.
+    pub closed: Slots,
 }
 
 /// A set of planes, one bit each.
@@ -52,7 +58,8 @@ impl Table {
     pub fn new(planes: &[PlaneRules]) -> Option<Self> {
         let slots = Slots::of(planes.iter());
         let passing = Slots::of(planes.iter().filter(|plane| plane.only_receives()));
-        (!planes.is_empty()).then(|| Self { text: render(planes), slots, passing })
+        let closed = Slots::of(planes.iter().filter(|plane| plane.gate == GateRules::Closed));
+        (!planes.is_empty()).then(|| Self { text: render(planes), slots, passing, closed })
     }
 
     /// Tells this text from every other one. Not a cryptographic digest: it is compared with root's own doing.
@@ -68,6 +75,11 @@ impl Table {
     /// Those of them that keep nothing from leaving.
     pub fn passing(&self) -> Slots {
         self.passing
+    }
+
+    /// Those of them that pass nothing but GDOI and local lists.
+    pub fn closed(&self) -> Slots {
+        self.closed
     }
 
     /// One transaction that puts this table in the place of `held`.

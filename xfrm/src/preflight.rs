@@ -28,16 +28,24 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Looks for everything the data plane needs; an empty answer means that it can work. States are tried out for an
-/// instant at an anchor address that is not in use, the table only as a dry run.
-pub fn preflight() -> Vec<Problem> {
+/// What a configuration uses of what a kernel may lack.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Uses {
+    /// Some group limits the segment size of TCP.
+    pub mss: bool,
+}
+
+/// Looks for everything the data plane needs; an empty answer means that it can work. What only some groups need, which
+/// the key server says, is a warning: those are blocked. States are tried out for an instant at an anchor address that is
+/// not in use, the table only as a dry run.
+pub fn preflight(uses: Uses) -> Vec<Problem> {
     if !may_administer() {
         let line = "the capability CAP_NET_ADMIN is missing: run as root or grant it to the service";
         return vec![Problem::Fatal(line.into())];
     }
     let mut problems = Vec::new();
     problems.extend(states::problems());
-    problems.extend(table::problems());
+    problems.extend(table::problems(uses));
     problems.extend(missing_offload(Offload::of_this_machine()));
     problems.extend(settings());
     problems

@@ -16,10 +16,14 @@ const HEADER: usize = 16;
 const NLMSG_NOOP: u16 = 1;
 const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
+/// Leaves a datagram where it is.
+const MSG_PEEK: i32 = 2;
 /// Answers the true length of a datagram that did not fit.
 const MSG_TRUNC: i32 = 0x20;
-/// The kernel fills up to 32 KiB per datagram of a dump.
+/// The kernel fills up to 32 KiB per datagram of a dump, unless a single object is longer.
 const DATAGRAM: usize = 65_536;
+/// The longest that is waited for. An interface with all the names that it can have is not half as long.
+const LONGEST: usize = 1 << 20;
 
 /// Object lists are read again this often when they changed while they were read.
 const DUMP_ATTEMPTS: usize = 8;
@@ -146,6 +150,10 @@ impl Socket {
         let mut datagram = Zeroizing::new(vec![0; DATAGRAM]);
         let mut progress = Progress { complete: false, consistent: true };
         while !progress.complete {
+            let awaited = self.socket.recv(&mut &mut [0; 1][..], MSG_PEEK | MSG_TRUNC)?;
+            if awaited > datagram.len() {
+                datagram = Zeroizing::new(vec![0; awaited.min(LONGEST)]);
+            }
             let length = self.socket.recv(&mut &mut datagram[..], MSG_TRUNC)?;
             let octets =
                 datagram.get(..length).ok_or_else(|| invalid("a datagram is longer than expected"))?;

@@ -10,7 +10,9 @@ use std::collections::btree_map::BTreeMap;
 use std::collections::BTreeSet;
 
 use crate::installed::{Installed, Offload};
-use crate::model::{Action, Desired, Family, Gate, Lane, PathMtu, Plane, Prefix, Protection, Sa, Slot, Spi};
+use crate::model::{
+    is_named, Action, Desired, Family, Gate, Lane, PathMtu, Plane, Prefix, Protection, Sa, Slot, Spi,
+};
 use crate::nft::Table;
 use crate::object::{Direction, Link, Policy, PolicyKey, Route, State, XfrmInterface};
 use crate::Error;
@@ -44,16 +46,18 @@ impl Target {
         // The lists of several planes follow each other.
         let mut first = 0;
         for plane in desired.planes.iter().filter(|plane| plane.gate != Gate::Open) {
-            let link = target.find_link(installed, plane);
-            rules.extend(rules::plane_rules(plane, link, installed.offload)?);
+            let links = target.find_links(installed, plane);
+            // Routes to the anchors lead to one link; what leaves is routed once more, by its own destination.
+            let link = links.first().copied();
+            rules.extend(rules::plane_rules(plane, &links, installed.offload)?);
             target.known.insert(plane.slot, known(plane));
             if let Gate::Protect(protection) = &plane.gate {
                 target.add_states(plane.slot, protection);
                 target.add_routes(plane, protection, installed, link);
                 target.add_interface(plane, protection, installed, link);
                 target.report_offload(plane, protection, installed.offload);
-                if let Some(link) = link {
-                    let denied = closed::denied(desired, &plane.interface);
+                for link in links {
+                    let denied = closed::denied(installed, desired, link);
                     let outward = Outward { plane, protection, interface: link.index, first, denied };
                     target.add_outward(&outward, installed.offload)?;
                 }
@@ -67,18 +71,25 @@ impl Target {
         Ok(target)
     }
 
-    fn find_link<'a>(&mut self, installed: &'a Installed, plane: &Plane) -> Option<&'a Link> {
+    fn find_links<'a>(&mut self, installed: &'a Installed, plane: &Plane) -> Vec<&'a Link> {
         let name = &plane.interface;
-        let link = installed.links.iter().find(|link| link.name == *name);
-        match link {
+        let links = installed.links_of(plane);
+        match links.first() {
             None => self.problems.push(format!("interface {name} does not exist")),
-            Some(link) if !link.up => self.problems.push(format!("interface {name} is down")),
+            Some(link) if !link.up => self.problems.push(format!("interface {} is down", link.name)),
             Some(_) => {}
+        }
+        for link in links.iter().filter(|link| !is_named(name, &link.name)) {
+            self.problems.push(format!(
+                "interface {} was {name} when it was protected and stays so until it is gone: if it shall keep the new \
+                 name, write that in `interfaces`",
+                link.name
+            ));
         }
         if !installed.links.iter().any(|link| link.addresses.contains(&plane.local)) {
             self.problems.push(format!("interface {name}: {} is not an address of this router", plane.local));
         }
-        link
+        links
     }
 
     fn add_states(&mut self, slot: Slot, protection: &Protection) {
@@ -195,8 +206,9 @@ fn check(planes: &[Plane]) -> Result<(), Error> {
     }
 }
 
-/// What the kernel takes as an interface name, less what means something else to nft.
+/// What the kernel takes as an interface name, less what means something else to nft, or the beginning of one and `*`.
 fn is_name(name: &str) -> bool {
-    (1..16).contains(&name.len())
-        && name.chars().all(|sign| sign.is_ascii_graphic() && !"/\"*\\".contains(sign))
+    let start = name.strip_suffix('*').unwrap_or(name);
+    (1..16).contains(&start.len())
+        && start.chars().all(|sign| sign.is_ascii_graphic() && !"/\"*\\".contains(sign))
 }

@@ -3,7 +3,7 @@
 use super::access::{acl, remarks, Entry};
 use super::file_name::{named, FileName};
 use super::located::{mapping, Bounded, Clash, Distinct, Parsed};
-use super::names::{group_clash, InterfaceName, Label};
+use super::names::{group_clash, InterfaceEntry, InterfacePattern, Label};
 use super::phase1::{IdentityEntry, Offer};
 use super::secret::{InlineKey, KeySource};
 use super::server_address::{ServerAddress, UnicastAddress};
@@ -23,7 +23,7 @@ use xfrm::Slot;
 pub const MEMBER_SOCKET: &str = "/run/gdoi/gm.sock";
 
 /// Each group on each interface needs two addresses of its own , see [`Slot`].
-const MAX_PLANES: usize = Slot::COUNT as usize;
+pub(super) const MAX_PLANES: usize = Slot::COUNT as usize;
 
 /// Sending states of one interface, in the order of their sender IDs: IPv4, IPv6, one without use so far, IPv6 multicast.
 pub const SIDS_PER_INTERFACE: u16 = 4;
@@ -49,8 +49,8 @@ pub struct GroupSettings {
     pub group: GroupName,
     /// Its key servers, in the order in which they are tried.
     pub servers: Vec<SocketAddr>,
-    /// The interfaces on which its traffic is protected.
-    pub interfaces: Vec<InterfaceName>,
+    /// The interfaces on which its traffic is protected, or patterns of their names.
+    pub interfaces: Vec<InterfacePattern>,
     /// The address that registrations come from; None is the first of the first interface.
     pub local_address: Option<IpAddr>,
     /// Who this member says it is; None is its local address.
@@ -212,7 +212,7 @@ impl TryFrom<RawFile> for MemberFile {
 struct GroupFile {
     group: GroupName,
     servers: Vec<ServerAddress>,
-    interfaces: Vec<InterfaceName>,
+    interfaces: Vec<InterfacePattern>,
     local_address: Option<IpAddr>,
     key: KeySource,
     identity: Option<Identity>,
@@ -250,7 +250,7 @@ struct RawGroup {
     name: Parsed<Label>,
     identity_number: u32,
     servers: Distinct<ServerAddress>,
-    interfaces: Distinct<Parsed<InterfaceName>>,
+    interfaces: Distinct<InterfaceEntry>,
     local_address: Option<Parsed<UnicastAddress>>,
     pre_shared_key: Option<Parsed<InlineKey>>,
     pre_shared_key_file: Option<Parsed<FileName>>,
@@ -286,7 +286,7 @@ impl TryFrom<RawGroup> for GroupFile {
         Ok(GroupFile {
             group: label.numbered(raw.identity_number),
             servers: raw.servers.0,
-            interfaces: raw.interfaces.0.into_iter().map(|Parsed(name)| name).collect(),
+            interfaces: raw.interfaces.0.into_iter().map(|InterfaceEntry(name)| name).collect(),
             local_address: raw.local_address.map(|Parsed(UnicastAddress(address))| address),
             key: KeySource::one_of(raw.pre_shared_key, named(raw.pre_shared_key_file), "pre-shared-key")?,
             identity: raw.identity.map(|IdentityEntry(identity)| identity),

@@ -1,7 +1,10 @@
 //! Names that go into logs, nftables and file systems, kept harmless.
 
+use super::located::{Clash, Parsed};
+use super::member::MAX_PLANES;
 use gdoi::policy::GroupId;
 use gdoi::GroupName;
+use serde::{Deserialize, Deserializer};
 use std::fmt;
 use std::str::FromStr;
 
@@ -30,6 +33,72 @@ impl FromStr for InterfaceName {
 impl fmt::Display for InterfaceName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// Which interfaces are protected: one by its name, or all whose names begin so (`ppp*`).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct InterfacePattern(String);
+
+impl InterfacePattern {
+    /// The name, or the beginning and `*`.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether an interface of this name is one of them.
+    pub fn names(&self, name: &str) -> bool {
+        xfrm::is_named(&self.0, name)
+    }
+
+    fn is_pattern(&self) -> bool {
+        self.0.ends_with('*')
+    }
+}
+
+impl FromStr for InterfacePattern {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let pattern = InterfacePattern(text.to_owned());
+        if pattern.names("lo") {
+            return Err(format!("`{text}` is this router's loopback: nothing on it goes to another member"));
+        }
+        if (0..MAX_PLANES).any(|number| pattern.names(&format!("gdoi{number}"))) {
+            return Err(format!("`{text}` is what gdoi-gm makes for IPv6 multicast"));
+        }
+        text.strip_suffix('*').unwrap_or(text).parse::<InterfaceName>().map_err(|_| {
+            format!("`{}` is no interface name, nor the beginning of one and `*`", text.escape_debug())
+        })?;
+        Ok(pattern)
+    }
+}
+
+impl fmt::Display for InterfacePattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One of a group's interfaces.
+pub(super) struct InterfaceEntry(pub InterfacePattern);
+
+impl<'de> Deserialize<'de> for InterfaceEntry {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Parsed::deserialize(deserializer).map(|Parsed(pattern)| InterfaceEntry(pattern))
+    }
+}
+
+impl Clash for InterfaceEntry {
+    fn clash(&self, earlier: &Self) -> Option<String> {
+        let (one, other) = (&self.0, &earlier.0);
+        if one == other {
+            return Some(format!("`{one}` stands here twice"));
+        }
+        let start = |pattern: &InterfacePattern| pattern.as_str().trim_end_matches('*').to_owned();
+        let overlap =
+            other.is_pattern() && other.names(&start(one)) || one.is_pattern() && one.names(&start(other));
+        overlap.then(|| format!("`{other}` and `{one}` name the same interfaces"))
     }
 }
 

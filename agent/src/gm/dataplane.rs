@@ -11,8 +11,10 @@ mod strays;
 pub use admission::Word;
 
 use super::advice;
+use super::closing::StoredPlane;
 use super::desired::{assign_slots, desired, Adoption, Guarded, Phase, Surroundings};
 use super::due::{Cause, Due};
+use super::links::Links;
 use super::membership::GroupIndex;
 use super::path_mtu::{PathMtus, Sender};
 use super::repairs::Repairs;
@@ -57,19 +59,27 @@ pub struct DataPlane {
     next_look: Instant,
     /// Interfaces that an earlier run protected and nobody wants protected any more.
     abandoned: Vec<String>,
+    /// The links when they were looked at last.
+    links: Links,
 }
 
 impl DataPlane {
-    /// Opens the kernel; GDOI is spoken from `local`.
+    /// Opens the kernel; GDOI is spoken from `local`, and an earlier run has protected these.
     ///
     /// # Errors
     /// The kernel cannot be spoken to.
-    pub fn open(groups: Vec<GroupSettings>, local: IpAddr) -> Result<Self, xfrm::Error> {
+    pub fn open(
+        groups: Vec<GroupSettings>,
+        local: IpAddr,
+        protected: &[StoredPlane],
+    ) -> Result<Self, xfrm::Error> {
         let mut kernel = Kernel::open()?;
         let installed = kernel.installed()?;
         let mut groups = assign_slots(groups);
-        groups.iter_mut().for_each(|group| group.adoption = adopt(group, &installed));
-        let abandoned = abandoned(&groups, &installed);
+        keep_links(&mut kernel, &groups, protected)?;
+        let kept = kernel.kept();
+        groups.iter_mut().for_each(|group| group.adoption = adopt(group, &installed, kept));
+        let abandoned = abandoned(&groups, &installed, kept);
         Ok(DataPlane {
             kernel,
             views: vec![View::default(); groups.len()],
@@ -88,6 +98,7 @@ impl DataPlane {
             spent: Spent::default(),
             next_look: Instant::default(),
             abandoned,
+            links: Links::default(),
         })
     }
 
@@ -196,7 +207,7 @@ impl DataPlane {
         };
         let mut damaged = false;
         for (group, _) in self.groups.iter_mut().zip(&self.views).filter(|(_, view)| !view.registered) {
-            if is_damaged(group, &installed) {
+            if is_damaged(group, &installed, self.kernel.kept()) {
                 (group.adoption, damaged) = (Adoption::Ended, true);
                 tell_of_adoption(group, now, journal);
             }
@@ -215,9 +226,9 @@ impl DataPlane {
     }
 
     fn desired(&mut self, phase: Phase, now: Instant) -> Result<Desired, String> {
-        let links = self.kernel.interfaces().map_err(|error| error.to_string())?;
+        self.links = self.links().map_err(|error| error.to_string())?;
         let (local, senders, path_mtus) = (self.local, &self.senders, &self.path_mtus);
-        let around = Surroundings { local, senders, path_mtus, links: &links };
+        let around = Surroundings { local, senders, path_mtus, links: &self.links };
         desired(&self.groups, &self.views, around, phase, now)
     }
 
@@ -286,6 +297,22 @@ impl DataPlane {
         }
         self.error = Some(reason);
     }
+}
+
+/// What has the name of an interface now, and what had it when an earlier run protected it.
+fn keep_links(kernel: &mut Kernel, groups: &[Guarded], protected: &[StoredPlane]) -> Result<(), xfrm::Error> {
+    let links = kernel.interfaces()?;
+    for group in groups {
+        for (slot, interface) in group.places() {
+            let own = |plane: &&StoredPlane| {
+                plane.group == group.settings.group.name && plane.interface == *interface
+            };
+            let before = protected.iter().filter(own).flat_map(|plane| plane.links.iter().copied());
+            let named = links.iter().filter(|link| interface.names(&link.name)).map(|link| link.index);
+            before.chain(named).for_each(|index| kernel.keep(slot, index));
+        }
+    }
+    Ok(())
 }
 
 fn tell_of_adoption(group: &Guarded, now: Instant, journal: &mut Journal) {

@@ -3,15 +3,16 @@
 mod associations;
 mod segment;
 
+use super::links::Links;
 use super::path_mtu::PathMtus;
 use super::senders::Senders;
-use crate::config::{FailMode, GroupSettings, InterfaceName, Reception};
+use crate::config::{FailMode, GroupSettings, InterfacePattern, Reception};
 use crate::report::{Detachment, Protection};
 use gdoi::endpoint::Instant;
 use gdoi::policy::SendMode;
 use gdoi::View;
 use std::net::IpAddr;
-use xfrm::{Desired, Gate, Interface, Mode, Plane, Protecting, Sa, Slot};
+use xfrm::{Desired, Gate, Mode, Plane, Protecting, Sa, Slot};
 
 pub use associations::{newcomer, Place};
 
@@ -30,7 +31,7 @@ pub struct Guarded {
 
 impl Guarded {
     /// Its interfaces with their slots.
-    pub fn places(&self) -> impl Iterator<Item = (Slot, &InterfaceName)> {
+    pub fn places(&self) -> impl Iterator<Item = (Slot, &InterfacePattern)> {
         self.slots.iter().copied().zip(&self.settings.interfaces)
     }
 }
@@ -90,7 +91,7 @@ pub struct Surroundings<'a> {
     /// What the core carries.
     pub path_mtus: &'a PathMtus,
     /// What the interfaces carry.
-    pub links: &'a [Interface],
+    pub links: &'a Links,
 }
 
 /// What the kernel shall hold for these groups and views.
@@ -117,7 +118,12 @@ pub fn desired(
                 servers: group.settings.servers.clone(),
                 rekey_group: view.rekey_group,
                 clear: group.settings.clear.clone(),
-                mss: segment::clamp(group.settings.mss, &gate, link_mtu(around.links, interface), path_mtu),
+                mss: segment::clamp(
+                    group.settings.mss,
+                    &gate,
+                    around.links.of(slot, interface).map(|link| link.mtu),
+                    path_mtu,
+                ),
                 path_mtu,
                 gate,
             });
@@ -129,10 +135,6 @@ pub fn desired(
 /// What sends on one interface of a group.
 pub fn sending(view: &View, place: Place, now: Instant) -> Vec<Sa> {
     associations::outbound(view, place, &view.acl.families(), now).unwrap_or_default()
-}
-
-fn link_mtu(links: &[Interface], name: &InterfaceName) -> Option<u32> {
-    links.iter().find(|link| link.name == name.as_str()).map(|link| link.mtu)
 }
 
 fn gate(

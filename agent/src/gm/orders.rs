@@ -1,5 +1,6 @@
 //! What operators make a member do.
 
+use super::closing::Store;
 use super::start::refuse_company;
 use super::{reload, GroupMember};
 use crate::clock::Timestamp;
@@ -17,12 +18,12 @@ use xfrm::Kernel;
 ///
 /// # Errors
 /// Why it cannot be done.
-pub fn remove(config: &Path) -> Result<(), String> {
-    let settings = of_stopped(config)?;
+pub fn remove(config: &Path, store: &Store) -> Result<(), String> {
+    let interfaces = of_stopped(config, store)?;
     let removed =
         Kernel::open().and_then(|mut kernel| kernel.remove_all()).map_err(|error| error.to_string())?;
     removed.changes.iter().for_each(|change| println!("{change}"));
-    eprintln!("WARNING: {}", in_clear(&settings));
+    eprintln!("WARNING: {}", in_clear(&interfaces));
     Ok(())
 }
 
@@ -30,24 +31,36 @@ pub fn remove(config: &Path) -> Result<(), String> {
 ///
 /// # Errors
 /// Always: nothing is done.
-pub fn explain_removal(config: &Path) -> Result<(), String> {
-    let settings = of_stopped(config)?;
+pub fn explain_removal(config: &Path, store: &Store) -> Result<(), String> {
+    let interfaces = of_stopped(config, store)?;
     Err(format!(
         "Nothing is removed. With --yes-send-in-clear, {}\nThe next start of gdoi-gm protects again.",
-        in_clear(&settings)
+        in_clear(&interfaces)
     ))
 }
 
-fn of_stopped(config: &Path) -> Result<MemberSettings, String> {
-    let loaded = config::load::<MemberFile>(config).map_err(|error| error.to_string())?;
-    refuse_company(&loaded.settings)?;
-    Ok(loaded.settings)
+/// The interfaces of a daemon that does not run: of its configuration, or where that has an error, which may be why it does
+/// not run, of what it protected last.
+fn of_stopped(config: &Path, store: &Store) -> Result<BTreeSet<String>, String> {
+    let (socket, interfaces) = match (config::load::<MemberFile>(config), store.read()) {
+        (Ok(loaded), _) => {
+            let MemberSettings { groups, control_socket, .. } = loaded.settings;
+            let all = groups.iter().flat_map(|(group, _)| &group.interfaces);
+            (control_socket, all.map(ToString::to_string).collect())
+        }
+        (Err(_), Ok(Some(stored))) => {
+            let planes = stored.planes_of_this_boot();
+            (stored.control_socket, planes.iter().map(|plane| plane.interface.to_string()).collect())
+        }
+        (Err(error), _) => return Err(error.to_string()),
+    };
+    refuse_company(&socket)?;
+    Ok(interfaces)
 }
 
-fn in_clear(settings: &MemberSettings) -> String {
-    let all = settings.groups.iter().flat_map(|(group, _)| &group.interfaces);
-    let names: BTreeSet<_> = all.map(|interface| interface.as_str()).collect();
-    format!("ALL TRAFFIC PASSES IN CLEAR on {}.", Vec::from_iter(names).join(", "))
+fn in_clear(interfaces: &BTreeSet<String>) -> String {
+    let names: Vec<_> = interfaces.iter().map(String::as_str).collect();
+    format!("ALL TRAFFIC PASSES IN CLEAR on {}.", names.join(", "))
 }
 
 impl GroupMember {

@@ -1,7 +1,7 @@
 //! From which address GDOI is spoken: the one that is configured, or that of the first interface, which may change.
 
 use crate::addresses::Addresses;
-use crate::config::{InterfaceName, MemberSettings};
+use crate::config::{InterfacePattern, MemberSettings};
 use crate::events::{Event, Severity};
 use gdoi::policy::Family;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -20,7 +20,7 @@ enum Source {
     /// The same whatever the interfaces have.
     Configured(IpAddr),
     /// An address of this interface.
-    Interface(InterfaceName),
+    Interface(InterfacePattern),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! How a member daemon begins.
 
+use super::closing::{Store, Stored};
 use super::dataplane::DataPlane;
 use super::ears::Ears;
 use super::membership::Memberships;
@@ -7,41 +8,83 @@ use super::speaker::Speaker;
 use super::GroupMember;
 use crate::addresses::{self, Addresses};
 use crate::clock;
-use crate::config::MemberSettings;
+use crate::config::{MemberSettings, MssClamp};
 use crate::control;
 use crate::daemon::reload::Reloader;
 use crate::daemon::{open_door, Started};
 use crate::events::{Event, Journal, Severity};
-use xfrm::Problem;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
+use xfrm::{Problem, Uses};
+
+/// Where nobody speaks from.
+pub const NOWHERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 impl GroupMember {
-    /// Guards the interfaces before anything else happens, so that a start that fails later on is closed, too.
-    pub(super) fn start(settings: MemberSettings, reloader: Reloader) -> Result<Started<Self>, String> {
+    /// Guards the interfaces before anything else happens, so that a start that fails later on is closed, too, by what the
+    /// configuration says now.
+    pub(super) fn start(
+        settings: MemberSettings,
+        reloader: Reloader,
+        store: Store,
+    ) -> Result<Started<Self>, String> {
         let mut journal = Journal::default();
-        refuse_company(&settings)?;
-        refuse_shortcomings(&mut journal)?;
+        refuse_company(&settings.control_socket)?;
         let own = addresses::of_this_host().unwrap_or_default();
-        let speaker = Speaker::new(&settings, &own).ok_or("there is no group")?;
-        let groups: Vec<_> = settings.groups.iter().map(|(group, _)| group.clone()).collect();
+        let mut speaker = Speaker::new(&settings, &own).ok_or("there is no group")?;
+        let guarded = guard(&settings, speaker.local(), &store, &mut journal);
+        // What the machine lacks says more than what failed for it.
+        refuse_shortcomings(&settings, &mut journal)?;
+        let mut dataplane = guarded?;
         let ears = Ears::open(&mut journal);
-        let mut dataplane =
-            DataPlane::open(groups, speaker.local()).map_err(|error| format!("the kernel: {error}"))?;
-        dataplane.guard(&mut journal)?;
+        // An address of a link that has got another name.
+        let own = own.called(&dataplane.renamed());
+        if speaker.look(&own).is_some() {
+            dataplane.speak_from(speaker.local());
+        }
         refuse_own_servers(&settings, &own)?;
         tell_of_waiting(&speaker, &mut journal);
         let socket = open_door(speaker.door())?;
         let memberships = Memberships::new(settings.groups.clone(), speaker.address());
         let control = settings.control_socket.clone();
-        let daemon =
-            GroupMember { settings, speaker, socket, memberships, dataplane, ears, journal, reloader };
+        let not_stored = None;
+        let mut daemon = GroupMember {
+            settings,
+            speaker,
+            socket,
+            memberships,
+            dataplane,
+            ears,
+            journal,
+            reloader,
+            store,
+            not_stored,
+        };
+        daemon.remember(clock::now());
         Ok((daemon, control))
     }
 }
 
+fn guard(
+    settings: &MemberSettings,
+    local: IpAddr,
+    store: &Store,
+    journal: &mut Journal,
+) -> Result<DataPlane, String> {
+    let groups: Vec<_> = settings.groups.iter().map(|(group, _)| group.clone()).collect();
+    // Who closed the interfaces has told why it cannot be read.
+    let stored = store.read().unwrap_or_default();
+    let protected = stored.as_ref().map(Stored::planes_of_this_boot).unwrap_or_default();
+    let opened = DataPlane::open(groups, local, &protected);
+    let mut dataplane = opened.map_err(|error| format!("the kernel: {error}"))?;
+    dataplane.guard(journal)?;
+    Ok(dataplane)
+}
+
 /// A second daemon would take the kernel away from the first.
-pub fn refuse_company(settings: &MemberSettings) -> Result<(), String> {
-    match control::is_served(&settings.control_socket) {
-        true => Err(format!("{}: a daemon is running already", settings.control_socket.display())),
+pub fn refuse_company(control_socket: &Path) -> Result<(), String> {
+    match control::is_served(control_socket) {
+        true => Err(format!("{}: a daemon is running already", control_socket.display())),
         false => Ok(()),
     }
 }
@@ -52,9 +95,10 @@ fn tell_of_waiting(speaker: &Speaker, journal: &mut Journal) {
     }
 }
 
-fn refuse_shortcomings(journal: &mut Journal) -> Result<(), String> {
+fn refuse_shortcomings(settings: &MemberSettings, journal: &mut Journal) -> Result<(), String> {
     let mut fatal = Vec::new();
-    for problem in xfrm::preflight() {
+    let mss = settings.groups.iter().any(|(group, _)| group.mss != MssClamp::Off);
+    for problem in xfrm::preflight(Uses { mss }) {
         match problem {
             Problem::Fatal(line) => fatal.push(line),
             Problem::Warning(line) => {

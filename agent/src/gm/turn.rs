@@ -1,5 +1,6 @@
 //! One turn of the member daemon: what the memberships want, and then what the kernel must hold.
 
+use super::closing::Stored;
 use super::membership::GroupIndex;
 use super::speaker::Change;
 use super::GroupMember;
@@ -34,6 +35,7 @@ impl GroupMember {
         // The kernel lets GDOI pass from a new address before it is spoken from there.
         let speaks = self.follow_address(now);
         self.dataplane.refresh(now, &mut self.journal);
+        self.remember(now);
         let losers = self.dataplane.take_losers();
         let speaks = speaks || !losers.is_empty();
         self.renew(&losers, now);
@@ -42,6 +44,22 @@ impl GroupMember {
         } else {
             self.dataplane.next_check()
         }
+    }
+
+    /// Stores what the kernel protects, for a start that fails.
+    pub(super) fn remember(&mut self, now: Instant) {
+        if self.dataplane.error().is_some() {
+            return;
+        }
+        let stored = Stored::of(&self.settings.control_socket, self.dataplane.protected());
+        let failed = self.store.write(stored).err();
+        if let Some(reason) = failed.as_ref().filter(|_| failed != self.not_stored) {
+            let message = format!(
+                "What is protected cannot be stored: should a start fail, only what the configuration names is closed: {reason}"
+            );
+            self.journal.record(Event::new(Severity::Warning, "GM_STATE_FAILED", message), now);
+        }
+        self.not_stored = failed;
     }
 
     /// Tells members of ESP that they have no key for.
@@ -85,7 +103,8 @@ impl GroupMember {
 
     /// Looks from where GDOI is spoken now; answers whether somebody has something to send from there.
     fn follow_address(&mut self, now: Instant) -> bool {
-        let change = addresses::of_this_host().ok().and_then(|own| self.speaker.look(&own));
+        let own = addresses::of_this_host().ok().map(|own| own.called(&self.dataplane.renamed()));
+        let change = own.and_then(|own| self.speaker.look(&own));
         if let Some(change) = &change {
             self.journal.record(change.event(), now);
         }

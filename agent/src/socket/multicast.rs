@@ -17,7 +17,7 @@ pub struct Listening {
     /// The group and its UDP port.
     pub group: SocketAddr,
     /// The interface.
-    pub interface: InterfaceName,
+    pub interface: String,
 }
 
 /// The sockets of the groups that are listened to.

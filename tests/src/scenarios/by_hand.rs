@@ -102,7 +102,7 @@ fn goes_and_comes_back(site: &Site, corp: &mut Corp) -> Outcome {
     gm1.must("ip link set wan down")?;
     corp.members[0].says(&["GM_DATAPLANE_PROBLEM", "wan is down"], at_once() * 2)?;
     gm1.must("ip link set wan name wan-renamed")?;
-    corp.members[0].says(&["GM_DATAPLANE_PROBLEM", "wan does not exist"], at_once() * 2)?;
+    corp.members[0].says(&["GM_DATAPLANE_PROBLEM", "interface wan-renamed was wan"], at_once() * 2)?;
     let clear = site.host("h1")?.ping(HOSTS[1].1)?;
     ensure!(clear == 0, "{clear} requests were answered without the interface");
     gm1.must("ip link set wan-renamed name wan")?;

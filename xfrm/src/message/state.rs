@@ -93,6 +93,11 @@ pub fn read(mut message: ModifyMessage) -> Option<(HeldState, Usage)> {
     held
 }
 
+/// Whether it is at one of our anchors.
+pub fn is_ours(info: &UserSaInfo) -> bool {
+    read_id(info).is_some()
+}
+
 fn read_id(info: &UserSaInfo) -> Option<StateId> {
     let family = family_with_number(info.family).filter(|_| info.id.proto == IPPROTO_ESP)?;
     let (slot, direction, lane) = anchor_of(address(family, &info.id.daddr))?;

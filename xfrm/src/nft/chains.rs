@@ -5,6 +5,7 @@
 //! `guard` once more as ESP. On its way in: `inbound`, decryption, `clamp_in`, and `require_forward` or `require_input`.
 
 use super::inbound::{inbound, unknown_senders};
+use super::interfaces::Way;
 use super::matching::View;
 use super::rules::PlaneRules;
 use super::strays::STRAY;
@@ -67,12 +68,12 @@ fn base(name: &str, hook: &'static str, rules: Vec<String>) -> Chain {
 
 /// What one plane passes no other plane of the same interface holds: groups must not lock out each other's GDOI.
 fn guard(planes: &[PlaneRules]) -> Vec<String> {
-    let jump = |chain: &'static str| planes.iter().map(move |plane| plane.jump("oifname", chain));
+    let jump = |chain: &'static str| planes.iter().flat_map(move |plane| plane.jumps(Way::Out, chain));
     jump("pass_out").chain(jump("hold_out")).collect()
 }
 
 fn require(planes: &[PlaneRules]) -> Vec<String> {
-    let jump = |chain: &'static str| planes.iter().map(move |plane| plane.jump("iifname", chain));
+    let jump = |chain: &'static str| planes.iter().flat_map(move |plane| plane.jumps(Way::In, chain));
     jump("pass_in").chain(jump("hold_in")).collect()
 }
 

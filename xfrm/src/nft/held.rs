@@ -46,8 +46,8 @@ impl Tables {
         self.seen = None;
         program::write(table, held)?;
         let now = self.now()?;
-        let (slots, passing) = (table.slots(), table.passing());
-        let written = HeldTable { digest: Some(table.digest()), slots, passing };
+        let (slots, passing, closed) = (table.slots(), table.passing(), table.closed());
+        let written = HeldTable { digest: Some(table.digest()), slots, passing, closed };
         self.seen = now.is_after(before, WRITE).then_some((now, Some(written)));
         Ok(())
     }

@@ -3,6 +3,7 @@
 //! Fragments need no rule: `keep` is a NAT chain, so connection tracking is active and has put them together at
 //! priority -400.
 
+use super::interfaces::Way;
 use super::known;
 use super::rules::{name, GateRules, PlaneRules, Receivable, ANCHORS};
 use crate::model::{Family, Slot, SpiBlock};
@@ -20,7 +21,7 @@ pub fn inbound(planes: &[PlaneRules]) -> Vec<String> {
         .collect();
     for plane in planes {
         if let Some(receivable) = plane.receivable() {
-            rules.extend(Family::ALL.into_iter().filter_map(|family| shared(plane, receivable, family)));
+            rules.extend(Family::ALL.into_iter().flat_map(|family| shared(plane, receivable, family)));
             rules.extend(receivable.blocks.iter().flat_map(|block| senders(plane, *block)));
         }
     }
@@ -49,28 +50,31 @@ pub fn known_senders(slot: Slot) -> String {
     format!("\tset {} {{\n\t\ttypeof esp spi\n\t}}\n", known::name(slot))
 }
 
-fn shared(plane: &PlaneRules, receivable: &Receivable, family: Family) -> Option<String> {
+fn shared(plane: &PlaneRules, receivable: &Receivable, family: Family) -> Vec<String> {
     let spis = receivable.shared.iter().filter(|(of, _)| *of == family);
     let list = spis.map(|(_, spi)| spi.to_string()).collect::<Vec<_>>().join(", ");
-    (!list.is_empty()).then(|| hand_over(plane, family, &format!("{{ {list} }}"), "accept"))
+    match list.is_empty() {
+        true => Vec::new(),
+        false => hand_over(plane, family, &format!("{{ {list} }}"), "accept"),
+    }
 }
 
-fn senders(plane: &PlaneRules, block: SpiBlock) -> [String; 2] {
+fn senders(plane: &PlaneRules, block: SpiBlock) -> Vec<String> {
     let spis = format!("& {:#010x} == {}", block.mask(), block.base());
     let next = format!("goto senders_{}", plane.slot.number());
-    Family::ALL.map(|family| hand_over(plane, family, &spis, &next))
+    Family::ALL.into_iter().flat_map(|family| hand_over(plane, family, &spis, &next)).collect()
 }
 
-fn hand_over(plane: &PlaneRules, family: Family, spis: &str, next: &str) -> String {
+fn hand_over(plane: &PlaneRules, family: Family, spis: &str, next: &str) -> Vec<String> {
     let (header, anchor) = (name(family), plane.slot.inbound_anchor(family));
     let protocol = match family {
         Family::V4 => "ip protocol esp",
         Family::V6 => "meta nfproto ipv6 meta l4proto esp",
     };
-    format!(
-        "iifname \"{}\" {protocol} esp spi {spis} {header} daddr set {anchor} notrack {next}",
-        plane.interface
-    )
+    let rule = |condition| {
+        format!("{condition} {protocol} esp spi {spis} {header} daddr set {anchor} notrack {next}")
+    };
+    plane.interfaces.served(Way::In).into_iter().map(rule).collect()
 }
 
 impl PlaneRules {

@@ -24,11 +24,12 @@ pub fn write(table: &Table, held: Option<&HeldTable>) -> Result<(), Error> {
     feed(&["-f", "-"], &table.script(held))?;
     let listing = listing()?.ok_or_else(|| Error::Nft("the table is gone after it was written".into()))?;
     let seal = format!(
-        "flush chain inet gdoi seal\nadd rule inet gdoi seal continue comment \"{SEAL}{:016x} listing={:016x} planes={:x} passing={:x}\"\n",
+        "flush chain inet gdoi seal\nadd rule inet gdoi seal continue comment \"{SEAL}{:016x} listing={:016x} planes={:x} passing={:x} closed={:x}\"\n",
         table.digest(),
         digest(&listing),
         table.slots().0,
-        table.passing().0
+        table.passing().0,
+        table.closed().0
     );
     feed(&["-f", "-"], &seal)
 }
@@ -79,6 +80,7 @@ fn read_seal(listing: &str) -> HeldTable {
         digest: fields.text.filter(|_| intact),
         slots: Slots(fields.planes.unwrap_or(0)),
         passing: Slots(fields.passing.unwrap_or(0)),
+        closed: Slots(fields.closed.unwrap_or(0)),
     }
 }
 
@@ -88,6 +90,7 @@ struct Seal {
     listing: Option<u64>,
     planes: Option<u64>,
     passing: Option<u64>,
+    closed: Option<u64>,
 }
 
 fn parse_seal(line: &str) -> Seal {
@@ -97,7 +100,7 @@ fn parse_seal(line: &str) -> Seal {
         u64::from_str_radix(digits, 16).ok()
     };
     let (text, listing) = (field("text="), field("listing="));
-    Seal { text, listing, planes: field("planes="), passing: field("passing=") }
+    Seal { text, listing, planes: field("planes="), passing: field("passing="), closed: field("closed=") }
 }
 
 fn feed(arguments: &[&str], script: &str) -> Result<(), Error> {
@@ -151,7 +154,7 @@ mod tests {
     use super::*;
 
     fn sealed(body: &str, listing: &str) -> String {
-        format!("table inet gdoi {{\n{body}\t\tcontinue comment \"gdoi text=00000000000000ab listing={listing} planes=5 passing=4\"\n}}\n")
+        format!("table inet gdoi {{\n{body}\t\tcontinue comment \"gdoi text=00000000000000ab listing={listing} planes=5 passing=4 closed=1\"\n}}\n")
     }
 
     #[test]
@@ -159,12 +162,16 @@ mod tests {
         let unsealed = "table inet gdoi {\n\tchain x {\n\t}\n}\n";
         let listing = format!("{:016x}", digest(unsealed));
         let good = sealed("\tchain x {\n\t}\n", &listing);
-        let held =
-            |digest, slots, passing| HeldTable { digest, slots: Slots(slots), passing: Slots(passing) };
-        assert_eq!(read_seal(&good), held(Some(0xab), 5, 4));
+        let held = |digest, slots, passing, closed| HeldTable {
+            digest,
+            slots: Slots(slots),
+            passing: Slots(passing),
+            closed: Slots(closed),
+        };
+        assert_eq!(read_seal(&good), held(Some(0xab), 5, 4, 1));
         let changed = good.replace("chain x", "chain y");
-        assert_eq!(read_seal(&changed), held(None, 5, 4));
-        assert_eq!(read_seal(unsealed), held(None, 0, 0));
+        assert_eq!(read_seal(&changed), held(None, 5, 4, 1));
+        assert_eq!(read_seal(unsealed), held(None, 0, 0, 0));
     }
 
     #[test]

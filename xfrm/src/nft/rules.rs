@@ -5,6 +5,7 @@ mod passage;
 
 use std::collections::BTreeSet;
 
+use super::interfaces::Interfaces;
 use super::list::List;
 use crate::model::{Family, Mode, Slot, Spi, SpiBlock};
 
@@ -14,7 +15,7 @@ pub use encryption::Restored;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlaneRules {
     pub slot: Slot,
-    pub interface: String,
+    pub interfaces: Interfaces,
     /// GDOI as this router sends it.
     pub gdoi_out: List,
     /// GDOI as this router receives it.

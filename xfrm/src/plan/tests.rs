@@ -190,7 +190,7 @@ fn a_change_of_the_key_that_is_sent_with_leaves_the_table_alone() {
 fn contradictions_are_refused() {
     let refused = |planes| plan(&empty_kernel(), &Desired { planes }).unwrap_err().to_string();
     assert_eq!(refused(vec![plane(1, "wan0"), plane(1, "wan1")]), "two planes use slot 1");
-    for name in ["", "wan\"; drop", "eth*", "a name that is too long", "wan 0"] {
+    for name in ["", "wan\"; drop", "e*h", "a name that is too long", "wan 0"] {
         assert_eq!(refused(vec![plane(1, name)]), format!("`{name}` cannot be the name of an interface"));
     }
     let many = (0..7).map(|slot| plane(slot, "wan0")).collect();

@@ -10,11 +10,14 @@ use crate::model::{
 use crate::object::{Direction, State, StateId};
 use crate::Kernel;
 
+/// What lacks with an algorithm.
+const GROUPS: &str = "; the traffic of a group that uses it is blocked";
 const EPROTONOSUPPORT: i32 = 93;
 const ENOSYS: i32 = 38;
 const ENOENT: i32 = 2;
 
-/// Tries every algorithm; when ESP itself is missing one line is enough.
+/// Tries every algorithm: without any nothing works, without some the groups that use them are blocked. When ESP itself is
+/// missing one line is enough.
 pub fn problems() -> Vec<Problem> {
     let mut kernel = match Kernel::open() {
         Ok(kernel) => kernel,
@@ -22,14 +25,25 @@ pub fn problems() -> Vec<Problem> {
             return vec![Problem::Fatal(format!("the kernel has no XFRM (module xfrm_user): {error}"))]
         }
     };
-    let mut lacking =
-        |(name, state): (String, State)| kernel.try_state(&state).err().map(|error| explain(&name, &error));
-    let mut fatal: Vec<_> = shared().into_iter().filter_map(&mut lacking).map(Problem::Fatal).collect();
-    fatal.dedup();
-    if fatal.is_empty() {
-        return per_sender().into_iter().filter_map(lacking).map(Problem::Warning).collect();
+    judged(shared().into_iter().chain(per_sender()), |state| kernel.try_state(state))
+}
+
+fn judged(
+    all: impl Iterator<Item = (String, State)>,
+    mut attempt: impl FnMut(&State) -> io::Result<()>,
+) -> Vec<Problem> {
+    let (mut lacking, mut works) = (Vec::new(), false);
+    for (name, state) in all {
+        match attempt(&state) {
+            Ok(()) => works = true,
+            Err(error) => lacking.push(explain(&name, &error)),
+        }
     }
-    fatal
+    lacking.dedup();
+    match works {
+        true => lacking.into_iter().map(|line| Problem::Warning(line + GROUPS)).collect(),
+        false => lacking.into_iter().map(Problem::Fatal).collect(),
+    }
 }
 
 fn explain(name: &str, error: &io::Error) -> String {
@@ -88,6 +102,27 @@ fn sample(keys: EspKeys, replay: Replay) -> State {
 mod tests {
     use super::*;
     use crate::model::Transform;
+
+    #[test]
+    fn only_a_kernel_without_any_algorithm_is_refused() {
+        let lacks = |octets: usize| {
+            let refuse = move |state: &State| match state.keys.transform() {
+                Transform::Shared { integrity, .. } if integrity.key_len() >= octets => {
+                    Err(io::Error::from_raw_os_error(ENOSYS))
+                }
+                Transform::PerSender(_) if octets == 0 => Err(io::Error::from_raw_os_error(ENOSYS)),
+                _ => Ok(()),
+            };
+            judged(shared().into_iter().chain(per_sender()), refuse)
+        };
+        let one = lacks(64);
+        assert!(
+            matches!(&one[..], [Problem::Warning(line)] if line.contains("SHA-512") && line.contains("blocked"))
+        );
+        assert!(!lacks(0).is_empty() && lacks(0).iter().all(|one| matches!(one, Problem::Fatal(_))));
+        let without_esp = |_: &State| Err(io::Error::from_raw_os_error(EPROTONOSUPPORT));
+        assert_eq!(judged(shared().into_iter(), without_esp).len(), 1);
+    }
 
     #[test]
     fn every_algorithm_is_tried() {

@@ -1,10 +1,12 @@
 //! The rules that nft and this kernel know.
 
-use super::Problem;
+use super::{Problem, Uses};
 use crate::model::{
     Ace, Action, Aead, Cipher, Family, Lane, Mode, Ports, Prefix, Selector, Side, Slot, Spi, SpiBlock,
 };
-use crate::nft::{self, GateRules, List, PlaneRules, ProtectRules, Receivable, Restored, Stash, Table};
+use crate::nft::{
+    self, GateRules, Interfaces, List, PlaneRules, ProtectRules, Receivable, Restored, Stash, Table,
+};
 use crate::queue::Queue;
 use crate::Error;
 
@@ -14,9 +16,18 @@ const EPERM: i32 = 1;
 const EBUSY: i32 = 16;
 const TCP: u8 = 6;
 
+const MSS: u16 = 1300;
+
 /// Asks nft, as a dry run, for a table with every kind of rule; then for one that also asks the agent about senders.
-pub fn problems() -> Vec<Problem> {
-    match try_rules(Vec::new()) {
+pub fn problems(uses: Uses) -> Vec<Problem> {
+    let whole = try_rules(Vec::new(), Some(MSS));
+    let unused = !uses.mss && whole.is_err() && try_rules(Vec::new(), None).is_ok();
+    match whole {
+        Err(error) if unused => {
+            vec![Problem::Warning(format!(
+                "`mss-clamp` cannot be used: nftables cannot hold its rules: {error}"
+            ))]
+        }
         Err(Error::NftMissing(error)) => {
             vec![Problem::Fatal(format!("the program nft cannot be run: {error}"))]
         }
@@ -27,7 +38,7 @@ pub fn problems() -> Vec<Problem> {
 
 /// Another process may have the queue: the agent.
 fn on_demand() -> Option<Problem> {
-    let refused = try_rules(SpiBlock::new(Spi(0x1_0000), 16).into_iter().collect()).err();
+    let refused = try_rules(SpiBlock::new(Spi(0x1_0000), 16).into_iter().collect(), None).err();
     let error = refused.or_else(|| Queue::open().err().filter(|error| !is_taken(error)))?;
     Some(Problem::Warning(format!(
         "transforms with a key for each sender cannot be used: the kernel has no packet queue (modules nft_queue and \
@@ -42,7 +53,7 @@ fn is_taken(error: &Error) -> bool {
     }
 }
 
-fn try_rules(blocks: Vec<SpiBlock>) -> Result<(), Error> {
+fn try_rules(blocks: Vec<SpiBlock>, mss: Option<u16>) -> Result<(), Error> {
     let acl = [entries(Family::V4)?, entries(Family::V6)?].concat();
     let selectors: Vec<_> = acl.iter().map(|ace| ace.selector).collect();
     let restored = |family| {
@@ -51,7 +62,7 @@ fn try_rules(blocks: Vec<SpiBlock>) -> Result<(), Error> {
     };
     let plane = PlaneRules {
         slot: Slot::LAST,
-        interface: "lo".into(),
+        interfaces: Interfaces { name: "lo".into(), indices: [1].into(), renamed: [1].into() },
         gdoi_out: List::clear(&selectors),
         gdoi_in: List::clear(&selectors),
         clear: List::clear(&selectors),
@@ -62,7 +73,7 @@ fn try_rules(blocks: Vec<SpiBlock>) -> Result<(), Error> {
             restored: Family::ALL.map(restored).concat(),
             spis: Family::ALL.map(|family| (family, SpiBlock::only(Spi(256)))).into(),
             stash: Stash::Oversize(1400),
-            mss: Some(1300),
+            mss,
         }),
     };
     Table::new(&[plane]).map_or(Ok(()), |table| nft::check(&table))

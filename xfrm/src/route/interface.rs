@@ -8,18 +8,23 @@ use netlink_packet_route::link::{
 };
 use netlink_packet_route::RouteNetlinkMessage;
 
-use super::parse;
+use super::{all_links, link_record, LinkRecord, MTU, NAME, NEW_LINK};
+use crate::attributes::{attributes, find, number, text};
 use crate::model::Slot;
 use crate::object::{HeldInterface, XfrmInterface};
 use crate::socket::Socket;
 
+/// IFLA_LINKINFO, IFLA_INFO_KIND and IFLA_INFO_DATA.
+const LINK_INFO: u16 = 18;
+const KIND: u16 = 1;
+const DATA: u16 = 2;
+/// IFLA_XFRM_LINK and IFLA_XFRM_IF_ID.
+const PARENT: u16 = 1;
+const IF_ID: u16 = 2;
+
 /// The XFRM interfaces that are ours: by name and `if_id`.
 pub fn interfaces(socket: &mut Socket) -> io::Result<Vec<HeldInterface>> {
-    let request = RouteNetlinkMessage::GetLink(LinkMessage::default());
-    socket.dump(&request, |(kind, payload)| match parse(kind, payload)? {
-        RouteNetlinkMessage::NewLink(message) => Ok(read(&message)),
-        _ => Ok(None),
-    })
+    socket.dump(&all_links(), |(kind, payload)| Ok(read(payload).filter(|_| kind == NEW_LINK)))
 }
 
 /// Adds the interface, or sets its MTU and brings it up.
@@ -51,46 +56,36 @@ fn write(interface: XfrmInterface) -> LinkMessage {
     message
 }
 
-fn read(message: &LinkMessage) -> Option<HeldInterface> {
-    let (mut name, mut mtu, mut parent, mut slot) = (None, None, None, None);
-    for attribute in &message.attributes {
-        match attribute {
-            LinkAttribute::IfName(text) => name = Some(text),
-            LinkAttribute::Mtu(octets) => mtu = Some(*octets),
-            LinkAttribute::LinkInfo(info) => {
-                for datum in info.iter().flat_map(xfrm_data) {
-                    match datum {
-                        InfoXfrm::Link(index) => parent = Some(*index),
-                        InfoXfrm::IfId(number) => slot = Slot::from_reqid(*number),
-                        _ => {}
-                    }
-                }
-            }
-            _ => {}
-        }
-    }
-    let content = XfrmInterface { slot: slot?, parent: parent?, mtu: mtu? };
-    let up = message.header.flags.contains(LinkFlags::Up);
-    (*name? == content.name()).then_some(HeldInterface { index: message.header.index, up, content })
-}
-
-fn xfrm_data(info: &LinkInfo) -> &[InfoXfrm] {
-    match info {
-        LinkInfo::Data(InfoData::Xfrm(data)) => data,
-        _ => &[],
-    }
+fn read(payload: &[u8]) -> Option<HeldInterface> {
+    let LinkRecord { index, up, attributes: link } = link_record(payload)?;
+    let info = attributes(find(&link, LINK_INFO)?);
+    let data =
+        attributes(find(&info, DATA).filter(|_| find(&info, KIND).map(text).as_deref() == Some("xfrm"))?);
+    let content = XfrmInterface {
+        slot: Slot::from_reqid(number(find(&data, IF_ID)?)?)?,
+        parent: number(find(&data, PARENT)?)?,
+        mtu: number(find(&link, MTU)?)?,
+    };
+    (text(find(&link, NAME)?) == content.name()).then_some(HeldInterface { index, up, content })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use netlink_packet_core::Emitable;
+
+    fn octets(message: &LinkMessage) -> Vec<u8> {
+        let mut octets = vec![0; message.buffer_len()];
+        message.emit(&mut octets);
+        octets
+    }
 
     #[test]
     fn what_is_written_is_read_again_and_other_names_are_not_ours() {
         let content = XfrmInterface { slot: Slot::new(3).unwrap(), parent: 7, mtu: 1426 };
         let mut message = write(content);
-        assert_eq!(read(&message), Some(HeldInterface { index: 0, up: true, content }));
+        assert_eq!(read(&octets(&message)), Some(HeldInterface { index: 0, up: true, content }));
         message.attributes[0] = LinkAttribute::IfName("ipsec3".into());
-        assert_eq!(read(&message), None);
+        assert_eq!(read(&octets(&message)), None);
     }
 }

@@ -4,12 +4,12 @@ use super::policies::{discovery, passing};
 use super::Target;
 use crate::installed::Installed;
 use crate::model::{Desired, Family, Gate, Plane, Prefix};
-use crate::object::{KernelSelector, Rank, Verdict};
+use crate::object::{KernelSelector, Link, Rank, Verdict};
 use crate::Error;
 
 /// What becomes of what a list denies: it goes on to the lists of other planes, and a closed one holds it.
-pub fn denied(desired: &Desired, interface: &str) -> Verdict {
-    match closed(desired).any(|plane| plane.interface == interface) {
+pub fn denied(installed: &Installed, desired: &Desired, link: &Link) -> Verdict {
+    match closed(desired).any(|plane| installed.covers(plane, link)) {
         true => Verdict::Block,
         false => Verdict::Pass,
     }
@@ -23,11 +23,11 @@ impl Target {
     /// After the lists of all planes: an entry that names everything has the place of the policy that blocks everything.
     pub fn close(&mut self, installed: &Installed, desired: &Desired) -> Result<(), Error> {
         for plane in closed(desired) {
-            let link = installed.links.iter().find(|link| link.name == plane.interface);
-            let Some(interface) = link.map(|link| link.index) else { continue };
-            self.add_to(interface, passing(plane, discovery())?);
-            let rest = Family::ALL.map(Prefix::any).map(|any| KernelSelector::between(any, any));
-            self.add_to(interface, rest.map(|rest| (Rank::Closed, Verdict::Block, rest)).into());
+            for link in installed.links_of(plane) {
+                self.add_to(link.index, passing(plane, discovery())?);
+                let rest = Family::ALL.map(Prefix::any).map(|any| KernelSelector::between(any, any));
+                self.add_to(link.index, rest.map(|rest| (Rank::Closed, Verdict::Block, rest)).into());
+            }
         }
         Ok(())
     }

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use super::gdoi::gdoi;
 use super::{mtu, SMALL_MTU};
 use crate::installed::Offload;
-use crate::model::{Aead, Cipher, Family, Gate, Plane, Protection, Sa, SpiBlock};
-use crate::nft::{GateRules, List, PlaneRules, ProtectRules, Receivable, Restored, Stash};
+use crate::model::{is_named, Aead, Cipher, Family, Gate, Plane, Protection, Sa, SpiBlock};
+use crate::nft::{GateRules, Interfaces, List, PlaneRules, ProtectRules, Receivable, Restored, Stash};
 use crate::object::{Direction, Link};
 use crate::Error;
 
@@ -19,11 +19,7 @@ const IV_OCTETS: [u32; 2] = [BLOCK_IV, Cipher::IV_LEN as u32];
 ///
 /// # Errors
 /// Those of [`gdoi`].
-pub fn plane_rules(
-    plane: &Plane,
-    link: Option<&Link>,
-    offload: Offload,
-) -> Result<Option<PlaneRules>, Error> {
+pub fn plane_rules(plane: &Plane, links: &[&Link], offload: Offload) -> Result<Option<PlaneRules>, Error> {
     let gate = match &plane.gate {
         Gate::Open => return Ok(None),
         Gate::Closed => GateRules::Closed,
@@ -33,18 +29,27 @@ pub fn plane_rules(
             receivable: receivable(protection),
             spis: spis(protection),
             restored: restored(protection, offload),
-            stash: stash(plane, protection, link, offload),
+            stash: stash(plane, protection, links.first().copied(), offload),
             mss: plane.mss,
         }),
     };
     Ok(Some(PlaneRules {
         slot: plane.slot,
-        interface: plane.interface.clone(),
+        interfaces: interfaces(plane, links),
         gdoi_out: List::clear(&gdoi(plane, Direction::Outbound)?),
         gdoi_in: List::clear(&gdoi(plane, Direction::Inbound)?),
         clear: List::clear(&plane.clear),
         gate,
     }))
+}
+
+fn interfaces(plane: &Plane, links: &[&Link]) -> Interfaces {
+    let renamed = links.iter().filter(|link| !is_named(&plane.interface, &link.name));
+    Interfaces {
+        name: plane.interface.clone(),
+        indices: links.iter().map(|link| link.index).collect(),
+        renamed: renamed.map(|link| link.index).collect(),
+    }
 }
 
 fn receivable(protection: &Protection) -> Receivable {

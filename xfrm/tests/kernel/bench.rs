@@ -180,7 +180,7 @@ fn find_reason_to_skip() -> Option<String> {
             return Some(format!("the program {program} is missing"));
         }
     }
-    xfrm::preflight().into_iter().find_map(|problem| match problem {
+    xfrm::preflight(xfrm::Uses::default()).into_iter().find_map(|problem| match problem {
         Problem::Fatal(line) => Some(line),
         Problem::Warning(_) => None,
     })

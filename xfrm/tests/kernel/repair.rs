@@ -146,8 +146,9 @@ fn a_new_wan_address_does_not_disturb_the_data_plane() {
 fn preflight_finds_this_kernel_good_and_names_a_setting() {
     let Some(lab) = Lab::build() else { return };
     let fatal = |problem: &Problem| matches!(problem, Problem::Fatal(_));
-    assert!(!lab.within("gm1", xfrm::preflight).iter().any(fatal));
-    let at_host: Vec<_> = lab.within("h1", xfrm::preflight).iter().map(ToString::to_string).collect();
+    assert!(!lab.within("gm1", || xfrm::preflight(xfrm::Uses::default())).iter().any(fatal));
+    let at_host: Vec<_> =
+        lab.within("h1", || xfrm::preflight(xfrm::Uses::default())).iter().map(ToString::to_string).collect();
     assert!(at_host.iter().any(|line| line.contains("ip_forward")), "{at_host:?}");
     assert_eq!(lab.run("gm1", "ip xfrm state; nft list ruleset"), "");
 }

@@ -302,7 +302,11 @@ fn a_sending_state_that_somebody_removed_is_not_used_again() {
 fn preflight_misses_nothing_even_beside_a_running_agent() {
     let Some(lab) = Lab::build() else { return };
     let about_transforms = || {
-        let lines: Vec<_> = lab.within("gm1", xfrm::preflight).iter().map(ToString::to_string).collect();
+        let lines: Vec<_> = lab
+            .within("gm1", || xfrm::preflight(xfrm::Uses::default()))
+            .iter()
+            .map(ToString::to_string)
+            .collect();
         lines.into_iter().filter(|line| line.contains("transform")).collect::<Vec<_>>()
     };
     assert_eq!(about_transforms(), Vec::<String>::new());

@@ -1,29 +1,31 @@
 //! What the daemon before this one left in the kernel.
 
+use crate::config::InterfacePattern;
 use crate::events::{Event, Severity};
 use crate::gm::desired::{Adoption, Guarded};
 use gdoi::View;
 use std::time::Duration;
-use xfrm::{Installed, Protecting};
+use xfrm::{Installed, Kept, Protecting};
 
 /// How long groups that have registered wait for those whose protection was adopted: applying ends an
 /// adoption, and right after a start all register within moments.
 const ADOPTION: Duration = Duration::from_secs(60);
 
 /// The interfaces that the kernel protects and no group names.
-pub fn abandoned(groups: &[Guarded], installed: &Installed) -> Vec<String> {
-    let named = |interface: &str| {
-        groups.iter().flat_map(|group| &group.settings.interfaces).any(|name| name.as_str() == interface)
+pub fn abandoned(groups: &[Guarded], installed: &Installed, kept: &Kept) -> Vec<String> {
+    let named = |plane: &Protecting| {
+        let mut places = groups.iter().flat_map(Guarded::places);
+        places.any(|(slot, name)| name.names(&plane.interface) || kept.has(slot, plane.index))
     };
-    let protecting = installed.protecting().into_iter().map(|plane| plane.interface);
-    let mut abandoned: Vec<_> = protecting.filter(|interface| !named(interface)).collect();
+    let protecting = installed.protecting().into_iter().filter(|plane| !named(plane));
+    let mut abandoned: Vec<_> = protecting.map(|plane| plane.interface).collect();
     abandoned.dedup();
     abandoned
 }
 
 /// What the kernel has of a group: every one of its interfaces is protected already, in the group's own place, or less.
-pub fn adopt(group: &Guarded, installed: &Installed) -> Adoption {
-    let planes = protecting(group, installed);
+pub fn adopt(group: &Guarded, installed: &Installed, kept: &Kept) -> Adoption {
+    let planes = protecting(group, installed, kept);
     match planes.len() == group.slots.len() {
         true => Adoption::Whole(planes),
         false if group.slots.iter().any(|slot| installed.has_protected(*slot)) => Adoption::Ended,
@@ -31,19 +33,21 @@ pub fn adopt(group: &Guarded, installed: &Installed) -> Adoption {
     }
 }
 
-fn protecting(group: &Guarded, installed: &Installed) -> Vec<Protecting> {
+fn protecting(group: &Guarded, installed: &Installed, kept: &Kept) -> Vec<Protecting> {
     let own = |plane: &Protecting| {
-        group.places().any(|(slot, name)| plane.slot == slot && plane.interface == name.as_str())
+        let is_own =
+            |name: &InterfacePattern| name.names(&plane.interface) || kept.has(plane.slot, plane.index);
+        group.places().any(|(slot, name)| plane.slot == slot && is_own(name))
     };
     installed.protecting().into_iter().filter(own).collect()
 }
 
 /// Whether somebody has damaged what was adopted. States may have come to their end.
-pub fn is_damaged(group: &Guarded, installed: &Installed) -> bool {
+pub fn is_damaged(group: &Guarded, installed: &Installed, kept: &Kept) -> bool {
     let Adoption::Whole(found) = &group.adoption else { return false };
-    let present = protecting(group, installed);
+    let present = protecting(group, installed, kept);
     let same = |one: &Protecting, found: &Protecting| {
-        one.slot == found.slot && one.interface == found.interface && one.policies >= found.policies
+        one.slot == found.slot && one.index == found.index && one.policies >= found.policies
     };
     !found.iter().all(|found| present.iter().any(|one| same(one, found)))
 }
@@ -118,15 +122,17 @@ mod tests {
         let plane = Protecting {
             slot: groups[0].slots[0],
             interface: "wan0".into(),
+            index: 4,
             inbound: Vec::new(),
             outbound: None,
             policies: 1,
         };
         groups[0].adoption = Adoption::Whole(vec![plane]);
         assert!(
-            is_damaged(&groups[0], &Installed::default()) && !is_damaged(&groups[1], &Installed::default())
+            is_damaged(&groups[0], &Installed::default(), &Kept::default())
+                && !is_damaged(&groups[1], &Installed::default(), &Kept::default())
         );
-        groups[0].adoption = adopt(&groups[0], &Installed::default());
+        groups[0].adoption = adopt(&groups[0], &Installed::default(), &Kept::default());
         assert_eq!(groups[0].adoption, Adoption::None);
         assert_eq!(event(&Adoption::Ended).map(|event| event.severity), Some(Severity::Warning));
     }

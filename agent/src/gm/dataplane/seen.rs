@@ -1,12 +1,15 @@
 //! What is seen of the data plane from outside.
 
 use super::DataPlane;
+use crate::config::{FailMode, InterfacePattern};
+use crate::gm::closing::StoredPlane;
 use crate::gm::desired::{protection, Guarded};
+use crate::gm::links::Links;
 use crate::gm::path_mtu::PathMtus;
 use crate::report::Protection;
 use crate::socket::Listening;
 use gdoi::View;
-use xfrm::{Counters, Interface};
+use xfrm::{Counters, Slot};
 
 impl DataPlane {
     /// The groups and their places.
@@ -37,12 +40,32 @@ impl DataPlane {
         self.kernel.counters()
     }
 
-    /// The interfaces that there are.
+    /// The links that there are.
     ///
     /// # Errors
     /// The kernel does not say.
-    pub fn interfaces(&mut self) -> Result<Vec<Interface>, xfrm::Error> {
-        self.kernel.interfaces()
+    pub fn links(&mut self) -> Result<Links, xfrm::Error> {
+        Ok(Links::new(self.kernel.interfaces()?, self.kernel.kept().clone()))
+    }
+
+    /// Links that are protected under other names than they have, as pairs of the name now and that of the configuration.
+    pub fn renamed(&mut self) -> Vec<(String, String)> {
+        self.links().map(|links| links.renamed(&self.groups)).unwrap_or_default()
+    }
+
+    /// What is protected, for the next start.
+    pub fn protected(&self) -> Vec<StoredPlane> {
+        let of_group = |group: &Guarded| {
+            let plane = |(slot, interface): (Slot, &InterfacePattern)| StoredPlane {
+                group: group.settings.group.name.clone(),
+                interface: interface.clone(),
+                clear: group.settings.clear.clone(),
+                fail_close: group.settings.fail == FailMode::Close,
+                links: self.kernel.kept().of(slot).collect(),
+            };
+            group.places().map(plane).collect::<Vec<_>>()
+        };
+        self.groups.iter().flat_map(of_group).collect()
     }
 
     /// What happens to the traffic of each group.
@@ -68,7 +91,10 @@ impl DataPlane {
     pub fn listening(&self) -> Vec<Listening> {
         let listening = |(group, view): (&Guarded, &View)| {
             let group_address = view.rekey_group?;
-            Some(Listening { group: group_address, interface: group.settings.interfaces.first()?.clone() })
+            let (slot, interface) = group.places().next()?;
+            let link = self.links.of(slot, interface);
+            let interface = link.map_or(interface.to_string(), |link| link.name.clone());
+            Some(Listening { group: group_address, interface })
         };
         self.needs().filter_map(listening).collect()
     }

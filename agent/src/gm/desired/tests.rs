@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 use xfrm::{
-    Action, Cipher, EspKeys, Family, Integrity, Lane, Ports, Prefix, Protection as Protected, Replay, Spi,
-    SpiBlock,
+    Action, Cipher, EspKeys, Family, Integrity, Interface, Kept, Lane, Ports, Prefix,
+    Protection as Protected, Replay, Spi, SpiBlock,
 };
 
 const LOCAL: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(198, 51, 100, 1));
@@ -80,7 +80,8 @@ fn entries_with_keys_of_their_own_are_sent_with_them() {
 }
 
 fn wanted(groups: &[Guarded], view: View, senders: &Senders, phase: Phase) -> Result<Vec<Plane>, String> {
-    let links = [Interface { name: "wan0".into(), up: true, mtu: 1500 }];
+    let link = Interface { index: 4, name: "wan0".into(), up: true, mtu: 1500 };
+    let links = Links::new(vec![link], Kept::default());
     let (local, path_mtus) = (LOCAL, &PathMtus::default());
     let around = Surroundings { local, senders, path_mtus, links: &links };
     desired(groups, &[view], around, phase, Instant::from_millis(50_000)).map(|desired| desired.planes)

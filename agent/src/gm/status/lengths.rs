@@ -1,30 +1,25 @@
 //! What fits through the protected interfaces.
 
-use crate::config::InterfaceName;
+use crate::config::InterfacePattern;
 use crate::gm::dataplane::DataPlane;
 use crate::gm::desired::{sending, Guarded, Place};
+use crate::gm::links::Links;
 use crate::gm::path_mtu::PathMtus;
 use crate::report::Lengths;
 use gdoi::endpoint::Instant;
 use gdoi::View;
-use xfrm::{Family, Interface, Sa};
+use xfrm::{Family, Sa};
 
 /// Of each group, in the configuration's order; nothing of an interface that is not there.
 pub fn of_all(dataplane: &mut DataPlane, now: Instant) -> Vec<Vec<Lengths>> {
-    let interfaces = dataplane.interfaces().unwrap_or_default();
-    let of = |(group, view)| of_group(group, view, &interfaces, dataplane.path_mtus(), now);
+    let links = dataplane.links().unwrap_or_default();
+    let of = |(group, view)| of_group(group, view, &links, dataplane.path_mtus(), now);
     dataplane.needs().map(of).collect()
 }
 
-fn of_group(
-    group: &Guarded,
-    view: &View,
-    interfaces: &[Interface],
-    path_mtus: &PathMtus,
-    now: Instant,
-) -> Vec<Lengths> {
-    let lengths = |(number, (slot, name)): (usize, (xfrm::Slot, &InterfaceName))| {
-        let link = interfaces.iter().find(|interface| interface.name == name.as_str())?;
+fn of_group(group: &Guarded, view: &View, links: &Links, path_mtus: &PathMtus, now: Instant) -> Vec<Lengths> {
+    let lengths = |(number, (slot, name)): (usize, (xfrm::Slot, &InterfacePattern))| {
+        let link = links.of(slot, name)?;
         let path = |family| path_mtus.of(slot, family, now);
         let states = sending(view, Place { interface: number, slot }, now);
         let state = |family| states.iter().find(|sa: &&Sa| sa.family == family);
@@ -52,6 +47,7 @@ mod tests {
     use gdoi::crypto::Secret;
     use gdoi::policy::{Acl, GroupId, Spi, TekKeys};
     use std::path::Path;
+    use xfrm::{Interface, Kept};
 
     fn shared() -> gdoi::Sa {
         let keys =
@@ -74,7 +70,8 @@ mod tests {
         let file: MemberFile = source.parse().unwrap();
         let groups = file.settle(&mut source).unwrap().groups;
         let group = assign_slots(groups.into_iter().map(|(group, _)| group).collect()).remove(0);
-        let links = ["wan0", "wan1"].map(|name| Interface { name: name.into(), up: true, mtu: 1500 });
+        let link = |name: &str| Interface { index: 4, name: name.into(), up: true, mtu: 1500 };
+        let links = Links::new(["wan0", "wan1"].map(link).into(), Kept::default());
         let (mut mtus, now) = (PathMtus::default(), Instant::from_millis(1_000));
         mtus.learn(group.slots[1], TooBig { family: Family::V4, spi: 7, mtu: 1400 }, 1500, now);
         let acl = Acl::new(vec!["permit ip any any".parse().unwrap()]).unwrap();

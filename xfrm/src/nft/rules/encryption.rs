@@ -3,6 +3,7 @@
 
 use super::{name, GateRules, PlaneRules, ProtectRules, Stash};
 use crate::model::{Family, Lane, SpiBlock};
+use crate::nft::interfaces::Way;
 use crate::nft::matching::family_of;
 
 /// ESP of one family whose inner header lies behind an IV of one length.
@@ -78,29 +79,33 @@ impl PlaneRules {
     /// that is limited to one. A changed hop limit makes it look again.
     pub fn look_again(&self) -> Vec<String> {
         let Some(_) = self.protect() else { return Vec::new() };
-        let packets = format!(
-            "oifname \"{}\" ip6 hoplimit != {{ 1, 255 }} ip6 daddr != {{ fe80::/10, ff00::/8 }} meta l4proto != esp \
-             rt ipsec missing",
-            self.interface
-        );
-        vec![
-            format!("{packets} ip6 hoplimit 64 ip6 hoplimit set 63 accept"),
-            format!("{packets} ip6 hoplimit set 64 accept"),
-        ]
+        let rules = |condition: String| {
+            let packets = format!(
+                "{condition} ip6 hoplimit != {{ 1, 255 }} ip6 daddr != {{ fe80::/10, ff00::/8 }} meta l4proto != esp \
+                 rt ipsec missing"
+            );
+            [
+                format!("{packets} ip6 hoplimit 64 ip6 hoplimit set 63 accept"),
+                format!("{packets} ip6 hoplimit set 64 accept"),
+            ]
+        };
+        self.interfaces.served(Way::Out).into_iter().flat_map(rules).collect()
     }
 
     pub fn keep(&self) -> Vec<String> {
         let Some(_) = self.protect() else { return Vec::new() };
         let keep = |family: Family| {
             let name = name(family);
-            format!("{} {} snat {name} to {name} saddr", self.sent_protected(), family_of(family))
+            let rule = move |packets| format!("{packets} {} snat {name} to {name} saddr", family_of(family));
+            self.sent_protected().into_iter().map(rule)
         };
-        Family::ALL.map(keep).into()
+        Family::ALL.into_iter().flat_map(keep).collect()
     }
 
     /// Packets that will be encrypted.
-    fn sent_protected(&self) -> String {
-        format!("oifname \"{}\" ipsec out reqid {}", self.interface, self.slot.reqid())
+    fn sent_protected(&self) -> Vec<String> {
+        let packets = |condition| format!("{condition} ipsec out reqid {}", self.slot.reqid());
+        self.interfaces.served(Way::Out).into_iter().map(packets).collect()
     }
 
     /// Priority and mark are all that a packet carries through encryption, so they carry its two addresses. The maps map
@@ -114,18 +119,17 @@ impl PlaneRules {
             }
             Stash::Everything => String::new(),
         };
-        let packets = format!("{} meta nfproto ipv4 {condition}", self.sent_protected());
-        vec![
-            format!(
-                "{packets}meta priority set @nh,96,32 meta mark set @nh,128,32 \
-                 update @stash_source {{ meta priority : ip saddr }} \
-                 update @stash_destination {{ meta mark : ip daddr }} update @stashed {{ meta mark }}"
-            ),
-            format!(
-                "{} ip daddr 224.0.0.0/4 meta mark != 0 update @stash_multicast {{ meta mark }}",
-                self.sent_protected()
-            ),
-        ]
+        let rules = |sent: String| {
+            [
+                format!(
+                    "{sent} meta nfproto ipv4 {condition}meta priority set @nh,96,32 meta mark set @nh,128,32 \
+                     update @stash_source {{ meta priority : ip saddr }} \
+                     update @stash_destination {{ meta mark : ip daddr }} update @stashed {{ meta mark }}"
+                ),
+                format!("{sent} ip daddr 224.0.0.0/4 meta mark != 0 update @stash_multicast {{ meta mark }}"),
+            ]
+        };
+        self.sent_protected().into_iter().flat_map(rules).collect()
     }
 
     /// The stash is asked first; cipher text (no inner header of the right version) is not copied.
@@ -157,17 +161,18 @@ impl PlaneRules {
 
     /// Lowers the segment size that the two ends of a connection announce; nft never raises it.
     pub fn clamp_out(&self) -> Vec<String> {
-        self.clamp(&self.sent_protected())
+        self.clamp(self.sent_protected())
     }
 
     pub fn clamp_in(&self) -> Vec<String> {
-        self.clamp(&format!("iifname \"{}\" ipsec in reqid {}", self.interface, self.slot.reqid()))
+        let packets = |condition| format!("{condition} ipsec in reqid {}", self.slot.reqid());
+        self.clamp(self.interfaces.served(Way::In).into_iter().map(packets).collect())
     }
 
-    fn clamp(&self, packets: &str) -> Vec<String> {
-        let octets = self.protect().and_then(|protect| protect.mss);
-        let rule = |octets| format!("{packets} tcp flags syn / syn,rst tcp option maxseg size set {octets}");
-        octets.map(rule).into_iter().collect()
+    fn clamp(&self, packets: Vec<String>) -> Vec<String> {
+        let Some(octets) = self.protect().and_then(|protect| protect.mss) else { return Vec::new() };
+        let rule = |packets| format!("{packets} tcp flags syn / syn,rst tcp option maxseg size set {octets}");
+        packets.into_iter().map(rule).collect()
     }
 
     /// A router of the core cannot carry ESP of ours and says so to the host, which has sent no ESP. It is handed to this
@@ -175,23 +180,23 @@ impl PlaneRules {
     /// when it changes keys, and then only netlink is fast enough. The agent knows which are its own.
     pub fn too_big(&self) -> Vec<String> {
         let Some(protect) = self.protect() else { return Vec::new() };
-        protect.spis.iter().map(|(family, spis)| self.hand_to_agent(*family, *spis)).collect()
+        protect.spis.iter().flat_map(|(family, spis)| self.hand_to_agent(*family, *spis)).collect()
     }
 
     /// The quoted header lies behind 8 octets of ICMP, and the SPI behind it.
-    fn hand_to_agent(&self, family: Family, spis: SpiBlock) -> String {
+    fn hand_to_agent(&self, family: Family, spis: SpiBlock) -> Vec<String> {
         let quoted = match family {
             Family::V4 => "icmp type destination-unreachable icmp code 4 @th,136,8 50 @th,224,32",
             Family::V6 => "icmpv6 type packet-too-big @th,112,8 50 @th,384,32",
         };
-        format!(
-            "iifname \"{}\" {quoted} & {:#010x} == {} {} daddr set {} notrack accept",
-            self.interface,
-            spis.mask(),
-            spis.base(),
-            name(family),
-            self.slot.inbound_anchor(family)
-        )
+        let (mask, base) = (spis.mask(), spis.base());
+        let (header, anchor) = (name(family), self.slot.inbound_anchor(family));
+        let rule = |condition| {
+            format!(
+                "{condition} {quoted} & {mask:#010x} == {base} {header} daddr set {anchor} notrack accept"
+            )
+        };
+        self.interfaces.served(Way::In).into_iter().map(rule).collect()
     }
 }
 

@@ -2,13 +2,15 @@
 
 use super::{GateRules, PlaneRules, ANCHORS, LINK_IPV4, LINK_IPV6};
 use crate::model::{Action, Family, Mode};
+use crate::nft::interfaces::Way;
 use crate::nft::list::List;
 use crate::nft::matching::{conditions, icmp_errors, View};
 use crate::nft::strays::{self, STRAY};
 
 impl PlaneRules {
-    pub fn jump(&self, interface: &str, chain: &str) -> String {
-        format!("{interface} \"{}\" {}", self.interface, self.jump_to(chain))
+    pub fn jumps(&self, way: Way, chain: &str) -> Vec<String> {
+        let jump = |condition| format!("{condition} {}", self.jump_to(chain));
+        self.interfaces.held(way).into_iter().map(jump).collect()
     }
 
     fn jump_to(&self, chain: &str) -> String {

@@ -37,8 +37,8 @@ impl Installed {
             Op::WriteTable(table) => {
                 let intact = self.table.is_some_and(|table| table.digest.is_some());
                 self.known.retain(|slot, _| intact && table.slots().contains(*slot));
-                let (slots, passing) = (table.slots(), table.passing());
-                self.table = Some(HeldTable { digest: Some(table.digest()), slots, passing });
+                let (slots, passing, closed) = (table.slots(), table.passing(), table.closed());
+                self.table = Some(HeldTable { digest: Some(table.digest()), slots, passing, closed });
             }
             Op::RemoveTable => (self.table, self.known) = (None, BTreeMap::new()),
             Op::AddKnown(slot, spis) => {
