@@ -16,7 +16,7 @@ mod sids;
 mod version;
 
 pub(crate) use election::{Claim, Election, Step, Turn, Work};
-pub(crate) use link::{LinkOutput, LinkSettings, LinkState, Links};
+pub(crate) use link::{LinkOutput, LinkSettings, LinkState, Links, Place};
 pub(crate) use message::{
     address_octets, parse_address, split, write_head, Announcement, Commitment, Kind, Lineage, Slice,
 };

@@ -125,7 +125,7 @@ pub enum Misbehaved {
         /// The last number taken.
         last: u32,
     },
-    /// A message between key servers that is not newer than the last one taken.
+    /// A message between key servers that was taken before, or that comes too long after later ones.
     Replayed {
         /// The number in the message.
         got: u64,

@@ -13,7 +13,7 @@ mod receiver;
 mod sender;
 
 pub(crate) use ack::Acknowledgement;
-pub(crate) use receiver::receive;
+pub(crate) use receiver::{claimed_time, receive};
 pub(crate) use sender::{emit, PushContent};
 
 use crate::crypto::cbc::{Block, BLOCK};

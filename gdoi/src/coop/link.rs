@@ -10,6 +10,8 @@
 //! # Protocol decisions
 //! * Exchange type 240, `HDR*, HASH(1), COOP` with the hash of an informational exchange; the COOP payload has type
 //!   128 and begins with a sequence number of 8 octets, which counts from 1 for each SA and direction.
+//! * Each number is taken once, in whatever order within a second: what several groups say at the same moment may overtake
+//!   itself on its way. An announcement that came after a later one of its group is not listened to.
 //! * Both sides of an ISAKMP SA use the same keys. So that nobody can send a server its own words, the top bit of a
 //!   sequence number says that the responder of the phase 1 speaks, and so does bit 30 of the number of an R-U-THERE,
 //!   which is random otherwise where RFC 3706 section 6.2 wants it to be.
@@ -22,6 +24,7 @@ mod channel;
 mod handover;
 mod liveness;
 mod messages;
+mod numbers;
 mod peer;
 
 use super::CoopPeer;
@@ -58,8 +61,8 @@ pub(crate) struct LinkSettings {
 pub(crate) enum LinkOutput {
     /// Send this.
     Transmit(Transmit),
-    /// An authenticated, fresh message of this peer: the body of its COOP payload.
-    Received { peer: IpAddr, body: Zeroizing<Vec<u8>> },
+    /// An authenticated, fresh message of this peer: the body of its COOP payload. Others may have overtaken it.
+    Received { peer: IpAddr, place: Place, body: Zeroizing<Vec<u8>> },
     /// The first ISAKMP SA with the peer stands; there was none.
     Up { peer: IpAddr },
     /// The last ISAKMP SA with the peer is gone.
@@ -68,6 +71,20 @@ pub(crate) enum LinkOutput {
     Failed { peer: IpAddr, reason: Error },
     /// A datagram that changed nothing.
     Rejected { from: SocketAddr, reason: Error },
+}
+
+/// Where a message stands among those of its sender.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    sa: Cookies,
+    number: u64,
+}
+
+impl Place {
+    /// Whether the other one was sent later. Of messages under two SAs that is not known.
+    pub(crate) fn is_before(&self, other: &Place) -> bool {
+        self.sa == other.sa && self.number < other.number
+    }
 }
 
 /// One link, for operators.

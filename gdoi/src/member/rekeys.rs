@@ -7,7 +7,7 @@ use crate::error::{Error, Misbehaved, Unauthenticated};
 use crate::group::{Kek, Rekey};
 use crate::keyring::Keyring;
 use crate::phase1::Cookies;
-use crate::push::{receive, Acknowledgement};
+use crate::push::{claimed_time, receive, Acknowledgement};
 use crate::status::RekeyCounters;
 use crate::wire::Header;
 use std::net::{IpAddr, SocketAddr};
@@ -16,7 +16,8 @@ use std::time::Duration;
 /// How far the pseudotime of a message may be from ours: the time that its retransmissions take, and more.
 const TOLERANCE: Duration = Duration::from_secs(100);
 
-/// Whoever sends old messages again makes a member verify so many signatures in such a time, and no more.
+/// Whoever has the KEK and makes messages with old numbers makes a member verify so many signatures in such a time, and no
+/// more.
 const SCRUTINY: Duration = Duration::from_secs(1);
 const MOST_LOOKED_INTO: u32 = 10;
 
@@ -88,19 +89,26 @@ impl Rekeys {
     /// Whether a message with a number that was used is the key server's, and was made after the last one that was taken
     /// in: then the server has gone back to an older state. A message that is only sent once more was not.
     pub(super) fn is_newer(&mut self, keyring: &Keyring, datagram: &[u8], now: Instant) -> bool {
+        let Ok((header, _)) = Header::parse(datagram) else { return false };
+        let kek = keyring.kek_named(Cookies::of(&header).octets(), now);
+        let Some(any_number) = kek.map(|kek| Kek { sequence: 0, ..kek.clone() }) else { return false };
+        let told = keyring.told_time();
+        let is_later = |made: Option<u64>| made.zip(told).is_some_and(|(made, told)| made > told);
+        // Whoever sends old messages again does not use up what there is for those that may be new.
+        if !is_later(claimed_time(&any_number, datagram)) || !self.may_look(now) {
+            return false;
+        }
+        let policy = receive(&any_number, datagram).ok().and_then(|rekey| rekey.policy);
+        is_later(policy.and_then(|policy| policy.pseudotime))
+    }
+
+    /// Whether one more signature may be verified that may come to nothing.
+    fn may_look(&mut self, now: Instant) -> bool {
         if now >= self.scrutiny.0 + SCRUTINY {
             self.scrutiny = (now, 0);
         }
         self.scrutiny.1 = self.scrutiny.1.saturating_add(1);
-        if self.scrutiny.1 > MOST_LOOKED_INTO {
-            return false;
-        }
-        let Ok((header, _)) = Header::parse(datagram) else { return false };
-        let kek = keyring.kek_named(Cookies::of(&header).octets(), now);
-        let any_number = kek.map(|kek| Kek { sequence: 0, ..kek.clone() });
-        let rekey = any_number.and_then(|kek| receive(&kek, datagram).ok());
-        let made = rekey.and_then(|rekey| rekey.policy).and_then(|policy| policy.pseudotime);
-        made.zip(keyring.told_time()).is_some_and(|(made, told)| made > told)
+        self.scrutiny.1 <= MOST_LOOKED_INTO
     }
 
     /// Counts one that changes nothing.

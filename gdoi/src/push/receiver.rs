@@ -33,6 +33,16 @@ pub(crate) fn receive(kek: &Kek, datagram: &[u8]) -> Result<Rekey, Error> {
     Ok(Rekey { kek_spi: kek.spi, sequence, deletions, policy })
 }
 
+/// The group's time in a rekey message as it says itself, which nobody may have signed: enough to pass over one that is old.
+pub(crate) fn claimed_time(kek: &Kek, datagram: &[u8]) -> Option<u64> {
+    let (header, body) = Header::parse(datagram).ok()?;
+    let (iv, key) = split_key(kek).ok()?;
+    let opened = open(&header, body, &key, &iv).ok()?;
+    let chain = opened.chain().ok()?;
+    let sa = chain.payloads.iter().find(|payload| payload.kind == PayloadType::SA)?;
+    GroupSa::parse(sa.body).ok()?.gap?.pseudotime
+}
+
 /// The signature covers the header "before it has been encrypted" (RFC 6407 section 4), and encryption pads: the length in
 /// it may be that of the message or what it was before. Both readings are taken.
 fn verify(

@@ -8,6 +8,7 @@ use crate::policy::{SidGeneration, SidNonce, SidRequest, MAX_SIDS};
 use crate::wire::{Reader, Writer};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// A member gets no more sender IDs from one server in one generation: enough for a router that is started anew some
 /// hundred times, and too few to use up a server's range.
@@ -31,14 +32,15 @@ struct Allotment {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Allotments {
     generation: SidGeneration,
-    members: BTreeMap<IpAddr, Allotment>,
+    /// Shared with what is kept for the case that a change fails.
+    members: Arc<BTreeMap<IpAddr, Allotment>>,
 }
 
 impl Allotments {
     /// In another generation than the one of before nobody has got any.
     pub(super) fn begin(&mut self, generation: SidGeneration) {
         if self.generation != generation {
-            *self = Allotments { generation, members: BTreeMap::new() };
+            *self = Allotments { generation, members: Arc::default() };
         }
     }
 
@@ -64,18 +66,19 @@ impl Allotments {
     pub(super) fn note(&mut self, member: IpAddr, request: SidRequest, values: &[u32]) {
         let last = request.nonce.zip(values.first().copied());
         let last = last.map(|(nonce, first)| (nonce, first, values.len() as u16));
-        let allotment = self.members.entry(member).or_insert(Allotment { given: 0, last });
+        let members = Arc::make_mut(&mut self.members);
+        let allotment = members.entry(member).or_insert(Allotment { given: 0, last });
         *allotment = Allotment { given: allotment.given.saturating_add(values.len() as u32), last };
-        if self.members.len() > MAX_MEMBERS {
-            let others = self.members.iter().filter(|(other, _)| **other != member);
+        if members.len() > MAX_MEMBERS {
+            let others = members.iter().filter(|(other, _)| **other != member);
             let least = others.min_by_key(|(_, allotment)| allotment.given).map(|(member, _)| *member);
-            least.and_then(|least| self.members.remove(&least));
+            least.and_then(|least| members.remove(&least));
         }
     }
 
     /// A number of members (4 octets) of an address (16), how many they got (4) and \[nonce (16) first (4) count (2)\].
     pub(super) fn write(&self, out: &mut Writer) {
-        out.list_u32(PART, &self.members, |out, (member, allotment)| {
+        out.list_u32(PART, self.members.iter(), |out, (member, allotment)| {
             out.raw(&address_octets(Some(*member)));
             out.u32(allotment.given);
             out.optional(allotment.last, |out, (nonce, first, count)| {
@@ -97,7 +100,7 @@ impl Allotments {
                 false => Err(Malformed::Value(PART).into()),
             }
         })?;
-        Ok(Allotments { generation, members: members.into_iter().collect() })
+        Ok(Allotments { generation, members: Arc::new(members.into_iter().collect()) })
     }
 }
 

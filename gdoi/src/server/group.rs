@@ -294,7 +294,7 @@ impl Group {
         if let Some(over) = self.rekeying.conclude_catching_up(now) {
             self.fall_behind(over, now);
         }
-        if self.rekeying.is_settled() {
+        if self.rekeying.is_settled() && !self.rekeying.is_inherited() {
             self.settle_distribution();
         }
         self.outbox.transmits.extend(self.rekeying.handle_timeout(now));

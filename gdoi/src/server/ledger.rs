@@ -29,6 +29,7 @@ pub(super) enum Unstored {
 pub(super) struct Checkpoint {
     state: GroupState,
     sids: Sids,
+    allotments: Allotments,
     unstored: Unstored,
     uncommitted: bool,
 }
@@ -137,15 +138,20 @@ impl Ledger {
 
     /// Where to [`Ledger::go_back`] if what is about to be done fails.
     pub(super) fn checkpoint(&self) -> Checkpoint {
-        let (unstored, uncommitted) = (self.unstored, self.uncommitted);
-        Checkpoint { state: self.state.clone(), sids: self.sids.clone(), unstored, uncommitted }
+        Checkpoint {
+            state: self.state.clone(),
+            sids: self.sids.clone(),
+            allotments: self.allotments.clone(),
+            unstored: self.unstored,
+            uncommitted: self.uncommitted,
+        }
     }
 
     /// Nothing was stored or said since; members that were forgotten stay forgotten.
     pub(super) fn go_back(&mut self, before: Checkpoint) {
-        let Checkpoint { state, sids, unstored, uncommitted } = before;
-        (self.state, self.sids, self.uncommitted) = (state, sids, uncommitted);
-        self.allotments.begin(self.sids.generation());
+        let Checkpoint { state, sids, allotments, unstored, uncommitted } = before;
+        (self.state, self.sids, self.allotments) = (state, sids, allotments);
+        self.uncommitted = uncommitted;
         self.unstored = unstored.max(self.unstored.min(Unstored::Soon));
     }
 
@@ -274,7 +280,7 @@ impl Ledger {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::{Acl, SendMode};
+    use crate::policy::{Acl, SendMode, SidNonce};
     use std::time::Duration;
 
     const AUTHOR: Author = Author([1; 8]);
@@ -332,6 +338,22 @@ mod tests {
         ledger.stored();
         ledger.learn_epoch(7);
         assert_eq!(ledger.unstored(), Unstored::Nothing);
+    }
+
+    /// Who asked before gets the same again, others get others, and nobody more than before.
+    #[test]
+    fn a_generation_of_sender_ids_that_comes_to_nothing_forgets_nobody() {
+        let mut ledger = Ledger::new(AUTHOR, NOW);
+        let (member, other) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
+        let request = SidRequest { count: 2, nonce: Some(SidNonce([4; 16])) };
+        let given = ledger.give_sids(0, member, request).unwrap();
+        let before = ledger.checkpoint();
+        ledger.amend_state().division.generation.number += 1;
+        ledger.begin_sids();
+        assert_ne!(ledger.sids().generation(), before.sids.generation());
+        ledger.go_back(before);
+        assert_eq!(ledger.give_sids(0, other, request), Ok(vec![2, 3]));
+        assert_eq!(ledger.give_sids(0, member, request), Ok(given));
     }
 
     #[test]

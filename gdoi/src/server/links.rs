@@ -3,7 +3,7 @@
 use super::group::{Group, GroupStatus};
 use super::standing::Letter;
 use super::KeyServer;
-use crate::coop::{split, Kind, LinkOutput, LinkState};
+use crate::coop::{split, Kind, LinkOutput, LinkState, Place};
 use crate::endpoint::{Instant, Output};
 use crate::error::{Error, Unacceptable};
 use crate::event::{CoopEvent, KeyServerEvent};
@@ -17,7 +17,7 @@ impl KeyServer {
         while let Some(output) = self.links.poll() {
             match output {
                 LinkOutput::Transmit(transmit) => self.output.push_back(Output::Transmit(transmit)),
-                LinkOutput::Received { peer, body } => self.hear(peer, &body, now),
+                LinkOutput::Received { peer, place, body } => self.hear((peer, place), &body, now),
                 LinkOutput::Up { peer } => self.greet(peer, now),
                 LinkOutput::Down { peer, reason } | LinkOutput::Failed { peer, reason } => {
                     self.note_failure(peer, reason, now);
@@ -47,10 +47,11 @@ impl KeyServer {
         self.act_on_all(now, |group, random| group.cooperate(random, now))
     }
 
-    fn hear(&mut self, peer: IpAddr, body: &[u8], now: Instant) {
+    fn hear(&mut self, (peer, place): (IpAddr, Place), body: &[u8], now: Instant) {
         let (group, heard) = match self.addressed(peer, body) {
             Ok((id, message)) => {
-                (Some(id), self.act(id, now, |group, random| group.hear(peer, message, random, now)))
+                let from = (peer, place);
+                (Some(id), self.act(id, now, |group, random| group.hear(from, message, random, now)))
             }
             Err(reason) => (None, Err(reason)),
         };

@@ -9,7 +9,7 @@ use super::held::{Conveyed, Held};
 use super::registrant::Registrant;
 use crate::coop::{Author, Versions};
 use crate::error::{Error, Unacceptable};
-use crate::policy::Identity;
+use crate::policy::{Identity, Spi};
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -181,6 +181,11 @@ impl Members {
             self.leave(member, Presence::Silent);
         }
         dropped
+    }
+
+    /// Whether all are known to have this TEK: they registered with it, or answered the message that brought it.
+    pub(super) fn all_hold(&self, tek: Spi) -> bool {
+        self.records().all(|record| record.held.tek == tek)
     }
 
     /// Where there are other servers, they must learn of it.

@@ -52,6 +52,8 @@ pub(super) struct Rekeying {
     /// Of whom this server knows what they have: they registered or answered since it leads. Others may have heard of
     /// keys from another server.
     known: BTreeSet<IpAddr>,
+    /// Whether another server, or this one before it led, began to tell all members, and this one has yet to do so.
+    inherited: bool,
     acks: AckCounters,
 }
 
@@ -93,6 +95,7 @@ impl Rekeying {
                 let before = [self.distribution.replace(distribution), self.catching_up.take()];
                 before.iter().flatten().for_each(|before| self.remember(before));
                 self.behind = Behind::default();
+                self.inherited = false;
             }
             Audience::Behind(_) => {
                 let before = self.catching_up.replace(distribution);
@@ -120,6 +123,21 @@ impl Rekeying {
     /// All is given up.
     pub(super) fn abandon(&mut self) {
         *self = Rekeying { acks: self.acks, ..Rekeying::default() };
+    }
+
+    /// All members are to be told what another server began to tell them.
+    pub(super) fn inherit(&mut self) {
+        self.inherited = true;
+    }
+
+    /// That was done.
+    pub(super) fn take_over(&mut self) {
+        self.inherited = false;
+    }
+
+    /// Whether all members are about to be told, so that nobody need be told before.
+    pub(super) const fn is_inherited(&self) -> bool {
+        self.inherited
     }
 
     /// Another server has led as well: what members have is not known any more.
@@ -188,6 +206,13 @@ impl Rekeying {
             self.behind.members.insert(member, receiver);
             self.behind.due = now;
         }
+    }
+
+    /// The same of one of which another server knows what it has.
+    pub(super) fn join_unknown(&mut self, receiver: Receiver, now: GroupTime) {
+        let member = receiver.to.ip();
+        self.join(receiver, now);
+        self.known.remove(&member);
     }
 
     /// A member has the keys of now.

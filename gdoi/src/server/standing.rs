@@ -11,7 +11,7 @@ use super::keys::Keys;
 use super::ledger::Ledger;
 use super::state::GroupState;
 use crate::coop::{
-    Announcement, Author, CoopStatus, Election, Lineage, Redundancy, Role, Turn, Versions, Work,
+    Announcement, Author, CoopStatus, Election, Lineage, Place, Redundancy, Role, Turn, Versions, Work,
 };
 use crate::endpoint::Instant;
 use crate::error::{Error, Misbehaved, Unacceptable};
@@ -255,6 +255,11 @@ impl Standing {
             true => Err(Misbehaved::EpochLeap(claimed).into()),
             false => Ok(()),
         }
+    }
+
+    /// Whether nothing is known that a peer said of itself later; from now on this is known.
+    pub(super) fn is_latest(&mut self, from: IpAddr, place: Place) -> bool {
+        self.peers.get_mut(&from).is_some_and(|peer| peer.is_latest(place))
     }
 
     /// Remembers what a peer says of itself; what is new in it.

@@ -8,7 +8,10 @@ use crate::bench::random::Seeded;
 use crate::bench::{Clock, Link, World};
 use gdoi::policy::Spi;
 use gdoi::wire::ExchangeType;
-use gdoi::{KeyServer, KeyServerCommand, KeyServerConfig, MemberCommand, MemberConfig, RekeyKind, Transport};
+use gdoi::{
+    KeyServer, KeyServerCommand, KeyServerConfig, KeyServerEvent, MemberCommand, MemberConfig, RekeyKind,
+    Transport,
+};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -109,6 +112,23 @@ fn a_machine_that_stood_still_hears_again_after_the_first_rekey_message() {
     }
 }
 
+/// While it waits before it asks once more, the next rekey message comes: of a key that nobody sends with yet.
+#[test]
+fn who_was_cut_off_until_its_keys_ended_hears_again_by_the_next_message() {
+    let mut world = start(3, Transport::Unicast);
+    let rekeys = |world: &World| {
+        let sent = |event: &KeyServerEvent| matches!(event, KeyServerEvent::RekeySent { .. });
+        world.server_events(server_address(1)).iter().filter(|(_, event)| sent(event)).count()
+    };
+    world.cut(member_address(3).ip());
+    world.run_until(SECOND * 8000, |world| rekeys(world) == 2);
+    assert!(world.view(member_address(3)).inbound.is_empty(), "its keys have ended");
+    let before = registrations(&world, 3);
+    world.join(member_address(3).ip());
+    world.run_until(SECOND * 25, |world| world.view(member_address(3)).outbound.is_some());
+    assert_eq!((hear_all(&world, 3), registrations(&world, 3)), (vec![true; 3], before));
+}
+
 #[test]
 fn a_machine_that_slept_registers_when_it_wakes() {
     let mut world = start(3, Transport::Unicast);
@@ -173,6 +193,26 @@ fn what_was_recorded_before_a_server_went_back_is_not_taken_in_again() {
     recorded.iter().for_each(|flight| world.inject(flight.from, flight.to, &flight.payload));
     world.run_for(SECOND * 5);
     assert_eq!((received(&world), world.view(member_address(1))), (before, view));
+}
+
+/// Somebody sends old messages again, two hundred in a second: they hide nothing.
+#[test]
+fn what_is_sent_again_does_not_hide_that_a_server_went_back() {
+    let mut world = restored(&[RekeyKind::Reminder, RekeyKind::Reminder], Transport::Unicast);
+    let is_push = |flight: &&crate::bench::Flight| {
+        flight.to == member_address(1)
+            && ExchangeType::claimed_by(&flight.payload) == Some(ExchangeType::GROUPKEY_PUSH)
+    };
+    let pushes: Vec<_> = world.sent.iter().filter(is_push).map(|flight| flight.payload.clone()).collect();
+    let last = pushes.last().unwrap();
+    let old = pushes.iter().rev().find(|push| push[..16] == last[..16] && *push != last).unwrap();
+    for _ in 0..400 {
+        (0..20).for_each(|_| world.inject(server_address(1), member_address(1), old));
+        world.run_for(Duration::from_millis(100));
+    }
+    let replayed = world.member(member_address(1)).status(world.now).rekeys.replayed;
+    assert!(replayed >= 8_000, "{replayed}");
+    assert_eq!([1, 2].map(|number| (signs(&world, number), registrations(&world, number))), [(1, 2); 2]);
 }
 
 /// New keys, a new KEK, and a list of members that is empty: only those that hear the multicast group hear of it.

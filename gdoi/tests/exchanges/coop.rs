@@ -1,6 +1,8 @@
 //! Cooperating key servers and their members.
 
-use crate::bench::alliance::{address, allied_config, allied_member, coop, primaries, start, start_server};
+use crate::bench::alliance::{
+    address, allied_config, allied_member, coop, primaries, start, start_server, start_with,
+};
 use crate::bench::fleet::{member, member_address};
 use crate::bench::random::Seeded;
 use crate::bench::{Link, World};
@@ -197,4 +199,30 @@ fn messages_are_counted_by_group_in_both_directions() {
     }
     assert!(counts(1, 0).0 > 3 * counts(1, 1).0, "{:?} {:?}", counts(1, 0), counts(1, 1));
     assert_eq!((status(1).links, status(1).established), (1, 0));
+}
+
+/// What two groups of the same servers have to say goes over one link, at the same moments.
+#[test]
+fn messages_that_overtake_each_other_cost_no_group_its_primary() {
+    let config = |number| {
+        let (mut config, other) = (allied_config(number, 4, LIFE), allied_config(number, 4, LIFE));
+        config.groups.extend(other.groups);
+        (config.groups[1].group.name, config.groups[1].group.id) = ("other".into(), GroupId(9));
+        config
+    };
+    for seed in 1..=5 {
+        let mut world = World::new(seed, Link::BREEZE);
+        start_with(&mut world, 4, 4, config);
+        world.run_for(Duration::from_secs(30));
+        let told: Vec<_> = (1..=4).map(|number| world.server_events(address(number)).len()).collect();
+        world.run_for(LIFE);
+        for (number, told) in (1..).zip(told) {
+            let events = world.server_events(address(number))[told..].iter();
+            let lost = |(_, event): &&(_, KeyServerEvent)| {
+                ["COOP_KS_UNREACH", "COOP_KS_ELECTION", "KS_PACKET_DROPPED"].contains(&event.name())
+            };
+            let lost: Vec<_> = events.filter(lost).map(|(_, event)| event.to_string()).collect();
+            assert_eq!(lost, [""; 0], "seed {seed}, server {number}: nothing was lost on the way");
+        }
+    }
 }

@@ -1,6 +1,8 @@
 //! One ISAKMP SA between two key servers, and the COOP messages under it: `HDR*, HASH(1), COOP`.
 
 use super::liveness::Liveness;
+use super::numbers::Numbers;
+use super::Place;
 use crate::crypto::Random;
 use crate::endpoint::Instant;
 use crate::error::{Error, Malformed, Misbehaved};
@@ -43,7 +45,7 @@ pub(super) struct Channel {
     pub(super) ends: Instant,
     pub(super) liveness: Liveness,
     sent: u64,
-    received: u64,
+    received: Numbers,
 }
 
 impl Channel {
@@ -58,7 +60,8 @@ impl Channel {
         let heard = (side == Side::Initiator).then_some(now);
         let ends = now + life(&sa);
         let (established, leaves) = (now, None);
-        Ok(Channel { sa, side, begun_by, established, heard, leaves, ends, liveness, sent: 0, received: 0 })
+        let received = Numbers::default();
+        Ok(Channel { sa, side, begun_by, established, heard, leaves, ends, liveness, sent: 0, received })
     }
 
     /// The instant at which `percent` of the life are over.
@@ -99,11 +102,16 @@ impl Channel {
         Ok(message)
     }
 
-    /// The body of a COOP message that is the peer's and newer than all before.
+    /// The body of a COOP message that is the peer's and was not taken before, and its place among the peer's.
     ///
     /// # Errors
     /// Any: then nothing has changed.
-    pub(super) fn open(&mut self, header: &Header, body: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
+    pub(super) fn open(
+        &mut self,
+        header: &Header,
+        body: &[u8],
+        now: Instant,
+    ) -> Result<(Place, Zeroizing<Vec<u8>>), Error> {
         if header.flags != Flags::ENCRYPTED {
             return Err(Misbehaved::Encryption.into());
         }
@@ -115,19 +123,16 @@ impl Channel {
         if body.len() > MAX_BODY {
             return Err(Malformed::Length(COOP).into());
         }
-        self.received = self.fresh(sequence)?;
-        Ok(Zeroizing::new(body.to_vec()))
+        let number = self.number(sequence)?;
+        self.received.take(number, now)?;
+        Ok((Place { sa: self.sa.cookies, number }, Zeroizing::new(body.to_vec())))
     }
 
-    /// The peer's number, if it is above its last one.
-    fn fresh(&self, sequence: u64) -> Result<u64, Error> {
-        if sequence & RESPONDER == number_bit(self.side) {
-            return Err(Misbehaved::Reflected.into());
-        }
-        let (got, last) = (sequence & !RESPONDER, self.received);
-        match got > last {
-            true => Ok(got),
-            false => Err(Misbehaved::Replayed { got, last }.into()),
+    /// The number, if it is one of the peer's.
+    fn number(&self, sequence: u64) -> Result<u64, Error> {
+        match sequence & RESPONDER == number_bit(self.side) {
+            true => Err(Misbehaved::Reflected.into()),
+            false => Ok(sequence & !RESPONDER),
         }
     }
 }

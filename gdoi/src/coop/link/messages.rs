@@ -80,9 +80,9 @@ impl Link {
         body: &[u8],
         context: &mut Context<'_>,
     ) -> Result<(), Error> {
-        let body = self.channels[index].open(header, body)?;
+        let (place, body) = self.channels[index].open(header, body, context.now)?;
         self.received += 1;
-        context.output.push_back(LinkOutput::Received { peer: self.address(), body });
+        context.output.push_back(LinkOutput::Received { peer: self.address(), place, body });
         self.hear(index, context);
         Ok(())
     }

@@ -13,6 +13,7 @@ use crate::server::distribution::Receiver;
 use crate::server::held::{Held, KekTag};
 use crate::server::keys::{GroupKek, Succession};
 use crate::server::rekeying::{Audience, Concluded};
+use crate::server::terms::Transport;
 use std::net::IpAddr;
 
 impl Group {
@@ -50,8 +51,9 @@ impl Group {
         let newest = Held::of(self.keys());
         match self.ledger.members().record(member).map(|record| record.held == newest) {
             Some(true) => self.rekeying.has_caught_up(member),
-            Some(false) => self.tell_late(member, now),
-            None => {}
+            Some(false) if !self.rekeying.is_inherited() => self.tell_late(member, now),
+            // It is told with all others.
+            Some(false) | None => {}
         }
     }
 
@@ -60,8 +62,15 @@ impl Group {
         let Some(record) = self.ledger.members().record(member) else { return };
         let held = record.held.kek;
         let receiver = Receiver { keks: vec![held], ..self.receiver(record, &keks) };
-        if keks.iter().any(|kek| KekTag::of(kek.spi) == held) {
-            self.rekeying.join(receiver, now);
+        let tags: Vec<_> = keks.iter().map(|kek| KekTag::of(kek.spi)).collect();
+        let unicast = self.config.rekey.as_ref().is_some_and(|rekey| rekey.transport == Transport::Unicast);
+        match tags.contains(&held) {
+            true => self.rekeying.join(receiver, now),
+            // It has answered another server since it registered, which alone knows what it has now.
+            false if unicast && !tags.is_empty() => {
+                self.rekeying.join_unknown(Receiver { keks: tags, ..receiver }, now);
+            }
+            false => {}
         }
     }
 

@@ -1,7 +1,7 @@
 //! Messages of other servers. One that is refused changes nothing but a counter.
 
 use super::Group;
-use crate::coop::{Announcement, Kind, Lineage, Slice, TOLERANCE};
+use crate::coop::{Announcement, Kind, Lineage, Place, Slice, TOLERANCE};
 use crate::crypto::Random;
 use crate::endpoint::Instant;
 use crate::error::{Error, Malformed, Misbehaved};
@@ -20,13 +20,13 @@ impl Group {
     /// The message changed nothing.
     pub(in crate::server) fn hear(
         &mut self,
-        from: IpAddr,
+        (from, place): (IpAddr, Place),
         message: (Kind, Reader<'_>),
         random: &mut dyn Random,
         now: Instant,
     ) -> Result<(), Error> {
         let heard = match message {
-            (Kind::Announcement, reader) => self.hear_announcement(from, reader, now),
+            (Kind::Announcement, reader) => self.hear_announcement((from, place), reader, now),
             (Kind::State, reader) => self.hear_state(from, reader, now),
             (Kind::Members, reader) => self.hear_members(from, reader, now),
         };
@@ -35,7 +35,13 @@ impl Group {
         self.take_turns(random, now)
     }
 
-    fn hear_announcement(&mut self, from: IpAddr, reader: Reader<'_>, now: Instant) -> Result<(), Error> {
+    /// One that a later one has overtaken says nothing more. States and members say themselves what is new in them.
+    fn hear_announcement(
+        &mut self,
+        (from, place): (IpAddr, Place),
+        reader: Reader<'_>,
+        now: Instant,
+    ) -> Result<(), Error> {
         let announcement = Announcement::parse(reader)?;
         let time = GroupTime::from_millis(announcement.pseudotime);
         if let Err(reason) = self.check_time(announcement.lineage, time, now) {
@@ -43,6 +49,9 @@ impl Group {
             return Err(reason);
         }
         self.standing.check_epoch(&announcement)?;
+        if !self.standing.is_latest(from, place) {
+            return Ok(());
+        }
         self.take_word(from, &announcement, now);
         self.answer(from, &announcement, now);
         Ok(())
@@ -144,12 +153,13 @@ impl Group {
     }
 
     /// What this server was about to tell members is out of date. Numbers that it has used stay used.
-    fn adopt(&mut self, mut state: GroupState) {
+    pub(super) fn adopt(&mut self, mut state: GroupState) {
         let own = self.ledger.state();
         state.keys.keep_numbers_of(&own.keys);
         self.ledger.adopt(state);
         if self.leads() {
             self.abandon_commitment();
+            self.inherit_distribution();
             self.standing.serve(self.ledger.state());
         }
     }

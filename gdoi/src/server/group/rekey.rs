@@ -7,11 +7,12 @@ use crate::error::{Error, Unacceptable};
 use crate::event::KeyServerEvent;
 use crate::group::{Deletion, Tek};
 use crate::lifetime::switch_margin;
-use crate::policy::SenderTerms;
+use crate::policy::{SenderTerms, Spi};
 use crate::server::clock::GroupTime;
 use crate::server::config::RekeyKind;
 use crate::server::keys::{GroupKek, GroupTek, NewTek, Succession};
 use crate::server::rekeying::Audience;
+use crate::server::terms::Transport;
 use std::time::Duration;
 
 impl Group {
@@ -35,6 +36,9 @@ impl Group {
             RekeyKind::Scheduled => {
                 if self.tek_due() <= now {
                     plan.teks.extend(self.fresh_tek(random, now)?);
+                }
+                if old.last().is_some_and(|tek| self.may_be_lacking(tek.spi)) {
+                    plan.teks = self.keys().as_of(now);
                 }
                 plan.activation_delay = self.scheduled_switch(&old, now);
             }
@@ -60,6 +64,14 @@ impl Group {
         }
         plan.kek = self.next_kek(kind, told_until, random, now)?;
         Ok(plan)
+    }
+
+    /// Whether a member may lack the TEK that the others send with: it has not answered, or did so to another server. Where
+    /// nobody answers nothing is known, and who missed a message asks.
+    fn may_be_lacking(&self, tek: Spi) -> bool {
+        let members = self.ledger.members();
+        let unicast = self.config.rekey.as_ref().is_some_and(|rekey| rekey.transport == Transport::Unicast);
+        unicast && members.are_all_ours() && !members.all_hold(tek)
     }
 
     /// Members switch as those do that learn the new TEK in a PULL, so that one that hears no rekey loses nothing.

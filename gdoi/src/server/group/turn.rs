@@ -48,6 +48,7 @@ impl Group {
     fn lead(&mut self, random: &mut dyn Random, now: Instant) -> Result<(), Error> {
         self.standing.serve(self.ledger.state());
         self.ledger.watch_members(self.ledger.time(now));
+        self.inherit_distribution();
         if self.ledger.state().lineage.is_none() {
             self.ledger.correct_time(GroupTime::default(), now);
             self.keep_keys(random, GroupTime::default())?;
@@ -58,12 +59,24 @@ impl Group {
         self.finish(random, now)
     }
 
+    /// What another server began to tell all members is not done because this one has nothing under way; it goes out
+    /// once no other leads any more.
+    pub(super) fn inherit_distribution(&mut self) {
+        if self.ledger.state().under_way {
+            self.rekeying.inherit();
+        }
+    }
+
     /// Merges what is to be merged, and sends what the primary before began to send.
     pub(super) fn finish(&mut self, random: &mut dyn Random, now: Instant) -> Result<(), Error> {
         self.merge(random, now)?;
         let alone = self.leads() && !self.standing.has_rival(now);
         match alone && self.ledger.state().under_way && self.rekeying.is_settled() {
-            true => self.resume(random, self.ledger.time(now)),
+            true => {
+                self.resume(random, self.ledger.time(now))?;
+                self.rekeying.take_over();
+                Ok(())
+            }
             false => Ok(()),
         }
     }

@@ -1,7 +1,7 @@
 //! What is known of one of the other servers.
 
 use crate::coop::{
-    Announcement, Author, Claim, CoopPeerStatus, CoopPeerWord, CoopRefusals, Election, Step, Versions,
+    Announcement, Author, Claim, CoopPeerStatus, CoopPeerWord, CoopRefusals, Election, Place, Step, Versions,
 };
 use crate::endpoint::Instant;
 use crate::error::{Error, Misbehaved};
@@ -13,6 +13,8 @@ use std::time::Duration;
 pub(super) struct Peer {
     /// Whether it is heard, as far as operators were told.
     pub(super) heard: bool,
+    /// Where among its messages that is which it said last of itself.
+    said: Option<Place>,
     /// Its memory, as it said last.
     pub(super) author: Option<Author>,
     /// The changes in the keys that it serves, in all that it holds, and in its member list, as it said last.
@@ -41,6 +43,13 @@ impl Peer {
             (true, true) => Step::Same,
             (true, false) => Step::Behind,
         }
+    }
+
+    /// Whether it has said nothing later of itself.
+    pub(super) fn is_latest(&mut self, place: Place) -> bool {
+        let overtaken = self.said.is_some_and(|said| place.is_before(&said));
+        self.said = if overtaken { self.said } else { Some(place) };
+        !overtaken
     }
 
     /// Takes over what it says; what it said of its configuration before.

@@ -15,6 +15,9 @@ impl Link {
     /// Everything arrives after 10 ms, in order.
     pub const CALM: Link = Link { loss_percent: 0, duplication_percent: 0, delay_ms: (10, 10) };
 
+    /// Nothing is lost, but many come in another order.
+    pub const BREEZE: Link = Link { loss_percent: 0, duplication_percent: 0, delay_ms: (1, 200) };
+
     /// One of a hundred is lost.
     pub const DRIZZLE: Link = Link { loss_percent: 1, duplication_percent: 0, delay_ms: (5, 50) };
 

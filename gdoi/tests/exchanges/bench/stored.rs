@@ -6,7 +6,7 @@ use gdoi::crypto::derive::ack_key;
 use gdoi::crypto::prf::prf;
 use gdoi::crypto::sign::SigningKey;
 use gdoi::crypto::{Hash, Secret};
-use gdoi::policy::Identity;
+use gdoi::policy::{GroupId, Identity};
 use gdoi::wire::{
     emit_chain, Chain, Cookie, ExchangeType, Flags, GroupSa, Header, Identification, Padding, PayloadType,
 };
@@ -67,9 +67,15 @@ impl<'a> Octets<'a> {
         spi
     }
 
-    /// From the beginning to the KEKs of the first group.
+    /// From the beginning to the first group; how many there are.
+    fn head(&mut self) -> u64 {
+        self.take(4 + 2);
+        self.number(2)
+    }
+
+    /// From the beginning of a group to its KEKs.
     fn group_keys(&mut self) -> Stored {
-        self.take(4 + 2 + 8 + 2 + 4 + 8 + 8 + 8);
+        self.take(4 + 8 + 8 + 8 + 8);
         let authors = self.number(1);
         self.take(authors as usize * 16 + 8);
         if self.number(1) == 1 {
@@ -97,6 +103,24 @@ impl<'a> Octets<'a> {
         }
         if self.number(1) == 1 {
             self.take(16);
+        }
+    }
+
+    /// From the sender IDs to the next group.
+    fn group_records(&mut self) {
+        self.take(12 + 32);
+        for _ in 0..self.number(4) {
+            self.take(16 + 4);
+            self.optional(16 + 4 + 2);
+        }
+        self.take(8);
+        let authors = self.number(1);
+        self.take(authors as usize * 16);
+        for _ in 0..self.number(4) {
+            self.take(16 + 2 + 16 + 8 + 8 + 1);
+            self.counted();
+            self.take(8 + 8 + 8 + 1 + 4 + 4 + 8 + 4);
+            self.optional(8);
         }
     }
 
@@ -135,7 +159,22 @@ impl<'a> Octets<'a> {
 
 impl Stored {
     pub fn read(state: &Secret) -> Stored {
-        Octets(state.expose()).group_keys()
+        Stored::all(state).into_iter().next().map(|(_, stored, _)| stored).unwrap_or_default()
+    }
+
+    /// The keys of all groups in a stored state, and where the sender IDs of each begin.
+    pub fn all(state: &Secret) -> Vec<(GroupId, Stored, usize)> {
+        let mut octets = Octets(state.expose());
+        let groups = octets.head();
+        let group = |_| {
+            let id = GroupId(u32::from_be_bytes(*octets.0.first_chunk().unwrap()));
+            let stored = octets.group_keys();
+            octets.group_rest();
+            let sids = state.len() - octets.0.len();
+            octets.group_records();
+            (id, stored, sids)
+        };
+        (0..groups).map(group).collect()
     }
 
     /// The KEK that a rekey message or its acknowledgement is under.
@@ -146,10 +185,14 @@ impl Stored {
 
 /// The state of a server whose first group has given out so many sender IDs of this place, or more already.
 pub fn with_sids_given(state: &Secret, place: usize, given: u32) -> Secret {
-    let mut octets = Octets(state.expose());
-    octets.group_keys();
-    octets.group_rest();
-    let at = state.len() - octets.0.len() + 12 + 4 * place;
+    with_sids_given_of(state, Stored::all(state)[0].0, place, given)
+}
+
+/// The same of any group that is in it.
+pub fn with_sids_given_of(state: &Secret, group: GroupId, place: usize, given: u32) -> Secret {
+    let groups = Stored::all(state);
+    let Some((.., sids)) = groups.into_iter().find(|(id, ..)| *id == group) else { return state.clone() };
+    let at = sids + 12 + 4 * place;
     let before = u32::from_be_bytes(state.expose()[at..at + 4].try_into().unwrap());
     let given = given.max(before).to_be_bytes();
     Secret::new([&state.expose()[..at], &given, &state.expose()[at + 4..]].concat())

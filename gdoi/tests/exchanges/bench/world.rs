@@ -39,9 +39,14 @@ pub enum Clock {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Archive {
     Everything,
+    /// For long runs in which somebody repeats what was said.
+    Lately,
     /// For long runs.
     Nothing,
 }
+
+/// So much is remembered of [`Archive::Lately`].
+const LATELY: usize = 400;
 
 pub struct World {
     pub now: Instant,
@@ -120,6 +125,14 @@ impl World {
         self.told.insert(address, View::default());
         self.changed.push(address);
         self.schedule(address);
+    }
+
+    /// Takes a member away, whatever it is at.
+    pub fn remove_member(&mut self, address: SocketAddr) {
+        if let Some(wake) = self.waking.remove(&address) {
+            self.wakes.remove(&wake);
+        }
+        self.members.remove(&address);
     }
 
     /// Also replaces one: a restart.
@@ -207,6 +220,13 @@ impl World {
         self.servers.get_mut(&address).unwrap().endpoint.reconfigure(config, now).unwrap()
     }
 
+    /// The same, and what follows from it is carried out, as its owner does.
+    pub fn reload(&mut self, address: SocketAddr, config: KeyServerConfig) {
+        self.reconfigure(address, config);
+        let now = self.clock_of(address);
+        self.with_server(address, |node| node.timeout(now));
+    }
+
     /// From now on a member gets no datagrams of this exchange.
     pub fn deafen(&mut self, member: SocketAddr, exchange: ExchangeType) {
         self.deaf = Some((member, exchange));
@@ -253,6 +273,10 @@ impl World {
             self.wakes.remove(&wake);
         }
         self.servers.remove(&address).and_then(|node| node.stored)
+    }
+
+    pub fn has_member(&self, address: SocketAddr) -> bool {
+        self.members.contains_key(&address)
     }
 
     pub fn has_server(&self, address: SocketAddr) -> bool {
@@ -334,6 +358,9 @@ impl World {
             return false;
         };
         self.now = self.now.max(next);
+        if self.archive == Archive::Lately && self.sent.len() > 2 * LATELY {
+            self.sent.drain(..LATELY);
+        }
         match self.flying.first_entry().filter(|entry| entry.key().0 <= self.now) {
             Some(entry) => {
                 let flight = entry.remove();
@@ -447,7 +474,7 @@ impl World {
                 continue;
             }
             let flight = Flight { at: self.now, from, to, payload };
-            if self.archive == Archive::Everything {
+            if self.archive != Archive::Nothing {
                 self.sent.push(flight.clone());
             }
             if self.cut.contains(&from.ip())

@@ -137,6 +137,7 @@ fn replayed_reflected_and_changed_datagrams_are_dropped() {
         let newer = siege.traitor.seal(&honest);
         siege.world.hand(from, address(siege.target), &newer);
         siege.dropped(from, &newer, Misbehaved::Replayed { got: 4, last: 4 });
+        siege.world.run_for(seconds(1) / 2);
         siege.dropped(from, &older, Misbehaved::Replayed { got: 2, last: 4 });
         let numbered = siege.traitor.seal_as(0, &honest);
         siege.dropped(from, &numbered, Misbehaved::Replayed { got: 0, last: 4 });
@@ -147,6 +148,25 @@ fn replayed_reflected_and_changed_datagrams_are_dropped() {
         // Whose number is not its own: only the other side sets this bit.
         let numbered = siege.traitor.seal_as(1 << 63 | 9, &honest);
         siege.dropped(from, &numbered, Misbehaved::Reflected);
+        siege.over();
+    }
+}
+
+/// As a network may deliver what it said.
+#[test]
+fn what_was_overtaken_on_its_way_changes_nothing() {
+    for mut siege in Siege::both() {
+        let (from, honest) = (siege.traitor.address, siege.honest());
+        let claims = patched(&honest, at::ROLE, &[2, 200, 2]);
+        let older = [&claims, &honest].map(|body| siege.traitor.seal(body));
+        siege.taken(&honest);
+        for datagram in older {
+            let outcome = siege.withstand(from, &datagram);
+            assert_eq!((outcome.events, outcome.rejected), (vec![], 0));
+        }
+        let peers = coop(&siege.world, siege.target).peers;
+        let said = peers.iter().find(|peer| peer.address == from.ip()).unwrap().said.unwrap();
+        assert_eq!((said.priority, said.claims), (1, false));
         siege.over();
     }
 }

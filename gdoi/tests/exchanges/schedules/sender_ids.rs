@@ -1,5 +1,6 @@
 //! No sender ID is given or used twice.
 
+use super::hostile::HOSTILE;
 use super::Schedule;
 use crate::bench::fleet::member_address;
 use gdoi::policy::{Sid, SidGeneration, TekKeys};
@@ -32,9 +33,12 @@ impl Schedule {
     /// No sender ID is given twice in one generation, and none is used twice with one key.
     pub(super) fn follow_sender_ids(&mut self) {
         for address in std::mem::take(&mut self.world.changed) {
-            let number = (1..=self.members).find(|number| member_address(*number) == address).unwrap();
-            self.follow_registration(number);
-            self.follow_sender(number);
+            let mut known = self.everybody().into_iter().chain(HOSTILE);
+            let number = known.find(|number| member_address(*number) == address).unwrap();
+            if self.world.has_member(address) {
+                self.follow_registration(number);
+                self.follow_sender(number);
+            }
         }
     }
 
@@ -46,7 +50,10 @@ impl Schedule {
             return;
         }
         let status = member.status(world.now);
-        assert_eq!(status.sender_ids.len(), 2, "seed {seed}: member {number} asked for two");
+        assert!(
+            status.sender_ids.len() == 2 || HOSTILE.contains(&number),
+            "seed {seed}: member {number} asked for two"
+        );
         let sender = (number, sids.lives.get(&number).copied().unwrap_or_default());
         for sid in status.sender_ids {
             let other = sids.given.insert((status.sid_generation.unwrap(), sid), sender);
@@ -61,7 +68,7 @@ impl Schedule {
         let Schedule { world, sids, seed, .. } = self;
         let view = world.view(member_address(number));
         let Some(sa) = view.outbound.filter(|sa| sa.transform.is_per_sender()) else { return };
-        assert_eq!(view.sids.len(), 2, "seed {seed}: member {number} sends");
+        assert!(view.sids.len() == 2 || HOSTILE.contains(&number), "seed {seed}: member {number} sends");
         let sender = (number, sids.lives.get(&number).copied().unwrap_or_default());
         if !sids.sent.iter().any(|(keys, _)| *keys == sa.keys) {
             sids.sent.push((sa.keys.clone(), BTreeMap::new()));

@@ -4,9 +4,9 @@ use crate::crypto::sign::{NewKey, SigningKey};
 use crate::crypto::{Hash, SystemRandom};
 use crate::endpoint::Transmit;
 use crate::event::{GroupName, KeyServerEvent};
-use crate::policy::{Acl, GroupId, Identity, SendMode};
+use crate::policy::{Acl, GroupId, Identity, SendMode, Spi};
 use crate::server::config::{Authorization, GroupConfig, RekeyConfig};
-use crate::server::held::Held;
+use crate::server::held::{Held, KekTag};
 use crate::server::members::{Listed, Presence, Record};
 use crate::server::state::tests::{at, kek, spis, state, OURS, THEIRS};
 use crate::server::terms::{Retransmit, Transport};
@@ -159,6 +159,66 @@ fn a_rekey_of_one_side_that_was_cut_off_goes_out_again() {
     let sent = meet(&mut group, theirs);
     assert_eq!((sent.len(), names(&group)), (1, vec!["COOP_KS_MERGE", "KS_SEND_UNICAST_REKEY"]));
     assert_eq!(group.ledger.state().keys.kek.as_ref().unwrap().sequence, 16);
+}
+
+/// The message that another primary began to send before it stepped down. Whatever falls due before this one has seen that
+/// no other leads, and whoever is heard of in the meantime: all are told.
+#[test]
+fn a_rekey_that_another_primary_began_goes_out_to_all() {
+    let mut group = primary(state(OURS, &[256], kek(1, 5)));
+    group.take_outbox();
+    let mut later = state(OURS, &[256, 257], kek(1, 13));
+    later.versions.raise(THEIRS, 1);
+    later.under_way = true;
+    group.adopt(later);
+    group.handle_timeout(&mut SystemRandom, now(20)).unwrap();
+    let mut listed = group.ledger.members().after(THEIRS, 0)[0].clone();
+    (listed.record.address, listed.version) = (IpAddr::from([10, 0, 0, 10]), 2);
+    let news = group.ledger.amend_members().merge(THEIRS, (1, 2), vec![listed]).unwrap();
+    news.into_iter().for_each(|member| group.welcome(member, at(20)));
+    group.handle_timeout(&mut SystemRandom, now(20)).unwrap();
+    group.cooperate(&mut SystemRandom, now(21)).unwrap();
+    group.settle(now(21));
+    group.handle_timeout(&mut SystemRandom, now(21)).unwrap();
+    let told: Vec<_> = group.outbox.transmits.iter().map(|transmit| transmit.to.ip()).collect();
+    assert_eq!(told, [9, 10].map(|last| IpAddr::from([10, 0, 0, last])));
+    assert!(group.ledger.state().under_way, "until they have answered");
+}
+
+/// The KEK that another server gave it is kept no more, and what it answered since only that one knows.
+#[test]
+fn a_member_that_may_have_any_kek_is_told_under_each() {
+    let mut group = primary(state(OURS, &[256], kek(1, 5)));
+    group.take_outbox();
+    let mut listed = group.ledger.members().after(THEIRS, 0)[0].clone();
+    (listed.record.held.kek, listed.version) = (KekTag([9; 4]), 2);
+    let news = group.ledger.amend_members().merge(THEIRS, (1, 2), vec![listed]).unwrap();
+    news.into_iter().for_each(|member| group.welcome(member, at(20)));
+    group.handle_timeout(&mut SystemRandom, now(20)).unwrap();
+    group.settle(now(20));
+    group.handle_timeout(&mut SystemRandom, now(20)).unwrap();
+    let told: Vec<_> =
+        group.outbox.transmits.iter().map(|transmit| transmit.payload[..16].to_vec()).collect();
+    assert_eq!(told, [vec![1; 16]]);
+}
+
+/// A member that came over from another server may have keys that are none of the others'.
+#[test]
+fn a_scheduled_message_names_the_keys_that_a_member_may_lack() {
+    for (held, named) in [(256, 1), (99, 2), (0, 2)] {
+        let mut group = primary(state(OURS, &[256], kek(1, 5)));
+        group.settle(now(20));
+        group.take_outbox();
+        let mut listed = group.ledger.members().after(THEIRS, 0)[0].clone();
+        (listed.record.held, listed.version) = (Held { kek: KekTag([1; 4]), tek: Spi(held) }, 2);
+        group.ledger.amend_members().merge(THEIRS, (1, 2), vec![listed]).unwrap();
+        group.rekey(RekeyKind::Scheduled, &mut SystemRandom, at(3_900)).unwrap();
+        let told = group.outbox.committed.iter().find_map(|event| match event {
+            KeyServerEvent::RekeySent { teks, .. } => Some(teks.len()),
+            _ => None,
+        });
+        assert_eq!(told, Some(named), "known to have {held}");
+    }
 }
 
 #[test]
