@@ -32,7 +32,8 @@ pub fn conclude(result: Result<(), String>) -> ExitCode {
 /// A service, and the path where `gdoictl` finds it.
 pub type Started<S> = (S, PathBuf);
 
-/// Runs a daemon, which logs already, that `start` makes of its configuration, and that is left to `stop` in the end, inside the runtime.
+/// Runs a daemon, which logs already, that `start` makes of its configuration, and that is left to `stop` in the end,
+/// inside the runtime.
 pub fn run<F: Settings, S: Service>(
     path: &Path,
     start: impl FnOnce(F::Ready, Reloader) -> Result<Started<S>, String>,

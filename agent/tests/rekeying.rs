@@ -3,24 +3,12 @@
 
 mod scene;
 
-use scene::{Router, Scene};
+use scene::{Router, Scene, REKEY, STATE};
 use std::fs;
-
-const REKEY: &str = "      rekey: {authentication: rekey.pem, retransmit: {interval: 3, number: 2}}\n";
-const STATE: &str = "state-directory: state\nstate-key-file: state.key\n";
 
 /// A key server that rekeys and stores its state.
 fn rekeying(name: &str) -> Scene {
-    prepared(Scene::new(name))
-}
-
-fn prepared(mut scene: Scene) -> Scene {
-    let key = scene.path("rekey.pem");
-    scene.text(&["ks", "key", "generate", key.to_str().unwrap()]);
-    fs::write(scene.path("state.key"), "0123456789abcdef".repeat(4) + "\n").unwrap();
-    scene.configure_with("10.0.0.0/8", REKEY, STATE);
-    scene.start();
-    scene
+    Scene::new(name).storing()
 }
 
 /// Rekeys and waits until the member has the new key.
@@ -63,7 +51,7 @@ fn an_operator_changes_the_keys() {
 
 #[test]
 fn the_keys_change_over_ipv6_as_well() {
-    let scene = prepared(Scene::at("ipv6", "::1"));
+    let scene = Scene::at("ipv6", "::1").storing();
     let mut router = Router::register(scene.server);
     let first = sending(&router);
     rekey(&scene, &mut router, &["ks", "rekey", "--replace-now"]);

@@ -6,23 +6,10 @@ mod scene;
 use scene::{Router, Scene};
 use std::fs;
 
-const REKEY: &str = "      rekey: {authentication: rekey.pem, retransmit: {interval: 3, number: 2}}\n";
-const STATE: &str = "state-directory: state\nstate-key-file: state.key\n";
-
-fn storing(name: &str) -> Scene {
-    let mut scene = Scene::new(name);
-    let key = scene.path("rekey.pem");
-    scene.text(&["ks", "key", "generate", key.to_str().unwrap()]);
-    fs::write(scene.path("state.key"), "0123456789abcdef".repeat(4) + "\n").unwrap();
-    scene.configure_with("10.0.0.0/8", REKEY, STATE);
-    scene.start();
-    scene
-}
-
 /// Nothing was sent, and a crash forgets it: that is no success.
 #[test]
 fn what_cannot_be_stored_is_not_said_to_be_done() {
-    let scene = storing("unstored");
+    let scene = Scene::new("unstored").storing();
     let router = Router::register(scene.server);
     assert!(router.view().registered);
     scene.await_log("KS_REGS_COMPL");

@@ -18,8 +18,8 @@ pub struct Closing {
     pub failures: Vec<Error>,
 }
 
-/// Closes these planes unless an earlier run's table protects and is whole, and removes nothing: what protects goes on. `kept` are the
-/// links that planes protected under other names. What fails does not keep the rest from being done.
+/// Closes these planes unless an earlier run's table protects and is whole, and removes nothing: what protects goes on.
+/// `kept` are the links that planes protected under other names. What fails does not keep the rest from being done.
 pub fn close(planes: &Desired, kept: &Kept) -> Closing {
     let mut closing = Closing::default();
     match Kernel::open() {

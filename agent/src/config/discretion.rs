@@ -6,6 +6,7 @@
 
 use std::fmt::Display;
 use std::net::IpAddr;
+use strsim::levenshtein;
 
 /// Begins what this crate says of a value, inside of what the YAML reader says. No key of a file has it unescaped.
 const OWN: char = '\u{1}';
@@ -201,21 +202,7 @@ const WORDS: [&str; 42] = [
 fn is_nearly(word: &str, known: &str) -> bool {
     let part = word.len() >= 4 && (known.starts_with(word) || known.ends_with(word));
     let alike = word.len().min(known.len()) >= 4 && word.len().abs_diff(known.len()) <= 2;
-    part || alike && distance(word.as_bytes(), known.as_bytes()) <= 2
-}
-
-/// How many octets are to be taken away, put in or exchanged to come from one word to the other (Levenshtein).
-fn distance(one: &[u8], other: &[u8]) -> usize {
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (above, a) in one.iter().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], above + 1);
-        for (left, b) in other.iter().enumerate() {
-            let exchanged = diagonal + usize::from(a != b);
-            diagonal = row[left + 1];
-            row[left + 1] = exchanged.min(diagonal + 1).min(row[left] + 1);
-        }
-    }
-    row.last().copied().unwrap_or_default()
+    part || alike && levenshtein(word, known) <= 2
 }
 
 #[cfg(test)]

@@ -17,6 +17,11 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Output as Finished, Stdio};
 use std::time::{Duration, Instant as Clock};
 
+/// A group's key server rekeys its members.
+pub const REKEY: &str = "      rekey: {authentication: rekey.pem, retransmit: {interval: 3, number: 2}}\n";
+/// It stores its state.
+pub const STATE: &str = "state-directory: state\nstate-key-file: state.key\n";
+
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A directory with a key server's configuration, and what runs in it.
@@ -40,6 +45,16 @@ impl Scene {
         let scene = Scene { directory, server, daemon: None, manager: None };
         scene.configure("10.0.0.0/8");
         scene
+    }
+
+    /// A key server that rekeys and stores its state, started.
+    pub fn storing(mut self) -> Self {
+        let key = self.path("rekey.pem");
+        self.text(&["ks", "key", "generate", key.to_str().unwrap()]);
+        fs::write(self.path("state.key"), "0123456789abcdef".repeat(4) + "\n").unwrap();
+        self.configure_with("10.0.0.0/8", REKEY, STATE);
+        self.start();
+        self
     }
 
     pub fn configure(&self, prefix: &str) {

@@ -3,8 +3,8 @@ use gdoi::Instant;
 use std::time::Duration;
 
 /// Feeds datagrams, each of which begins with two octets more: whose it is, and how long after the one before it comes, in
-/// units of 8 ms. The messages that come out; bounds are asserted on the way. Time passes for
-/// all purposes before a datagram of one of them, so that no timeout that is left lies behind.
+/// units of 8 ms. The messages that come out; bounds are asserted on the way. Time passes for all
+/// purposes before a datagram of one of them, so that no timeout that is left lies behind.
 pub fn reassemble<'a>(datagrams: impl Iterator<Item = &'a [u8]>) -> Vec<Vec<u8>> {
     let (mut reassembly, mut now, mut whole) =
         (Reassembly::default(), Instant::from_millis(1_000_000), Vec::new());
