@@ -29,6 +29,7 @@ impl DataPlane {
         match self.worker.take(Duration::ZERO) {
             Some(done) => self.take_in(done, now, journal),
             None if self.worker.busy_since().is_some_and(|since| since + OVERDUE <= now) => {
+                self.worker.wait_again(now);
                 self.failed(overdue(OVERDUE), now, journal);
             }
             None => {}

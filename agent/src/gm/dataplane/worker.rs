@@ -59,9 +59,14 @@ impl Worker {
         Ok(Worker { jobs, done, kept, ready, patience, busy_since: None })
     }
 
-    /// Since when it has something to do.
+    /// Since when it has something to do, or since [`Self::wait_again`].
     pub fn busy_since(&self) -> Option<Instant> {
         self.busy_since
+    }
+
+    /// It is waited for as long again.
+    pub fn wait_again(&mut self, now: Instant) {
+        self.busy_since = self.busy_since.map(|_| now);
     }
 
     /// The links that planes protect, whatever they are called by now. Nobody else knows: it is who finds them.
@@ -138,6 +143,8 @@ mod tests {
         assert!(
             worker.take(Duration::ZERO).is_none() && worker.busy_since() == Some(Instant::from_millis(5))
         );
+        worker.wait_again(Instant::from_millis(9));
+        assert_eq!(worker.busy_since(), Some(Instant::from_millis(9)), "nobody asks again at once");
         assert!(matches!(taken.recv(), Ok(Job::Look)));
         let (slot, mut found) = (Slot::new(3).unwrap(), Kept::default());
         found.add(slot, 7);
@@ -147,6 +154,7 @@ mod tests {
         drop(made);
         worker.look(Instant::from_millis(6));
         assert!(matches!(worker.take(Duration::ZERO), Some(Done::Applied(Err(_)))));
+        worker.wait_again(Instant::from_millis(7));
         assert_eq!(worker.busy_since(), None);
         assert!(worker.kept().has(slot, 7), "who is gone takes nothing along");
     }
