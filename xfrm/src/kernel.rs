@@ -8,7 +8,7 @@ use netlink_sys::protocols::{NETLINK_ROUTE, NETLINK_XFRM};
 use crate::counters::{self, Counters, StateCounters};
 use crate::installed::{Installed, Offload};
 use crate::model::{is_named, Desired, EspKeys, Family, Kept, Sa, Slot, Spi};
-use crate::nft::{HeldTable, Patience, Tables};
+use crate::nft::{Held, HeldTable, Patience, Tables};
 use crate::object::{Direction, State, StateId};
 use crate::plan::{plan, Op, Plan};
 use crate::socket::Socket;
@@ -101,7 +101,7 @@ impl Kernel {
     /// The kernel or nft does not answer, mostly for lack of privilege.
     pub fn installed(&mut self) -> Result<Installed, Error> {
         let states = message::states(&mut self.xfrm).map_err(refused("the list of states"))?;
-        let table = self.tables.held()?;
+        let Held { table, border } = self.tables.held()?;
         self.used.extend(states.iter().filter_map(|(held, _)| held.content.as_ref()).filter_map(use_of));
         Ok(Installed {
             known: self.known(table.as_ref()).map_err(refused("the lists of known senders"))?,
@@ -112,6 +112,8 @@ impl Kernel {
             foreign: message::foreign(&mut self.xfrm).map_err(refused("the list of policies"))?,
             routes: route::routes(&mut self.route).map_err(refused("the list of routes"))?,
             table,
+            border,
+            flowtables: self.tables.flowtables().map_err(refused("the list of flowtables"))?,
             offload: self.offload,
             used: self.used.clone(),
             kept: self.kept.clone(),
@@ -188,6 +190,9 @@ impl Kernel {
                     report.problems.push(error.to_string());
                     report.displaced.extend(op.slot());
                 }
+                Err(error) if matches!(op, Op::WriteBorder(_)) => {
+                    report.problems.push(border_refused(&error))
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -251,6 +256,8 @@ impl Kernel {
         let result = match op {
             Op::WriteTable(table) => return self.tables.write(table, installed.table.as_ref()),
             Op::RemoveTable => return self.tables.remove(),
+            Op::WriteBorder(border) => return self.tables.write_border(border),
+            Op::RemoveBorder => return self.tables.remove_border(),
             Op::AddKnown(slot, spis) => self.tables.add_known(*slot, spis),
             Op::RemoveKnown(slot, spis) => gone_is_fine(self.tables.remove_known(*slot, spis)),
             Op::AddRoute(route) => route::replace_route(&mut self.route, *route),
@@ -296,6 +303,13 @@ fn use_of(state: &State) -> Option<(StateId, EspKeys)> {
         (Direction::Outbound, EspKeys::Sender(_)) => Some((state.id, state.keys.clone())),
         _ => None,
     }
+}
+
+/// What others forward is not seen then; the rest of the plan does not depend on it.
+fn border_refused(error: &Error) -> String {
+    format!(
+        "what a flowtable forwards is not held back, clear packets of protected flows can pass: remove the flowtable ({error})"
+    )
 }
 
 fn refused(object: &str) -> impl FnOnce(io::Error) -> Error + use<'_> {
