@@ -12,6 +12,7 @@ mod crash;
 mod deaf;
 mod demo;
 mod detach;
+mod earlier_flows;
 mod exposed;
 mod fail_close;
 mod interfaces;
@@ -54,6 +55,7 @@ pub const EVERY_RUN: &[&[Scenario]] = &[
     neighbours::firewall::SCENARIOS,
     neighbours::saved::SCENARIOS,
     neighbours::flowtable::SCENARIOS,
+    earlier_flows::SCENARIOS,
     detach::SCENARIOS,
     by_hand::SCENARIOS,
     exposed::SCENARIOS,

@@ -6,6 +6,7 @@ use std::io;
 use netlink_sys::protocols::{NETLINK_ROUTE, NETLINK_XFRM};
 
 use crate::counters::{self, Counters, StateCounters};
+use crate::flows::Flows;
 use crate::installed::{Installed, Offload};
 use crate::model::{is_named, Desired, EspKeys, Family, Kept, Sa, Slot, Spi};
 use crate::nft::{Held, HeldTable, Patience, Tables};
@@ -25,6 +26,7 @@ pub struct Kernel {
     /// One sender's outbound states that were there or were added, while their blocks are desired.
     used: HashMap<StateId, EspKeys>,
     kept: Kept,
+    flows: Flows,
 }
 
 /// What `apply` did.
@@ -81,6 +83,7 @@ impl Kernel {
             offload: Offload::of_this_machine(),
             used: HashMap::new(),
             kept: Kept::default(),
+            flows: Flows::default(),
         })
     }
 
@@ -196,7 +199,20 @@ impl Kernel {
                 Err(error) => return Err(error),
             }
         }
+        self.end_earlier_flows(&installed, desired, &mut report);
         Ok(report)
+    }
+
+    /// Only when all rules are there: what begins from now on is right.
+    fn end_earlier_flows(&mut self, before: &Installed, desired: &Desired, report: &mut Report) {
+        match self.flows.end_earlier(&mut self.route, before, desired) {
+            Ok(0) => {}
+            Ok(ended) => report.changes.push(format!("end {ended} flows that began before they were protected")),
+            Err(error) => report.problems.push(format!(
+                "flows that began before they were protected may stay as they are until they have been silent for some minutes: \
+                 the kernel does not tell or end them (module nf_conntrack_netlink): {error}"
+            )),
+        }
     }
 
     /// The links that planes protect, also those that have got another name since.

@@ -34,7 +34,7 @@ pub const SCENARIOS: &[Scenario] = &[
 const IPV6: Cell = Cell { family: Family::V6, ..Cell::BASIC };
 
 /// As the manual of nftables has it, and a count of what is forwarded all the same.
-const FLOWTABLE: &str = "add table inet operator
+pub const FLOWTABLE: &str = "add table inet operator
 add flowtable inet operator fast { hook ingress priority filter; devices = { wan, lan }; }
 add counter inet operator slow
 add chain inet operator forward { type filter hook forward priority filter; }
