@@ -9,6 +9,7 @@ mod bench;
 mod beside;
 mod capture;
 mod cell;
+mod conversation;
 mod cooperating;
 mod corp;
 mod daemon;

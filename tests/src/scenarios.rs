@@ -12,6 +12,7 @@ mod crash;
 mod deaf;
 mod demo;
 mod detach;
+mod earlier_flows;
 mod exposed;
 mod fail_close;
 mod interfaces;
@@ -53,6 +54,8 @@ pub const EVERY_RUN: &[&[Scenario]] = &[
     neighbours::routes::SCENARIOS,
     neighbours::firewall::SCENARIOS,
     neighbours::saved::SCENARIOS,
+    neighbours::flowtable::SCENARIOS,
+    earlier_flows::SCENARIOS,
     detach::SCENARIOS,
     by_hand::SCENARIOS,
     exposed::SCENARIOS,

@@ -143,7 +143,7 @@ impl Site {
     pub fn boot(&self, member: &str) -> Outcome {
         let host = self.host(member)?;
         host.inside(|| topology::batch("link set wan down\nxfrm policy flush\nxfrm state flush\n"))?;
-        host.run("ip route flush table all root 192.0.0.0/24")?;
+        flush_anchors(&host)?;
         host.must("nft flush ruleset").map(drop)
     }
 
@@ -155,8 +155,13 @@ impl Site {
             }
             let _ = std::fs::remove_dir_all(self.places.state_of(host.name()));
             host.inside(|| topology::batch("xfrm policy flush\nxfrm state flush\n"))?;
-            host.run("ip route flush table all root 192.0.0.0/24")?;
+            flush_anchors(host)?;
             host.must("nft flush ruleset").map(drop)
         })
     }
+}
+
+fn flush_anchors(member: &Host) -> Outcome {
+    member.run("ip route flush table all root 192.0.0.0/24")?;
+    member.run("ip -6 route flush table all root 100::/64").map(drop)
 }

@@ -18,6 +18,8 @@ use std::time::Duration;
 
 /// What every datagram begins with, so that it is known wherever it can be read.
 pub const MAGIC: [u8; 8] = *b"GDOI-lab";
+/// Where it comes from and goes to.
+pub const PORT: u16 = 7000;
 /// Datagrams per second and pair.
 const RATE: u32 = 200;
 /// The same on an emulated processor.

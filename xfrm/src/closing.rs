@@ -65,7 +65,7 @@ fn holds(table: &HeldTable) -> bool {
 }
 
 fn adds(op: &Op) -> bool {
-    matches!(op, Op::WriteTable(_) | Op::AddPolicy(..) | Op::UpdatePolicy(..))
+    matches!(op, Op::WriteTable(_) | Op::WriteBorder(_) | Op::AddPolicy(..) | Op::UpdatePolicy(..))
 }
 
 fn close_table(planes: &Desired, closing: &mut Closing) {

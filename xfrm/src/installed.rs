@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 
 use crate::model::{is_named, EspKeys, Family, Kept, Plane, Slot, Spi};
-use crate::nft::HeldTable;
+use crate::nft::{Flowtable, HeldTable};
 use crate::object::{
     Direction, ForeignPolicy, HeldInterface, HeldPolicy, HeldState, Link, Rank, Route, StateId, Verdict,
 };
@@ -22,6 +22,10 @@ pub struct Installed {
     pub(crate) foreign: Vec<ForeignPolicy>,
     pub(crate) routes: Vec<Route>,
     pub(crate) table: Option<HeldTable>,
+    /// What holds beside flowtables.
+    pub(crate) border: Option<HeldTable>,
+    /// Whosesoever.
+    pub(crate) flowtables: Vec<Flowtable>,
     /// The known senders of the planes that the table serves.
     pub(crate) known: BTreeMap<Slot, BTreeSet<Spi>>,
     pub(crate) offload: Offload,
@@ -88,6 +92,7 @@ impl Installed {
             && self.routes.is_empty()
             && self.interfaces.is_empty()
             && self.table.is_none()
+            && self.border.is_none()
     }
 
     /// The links that a plane protects: those of its name first, and those that are up before others.

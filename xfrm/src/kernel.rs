@@ -6,9 +6,10 @@ use std::io;
 use netlink_sys::protocols::{NETLINK_ROUTE, NETLINK_XFRM};
 
 use crate::counters::{self, Counters, StateCounters};
+use crate::flows::Flows;
 use crate::installed::{Installed, Offload};
 use crate::model::{is_named, Desired, EspKeys, Family, Kept, Sa, Slot, Spi};
-use crate::nft::{HeldTable, Patience, Tables};
+use crate::nft::{Held, HeldTable, Patience, Tables};
 use crate::object::{Direction, State, StateId};
 use crate::plan::{plan, Op, Plan};
 use crate::socket::Socket;
@@ -25,6 +26,7 @@ pub struct Kernel {
     /// One sender's outbound states that were there or were added, while their blocks are desired.
     used: HashMap<StateId, EspKeys>,
     kept: Kept,
+    flows: Flows,
 }
 
 /// What `apply` did.
@@ -81,6 +83,7 @@ impl Kernel {
             offload: Offload::of_this_machine(),
             used: HashMap::new(),
             kept: Kept::default(),
+            flows: Flows::default(),
         })
     }
 
@@ -101,7 +104,7 @@ impl Kernel {
     /// The kernel or nft does not answer, mostly for lack of privilege.
     pub fn installed(&mut self) -> Result<Installed, Error> {
         let states = message::states(&mut self.xfrm).map_err(refused("the list of states"))?;
-        let table = self.tables.held()?;
+        let Held { table, border } = self.tables.held()?;
         self.used.extend(states.iter().filter_map(|(held, _)| held.content.as_ref()).filter_map(use_of));
         Ok(Installed {
             known: self.known(table.as_ref()).map_err(refused("the lists of known senders"))?,
@@ -112,6 +115,8 @@ impl Kernel {
             foreign: message::foreign(&mut self.xfrm).map_err(refused("the list of policies"))?,
             routes: route::routes(&mut self.route).map_err(refused("the list of routes"))?,
             table,
+            border,
+            flowtables: self.tables.flowtables().map_err(refused("the list of flowtables"))?,
             offload: self.offload,
             used: self.used.clone(),
             kept: self.kept.clone(),
@@ -188,10 +193,26 @@ impl Kernel {
                     report.problems.push(error.to_string());
                     report.displaced.extend(op.slot());
                 }
+                Err(error) if matches!(op, Op::WriteBorder(_)) => {
+                    report.problems.push(border_refused(&error))
+                }
                 Err(error) => return Err(error),
             }
         }
+        self.end_earlier_flows(&installed, desired, &mut report);
         Ok(report)
+    }
+
+    /// Only when all rules are there: what begins from now on is right.
+    fn end_earlier_flows(&mut self, before: &Installed, desired: &Desired, report: &mut Report) {
+        match self.flows.end_earlier(&mut self.route, before, desired) {
+            Ok(0) => {}
+            Ok(ended) => report.changes.push(format!("end {ended} flows that began before they were protected")),
+            Err(error) => report.problems.push(format!(
+                "flows that began before they were protected may stay as they are until they have been silent for some minutes: \
+                 the kernel does not tell or end them (module nf_conntrack_netlink): {error}"
+            )),
+        }
     }
 
     /// The links that planes protect, also those that have got another name since.
@@ -251,6 +272,8 @@ impl Kernel {
         let result = match op {
             Op::WriteTable(table) => return self.tables.write(table, installed.table.as_ref()),
             Op::RemoveTable => return self.tables.remove(),
+            Op::WriteBorder(border) => return self.tables.write_border(border),
+            Op::RemoveBorder => return self.tables.remove_border(),
             Op::AddKnown(slot, spis) => self.tables.add_known(*slot, spis),
             Op::RemoveKnown(slot, spis) => gone_is_fine(self.tables.remove_known(*slot, spis)),
             Op::AddRoute(route) => route::replace_route(&mut self.route, *route),
@@ -296,6 +319,13 @@ fn use_of(state: &State) -> Option<(StateId, EspKeys)> {
         (Direction::Outbound, EspKeys::Sender(_)) => Some((state.id, state.keys.clone())),
         _ => None,
     }
+}
+
+/// What others forward is not seen then; the rest of the plan does not depend on it.
+fn border_refused(error: &Error) -> String {
+    format!(
+        "what a flowtable forwards is not held back, clear packets of protected flows can pass: remove the flowtable ({error})"
+    )
 }
 
 fn refused(object: &str) -> impl FnOnce(io::Error) -> Error + use<'_> {

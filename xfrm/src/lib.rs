@@ -76,6 +76,7 @@ mod attributes;
 mod closing;
 mod counters;
 mod error;
+mod flows;
 mod installed;
 mod kernel;
 mod message;

@@ -18,7 +18,7 @@ pub struct Message {
 }
 
 /// Attributes one after the other.
-#[derive(Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Attributes(Vec<u8>);
 
 /// What brackets a change of nftables.
@@ -67,7 +67,12 @@ impl Attributes {
     }
 
     pub fn with_nested(self, kind: u16, inner: &Self) -> Self {
-        self.with(kind | NLA_F_NESTED, &inner.0)
+        self.with_nested_octets(kind, &inner.0)
+    }
+
+    /// Attributes as they were read.
+    pub fn with_nested_octets(self, kind: u16, inner: &[u8]) -> Self {
+        self.with(kind | NLA_F_NESTED, inner)
     }
 }
 

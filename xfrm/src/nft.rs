@@ -1,11 +1,13 @@
-//! Table `inet gdoi`: the only place that knows nftables. It is written as nft's own text, which goes to `nft -f -`, which
+//! Table `inet gdoi`, and beside flowtables table `netdev gdoi`: the only place that knows nftables. Each is written as nft's own text, which goes to `nft -f -`, which
 //! applies all of it or nothing.
 //!
 //! Operators save what `nft list ruleset` prints, with our table in it, and load it at boot. So every rule is one that nft
 //! reads as it lists it, as text and as JSON, from 1.0.6 on: a kernel test holds this for each of them.
 
+mod border;
 mod chains;
 mod counted;
+mod flowtables;
 mod generation;
 mod held;
 mod inbound;
@@ -23,12 +25,14 @@ use std::fmt::Write;
 
 use crate::model::Slot;
 
+pub use border::{comes_after, Border};
 use chains::{Chain, PLANE_CHAINS};
-pub use held::Tables;
+pub use flowtables::Flowtable;
+pub use held::{Held, Tables};
 pub use interfaces::Interfaces;
 pub use list::List;
 pub use process::{Nft, Patience};
-pub use program::{check, held, write};
+pub use program::{check, check_border, held, write};
 pub use rules::{GateRules, PlaneRules, ProtectRules, Receivable, Restored, Stash, COUNTERS};
 
 /// The table that we want.
@@ -44,7 +48,7 @@ pub struct Table {
 }
 
 /// The table that the kernel holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HeldTable {
     /// Digest of the text it was made from; none when nobody sealed it or something was changed since.
     pub digest: Option<u64>,

@@ -8,7 +8,7 @@ use std::fmt;
 
 use crate::installed::Installed;
 use crate::model::{Desired, Slot, Spi};
-use crate::nft::Table;
+use crate::nft::{Border, Table};
 use crate::object::{
     Direction, HeldInterface, HeldPolicy, HeldState, Hook, Policy, PolicyIndex, PolicyKey, Route, State,
     StateId, Verdict, XfrmInterface,
@@ -27,6 +27,8 @@ pub enum Op {
     AddState(State),
     /// Put this table in the place of the present one, at once.
     WriteTable(Table),
+    /// Put this table at the links in the place of the present one, at once.
+    WriteBorder(Border),
     /// Let packets of these senders pass without a question.
     AddKnown(Slot, Vec<Spi>),
     /// Ask again when these senders are heard.
@@ -47,6 +49,8 @@ pub enum Op {
     RemoveRoute(Route),
     /// Remove the table.
     RemoveTable,
+    /// Remove the table at the links.
+    RemoveBorder,
 }
 
 /// What must be done, and what cannot be done at the moment.
@@ -77,6 +81,7 @@ pub fn plan(installed: &Installed, desired: &Desired) -> Result<Plan, Error> {
     );
     add_states(&mut ops, installed, &target, Direction::Inbound);
     write_table(&mut ops, installed, &target);
+    write_border(&mut ops, installed, &target);
     add_known(&mut ops, installed, &target);
     add_states(&mut ops, installed, &target, Direction::Outbound);
     set_policies(&mut ops, installed, &target);
@@ -115,6 +120,12 @@ fn write_table(ops: &mut Vec<Op>, installed: &Installed, target: &Target) {
     ops.extend(target.table.iter().filter(|table| held != Some(table.digest())).cloned().map(Op::WriteTable));
 }
 
+fn write_border(ops: &mut Vec<Op>, installed: &Installed, target: &Target) {
+    let held = installed.border.and_then(|border| border.digest);
+    let wanted = target.border.iter().filter(|border| held != Some(border.digest()));
+    ops.extend(wanted.cloned().map(Op::WriteBorder));
+}
+
 /// A table that is replaced, because somebody changed it, comes without known senders.
 fn held_known(installed: &Installed, slot: Slot) -> BTreeSet<Spi> {
     let intact = installed.table.is_some_and(|table| table.digest.is_some() && table.slots.contains(slot));
@@ -138,6 +149,9 @@ fn remove_known(ops: &mut Vec<Op>, installed: &Installed, target: &Target) {
 fn remove_table(ops: &mut Vec<Op>, installed: &Installed, target: &Target) {
     if target.table.is_none() && installed.table.is_some() {
         ops.push(Op::RemoveTable);
+    }
+    if target.border.is_none() && installed.border.is_some() {
+        ops.push(Op::RemoveBorder);
     }
 }
 
@@ -211,6 +225,8 @@ impl fmt::Display for Op {
             Self::AddRoute(route) => write!(f, "add route to {}", route.anchor()),
             Self::AddState(state) => write!(f, "add {}", state.id),
             Self::WriteTable(_) => f.write_str("write table inet gdoi"),
+            Self::WriteBorder(_) => f.write_str("write table netdev gdoi"),
+            Self::RemoveBorder => f.write_str("remove table netdev gdoi"),
             Self::AddKnown(slot, spis) => write!(f, "know {} senders in plane {}", spis.len(), slot.number()),
             Self::RemoveKnown(slot, spis) => {
                 write!(f, "forget {} senders in plane {}", spis.len(), slot.number())

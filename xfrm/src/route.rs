@@ -82,6 +82,24 @@ pub fn routes(socket: &mut Socket) -> io::Result<Vec<Route>> {
     Ok(routes)
 }
 
+/// The interface by which an address is reached, as this router's own packets would be; none when it is not.
+pub fn leads(socket: &mut Socket, address: IpAddr) -> io::Result<Option<u32>> {
+    let family = Family::of(address);
+    let mut message = RouteMessage::default();
+    message.header.address_family = family_of(family);
+    message.header.destination_prefix_length = family.bits();
+    message.attributes.push(RouteAttribute::Destination(address_of(address)));
+    let mut found = None;
+    socket.ask(&RouteNetlinkMessage::GetRoute(message), |(kind, payload)| {
+        if kind == NEW_ROUTE {
+            let rest = payload.get(12..).unwrap_or_default();
+            found = find(&attributes(rest), OUTPUT).and_then(number);
+        }
+        Ok(())
+    })?;
+    Ok(found)
+}
+
 /// Adds the route in the place of whatever leads to that anchor.
 pub fn replace_route(socket: &mut Socket, route: Route) -> io::Result<()> {
     socket.change(NLM_F_CREATE | NLM_F_REPLACE, &RouteNetlinkMessage::NewRoute(write_route(route)))
@@ -132,13 +150,17 @@ fn read_link(payload: &[u8]) -> Option<Link> {
     (!name.is_empty()).then_some(Link { index, name, up, mtu, addresses: Vec::new() })
 }
 
+fn address_of(address: IpAddr) -> RouteAddress {
+    match address {
+        IpAddr::V4(address) => RouteAddress::Inet(address),
+        IpAddr::V6(address) => RouteAddress::Inet6(address),
+    }
+}
+
 fn write_route(route: Route) -> RouteMessage {
     let mut message = RouteMessage::default();
     message.header = header_of(route.direction, route.family);
-    message.attributes.push(RouteAttribute::Destination(match route.anchor() {
-        IpAddr::V4(address) => RouteAddress::Inet(address),
-        IpAddr::V6(address) => RouteAddress::Inet6(address),
-    }));
+    message.attributes.push(RouteAttribute::Destination(address_of(route.anchor())));
     message.attributes.push(RouteAttribute::Oif(route.interface));
     // Locked, or the kernel would still find the path's MTU itself.
     let locked = |mtu| RouteAttribute::Metrics(vec![RouteMetric::Lock(1 << RTAX_MTU), RouteMetric::Mtu(mtu)]);

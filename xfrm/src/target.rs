@@ -2,6 +2,7 @@
 
 mod aligned;
 mod closed;
+mod flowtables;
 mod gdoi;
 mod policies;
 mod rules;
@@ -13,7 +14,7 @@ use crate::installed::{Installed, Offload};
 use crate::model::{
     is_named, Action, Desired, Family, Gate, Lane, PathMtu, Plane, Prefix, Protection, Sa, Slot, Spi,
 };
-use crate::nft::Table;
+use crate::nft::{Border, Table};
 use crate::object::{Direction, Link, Policy, PolicyKey, Route, State, XfrmInterface};
 use crate::Error;
 
@@ -30,6 +31,8 @@ pub struct Target {
     pub routes: Vec<Route>,
     pub interfaces: Vec<XfrmInterface>,
     pub table: Option<Table>,
+    /// At links that flowtables serve.
+    pub border: Option<Border>,
     /// The senders that each plane knows: one for each inbound state of a block.
     pub known: BTreeMap<Slot, BTreeSet<Spi>>,
     /// What cannot be had at the moment, one line each.
@@ -67,6 +70,7 @@ impl Target {
         }
         target.close(installed, desired)?;
         target.table = Table::new(&rules);
+        target.hold_at_links(installed, desired, &rules);
         target.check_policies(first)?;
         Ok(target)
     }

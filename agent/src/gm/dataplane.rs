@@ -300,7 +300,7 @@ impl DataPlane {
         let cause = self.under_way;
         if !report.changes.is_empty() {
             journal.record(change::event(&report.changes, cause), now);
-            if cause == Cause::Repair {
+            if cause == Cause::Repair && !change::are_of_flowtables(&report.changes) {
                 self.repairs.count(now);
             }
         }

@@ -2,6 +2,7 @@
 
 pub mod esp;
 pub mod firewall;
+pub mod flowtable;
 pub mod ipsec;
 pub mod routes;
 pub mod saved;

@@ -1,6 +1,6 @@
 //! A host's end of its streams.
 
-use super::{others, rate, Ends, Seen, Sent, MAGIC};
+use super::{others, rate, Ends, Seen, Sent, MAGIC, PORT};
 use crate::cell::Cell;
 use crate::outcome::{ensure, failed, Outcome};
 use crate::site::{Site, HOSTS};
@@ -12,7 +12,6 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
-const PORT: u16 = 7000;
 /// Routers on the way, and then some.
 const HOPS: u8 = 16;
 /// Octets that a receiver may be late by; several seconds.

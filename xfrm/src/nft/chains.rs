@@ -58,7 +58,8 @@ pub fn chains(planes: &[PlaneRules]) -> Vec<Chain> {
         base("inbound", "type filter hook prerouting priority raw", inbound(planes)),
         base("too_big", "type filter hook prerouting priority raw + 1", each(PlaneRules::too_big)),
         base("clamp_in", "type filter hook prerouting priority mangle", each(PlaneRules::clamp_in)),
-        base("require_forward", "type filter hook forward priority filter", require(planes)),
+        // Before an operator's rules could bring a flow into a flowtable by a packet that came in clear.
+        base("require_forward", "type filter hook forward priority -2000000000", require(planes)),
         base("require_input", "type filter hook input priority filter", require(planes)),
     ];
     chains.extend(planes.iter().flat_map(plane_chains));

@@ -7,25 +7,35 @@ use std::io;
 use netlink_sys::protocols::NETLINK_NETFILTER;
 
 use super::counted::{self, Counted};
+use super::flowtables::{self, Flowtable};
 use super::generation::Generation;
 use super::news::News;
 use super::process::{Nft, Patience};
-use super::{known, program, strays, HeldTable, Table};
+use super::{known, program, strays, Border, HeldTable, Table};
 use crate::model::{Slot, Spi};
 use crate::socket::Socket;
 use crate::Error;
 
-/// `program::write` is two: the table and its seal.
+/// `program::write` is two: a table and its seal.
 const WRITE: usize = 2;
 
-/// Table `inet gdoi` of the network namespace of the thread that opened it.
+/// What the kernel holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Table `inet gdoi`.
+    pub table: Option<HeldTable>,
+    /// Table `netdev gdoi`.
+    pub border: Option<HeldTable>,
+}
+
+/// The tables of the network namespace of the thread that opened it.
 pub struct Tables {
     socket: Socket,
     nft: Nft,
     /// None without the right to listen: then any transaction may have changed it.
     news: Option<News>,
-    /// What the table was in some generation.
-    seen: Option<(Generation, Option<HeldTable>)>,
+    /// What the tables were in some generation.
+    seen: Option<(Generation, Held)>,
 }
 
 impl Tables {
@@ -40,35 +50,68 @@ impl Tables {
     }
 
     /// What the kernel holds. A change while nft lists it belongs to a later generation, so it is listed again next time.
-    pub fn held(&mut self) -> Result<Option<HeldTable>, Error> {
-        if let Some((generation, held)) = self.seen {
-            if self.touched_since(generation)? == Some(0) {
-                return Ok(held);
-            }
+    pub fn held(&mut self) -> Result<Held, Error> {
+        if let Some(held) = self.seen_still()? {
+            return Ok(held);
         }
         let now = self.now()?;
         self.seen = None;
-        let held = program::held(&mut self.nft)?;
+        let (table, border) = (program::held(&mut self.nft)?, program::held_border(&mut self.nft)?);
+        let held = Held { table, border };
         self.know(now, held);
         Ok(held)
     }
 
     /// Puts `table` in the place of `held`.
     pub fn write(&mut self, table: &Table, held: Option<&HeldTable>) -> Result<(), Error> {
-        let before = self.now()?;
-        self.seen = None;
-        program::write(&mut self.nft, table, held)?;
-        let now = self.now()?;
         let (slots, passing, closed) = (table.slots(), table.passing(), table.closed());
         let written = HeldTable { digest: Some(table.digest()), slots, passing, closed };
+        self.change(|nft| program::write(nft, table, held), |held| Held { table: Some(written), ..held })
+    }
+
+    /// Puts `border` in the place of whatever is there.
+    pub fn write_border(&mut self, border: &Border) -> Result<(), Error> {
+        let written = HeldTable { digest: Some(border.digest()), ..HeldTable::default() };
+        self.change(|nft| program::write_border(nft, border), |held| Held { border: Some(written), ..held })
+    }
+
+    /// What was known before is known after a change by nobody else.
+    fn change(
+        &mut self,
+        change: impl FnOnce(&mut Nft) -> Result<(), Error>,
+        after: impl FnOnce(Held) -> Held,
+    ) -> Result<(), Error> {
+        let known = self.seen_still()?;
+        let before = self.now()?;
+        self.seen = None;
+        change(&mut self.nft)?;
+        let now = self.now()?;
         let alone = match self.news {
             Some(_) => self.touched_since(before)? == Some(WRITE),
             None => now.is_after(before, WRITE),
         };
-        if alone {
-            self.know(now, Some(written));
+        if let Some(held) = known.filter(|_| alone) {
+            self.know(now, after(held));
         }
         Ok(())
+    }
+
+    fn seen_still(&mut self) -> Result<Option<Held>, Error> {
+        match self.seen {
+            Some((generation, held)) => Ok((self.touched_since(generation)? == Some(0)).then_some(held)),
+            None => Ok(None),
+        }
+    }
+
+    /// Removes the border.
+    pub fn remove_border(&mut self) -> Result<(), Error> {
+        self.seen = None;
+        program::remove_border(&mut self.nft)
+    }
+
+    /// The flowtables that there are, whosesoever.
+    pub fn flowtables(&mut self) -> io::Result<Vec<Flowtable>> {
+        flowtables::flowtables(&mut self.socket)
     }
 
     /// Removes it.
@@ -87,7 +130,7 @@ impl Tables {
         counted::counters(&mut self.socket)
     }
 
-    fn know(&mut self, now: Generation, held: Option<HeldTable>) {
+    fn know(&mut self, now: Generation, held: Held) {
         if let Some(news) = &mut self.news {
             news.forget_before(now);
         }

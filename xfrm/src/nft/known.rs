@@ -16,6 +16,7 @@ pub const NEW_ELEMENTS: u8 = 12;
 const GET_ELEMENTS: u8 = 13;
 pub const DELETE_ELEMENTS: u8 = 14;
 pub const INET: u8 = 1;
+pub const NETDEV: u8 = 5;
 /// NFTA_SET_ELEM_LIST_TABLE, _SET and _ELEMENTS.
 const TABLE: u16 = 1;
 const SET: u16 = 2;

@@ -11,6 +11,8 @@ pub enum View {
     Packet,
     /// In the first packet of its flow as it was before NAT, for packets of the same direction.
     Original,
+    /// In the packet as it passes a link, where nft knows protocols of frames and no families.
+    Frame,
     /// In the packet that an ICMP error quotes. What is denied surely matches then; of what is permitted the ports are
     /// not looked at, because a quoted header may have options and hide them.
     Quoted,
@@ -23,7 +25,9 @@ const PLAIN_IPV4: &str = "0x45";
 
 /// What nft asks of the packet.
 pub fn conditions(view: View, entry: &Ace) -> String {
-    let mut words = vec![family_of(entry.selector.family()).to_owned()];
+    let family = entry.selector.family();
+    let family = if view == View::Frame { frames_of(family) } else { family_of(family) };
+    let mut words = vec![family.to_owned()];
     words.extend(protocol(view, entry));
     words.extend(ports(view, entry));
     words.extend(addresses(view, entry));
@@ -35,6 +39,13 @@ pub fn family_of(family: Family) -> &'static str {
     match family {
         Family::V4 => "meta nfproto ipv4",
         Family::V6 => "meta nfproto ipv6",
+    }
+}
+
+fn frames_of(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "meta protocol ip",
+        Family::V6 => "meta protocol ip6",
     }
 }
 
@@ -80,7 +91,7 @@ impl Quoted {
 fn protocol(view: View, entry: &Ace) -> Option<String> {
     let number = entry.selector.protocol()?;
     Some(match view {
-        View::Packet | View::Original => format!("meta l4proto {number}"),
+        View::Packet | View::Frame | View::Original => format!("meta l4proto {number}"),
         View::Quoted => format!("@th,{},8 {number}", Quoted::of(entry.selector.family()).protocol),
     })
 }
@@ -89,7 +100,7 @@ fn ports(view: View, entry: &Ace) -> Vec<String> {
     let selector = &entry.selector;
     let quoted = Quoted::of(selector.family());
     let (source, destination) = match view {
-        View::Packet => ("th sport".to_owned(), "th dport".to_owned()),
+        View::Packet | View::Frame => ("th sport".to_owned(), "th dport".to_owned()),
         View::Original => ("ct original proto-src".to_owned(), "ct original proto-dst".to_owned()),
         View::Quoted if entry.action == Action::Permit => return Vec::new(),
         View::Quoted => (format!("@th,{},16", quoted.ports), format!("@th,{},16", quoted.ports + 16)),
@@ -114,7 +125,7 @@ fn range(ports: Ports) -> String {
 fn addresses(view: View, Ace { selector, .. }: &Ace) -> Vec<String> {
     let (source, destination) = fields(view, selector.family());
     let value = match view {
-        View::Packet | View::Original => |prefix: Prefix| prefix.to_string(),
+        View::Packet | View::Frame | View::Original => |prefix: Prefix| prefix.to_string(),
         View::Quoted => numbers,
     };
     [(source, selector.source().prefix), (destination, selector.destination().prefix)]
@@ -130,7 +141,7 @@ fn fields(view: View, family: Family) -> (String, String) {
         Family::V6 => "ip6",
     };
     match view {
-        View::Packet => (format!("{name} saddr"), format!("{name} daddr")),
+        View::Packet | View::Frame => (format!("{name} saddr"), format!("{name} daddr")),
         View::Original => (format!("ct original {name} saddr"), format!("ct original {name} daddr")),
         View::Quoted => {
             let Quoted { source, destination, address_bits, .. } = Quoted::of(family);

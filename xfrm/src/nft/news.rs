@@ -7,8 +7,9 @@ use std::io;
 use netlink_packet_core::NetlinkBuffer;
 use netlink_sys::protocols::NETLINK_NETFILTER;
 
+use super::flowtables::{DELETE_FLOWTABLE, NEW_FLOWTABLE};
 use super::generation::{read_id, Generation, NEW_GENERATION};
-use super::known::{DELETE_ELEMENTS, INET, NEW_ELEMENTS, NFTABLES};
+use super::known::{DELETE_ELEMENTS, INET, NETDEV, NEW_ELEMENTS, NFTABLES};
 use crate::netfilter::{attributes, kind};
 use crate::socket::Socket;
 
@@ -39,6 +40,8 @@ enum Word {
     Ours,
     /// Elements of its sets, which come and go.
     Elements,
+    /// A flowtable of somebody else.
+    Flowtable,
     /// What was told before was this transaction's.
     End(Generation),
     /// Something else.
@@ -48,7 +51,7 @@ enum Word {
 /// What has been heard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Heard {
-    /// Whether anything of the table was told of, its elements, too.
+    /// Whether anything of the table was told of, its elements, too, or of a flowtable.
     pub concerns: bool,
 }
 
@@ -96,7 +99,7 @@ impl News {
     }
 
     fn note(&mut self, word: Word, heard: &mut Heard) {
-        heard.concerns |= matches!(word, Word::Ours | Word::Elements);
+        heard.concerns |= matches!(word, Word::Ours | Word::Elements | Word::Flowtable);
         match word {
             Word::Ours => self.begun = true,
             Word::End(generation) => {
@@ -104,7 +107,7 @@ impl News {
                     self.touches.push(generation);
                 }
             }
-            Word::Elements | Word::Other => {}
+            Word::Elements | Word::Flowtable | Word::Other => {}
         }
     }
 }
@@ -129,9 +132,12 @@ fn word(message: u16, payload: &[u8]) -> io::Result<Word> {
         return Ok(read_id(payload)?.map_or(Word::Other, Word::End));
     }
     let table = attributes(payload)?.into_iter().find(|(kind, _)| *kind == TABLE);
-    let is_ours = payload.first() == Some(&INET) && table.is_some_and(|(_, name)| name == b"gdoi\0");
-    let elements = [NEW_ELEMENTS, DELETE_ELEMENTS].map(|number| kind(NFTABLES, number));
+    let family = payload.first().is_some_and(|family| [INET, NETDEV].contains(family));
+    let is_ours = family && table.is_some_and(|(_, name)| name == b"gdoi\0");
+    let [elements, flowtables] = [[NEW_ELEMENTS, DELETE_ELEMENTS], [NEW_FLOWTABLE, DELETE_FLOWTABLE]]
+        .map(|numbers| numbers.map(|number| kind(NFTABLES, number)));
     Ok(match is_ours {
+        false if flowtables.contains(&message) => Word::Flowtable,
         false => Word::Other,
         true if elements.contains(&message) => Word::Elements,
         true => Word::Ours,
@@ -176,12 +182,23 @@ mod tests {
             (NEW_RULE, INET, of("gdoi2")),
             (NEW_ELEMENTS, INET, of("gdoi")),
             (NEW_ELEMENTS, INET, of("docker")),
+            (NEW_RULE, NETDEV, of("gdoi")),
+            (NEW_FLOWTABLE, INET, of("docker")),
             (NEW_GENERATION, 0, end(77)),
         ]);
         let ended = Word::End(Generation::of(77));
         assert_eq!(
             words(&octets),
-            [Word::Ours, Word::Other, Word::Other, Word::Elements, Word::Other, ended]
+            [
+                Word::Ours,
+                Word::Other,
+                Word::Other,
+                Word::Elements,
+                Word::Other,
+                Word::Ours,
+                Word::Flowtable,
+                ended
+            ]
         );
         assert_eq!(words(&octets[..octets.len() - 1]).last(), Some(&Word::Ours));
         (0..octets.len()).for_each(|length| drop(words(&octets[..length])));
@@ -199,6 +216,7 @@ mod tests {
         let ended = |number| Word::End(Generation::of(number));
         assert_eq!(hear(&[Word::Other, ended(6)]), (false, Some(0)));
         assert_eq!(hear(&[Word::Elements, ended(7)]), (true, Some(0)));
+        assert_eq!(hear(&[Word::Flowtable]), (true, Some(0)));
         assert_eq!(hear(&[Word::Ours]), (true, None));
         assert_eq!(hear(&[ended(8), Word::Other, ended(9)]), (false, Some(1)));
         news.forget_before(Generation::of(8));

@@ -3,7 +3,7 @@
 use std::process::Output;
 
 use super::process::Nft;
-use super::{digest, HeldTable, Slots, Table};
+use super::{border, digest, Border, HeldTable, Slots, Table};
 use crate::Error;
 
 /// The comment of the one rule in chain `seal`. It keeps what cannot be known before the table was written: the digest
@@ -11,24 +11,43 @@ use crate::Error;
 const SEAL: &str = "gdoi text=";
 
 /// What sets and chains the table has. A table of another layout cannot be filled anew, it is replaced.
-const LAYOUT: u64 = 2;
+const LAYOUT: u64 = 3;
+
+/// The tables, as nft calls them.
+const TABLE: &str = "inet gdoi";
+const BORDER: &str = "netdev gdoi";
 
 /// What the kernel holds of the table.
 pub fn held(nft: &mut Nft) -> Result<Option<HeldTable>, Error> {
-    Ok(listing(nft)?.map(|listing| read_seal(&listing)))
+    Ok(listing(nft, TABLE)?.map(|listing| read_seal(&listing)))
+}
+
+/// What it holds of the border.
+pub fn held_border(nft: &mut Nft) -> Result<Option<HeldTable>, Error> {
+    Ok(listing(nft, BORDER)?.map(|listing| read_seal(&listing)))
 }
 
 /// Puts `table` in the place of `held` and seals it.
 pub fn write(nft: &mut Nft, table: &Table, held: Option<&HeldTable>) -> Result<(), Error> {
     feed(nft, &["-f", "-"], &table.script(held))?;
-    let listing = listing(nft)?.ok_or_else(|| Error::Nft("the table is gone after it was written".into()))?;
+    seal(nft, TABLE, table.digest(), [table.slots(), table.passing(), table.closed()])
+}
+
+/// Puts the border in the place of whatever is there and seals it.
+pub fn write_border(nft: &mut Nft, border: &Border) -> Result<(), Error> {
+    feed(nft, &["-f", "-"], &border.script())?;
+    seal(nft, BORDER, border.digest(), Default::default())
+}
+
+fn seal(nft: &mut Nft, table: &str, text: u64, [planes, passing, closed]: [Slots; 3]) -> Result<(), Error> {
+    let listing = listing(nft, table)?
+        .ok_or_else(|| Error::Nft(format!("table {table} is gone after it was written")))?;
     let seal = format!(
-        "flush chain inet gdoi seal\nadd rule inet gdoi seal continue comment \"{SEAL}{:016x} listing={:016x} planes={:x} passing={:x} closed={:x} layout={LAYOUT:x}\"\n",
-        table.digest(),
+        "flush chain {table} seal\nadd rule {table} seal continue comment \"{SEAL}{text:016x} listing={:016x} planes={:x} passing={:x} closed={:x} layout={LAYOUT:x}\"\n",
         digest(&listing),
-        table.slots().0,
-        table.passing().0,
-        table.closed().0
+        planes.0,
+        passing.0,
+        closed.0
     );
     feed(nft, &["-f", "-"], &seal)
 }
@@ -38,14 +57,25 @@ pub fn remove(nft: &mut Nft) -> Result<(), Error> {
     feed(nft, &["-f", "-"], "table inet gdoi\ndelete table inet gdoi\n")
 }
 
+/// Removes the border, whoever changed it.
+pub fn remove_border(nft: &mut Nft) -> Result<(), Error> {
+    feed(nft, &["-f", "-"], border::removal())
+}
+
 /// Asks nft and the kernel whether they would accept the table, and changes nothing.
 pub fn check(table: &Table) -> Result<(), Error> {
     feed(&mut Nft::default(), &["-c", "-f", "-"], &table.script(None))
 }
 
-/// nft's text of the table without counts and without elements that come and go.
-fn listing(nft: &mut Nft) -> Result<Option<String>, Error> {
-    let output = nft.run(&["-s", "-t", "list", "table", "inet", "gdoi"], "")?;
+/// The same of the border.
+pub fn check_border(border: &Border) -> Result<(), Error> {
+    feed(&mut Nft::default(), &["-c", "-f", "-"], &border.script())
+}
+
+/// nft's text of a table without counts and without elements that come and go.
+fn listing(nft: &mut Nft, table: &str) -> Result<Option<String>, Error> {
+    let arguments: Vec<_> = ["-s", "-t", "list", "table"].into_iter().chain(table.split(' ')).collect();
+    let output = nft.run(&arguments, "")?;
     if is_absent(&output) {
         Ok(None)
     } else {
@@ -123,7 +153,7 @@ mod tests {
     use super::*;
 
     fn sealed(body: &str, listing: &str) -> String {
-        format!("table inet gdoi {{\n{body}\t\tcontinue comment \"gdoi text=00000000000000ab listing={listing} planes=5 passing=4 closed=1 layout=2\"\n}}\n")
+        format!("table inet gdoi {{\n{body}\t\tcontinue comment \"gdoi text=00000000000000ab listing={listing} planes=5 passing=4 closed=1 layout=3\"\n}}\n")
     }
 
     #[test]
@@ -141,7 +171,7 @@ mod tests {
         let changed = good.replace("chain x", "chain y");
         assert_eq!(read_seal(&changed), held(None, 5, 4, 1));
         assert_eq!(read_seal(unsealed), held(None, 0, 0, 0));
-        let earlier = good.replace(" layout=2", "");
+        let earlier = good.replace(" layout=3", "");
         assert_eq!(read_seal(&earlier), held(None, 5, 4, 1));
     }
 

@@ -6,6 +6,7 @@ mod wishes;
 use super::*;
 use crate::installed::Module;
 use crate::model::{Family, Gate, Lane, Plane, Protection, Sa, Selector, SpiBlock};
+use crate::nft::Flowtable;
 use crate::object::{ForeignPolicy, KernelSelector, Verdict};
 use kernel::{empty_kernel, holdings};
 use wishes::{desired, gcm, permit, plane, sa, selectors, Dice, BLOCK};
@@ -294,4 +295,29 @@ fn a_crowd_of_policies_of_others_is_summed_up() {
     let problems = plan(&installed, &planes).unwrap().problems;
     assert_eq!(problems.iter().filter(|line| line.contains("comes before")).count(), 8);
     assert!(problems.last().is_some_and(|line| line.contains("56 more policies")), "{problems:?}");
+}
+
+/// What a flowtable forwards is held from the moment on that the plane's other rules are there.
+#[test]
+fn where_a_flowtable_serves_a_link_it_is_held_at_the_link() {
+    let mut dice = Dice(5);
+    let protection = Protection {
+        acl: permit(selectors()),
+        outbound: vec![Sa { family: Family::V4, ..sa(&mut dice) }],
+        ..Default::default()
+    };
+    let plane = Plane { gate: Gate::Protect(protection), ..plane(0, "wan0") };
+    let wanted = Desired { planes: vec![plane.clone()] };
+    let mut kernel = empty_kernel();
+    kernel.apply(&wanted);
+    assert_eq!(kernel.border, None);
+    kernel.flowtables = vec![Flowtable::of("wan0", 0)];
+    assert!(matches!(kernel.apply(&wanted)[..], [Op::WriteBorder(_)]));
+    let closed = Desired { planes: vec![Plane { gate: Gate::Closed, ..plane }] };
+    let ops = kernel.apply(&closed);
+    assert!(matches!(ops[..2], [Op::WriteTable(_), Op::WriteBorder(_)]), "{ops:?}");
+    kernel.flowtables = vec![Flowtable::of("wan1", 0)];
+    let problems = plan(&kernel, &closed).unwrap().problems;
+    assert!(problems.iter().any(|one| one.contains("add wan0 to its devices")), "{problems:?}");
+    assert_eq!(kernel.apply(&closed), [Op::RemoveBorder]);
 }

@@ -5,7 +5,8 @@ use crate::model::{
     Ace, Action, Aead, Cipher, Family, Lane, Mode, Ports, Prefix, Selector, Side, Slot, Spi, SpiBlock,
 };
 use crate::nft::{
-    self, GateRules, Interfaces, List, PlaneRules, ProtectRules, Receivable, Restored, Stash, Table,
+    self, Border, GateRules, Interfaces, List, PlaneRules, ProtectRules, Receivable, Restored, Stash, Table,
+    Tables,
 };
 use crate::queue::Queue;
 use crate::Error;
@@ -32,8 +33,19 @@ pub fn problems(uses: Uses) -> Vec<Problem> {
             vec![Problem::Fatal(format!("the program nft cannot be run: {error}"))]
         }
         Err(error) => vec![Problem::Fatal(format!("nftables cannot hold the rules: {error}"))],
-        Ok(()) => on_demand().into_iter().collect(),
+        Ok(()) => on_demand().into_iter().chain(at_links()).collect(),
     }
+}
+
+/// Where there is a flowtable.
+fn at_links() -> Option<Problem> {
+    let there_are_any =
+        Tables::open().and_then(|mut tables| tables.flowtables()).is_ok_and(|all| !all.is_empty());
+    let border = Border::new(&[plane(Vec::new(), None).ok()?], &["lo".to_owned()].into());
+    let error = border.filter(|_| there_are_any).and_then(|border| nft::check_border(&border).err())?;
+    Some(Problem::Warning(format!(
+        "there is a flowtable, and this kernel cannot hold back what it forwards (Linux 5.16 can): {error}"
+    )))
 }
 
 /// Another process may have the queue: the agent.
@@ -54,13 +66,18 @@ fn is_taken(error: &Error) -> bool {
 }
 
 fn try_rules(blocks: Vec<SpiBlock>, mss: Option<u16>) -> Result<(), Error> {
+    Table::new(&[plane(blocks, mss)?]).map_or(Ok(()), |table| nft::check(&table))
+}
+
+/// With rules of all kinds.
+fn plane(blocks: Vec<SpiBlock>, mss: Option<u16>) -> Result<PlaneRules, Error> {
     let acl = [entries(Family::V4)?, entries(Family::V6)?].concat();
     let selectors: Vec<_> = acl.iter().map(|ace| ace.selector).collect();
     let restored = |family| {
         let iv_octets = [Aead::IV_LEN as u32, Cipher::IV_LEN as u32];
         iv_octets.map(|iv_octets| Restored { family, iv_octets, spis: SpiBlock::only(Spi(256)) })
     };
-    let plane = PlaneRules {
+    Ok(PlaneRules {
         slot: Slot::LAST,
         interfaces: Interfaces { name: "lo".into(), indices: [1].into(), renamed: [1].into() },
         gdoi_out: List::clear(&selectors),
@@ -75,8 +92,7 @@ fn try_rules(blocks: Vec<SpiBlock>, mss: Option<u16>) -> Result<(), Error> {
             stash: Stash::Oversize(1400),
             mss,
         }),
-    };
-    Table::new(&[plane]).map_or(Ok(()), |table| nft::check(&table))
+    })
 }
 
 /// One entry of each shape, and two that share a set.

@@ -25,6 +25,10 @@ pub fn event(changes: &[String], cause: Cause) -> Event {
                 format!("An interface has changed, {count} things are put right: {}", first(changes));
             (Severity::Notice, "GM_INTERFACE_CHANGED", message)
         }
+        Cause::Repair if are_of_flowtables(changes) => {
+            let message = format!("A flowtable has come, gone or changed: {}", first(changes));
+            (Severity::Notice, "GM_FLOWTABLE", message)
+        }
         Cause::Repair => {
             let message = format!(
                 "The kernel did not hold what it should, {count} things are put right: {}",
@@ -39,6 +43,11 @@ pub fn event(changes: &[String], cause: Cause) -> Event {
         ),
     };
     Event::new(severity, name, message)
+}
+
+/// Whether nothing was put right but what is held at the links beside a flowtable.
+pub fn are_of_flowtables(changes: &[String]) -> bool {
+    changes.iter().all(|change| change.ends_with("table netdev gdoi"))
 }
 
 fn first(changes: &[String]) -> String {
@@ -94,6 +103,8 @@ mod tests {
         assert_eq!(named(Cause::Detach), (Severity::Notice, "GM_POLICIES_REMOVED".to_owned()));
         assert_eq!(named(Cause::Links), (Severity::Notice, "GM_INTERFACE_CHANGED".to_owned()));
         assert_eq!(named(Cause::Repair), (Severity::Warning, "GM_POLICIES_REPAIRED".to_owned()));
+        let beside = event(&["write table netdev gdoi".to_owned()], Cause::Repair);
+        assert_eq!((beside.severity, beside.name), (Severity::Notice, "GM_FLOWTABLE".to_owned()));
         let repaired = event(&changes, Cause::Repair);
         assert!(
             repaired.message.ends_with("5 things are put right: change 1; change 2; change 3; ..."),

@@ -102,7 +102,7 @@ impl PlaneRules {
     pub fn held_in(&self, view: View) -> Vec<String> {
         let permitted = match view {
             View::Packet => format!("goto {STRAY}_{}", self.slot.number()),
-            View::Original | View::Quoted => self.drop("blocked_in"),
+            View::Frame | View::Original | View::Quoted => self.drop("blocked_in"),
         };
         if self.holds_in() {
             self.held(view, &permitted)
@@ -130,11 +130,13 @@ impl PlaneRules {
         }
     }
 
-    fn holds_out(&self) -> bool {
+    /// Whether what the list permits must not leave in clear.
+    pub fn holds_out(&self) -> bool {
         self.protect().is_some_and(|protect| protect.mode != Mode::ReceiveOnly)
     }
 
-    fn holds_in(&self) -> bool {
+    /// Whether what the list permits must not come in clear.
+    pub fn holds_in(&self) -> bool {
         self.protect().is_some_and(|protect| protect.mode == Mode::Strict)
     }
 

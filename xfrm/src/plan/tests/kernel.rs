@@ -41,6 +41,10 @@ impl Installed {
                 self.table = Some(HeldTable { digest: Some(table.digest()), slots, passing, closed });
             }
             Op::RemoveTable => (self.table, self.known) = (None, BTreeMap::new()),
+            Op::WriteBorder(border) => {
+                self.border = Some(HeldTable { digest: Some(border.digest()), ..HeldTable::default() });
+            }
+            Op::RemoveBorder => self.border = None,
             Op::AddKnown(slot, spis) => {
                 assert!(self.table.is_some_and(|table| table.slots.contains(*slot)), "{op} has no set");
                 self.known.entry(*slot).or_default().extend(spis);
@@ -96,6 +100,11 @@ impl Installed {
             1 => self.table.iter_mut().for_each(|table| table.digest = None),
             _ => {}
         }
+        match dice.below(3) {
+            0 => self.border = None,
+            1 => self.border.iter_mut().for_each(|border| border.digest = None),
+            _ => {}
+        }
     }
 
     pub(super) fn knows_only_states(&self) -> bool {
@@ -117,7 +126,7 @@ impl Installed {
 }
 
 pub type Holdings =
-    (Vec<HeldState>, Vec<Policy>, Vec<Route>, Option<HeldTable>, BTreeMap<Slot, BTreeSet<Spi>>);
+    (Vec<HeldState>, Vec<Policy>, Vec<Route>, [Option<HeldTable>; 2], BTreeMap<Slot, BTreeSet<Spi>>);
 
 fn outbound(slot: Slot, key: PolicyKey, spi: Spi) -> StateId {
     let (family, lane) = (key.selector.family(), key.lane());
@@ -139,5 +148,5 @@ pub fn holdings(kernel: &Installed) -> Holdings {
     routes.sort();
     let mut known = kernel.known.clone();
     known.retain(|_, spis| !spis.is_empty());
-    (states, policies, routes, kernel.table, known)
+    (states, policies, routes, [kernel.table, kernel.border], known)
 }
