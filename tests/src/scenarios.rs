@@ -53,6 +53,7 @@ pub const EVERY_RUN: &[&[Scenario]] = &[
     neighbours::routes::SCENARIOS,
     neighbours::firewall::SCENARIOS,
     neighbours::saved::SCENARIOS,
+    neighbours::filters::SCENARIOS,
     detach::SCENARIOS,
     by_hand::SCENARIOS,
     exposed::SCENARIOS,

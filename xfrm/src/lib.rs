@@ -44,7 +44,8 @@
 //! all links that begin so; they share the plane, its anchors and its states.
 //!
 //! # What the operator must know
-//! * Input filters must accept ESP (protocol 50) on the protected interface.
+//! * Filters of others must accept ESP (protocol 50) on the protected interface, in hooks prerouting, input and output, and
+//!   what was decrypted. [`Obstacles`] tells which one does not, from the [`Reading`] of each [`Report`].
 //! * Packets without DF that are too long lose their packet mark and priority when they are encrypted; without
 //!   esp4_offload all encrypted packets do.
 //! * The route of an encrypted packet is looked up once more, as if the router itself had sent it: routing rules by
@@ -84,15 +85,17 @@ mod monitor;
 mod netfilter;
 mod nft;
 mod object;
+mod obstacles;
 mod plan;
 mod preflight;
 mod queue;
 mod route;
+mod settings;
 mod socket;
 mod target;
 
 pub use closing::{close, Closing};
-pub use counters::{Count, Counters, PlaneCounters, StateCounters};
+pub use counters::{Count, Counters, PlaneCounters, StateCounters, Stations};
 pub use error::Error;
 pub use installed::{Installed, Protecting};
 pub use kernel::{Admission, Interface, Kernel, Report};
@@ -104,6 +107,8 @@ pub use model::{
 pub use monitor::{Monitor, Subject};
 pub use nft::Patience;
 pub use object::Direction;
+pub use obstacles::{Finding, Obstacle, Obstacles, Reading};
 pub use plan::{plan, Op, Plan};
 pub use preflight::{preflight, Problem, Uses};
 pub use queue::{PacketId, Queue, Unknown};
+pub use settings::LinkSettings;

@@ -5,6 +5,7 @@ mod adoption;
 mod change;
 mod conclusion;
 mod learning;
+mod obstacles;
 mod seen;
 mod spent;
 mod strays;
@@ -28,6 +29,7 @@ use admission::Place;
 use adoption::{abandoned, adopt, is_whole, waits_for_adopted};
 use gdoi::endpoint::Instant;
 use gdoi::View;
+use obstacles::Standing;
 use spent::Spent;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -62,6 +64,8 @@ pub struct DataPlane {
     due: Due,
     error: Option<String>,
     problems: Vec<String>,
+    /// What else eats packets.
+    standing: Standing,
     repairs: Repairs,
     path_mtus: PathMtus,
     /// The states that send at the moment.
@@ -116,6 +120,7 @@ impl DataPlane {
             due: Due::start(),
             error: None,
             problems: Vec::new(),
+            standing: Standing::default(),
             repairs: Repairs::default(),
             path_mtus: PathMtus::default(),
             sending: Vec::new(),
@@ -298,6 +303,7 @@ impl DataPlane {
 
     fn succeeded(&mut self, report: Report, now: Instant, journal: &mut Journal) {
         let cause = self.under_way;
+        self.watch_out(&report.reading, now, journal);
         if !report.changes.is_empty() {
             journal.record(change::event(&report.changes, cause), now);
             if cause == Cause::Repair {

@@ -11,7 +11,7 @@ use crate::Error;
 const SEAL: &str = "gdoi text=";
 
 /// What sets and chains the table has. A table of another layout cannot be filled anew, it is replaced.
-const LAYOUT: u64 = 2;
+const LAYOUT: u64 = 3;
 
 /// What the kernel holds of the table.
 pub fn held(nft: &mut Nft) -> Result<Option<HeldTable>, Error> {
@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     fn sealed(body: &str, listing: &str) -> String {
-        format!("table inet gdoi {{\n{body}\t\tcontinue comment \"gdoi text=00000000000000ab listing={listing} planes=5 passing=4 closed=1 layout=2\"\n}}\n")
+        format!("table inet gdoi {{\n{body}\t\tcontinue comment \"gdoi text=00000000000000ab listing={listing} planes=5 passing=4 closed=1 layout=3\"\n}}\n")
     }
 
     #[test]
@@ -141,7 +141,7 @@ mod tests {
         let changed = good.replace("chain x", "chain y");
         assert_eq!(read_seal(&changed), held(None, 5, 4, 1));
         assert_eq!(read_seal(unsealed), held(None, 0, 0, 0));
-        let earlier = good.replace(" layout=2", "");
+        let earlier = good.replace(" layout=3", "");
         assert_eq!(read_seal(&earlier), held(None, 5, 4, 1));
     }
 
