@@ -10,7 +10,7 @@
 //!
 //! # How a packet travels
 //! Every plane has a [`Slot`] and with it two addresses of each family that exist only inside this router, VI and VO
-//! (192.0.0.84 and up, 100::848:0 and up), and a reqid (84800 and up).
+//! ([`Anchors`]: 192.0.0.84 and up, 100::848:0 and up, or others), and a reqid (84800 and up).
 //! * **Out.** An XFRM policy per entry of the access list, limited to the interface, encrypts towards VO with a
 //!   tunnel-mode state that is named by its SPI. In the output hook nftables copies the inner addresses over the outer
 //!   ones, which works because ESP is framed there but encrypted later, by esp4_offload. Packets that may be fragmented
@@ -100,9 +100,9 @@ pub use error::Error;
 pub use installed::{Installed, Protecting};
 pub use kernel::{Admission, Interface, Kernel, Report};
 pub use model::{
-    is_named, Ace, Action, Aead, Cipher, Desired, EspKeys, Family, Gate, Integrity, Kept, Lane, Mode,
-    PathMtu, Plane, Ports, Prefix, Protection, Replay, Sa, Secret, Selector, SenderKey, SharedKeys, Side,
-    Slot, Spi, SpiBlock, Transform,
+    is_named, Ace, Action, Aead, Anchors, Cipher, Desired, EspKeys, Family, Gate, Integrity, Kept, Lane,
+    Mode, PathMtu, Plane, Ports, Prefix, Protection, Replay, Sa, Secret, Selector, SenderKey, SharedKeys,
+    Side, Slot, Spi, SpiBlock, Transform,
 };
 pub use monitor::{Monitor, Subject};
 pub use nft::Patience;

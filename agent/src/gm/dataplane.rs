@@ -35,7 +35,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 use worker::Worker;
-use xfrm::{Desired, Direction, Kernel, Report, Slot, StateCounters, Subject};
+use xfrm::{Anchors, Desired, Direction, Kernel, Report, Slot, StateCounters, Subject};
 
 /// Longer than anything takes that is bounded itself.
 const OVERDUE: Duration = Duration::from_secs(150);
@@ -87,18 +87,19 @@ pub struct DataPlane {
 }
 
 impl DataPlane {
-    /// Opens the kernel; GDOI is spoken from `local`, and an earlier run has protected these.
+    /// Opens the kernel; GDOI is spoken from `local`, and an earlier run has protected these, perhaps with anchors elsewhere.
     ///
     /// # Errors
     /// The kernel cannot be spoken to.
     pub fn open(
         groups: Vec<GroupSettings>,
+        anchors: Anchors,
         local: IpAddr,
         protected: &[StoredPlane],
     ) -> Result<Self, xfrm::Error> {
         let mut kernel = Kernel::open()?;
         let installed = kernel.installed()?;
-        let mut groups = assign_slots(groups);
+        let mut groups = assign_slots(groups, anchors);
         let mut changing = Kernel::open()?;
         keep_links(&mut changing, &groups, protected)?;
         let worker = Worker::start(changing).map_err(xfrm::Error::Socket)?;

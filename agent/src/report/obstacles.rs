@@ -84,8 +84,8 @@ impl ObstaclePlace {
             ),
             ObstaclePlace::Prerouting => (
                 "hook prerouting behind priority raw drops ESP that comes in",
-                "accept `iifname WAN meta l4proto esp` there first; there its destination is an anchor, of 192.0.0.84-192.0.0.167 \
-                 or 100::848:0/112",
+                "accept `iifname WAN meta l4proto esp` there first; there its destination is an anchor, which filters of bogons \
+                 name unless `anchors: as112` is configured",
             ),
             ObstaclePlace::ReversePath => (
                 "rp_filter drops what comes in",

@@ -7,8 +7,8 @@ use super::interfaces::Way;
 use super::known::{self, SPI, SPI_TYPE};
 use super::list::List;
 use super::matching::{conditions, View};
-use super::rules::{name, GateRules, PlaneRules, ProtectRules, Receivable, ANCHORS};
-use crate::model::{Ace, Action, Family, Prefix, Selector, Slot, SpiBlock};
+use super::rules::{name, GateRules, PlaneRules, ProtectRules, Receivable};
+use crate::model::{Ace, Action, Anchors, Family, Prefix, Selector, Slot, SpiBlock};
 use crate::queue::Queue;
 
 /// Packets a second, of all planes together, whose sender the agent is asked about: enough for every sender of a large
@@ -21,8 +21,10 @@ pub const ASK: &str = "ask";
 
 /// The rules of chain `inbound`: ESP of ours is handed to the kernel.
 pub fn inbound(planes: &[PlaneRules]) -> Vec<String> {
-    let mut rules: Vec<_> = ANCHORS
-        .iter()
+    let places =
+        Anchors::ALL.into_iter().filter(|one| planes.iter().any(|plane| plane.slot.anchors() == *one));
+    let mut rules: Vec<_> = places
+        .flat_map(Anchors::ranges)
         .map(|(name, anchors)| format!("iifname != \"lo\" {name} daddr {anchors} drop"))
         .collect();
     for plane in planes {

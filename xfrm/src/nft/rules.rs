@@ -95,8 +95,6 @@ pub const COUNTERS: [&str; 19] = [
     "esp_out",
     "esp_left",
 ];
-/// What lies in front of the anchors of a family, and the prefix or range that holds them all.
-pub(super) const ANCHORS: [(&str, &str); 2] = [("ip", "192.0.0.84-192.0.0.167"), ("ip6", "100::848:0/112")];
 /// Neighbour discovery (RFC 4861) as no router forwards it, and the multicast listener discovery (RFC 3810) that makes
 /// switches carry it.
 const LINK_IPV6: [&str; 2] = [

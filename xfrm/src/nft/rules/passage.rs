@@ -1,6 +1,6 @@
 //! What passes a plane and what it holds back.
 
-use super::{GateRules, PlaneRules, ANCHORS, LINK_IPV4, LINK_IPV6};
+use super::{GateRules, PlaneRules, LINK_IPV4, LINK_IPV6};
 use crate::model::{Action, Family, Mode};
 use crate::nft::interfaces::Way;
 use crate::nft::list::List;
@@ -34,7 +34,7 @@ impl PlaneRules {
     pub fn pass_out(&self) -> Vec<String> {
         let mut rules = Vec::new();
         if self.protect().is_some() {
-            for (name, anchors) in ANCHORS {
+            for (name, anchors) in self.slot.anchors().ranges() {
                 rules.push(format!("{name} saddr {anchors} {}", self.drop("unrestored")));
                 rules.push(format!("{name} daddr {anchors} {}", self.drop("unrestored")));
             }
