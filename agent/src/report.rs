@@ -11,6 +11,7 @@ pub mod key_server;
 mod keys;
 mod lengths;
 pub mod member;
+mod obstacles;
 pub mod rekey;
 pub mod reload;
 mod table;
@@ -26,6 +27,7 @@ pub use key_server::{
 pub use keys::{KekEntry, TekEntry};
 pub use lengths::Lengths;
 pub use member::{Detachment, MemberGroup, MemberReport, Registration};
+pub use obstacles::{Obstacle, ObstaclePlace};
 pub use rekey::{
     KeyOrigin, KeyServerRekey, KeyServerRekeys, KeyWay, MemberRekey, MemberRekeys, RekeyEntry, RekeyTransport,
 };

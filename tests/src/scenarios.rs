@@ -56,6 +56,7 @@ pub const EVERY_RUN: &[&[Scenario]] = &[
     neighbours::saved::SCENARIOS,
     neighbours::flowtable::SCENARIOS,
     earlier_flows::SCENARIOS,
+    neighbours::filters::SCENARIOS,
     detach::SCENARIOS,
     by_hand::SCENARIOS,
     exposed::SCENARIOS,

@@ -10,10 +10,11 @@ use crate::flows::Flows;
 use crate::installed::{Installed, Offload};
 use crate::model::{is_named, Desired, EspKeys, Family, Kept, Sa, Slot, Spi};
 use crate::nft::{Held, HeldTable, Patience, Tables};
-use crate::object::{Direction, State, StateId};
+use crate::object::{Direction, HeldState, State, StateId};
+use crate::obstacles::Reading;
 use crate::plan::{plan, Op, Plan};
 use crate::socket::Socket;
-use crate::{message, route, Error};
+use crate::{message, route, settings, Error};
 
 const ESRCH: i32 = 3;
 
@@ -42,6 +43,8 @@ pub struct Report {
     pub spent: Vec<(Slot, Spi)>,
     /// Planes of which policies of somebody else take a part; `problems` names these.
     pub displaced: BTreeSet<Slot>,
+    /// What was counted before anything was changed, and what was seen besides.
+    pub reading: Reading,
 }
 
 /// What became of senders that were heard for the first time.
@@ -104,13 +107,17 @@ impl Kernel {
     /// The kernel or nft does not answer, mostly for lack of privilege.
     pub fn installed(&mut self) -> Result<Installed, Error> {
         let states = message::states(&mut self.xfrm).map_err(refused("the list of states"))?;
+        self.installed_with(states.into_iter().map(|(state, _)| state).collect())
+    }
+
+    fn installed_with(&mut self, states: Vec<HeldState>) -> Result<Installed, Error> {
         let Held { table, border } = self.tables.held()?;
-        self.used.extend(states.iter().filter_map(|(held, _)| held.content.as_ref()).filter_map(use_of));
+        self.used.extend(states.iter().filter_map(|held| held.content.as_ref()).filter_map(use_of));
         Ok(Installed {
             known: self.known(table.as_ref()).map_err(refused("the lists of known senders"))?,
             links: route::links(&mut self.route).map_err(refused("the list of interfaces"))?,
             interfaces: route::interfaces(&mut self.route).map_err(refused("the list of interfaces"))?,
-            states: states.into_iter().map(|(state, _)| state).collect(),
+            states,
             policies: message::policies(&mut self.xfrm).map_err(refused("the list of policies"))?,
             foreign: message::foreign(&mut self.xfrm).map_err(refused("the list of policies"))?,
             routes: route::routes(&mut self.route).map_err(refused("the list of routes"))?,
@@ -179,12 +186,17 @@ impl Kernel {
     /// # Errors
     /// The first change that failed. Earlier ones stay: they only ever added protection.
     pub fn apply(&mut self, desired: &Desired) -> Result<Report, Error> {
-        let mut installed = self.installed()?;
+        // States last: what they have carried has been counted by the table before.
+        let planes = counters::planes(&self.tables.counters().map_err(refused("the counters"))?);
+        let (states, counted) = self.counted_states()?;
+        let mut installed = self.installed_with(states)?;
         self.keep_links(&mut installed, desired);
+        let counters = Counters { planes, states: counted, ..counters::of_the_kernel() };
+        let reading = Reading { counters, settings: settings::of_planes(&installed, desired) };
         let plan = plan(&installed, desired)?;
         self.used.retain(|id, _| desired.has_block_of(id.slot, id.spi));
         let Plan { ops, problems, spent, displaced } = plan;
-        let mut report = Report { changes: Vec::new(), problems, spent, displaced };
+        let mut report = Report { changes: Vec::new(), problems, spent, displaced, reading };
         for op in ops {
             match self.execute(&op, &installed) {
                 Ok(()) => report.changes.push(op.to_string()),
@@ -255,8 +267,14 @@ impl Kernel {
         Ok(Counters {
             planes: counters::planes(&self.tables.counters().map_err(refused("the counters"))?),
             states: self.states()?,
-            errors: counters::errors(),
+            ..counters::of_the_kernel()
         })
+    }
+
+    fn counted_states(&mut self) -> Result<(Vec<HeldState>, Vec<StateCounters>), Error> {
+        let states = message::states(&mut self.xfrm).map_err(refused("the list of states"))?;
+        let counted = states.iter().map(|(state, usage)| counters::state(state.id, *usage)).collect();
+        Ok((states.into_iter().map(|(state, _)| state).collect(), counted))
     }
 
     /// What each state has carried.
@@ -264,8 +282,7 @@ impl Kernel {
     /// # Errors
     /// The kernel does not answer.
     pub fn states(&mut self) -> Result<Vec<StateCounters>, Error> {
-        let states = message::states(&mut self.xfrm).map_err(refused("the list of states"))?;
-        Ok(states.into_iter().map(|(state, usage)| counters::state(state.id, usage)).collect())
+        self.counted_states().map(|(_, counted)| counted)
     }
 
     pub(crate) fn execute(&mut self, op: &Op, installed: &Installed) -> Result<(), Error> {

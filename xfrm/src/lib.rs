@@ -10,7 +10,7 @@
 //!
 //! # How a packet travels
 //! Every plane has a [`Slot`] and with it two addresses of each family that exist only inside this router, VI and VO
-//! (192.0.0.84 and up, 100::848:0 and up), and a reqid (84800 and up).
+//! ([`Anchors`]: 192.0.0.84 and up, 100::848:0 and up, or others), and a reqid (84800 and up).
 //! * **Out.** An XFRM policy per entry of the access list, limited to the interface, encrypts towards VO with a
 //!   tunnel-mode state that is named by its SPI. In the output hook nftables copies the inner addresses over the outer
 //!   ones, which works because ESP is framed there but encrypted later, by esp4_offload. Packets that may be fragmented
@@ -44,7 +44,8 @@
 //! all links that begin so; they share the plane, its anchors and its states.
 //!
 //! # What the operator must know
-//! * Input filters must accept ESP (protocol 50) on the protected interface.
+//! * Filters of others must accept ESP (protocol 50) on the protected interface, in hooks prerouting, input and output, and
+//!   what was decrypted. [`Obstacles`] tells which one does not, from the [`Reading`] of each [`Report`].
 //! * Packets without DF that are too long lose their packet mark and priority when they are encrypted; without
 //!   esp4_offload all encrypted packets do.
 //! * The route of an encrypted packet is looked up once more, as if the router itself had sent it: routing rules by
@@ -85,26 +86,30 @@ mod monitor;
 mod netfilter;
 mod nft;
 mod object;
+mod obstacles;
 mod plan;
 mod preflight;
 mod queue;
 mod route;
+mod settings;
 mod socket;
 mod target;
 
 pub use closing::{close, Closing};
-pub use counters::{Count, Counters, PlaneCounters, StateCounters};
+pub use counters::{Count, Counters, PlaneCounters, StateCounters, Stations};
 pub use error::Error;
 pub use installed::{Installed, Protecting};
 pub use kernel::{Admission, Interface, Kernel, Report};
 pub use model::{
-    is_named, Ace, Action, Aead, Cipher, Desired, EspKeys, Family, Gate, Integrity, Kept, Lane, Mode,
-    PathMtu, Plane, Ports, Prefix, Protection, Replay, Sa, Secret, Selector, SenderKey, SharedKeys, Side,
-    Slot, Spi, SpiBlock, Transform,
+    is_named, Ace, Action, Aead, Anchors, Cipher, Desired, EspKeys, Family, Gate, Integrity, Kept, Lane,
+    Mode, PathMtu, Plane, Ports, Prefix, Protection, Replay, Sa, Secret, Selector, SenderKey, SharedKeys,
+    Side, Slot, Spi, SpiBlock, Transform,
 };
 pub use monitor::{Monitor, Subject};
 pub use nft::Patience;
 pub use object::Direction;
+pub use obstacles::{Finding, Obstacle, Obstacles, Reading};
 pub use plan::{plan, Op, Plan};
 pub use preflight::{preflight, Problem, Uses};
 pub use queue::{PacketId, Queue, Unknown};
+pub use settings::LinkSettings;

@@ -27,7 +27,7 @@ use netlink_packet_xfrm::{
     XFRM_USER_POLICY_INFO_LEN, XFRM_USER_SA_INFO_LEN,
 };
 
-use crate::model::{Family, Slot};
+use crate::model::{Anchors, Family};
 use crate::object::{HeldPolicy, HeldState, Hook, Policy, PolicyIndex, State, StateId};
 use crate::socket::Socket;
 
@@ -46,13 +46,15 @@ pub struct Usage {
 pub fn states(socket: &mut Socket) -> io::Result<Vec<(HeldState, Usage)>> {
     let mut states = Vec::new();
     for family in Family::ALL {
-        states.extend(states_of(socket, family)?);
+        for anchors in Anchors::ALL {
+            states.extend(states_of(socket, family, anchors)?);
+        }
     }
     Ok(states)
 }
 
-fn states_of(socket: &mut Socket, family: Family) -> io::Result<Vec<(HeldState, Usage)>> {
-    let request = XfrmMessage::GetDumpSa(GetDumpMessage { nlas: vec![anchors_only(family)] });
+fn states_of(socket: &mut Socket, family: Family, anchors: Anchors) -> io::Result<Vec<(HeldState, Usage)>> {
+    let request = XfrmMessage::GetDumpSa(GetDumpMessage { nlas: vec![anchors_only(family, anchors)] });
     socket.dump(&request, |(kind, payload)| {
         Ok((kind == XFRM_MSG_NEWSA).then(|| state_message(payload)).flatten().and_then(state::read))
     })
@@ -131,9 +133,9 @@ pub fn remove_policy(socket: &mut Socket, index: PolicyIndex, if_id: u32) -> io:
     socket.change(0, &XfrmMessage::DeletePolicy(PolicyIdMessage { user_policy_id, nlas }))
 }
 
-/// The kernel's filter knows prefixes only; what else lies in 192.0.0.0/24 is sorted out when it is read.
-fn anchors_only(family: Family) -> XfrmAttrs {
-    let inside = Slot::LAST.inbound_anchor(family);
+/// The kernel's filter knows prefixes only; what else lies in 192.0.0.0/24, for example, is sorted out when it is read.
+fn anchors_only(family: Family, anchors: Anchors) -> XfrmAttrs {
+    let inside = anchors.first(family);
     XfrmAttrs::AddressFilter(AddressFilter {
         saddr: Address::default(),
         daddr: Address::from_ip(&inside),

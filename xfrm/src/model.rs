@@ -12,7 +12,8 @@ pub use ::policy::{
 };
 pub use interface::{is_named, Kept};
 pub use sa::{Lane, Replay, Sa};
-pub use slot::Slot;
+pub(crate) use slot::MULTICAST;
+pub use slot::{Anchors, Slot};
 
 /// Everything that this crate shall hold in the kernel; the default holds nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

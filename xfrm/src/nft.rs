@@ -62,7 +62,7 @@ pub struct HeldTable {
 
 /// A set of planes, one bit each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Slots(pub u64);
+pub struct Slots(pub u128);
 
 impl Table {
     /// The table for these planes; none when nothing must be held.
@@ -122,7 +122,7 @@ impl Slots {
     }
 
     pub fn iter(self) -> impl Iterator<Item = Slot> {
-        (0..Slot::COUNT).filter_map(Slot::new).filter(move |slot| self.contains(*slot))
+        Slot::all().filter(move |slot| self.contains(*slot))
     }
 }
 

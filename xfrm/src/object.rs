@@ -8,7 +8,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::model::{EspKeys, Family, Lane, Replay, Sa, Secret, Slot, Spi};
+use crate::model::{Anchors, EspKeys, Family, Lane, Replay, Sa, Secret, Slot, Spi, MULTICAST};
 
 pub use self::foreign::ForeignPolicy;
 pub use self::policy::{HeldPolicy, Hook, Policy, PolicyIndex, PolicyKey, Rank, Verdict};
@@ -145,22 +145,13 @@ fn anchor(slot: Slot, direction: Direction, family: Family, lane: Lane) -> IpAdd
 
 /// Which plane, direction and lane an address is the anchor of.
 pub fn anchor_of(address: IpAddr) -> Option<(Slot, Direction, Lane)> {
-    let offset = match address {
-        IpAddr::V4(address) => match address.octets() {
-            [192, 0, 0, last] => last.checked_sub(84)?,
-            _ => return None,
-        },
-        IpAddr::V6(address) => match address.segments() {
-            [0x100, 0, 0, 0, 0, 0, 0x848, last] => match last.to_be_bytes() {
-                [0, offset] => offset,
-                [1, number] => return Some((Slot::new(number)?, Direction::Outbound, Lane::Multicast)),
-                _ => return None,
-            },
-            _ => return None,
-        },
-    };
+    let found = |anchors: Anchors| Some((anchors, anchors.offset(address)?));
+    let (anchors, offset) = Anchors::ALL.into_iter().find_map(found)?;
+    if let Some(place) = offset.checked_sub(MULTICAST.into()) {
+        return Some((anchors.slot(place)?, Direction::Outbound, Lane::Multicast));
+    }
     let direction = if offset % 2 == 0 { Direction::Inbound } else { Direction::Outbound };
-    Some((Slot::new(offset / 2)?, direction, Lane::Unicast))
+    Some((anchors.slot(offset / 2)?, direction, Lane::Unicast))
 }
 
 impl Slot {
@@ -238,7 +229,7 @@ mod tests {
 
     #[test]
     fn every_anchor_is_found_again() {
-        for slot in (0..Slot::COUNT).filter_map(Slot::new) {
+        for slot in Slot::all() {
             for family in Family::ALL {
                 for (direction, lane) in [
                     (Direction::Inbound, Lane::Unicast),
@@ -261,6 +252,12 @@ mod tests {
             "100::848:12a",
             "100::848:200",
             "100::1:848:0",
+            "192.31.196.83",
+            "192.31.196.168",
+            "192.31.196.1",
+            "2001:4:112::1",
+            "2001:4:112::848:54",
+            "2001:4:112::848:200",
         ] {
             assert_eq!(anchor_of(foreign.parse().unwrap()), None);
         }

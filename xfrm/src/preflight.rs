@@ -8,6 +8,7 @@ use std::fs;
 
 use crate::installed::Offload;
 use crate::model::Family;
+use crate::settings::setting;
 
 const CAP_NET_ADMIN: u32 = 12;
 
@@ -85,8 +86,4 @@ fn settings() -> Vec<Problem> {
         problems.push(Problem::Warning(line.into()));
     }
     problems
-}
-
-fn setting(name: &str) -> Option<u32> {
-    fs::read_to_string(format!("/proc/sys/net/{name}")).ok()?.trim().parse().ok()
 }

@@ -153,7 +153,7 @@ fn is_address(word: &str) -> bool {
 }
 
 /// What values are made of.
-const WORDS: [&str; 42] = [
+const WORDS: [&str; 44] = [
     "permit",
     "deny",
     "ip",
@@ -192,6 +192,8 @@ const WORDS: [&str; 42] = [
     "padded",
     "unpadded",
     "auto",
+    "special-purpose",
+    "as112",
     "true",
     "false",
     "yes",

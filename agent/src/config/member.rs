@@ -17,7 +17,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
-use xfrm::Slot;
+use xfrm::{Anchors, Slot};
 
 /// Where `gdoictl` finds the member daemon.
 pub const MEMBER_SOCKET: &str = "/run/gdoi/gm.sock";
@@ -40,6 +40,8 @@ pub struct MemberSettings {
     pub port: u16,
     /// Where `gdoictl` connects.
     pub control_socket: PathBuf,
+    /// Where the addresses lie that exist only inside this router.
+    pub anchors: Anchors,
 }
 
 /// One group that this router is a member of.
@@ -129,6 +131,7 @@ pub struct MemberFile {
     groups: Vec<GroupFile>,
     port: u16,
     control_socket: PathBuf,
+    anchors: Anchors,
 }
 
 impl Settings for MemberFile {
@@ -140,7 +143,7 @@ impl Settings for MemberFile {
         let port = self.port;
         let groups =
             self.groups.into_iter().map(|group| group.settle(port, source)).collect::<Result<_, _>>()?;
-        Ok(MemberSettings { groups, port, control_socket: self.control_socket })
+        Ok(MemberSettings { groups, port, control_socket: self.control_socket, anchors: self.anchors })
     }
 }
 
@@ -182,6 +185,7 @@ struct RawFile {
     groups: Distinct<GroupFile>,
     port: Option<Port>,
     control_socket: Option<Parsed<FileName>>,
+    anchors: Option<Parsed<Anchors>>,
 }
 
 impl<'de> Deserialize<'de> for MemberFile {
@@ -204,6 +208,7 @@ impl TryFrom<RawFile> for MemberFile {
             groups,
             port,
             control_socket: named(raw.control_socket).unwrap_or(MEMBER_SOCKET.into()),
+            anchors: raw.anchors.map(|Parsed(anchors)| anchors).unwrap_or_default(),
         })
     }
 }

@@ -94,6 +94,7 @@ fn rekeying(name: &str, rekey: &str) -> (Scratch, PathBuf) {
 fn a_short_member_file_gets_the_defaults() {
     let settings = member(MEMBER).unwrap();
     assert_eq!((settings.port, settings.control_socket), (848, PathBuf::from("/run/gdoi/gm.sock")));
+    assert_eq!(settings.anchors, xfrm::Anchors::SpecialPurpose);
     let (group, credential) = &settings.groups[0];
     assert_eq!(group.group.to_string(), "corp (100)");
     assert_eq!(
@@ -123,10 +124,12 @@ fn a_full_member_file_is_understood() {
     phase1: {encryption: aes-128-cbc, hash: sha-384, group: 14, lifetime: 3600, doi: 1}
 control-socket: /tmp/gm.sock
 port: 8848
+anchors: as112
 "#
     );
     let settings = member(&text).unwrap();
     assert_eq!((settings.port, settings.control_socket), (8848, PathBuf::from("/tmp/gm.sock")));
+    assert_eq!(settings.anchors, xfrm::Anchors::As112);
     let (group, _) = &settings.groups[0];
     assert_eq!((group.fail, group.doi, group.clear.len()), (FailMode::Open, Doi::Ipsec, 2));
     assert_eq!((group.reception, group.mss), (Reception::AcceptClear, MssClamp::Auto));

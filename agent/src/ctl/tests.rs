@@ -207,6 +207,17 @@ fn show_gm_tells_what_fits() {
 }
 
 #[test]
+fn show_gm_tells_what_eats_packets() {
+    let mut group = member_group();
+    group["obstacles"] = json!([{"interface": "wan0", "place": "input", "lost_packets": 40, "of_packets": 40,
+        "since": "2026-01-31T11:59:00Z"}]);
+    let text = text(Request::ShowGm, member_report(group, Value::Null));
+    let line = "  DROPPED       wan0, hook input drops ESP (40 of 40 packets lost): accept `iifname wan0 meta l4proto esp` there \
+                before anything drops\n";
+    assert!(text.contains(&format!("encrypting\n{line}")), "{text}");
+}
+
+#[test]
 fn detaching_must_be_meant() {
     let command = |line: &str| Cli::try_parse_from(line.split(' ')).unwrap().command;
     let careless = command("gdoictl gm detach corp");

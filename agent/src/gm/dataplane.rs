@@ -5,6 +5,7 @@ mod adoption;
 mod change;
 mod conclusion;
 mod learning;
+mod obstacles;
 mod seen;
 mod spent;
 mod strays;
@@ -28,12 +29,13 @@ use admission::Place;
 use adoption::{abandoned, adopt, is_whole, waits_for_adopted};
 use gdoi::endpoint::Instant;
 use gdoi::View;
+use obstacles::Standing;
 use spent::Spent;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 use worker::Worker;
-use xfrm::{Desired, Direction, Kernel, Report, Slot, StateCounters, Subject};
+use xfrm::{Anchors, Desired, Direction, Kernel, Report, Slot, StateCounters, Subject};
 
 /// Longer than anything takes that is bounded itself.
 const OVERDUE: Duration = Duration::from_secs(150);
@@ -62,6 +64,8 @@ pub struct DataPlane {
     due: Due,
     error: Option<String>,
     problems: Vec<String>,
+    /// What else eats packets.
+    standing: Standing,
     repairs: Repairs,
     path_mtus: PathMtus,
     /// The states that send at the moment.
@@ -83,18 +87,19 @@ pub struct DataPlane {
 }
 
 impl DataPlane {
-    /// Opens the kernel; GDOI is spoken from `local`, and an earlier run has protected these.
+    /// Opens the kernel; GDOI is spoken from `local`, and an earlier run has protected these, perhaps with anchors elsewhere.
     ///
     /// # Errors
     /// The kernel cannot be spoken to.
     pub fn open(
         groups: Vec<GroupSettings>,
+        anchors: Anchors,
         local: IpAddr,
         protected: &[StoredPlane],
     ) -> Result<Self, xfrm::Error> {
         let mut kernel = Kernel::open()?;
         let installed = kernel.installed()?;
-        let mut groups = assign_slots(groups);
+        let mut groups = assign_slots(groups, anchors);
         let mut changing = Kernel::open()?;
         keep_links(&mut changing, &groups, protected)?;
         let worker = Worker::start(changing).map_err(xfrm::Error::Socket)?;
@@ -116,6 +121,7 @@ impl DataPlane {
             due: Due::start(),
             error: None,
             problems: Vec::new(),
+            standing: Standing::default(),
             repairs: Repairs::default(),
             path_mtus: PathMtus::default(),
             sending: Vec::new(),
@@ -298,6 +304,7 @@ impl DataPlane {
 
     fn succeeded(&mut self, report: Report, now: Instant, journal: &mut Journal) {
         let cause = self.under_way;
+        self.watch_out(&report.reading, now, journal);
         if !report.changes.is_empty() {
             journal.record(change::event(&report.changes, cause), now);
             if cause == Cause::Repair && !change::are_of_flowtables(&report.changes) {

@@ -12,7 +12,7 @@ use gdoi::endpoint::Instant;
 use gdoi::policy::SendMode;
 use gdoi::View;
 use std::net::IpAddr;
-use xfrm::{Desired, Gate, Mode, Plane, Protecting, Sa, Slot};
+use xfrm::{Anchors, Desired, Gate, Mode, Plane, Protecting, Sa, Slot};
 
 pub use associations::{newcomer, Place};
 
@@ -58,8 +58,8 @@ pub enum Phase {
 }
 
 /// The groups with slots in the configuration's order, none adopted.
-pub fn assign_slots(groups: Vec<GroupSettings>) -> Vec<Guarded> {
-    let mut numbers = (0..Slot::COUNT).filter_map(Slot::new);
+pub fn assign_slots(groups: Vec<GroupSettings>, anchors: Anchors) -> Vec<Guarded> {
+    let mut numbers = Slot::of(anchors);
     let mut guard = |settings: GroupSettings| {
         let slots = numbers.by_ref().take(settings.interfaces.len()).collect();
         Guarded { settings, slots, adoption: Adoption::None, detached: None }

@@ -15,6 +15,9 @@ pub fn compare(old: &MemberSettings, new: &MemberSettings) -> Vec<ChangeEntry> {
     if old.control_socket != new.control_socket {
         changes.push(ChangeEntry::restart(None, "control-socket"));
     }
+    if old.anchors != new.anchors {
+        changes.push(ChangeEntry::restart(None, "anchors"));
+    }
     for group in &new.groups {
         match find(old, &group.0.group.name) {
             Some(known) => changes.extend(compare_group(known, group)),
@@ -96,6 +99,7 @@ mod tests {
         changes(&FILE.replace("only for", "no more for"), &[("pre-shared-key", restart)]);
         changes(&FILE.replace("192.0.2.10", "192.0.2.11"), &[("servers", restart)]);
         changes(&FILE.replace("name: a", "name: b"), &[("new group", restart), ("removed", restart)]);
+        changes(&format!("{FILE}anchors: as112\n"), &[("anchors", restart)]);
         changes(&format!("{FILE}port: 1848\n"), &[("port", restart), ("servers", restart)]);
     }
 }

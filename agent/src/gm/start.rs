@@ -76,7 +76,7 @@ fn guard(
     // Who closed the interfaces has told why it cannot be read.
     let stored = store.read().unwrap_or_default();
     let protected = stored.as_ref().map(Stored::planes_of_this_boot).unwrap_or_default();
-    let opened = DataPlane::open(groups, local, &protected);
+    let opened = DataPlane::open(groups, settings.anchors, local, &protected);
     let mut dataplane = opened.map_err(|error| format!("the kernel: {error}"))?;
     dataplane.guard(journal)?;
     Ok(dataplane)

@@ -25,14 +25,15 @@ pub fn overview(
     speaker: &Speaker,
     now: Instant,
 ) -> MemberReport {
-    let lengths = lengths::of_all(dataplane, now);
+    let seen = lengths::of_all(dataplane, now).into_iter().zip(dataplane.obstacles());
     let rows = memberships.statuses(now).into_iter().zip(dataplane.groups());
-    let rows = rows.zip(dataplane.protections()).zip(lengths);
+    let rows = rows.zip(dataplane.protections()).zip(seen);
     MemberReport {
         generated_at: Timestamp::now(),
         groups: rows
-            .map(|(((status, group), protection), lengths)| MemberGroup {
+            .map(|(((status, group), protection), (lengths, obstacles))| MemberGroup {
                 lengths,
+                obstacles,
                 ..member_group(&status, group, protection, now)
             })
             .collect(),
@@ -66,6 +67,7 @@ fn member_group(status: &MemberStatus, group: &Guarded, protection: Protection, 
         protection,
         detached: group.detached.clone(),
         lengths: Vec::new(),
+        obstacles: Vec::new(),
     }
 }
 

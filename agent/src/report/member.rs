@@ -4,6 +4,7 @@ use super::counters::RekeyNames;
 use super::dataplane::{protection, trouble, Protection};
 use super::keys::{keys, KekEntry, TekEntry};
 use super::lengths::{lengths, Lengths};
+use super::obstacles::Obstacle;
 use super::rekey::{origin, KeyOrigin};
 use super::table::{distance, facts};
 use super::GroupLabel;
@@ -74,6 +75,9 @@ pub struct MemberGroup {
     /// What fits through the protected interfaces.
     #[serde(default)]
     pub lengths: Vec<Lengths>,
+    /// What else on the router eats the group's packets.
+    #[serde(default)]
+    pub obstacles: Vec<Obstacle>,
 }
 
 /// An operator had a group's protection removed.
@@ -138,8 +142,9 @@ fn group_text(group: &MemberGroup, now: Timestamp) -> String {
         ("Key servers", group.servers.join(", ")),
         ("Interfaces", group.interfaces.join(", ")),
         ("Protection", protection(group.protection).to_owned()),
-        ("Unregistered", if group.fail_close { "fail-close" } else { "fail-open" }.to_owned()),
     ]);
+    lines.extend(group.obstacles.iter().map(|obstacle| ("DROPPED", obstacle.text())));
+    lines.extend([("Unregistered", if group.fail_close { "fail-close" } else { "fail-open" }.to_owned())]);
     if !group.sender_ids.is_empty() {
         lines.push(("Sender IDs", group.sender_ids.join(" ")));
     }

@@ -2,9 +2,14 @@
 //!
 //! A packet on its way out meets them in this order: XFRM policy lookup (not here), `look_again`, `clamp_out`, `keep` (its addresses
 //! stay as they are), `stash`, `guard`, encryption, `restore_multicast` or `restore` (its own addresses come back),
-//! `guard` once more as ESP. On its way in: `inbound`, decryption, `clamp_in`, and `require_forward` or `require_input`.
+//! `clamp_out` and `guard` once more as ESP. On its way in: `arriving`, `inbound`, `routing`, decryption, `clamp_in`, `routing`,
+//! and `require_forward` and `forwarded`, or `require_input`.
+//!
+//! Others have chains at the same hooks. What a group cannot do without comes first of all where it can: nobody else sees an
+//! outbound anchor, and what must be dropped is dropped before anybody can offload its flow. What lies between is found out
+//! by counting at both ends of it.
 
-use super::inbound::{ask, inbound, take, too_big, unknown_senders, ASK, TAKE};
+use super::inbound::{arriving, ask, inbound, take, too_big, unknown_senders, ASK, TAKE};
 use super::interfaces::Way;
 use super::matching::View;
 use super::rules::{put_aside, unstash, PlaneRules, PUT_ASIDE, UNSTASH};
@@ -42,25 +47,37 @@ pub const PLANE_CHAINS: [&str; 17] = [
 pub fn chains(planes: &[PlaneRules]) -> Vec<Chain> {
     let each = |rules: fn(&PlaneRules) -> Vec<String>| planes.iter().flat_map(rules).collect();
     let mut chains = vec![
-        base("look_again", "type route hook output priority raw - 2", each(PlaneRules::look_again)),
+        base("look_again", "type route hook output priority -2000000002", each(PlaneRules::look_again)),
         // A new route to a multicast address is refused, so these get their addresses where none is looked up.
         base(
             "restore_multicast",
-            "type filter hook output priority raw - 1",
+            "type filter hook output priority -2000000001",
             each(|plane| plane.to_restore("restore_multicast")),
         ),
-        base("restore", "type route hook output priority raw", each(|plane| plane.to_restore("restore"))),
-        base("clamp_out", "type filter hook postrouting priority mangle", each(PlaneRules::clamp_out)),
+        base(
+            "restore",
+            "type route hook output priority -2000000000",
+            each(|plane| plane.to_restore("restore")),
+        ),
+        base("clamp_out", "type filter hook postrouting priority -2000000000", leaving(planes)),
         // Binds protected flows to their own addresses just before the operator's NAT could do otherwise.
         base("keep", "type nat hook postrouting priority srcnat - 1", each(PlaneRules::keep)),
         base("stash", "type filter hook postrouting priority 250", each(PlaneRules::put_aside)),
         base("guard", "type filter hook postrouting priority 300", guard(planes)),
+        // Behind the kernel's defragmentation: only the first fragment has an SPI.
+        base("arriving", "type filter hook prerouting priority -399", each(arriving)),
         base("inbound", "type filter hook prerouting priority raw", inbound(planes)),
         base("too_big", "type filter hook prerouting priority raw + 1", each(PlaneRules::too_big)),
         base("clamp_in", "type filter hook prerouting priority mangle", each(PlaneRules::clamp_in)),
+        base("routing", "type filter hook prerouting priority 2000000000", each(PlaneRules::routing)),
         // Before an operator's rules could bring a flow into a flowtable by a packet that came in clear.
-        base("require_forward", "type filter hook forward priority -2000000000", require(planes)),
-        base("require_input", "type filter hook input priority filter", require(planes)),
+        base("require_forward", "type filter hook forward priority -2000000000", require_forward(planes)),
+        base(
+            "forwarded",
+            "type filter hook forward priority 2000000000",
+            each(|plane| plane.forward("forwarded")),
+        ),
+        base("require_input", "type filter hook input priority -2000000000", require(planes)),
     ];
     chains.extend(planes.iter().flat_map(plane_chains));
     let apart = [(PUT_ASIDE, put_aside()), (UNSTASH, unstash())];
@@ -76,7 +93,18 @@ fn base(name: &str, hook: &'static str, rules: Vec<String>) -> Chain {
 /// What one plane passes no other plane of the same interface holds: groups must not lock out each other's GDOI.
 fn guard(planes: &[PlaneRules]) -> Vec<String> {
     let jump = |chain: &'static str| planes.iter().flat_map(move |plane| plane.jumps(Way::Out, chain));
-    jump("pass_out").chain(jump("hold_out")).collect()
+    let left = planes.iter().flat_map(|plane| plane.esp_of("esp_left"));
+    left.chain(jump("pass_out")).chain(jump("hold_out")).collect()
+}
+
+fn leaving(planes: &[PlaneRules]) -> Vec<String> {
+    let counted = planes.iter().flat_map(|plane| [plane.to_encrypt(), plane.esp_of("esp_out")].concat());
+    counted.chain(planes.iter().flat_map(PlaneRules::clamp_out)).collect()
+}
+
+fn require_forward(planes: &[PlaneRules]) -> Vec<String> {
+    let counted = planes.iter().flat_map(|plane| plane.forward("forwarding"));
+    counted.chain(require(planes)).collect()
 }
 
 fn require(planes: &[PlaneRules]) -> Vec<String> {

@@ -7,8 +7,8 @@ use super::interfaces::Way;
 use super::known::{self, SPI, SPI_TYPE};
 use super::list::List;
 use super::matching::{conditions, View};
-use super::rules::{name, GateRules, PlaneRules, ProtectRules, Receivable, ANCHORS};
-use crate::model::{Ace, Action, Family, Prefix, Selector, Slot, SpiBlock};
+use super::rules::{name, GateRules, PlaneRules, ProtectRules, Receivable};
+use crate::model::{Ace, Action, Anchors, Family, Prefix, Selector, Slot, SpiBlock};
 use crate::queue::Queue;
 
 /// Packets a second, of all planes together, whose sender the agent is asked about: enough for every sender of a large
@@ -21,8 +21,10 @@ pub const ASK: &str = "ask";
 
 /// The rules of chain `inbound`: ESP of ours is handed to the kernel.
 pub fn inbound(planes: &[PlaneRules]) -> Vec<String> {
-    let mut rules: Vec<_> = ANCHORS
-        .iter()
+    let places =
+        Anchors::ALL.into_iter().filter(|one| planes.iter().any(|plane| plane.slot.anchors() == *one));
+    let mut rules: Vec<_> = places
+        .flat_map(Anchors::ranges)
         .map(|(name, anchors)| format!("iifname != \"lo\" {name} daddr {anchors} drop"))
         .collect();
     for plane in planes {
@@ -34,13 +36,21 @@ pub fn inbound(planes: &[PlaneRules]) -> Vec<String> {
     rules
 }
 
+/// ESP that has come in, whoever takes it: of the SPIs that chain `inbound` looks for.
+pub fn arriving(plane: &PlaneRules) -> Vec<String> {
+    let Some(receivable) = plane.receivable() else { return Vec::new() };
+    let shared = Family::ALL.into_iter().flat_map(|family| shared_esp(plane, receivable, family));
+    let all = shared.chain(receivable.blocks.iter().flat_map(|block| block_esp(plane, *block)));
+    all.map(|esp| format!("{esp} {}", plane.counter("esp_arrived"))).collect()
+}
+
 /// The rules of a plane's chain `senders`: packets of known senders go on, whatever they carry (an ICMP error about
 /// protected traffic has addresses that no list names). What the list names waits for the agent's word; while there is no
 /// agent it is dropped. The rest is somebody else's, and only its SPI is like ours.
 pub fn unknown_senders(plane: &PlaneRules) -> Vec<String> {
     let Some(protect) = plane.on_demand() else { return Vec::new() };
     let (slot, number) = (plane.slot, plane.slot.number());
-    let known = format!("{SPI} @{} goto {TAKE}_{number}", known::name(slot));
+    let known = format!("{SPI} @{} {} goto {TAKE}_{number}", known::name(slot), plane.counter("esp_taken"));
     let named = named(protect, View::Packet, &format!("goto {ASK}_{number}"));
     std::iter::once(known).chain(named).collect()
 }
@@ -99,6 +109,12 @@ pub fn known_senders(slot: Slot) -> String {
 }
 
 fn shared(plane: &PlaneRules, receivable: &Receivable, family: Family) -> Vec<String> {
+    let counted = ["esp_raw", "esp_taken"].map(|name| plane.counter(name)).join(" ");
+    let next = format!("{counted} {} accept", to_anchor(plane, family));
+    shared_esp(plane, receivable, family).into_iter().map(|esp| format!("{esp} {next}")).collect()
+}
+
+fn shared_esp(plane: &PlaneRules, receivable: &Receivable, family: Family) -> Vec<String> {
     let spis = receivable.shared.iter().filter(|(of, _)| *of == family);
     let list = spis.map(|(_, spi)| spi.to_string()).collect::<Vec<_>>().join(", ");
     if list.is_empty() {
@@ -108,16 +124,18 @@ fn shared(plane: &PlaneRules, receivable: &Receivable, family: Family) -> Vec<St
         Family::V4 => "ip protocol esp",
         Family::V6 => "meta nfproto ipv6 meta l4proto esp",
     };
-    let next = format!("{} accept", to_anchor(plane, family));
-    let rule = |condition| format!("{condition} {protocol} esp spi {{ {list} }} {next}");
+    let rule = |condition| format!("{condition} {protocol} esp spi {{ {list} }}");
     plane.interfaces.served(Way::In).into_iter().map(rule).collect()
 }
 
 fn senders(plane: &PlaneRules, block: SpiBlock) -> Vec<String> {
-    let (mask, base, number) = (block.mask(), block.base(), plane.slot.number());
-    let rule = |condition| {
-        format!("{condition} meta l4proto esp esp spi & {mask:#010x} == {base} jump senders_{number}")
-    };
+    let next = format!("{} jump senders_{}", plane.counter("esp_raw"), plane.slot.number());
+    block_esp(plane, block).into_iter().map(|esp| format!("{esp} {next}")).collect()
+}
+
+fn block_esp(plane: &PlaneRules, block: SpiBlock) -> Vec<String> {
+    let (mask, base) = (block.mask(), block.base());
+    let rule = |condition| format!("{condition} meta l4proto esp esp spi & {mask:#010x} == {base}");
     plane.interfaces.served(Way::In).into_iter().map(rule).collect()
 }
 

@@ -100,9 +100,9 @@ fn read_seal(listing: &str) -> HeldTable {
 struct Seal {
     text: Option<u64>,
     listing: Option<u64>,
-    planes: Option<u64>,
-    passing: Option<u64>,
-    closed: Option<u64>,
+    planes: Option<u128>,
+    passing: Option<u128>,
+    closed: Option<u128>,
     layout: Option<u64>,
 }
 
@@ -110,16 +110,17 @@ fn parse_seal(line: &str) -> Seal {
     let field = |name: &str| {
         let (_, rest) = line.split_once(name)?;
         let digits = rest.split(|sign: char| !sign.is_ascii_hexdigit()).next()?;
-        u64::from_str_radix(digits, 16).ok()
+        u128::from_str_radix(digits, 16).ok()
     };
-    let (text, listing) = (field("text="), field("listing="));
+    let number = |name: &str| field(name).and_then(|value| u64::try_from(value).ok());
+    let (text, listing) = (number("text="), number("listing="));
     Seal {
         text,
         listing,
         planes: field("planes="),
         passing: field("passing="),
         closed: field("closed="),
-        layout: field("layout="),
+        layout: number("layout="),
     }
 }
 

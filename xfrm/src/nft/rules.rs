@@ -2,6 +2,7 @@
 
 mod encryption;
 mod passage;
+mod stations;
 
 use std::collections::BTreeSet;
 
@@ -73,7 +74,7 @@ impl PlaneRules {
 }
 
 /// The named counters of each plane.
-pub const COUNTERS: [&str; 8] = [
+pub const COUNTERS: [&str; 19] = [
     "encrypted",
     "decrypted",
     "blocked_out",
@@ -82,9 +83,18 @@ pub const COUNTERS: [&str; 8] = [
     "unrestored",
     "oversize",
     "unknown_sender",
+    "esp_arrived",
+    "esp_raw",
+    "esp_taken",
+    "esp_routing",
+    "esp_input",
+    "inner_routing",
+    "forwarding",
+    "forwarded",
+    "to_encrypt",
+    "esp_out",
+    "esp_left",
 ];
-/// What lies in front of the anchors of a family, and the prefix or range that holds them all.
-pub(super) const ANCHORS: [(&str, &str); 2] = [("ip", "192.0.0.84-192.0.0.167"), ("ip6", "100::848:0/112")];
 /// Neighbour discovery (RFC 4861) as no router forwards it, and the multicast listener discovery (RFC 3810) that makes
 /// switches carry it.
 const LINK_IPV6: [&str; 2] = [

@@ -73,6 +73,7 @@ fn member_refusals_name_line_and_reason() {
         (psk, &with("passive: maybe"), 7, "invalid type"),
         (psk, &with("mss-clamp: none"), 7, "neither `auto` nor a number from 536 to 65495"),
         (psk, &with("mss-clamp: 535"), 7, "neither `auto`"),
+        ("groups:\n", "anchors: 10.0.0.1\ngroups:\n", 1, "neither `special-purpose` nor `as112`"),
         (psk, &with("name: again"), 7, "this key stands twice in its mapping"),
         (psk, "    pre-shared-key: \"open", 7, "found unexpected end of stream"),
     ] {

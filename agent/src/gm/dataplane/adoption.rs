@@ -90,6 +90,7 @@ mod tests {
     use crate::gm::desired::assign_slots;
     use crate::report::Detachment;
     use std::path::Path;
+    use xfrm::Anchors;
 
     fn groups() -> Vec<Guarded> {
         let text = r#"groups:
@@ -98,7 +99,10 @@ mod tests {
 "#;
         let mut source = Source::from_text(Path::new("gm.yaml"), text);
         let file: MemberFile = source.parse().unwrap();
-        assign_slots(file.settle(&mut source).unwrap().groups.into_iter().map(|(group, _)| group).collect())
+        assign_slots(
+            file.settle(&mut source).unwrap().groups.into_iter().map(|(group, _)| group).collect(),
+            Anchors::default(),
+        )
     }
 
     #[test]

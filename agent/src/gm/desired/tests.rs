@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 use xfrm::{
-    Action, Cipher, EspKeys, Family, Integrity, Interface, Kept, Lane, Ports, Prefix,
+    Action, Anchors, Cipher, EspKeys, Family, Integrity, Interface, Kept, Lane, Ports, Prefix,
     Protection as Protected, Replay, Spi, SpiBlock,
 };
 
@@ -25,7 +25,10 @@ fn groups(extra: &str) -> Vec<Guarded> {
     );
     let mut source = Source::from_text(Path::new("gm.yaml"), text);
     let file: MemberFile = source.parse().unwrap();
-    assign_slots(file.settle(&mut source).unwrap().groups.into_iter().map(|(group, _)| group).collect())
+    assign_slots(
+        file.settle(&mut source).unwrap().groups.into_iter().map(|(group, _)| group).collect(),
+        Anchors::default(),
+    )
 }
 
 /// A key of each kind has octets of its own.

@@ -132,7 +132,7 @@ impl PlaneRules {
     }
 
     /// Packets that will be encrypted.
-    fn sent_protected(&self) -> Vec<String> {
+    pub(super) fn sent_protected(&self) -> Vec<String> {
         let packets = |condition| format!("{condition} ipsec out reqid {}", self.slot.reqid());
         self.interfaces.served(Way::Out).into_iter().map(packets).collect()
     }

@@ -1,6 +1,6 @@
 //! What passes a plane and what it holds back.
 
-use super::{GateRules, PlaneRules, ANCHORS, LINK_IPV4, LINK_IPV6};
+use super::{GateRules, PlaneRules, LINK_IPV4, LINK_IPV6};
 use crate::model::{Action, Family, Mode};
 use crate::nft::interfaces::Way;
 use crate::nft::list::List;
@@ -17,7 +17,7 @@ impl PlaneRules {
         format!("jump {chain}_{}", self.slot.number())
     }
 
-    pub(super) fn counter(&self, name: &str) -> String {
+    pub(in crate::nft) fn counter(&self, name: &str) -> String {
         format!("counter name \"{name}_{}\"", self.slot.number())
     }
 
@@ -34,7 +34,7 @@ impl PlaneRules {
     pub fn pass_out(&self) -> Vec<String> {
         let mut rules = Vec::new();
         if self.protect().is_some() {
-            for (name, anchors) in ANCHORS {
+            for (name, anchors) in self.slot.anchors().ranges() {
                 rules.push(format!("{name} saddr {anchors} {}", self.drop("unrestored")));
                 rules.push(format!("{name} daddr {anchors} {}", self.drop("unrestored")));
             }
@@ -69,8 +69,11 @@ impl PlaneRules {
         let mut rules = Vec::new();
         if self.protect().is_some() {
             let [v4, v6] = Family::ALL.map(|family| self.slot.inbound_anchor(family));
-            rules.push(format!("ip daddr {v4} meta l4proto {{ esp, icmp }} accept"));
-            rules.push(format!("ip6 daddr {v6} meta l4proto {{ esp, ipv6-icmp }} accept"));
+            let esp = self.accept("esp_input");
+            rules.push(format!("ip daddr {v4} meta l4proto esp {esp}"));
+            rules.push(format!("ip6 daddr {v6} meta l4proto esp {esp}"));
+            rules.push(format!("ip daddr {v4} meta l4proto icmp accept"));
+            rules.push(format!("ip6 daddr {v6} meta l4proto ipv6-icmp accept"));
             rules.push(format!("ipsec in reqid {} {}", self.slot.reqid(), self.accept("decrypted")));
             // By a tunnel of somebody else, whose policy the kernel asks.
             rules.push("meta ipsec exists accept".into());
