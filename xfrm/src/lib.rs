@@ -34,7 +34,8 @@
 //! # What is ours
 //! States to an anchor address; policies with an index in 0x84800000/12; routes to an anchor with protocol 148; XFRM
 //! interfaces `gdoiN` with the plane's reqid as `if_id`; table `inet gdoi`, sealed with a digest so that any change by
-//! hand is noticed. Nothing else is ever touched. A policy of somebody else can have the selector of one of ours and is
+//! hand is noticed, and `netdev gdoi` likewise while there is a flowtable. Nothing else is ever touched, but for flows of
+//! connection tracking that began before they were protected. A policy of somebody else can have the selector of one of ours and is
 //! another policy; where it comes before ours, [`Report::problems`] names it and [`Report::displaced`] says whose traffic it
 //! takes. What others accept by their own tunnels is theirs: our policies of reception come after all others.
 //!

@@ -81,13 +81,13 @@ fn read(payload: &[u8]) -> Option<Flowtable> {
     let all = attributes(payload).ok()?;
     let hook = nested(find(&all, HOOK)?);
     let devices = nested(find(&hook, DEVICES).unwrap_or_default());
-    let number = |attributes, wanted| Some(u32::from_be_bytes(*find(attributes, wanted)?.first_chunk()?));
+    let flags = find(&all, FLAGS).and_then(|flags| flags.first_chunk());
     Some(Flowtable {
         table: text(find(&all, TABLE)?),
         name: text(find(&all, NAME)?),
-        priority: number(&hook, PRIORITY)?.cast_signed(),
+        priority: i32::from_be_bytes(*find(&hook, PRIORITY)?.first_chunk()?),
         devices: devices.into_iter().filter_map(read_device).collect(),
-        in_hardware: number(&all, FLAGS).is_some_and(|flags| flags & HARDWARE != 0),
+        in_hardware: flags.is_some_and(|flags| u32::from_be_bytes(*flags) & HARDWARE != 0),
     })
 }
 

@@ -7,6 +7,7 @@
 mod agent;
 mod bench;
 mod capture;
+mod flows;
 mod gates;
 mod ipv6;
 mod links;

@@ -1,7 +1,7 @@
 //! An operator's flowtable, whose flows skip forwarding.
 
 use crate::cell::{Cell, Family};
-use crate::corp::{self, registered};
+use crate::corp::{self, has_problem, registered};
 use crate::daemon::Daemon;
 use crate::eventually::{eventually, eventually_true};
 use crate::host::Host;
@@ -67,6 +67,12 @@ fn flowtable(site: &Site) -> Outcome {
     is_fast(&gm1)?;
     none_comes_in(site)?;
     gm1.must("nft delete table inet operator")?;
+    gm1.nft(&FLOWTABLE.replace("wan, lan", "lan"))?;
+    has_problem(&members[0], "add wan to its devices")?;
+    gm1.must("nft delete table inet operator")?;
+    eventually_true("nothing is held at links without a flowtable", SOON, || {
+        Ok(!gm1.run("nft list table netdev gdoi")?.success)
+    })?;
     let [ipv4, ipv6] = streams;
     let ipv6 = ipv6.stop()?;
     let ipv4 = ipv4.end(watch)?;
