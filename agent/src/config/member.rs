@@ -2,6 +2,7 @@
 
 use super::access::{acl, remarks, Entry};
 use super::file_name::{named, FileName};
+use super::hook::Hook;
 use super::located::{mapping, Bounded, Clash, Distinct, Parsed};
 use super::names::{group_clash, InterfaceEntry, InterfacePattern, Label};
 use super::phase1::{IdentityEntry, Offer};
@@ -22,6 +23,9 @@ use xfrm::Slot;
 /// Where `gdoictl` finds the member daemon.
 pub const MEMBER_SOCKET: &str = "/run/gdoi/gm.sock";
 
+/// Where other programs find a file for each group.
+const GROUPS_DIRECTORY: &str = "/run/gdoi/groups";
+
 /// Each group on each interface needs two addresses of its own , see [`Slot`].
 pub(super) const MAX_PLANES: usize = Slot::COUNT as usize;
 
@@ -40,6 +44,10 @@ pub struct MemberSettings {
     pub port: u16,
     /// Where `gdoictl` connects.
     pub control_socket: PathBuf,
+    /// Where other programs find a file for each group.
+    pub groups_directory: PathBuf,
+    /// The program that is run when what happens to a group's traffic changes.
+    pub on_change: Option<PathBuf>,
 }
 
 /// One group that this router is a member of.
@@ -129,6 +137,8 @@ pub struct MemberFile {
     groups: Vec<GroupFile>,
     port: u16,
     control_socket: PathBuf,
+    groups_directory: PathBuf,
+    on_change: Option<PathBuf>,
 }
 
 impl Settings for MemberFile {
@@ -140,7 +150,8 @@ impl Settings for MemberFile {
         let port = self.port;
         let groups =
             self.groups.into_iter().map(|group| group.settle(port, source)).collect::<Result<_, _>>()?;
-        Ok(MemberSettings { groups, port, control_socket: self.control_socket })
+        let MemberFile { control_socket, groups_directory, on_change, .. } = self;
+        Ok(MemberSettings { groups, port, control_socket, groups_directory, on_change })
     }
 }
 
@@ -182,6 +193,8 @@ struct RawFile {
     groups: Distinct<GroupFile>,
     port: Option<Port>,
     control_socket: Option<Parsed<FileName>>,
+    groups_directory: Option<Parsed<FileName>>,
+    on_change: Option<Parsed<Hook>>,
 }
 
 impl<'de> Deserialize<'de> for MemberFile {
@@ -204,6 +217,8 @@ impl TryFrom<RawFile> for MemberFile {
             groups,
             port,
             control_socket: named(raw.control_socket).unwrap_or(MEMBER_SOCKET.into()),
+            groups_directory: named(raw.groups_directory).unwrap_or(GROUPS_DIRECTORY.into()),
+            on_change: raw.on_change.map(|Parsed(Hook(program))| program),
         })
     }
 }

@@ -27,7 +27,7 @@ pub fn overview(
 ) -> MemberReport {
     let lengths = lengths::of_all(dataplane, now);
     let rows = memberships.statuses(now).into_iter().zip(dataplane.groups());
-    let rows = rows.zip(dataplane.protections()).zip(lengths);
+    let rows = rows.zip(dataplane.protections(now)).zip(lengths);
     MemberReport {
         generated_at: Timestamp::now(),
         groups: rows

@@ -94,8 +94,8 @@ fn if_id(state: &State) -> Option<u32> {
 }
 
 pub fn read(mut message: ModifyMessage) -> Option<(HeldState, Usage)> {
-    let held = read_id(&message.user_sa_info)
-        .map(|id| (held_state(id, &message), usage(&message.user_sa_info)));
+    let held =
+        read_id(&message.user_sa_info).map(|id| (held_state(id, &message), usage(&message.user_sa_info)));
     wipe(&mut message.nlas);
     held
 }
