@@ -7,6 +7,7 @@ mod access;
 mod discretion;
 mod distinct_keys;
 mod file_name;
+mod hook;
 mod key_server;
 mod located;
 mod member;

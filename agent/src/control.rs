@@ -38,6 +38,9 @@ const MAX_CLIENTS: usize = 8;
 /// How long a socket is not believed whose process is dead.
 const ORPHANED: Duration = Duration::from_secs(3);
 
+/// How long the last answers may take on their way.
+const PARTING: Duration = Duration::from_secs(1);
+
 /// How many clients may wait until they are accepted; others wait longer.
 const BACKLOG: i32 = 128;
 
@@ -61,6 +64,8 @@ pub enum Request {
         /// The group's name; all groups without it.
         group: Option<String>,
     },
+    /// End the daemon and the use of its keys.
+    GmStop,
     /// Take the group's protection out of the kernel: its traffic passes in clear.
     GmDetach {
         /// The group's name; all groups without it.
@@ -169,6 +174,7 @@ impl Query {
 pub struct Control {
     path: PathBuf,
     queries: mpsc::Receiver<Query>,
+    seats: Arc<Semaphore>,
 }
 
 impl Control {
@@ -180,8 +186,18 @@ impl Control {
         make_room(path)?;
         let listener = bind_private(path)?;
         let (sender, queries) = mpsc::channel(MAX_CLIENTS);
-        tokio::spawn(accept(listener, sender));
-        Ok(Control { path: path.to_owned(), queries })
+        let seats = Arc::new(Semaphore::new(MAX_CLIENTS));
+        tokio::spawn(accept(listener, sender, seats.clone()));
+        Ok(Control { path: path.to_owned(), queries, seats })
+    }
+
+    /// Waits until all who were answered have their answer; others are told that the daemon is stopping.
+    pub async fn part(&mut self) {
+        self.queries.close();
+        while self.queries.try_recv().is_ok() {}
+        // One seat is kept for whom comes next.
+        let others = MAX_CLIENTS as u32 - 1;
+        let _ = tokio::time::timeout(PARTING, self.seats.acquire_many(others)).await;
     }
 
     /// The next request.
@@ -238,8 +254,7 @@ fn bind_private(path: &Path) -> io::Result<UnixListener> {
     UnixListener::from_std(BlockingListener::from(socket))
 }
 
-async fn accept(listener: UnixListener, queries: mpsc::Sender<Query>) {
-    let seats = Arc::new(Semaphore::new(MAX_CLIENTS));
+async fn accept(listener: UnixListener, queries: mpsc::Sender<Query>, seats: Arc<Semaphore>) {
     while let Ok(seat) = seats.clone().acquire_owned().await {
         match listener.accept().await {
             Ok((client, _)) => {

@@ -2,13 +2,14 @@
 
 mod command;
 mod key;
+mod wait;
 
-use crate::config;
+use crate::config::{self, MEMBER_SOCKET};
 use crate::control::{Answer, Request, CLIENT_TIME};
 use crate::events;
 use crate::report::{access_list, coop, dataplane, key_server, member, rekey, reload};
 use clap::Parser;
-use command::{request, Cli, Command, Gm, Ks};
+use command::{request, Cli, Command, Gm, Ks, Show, Wait};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::io::{self, Read, Write};
@@ -28,13 +29,34 @@ pub fn main() -> ExitCode {
         Command::Gm(Gm::Detach { group, yes_send_in_clear: false }) => {
             Err(explain_detachment(group.as_deref()))
         }
+        Command::Show(Show::Gm { wait: wanted @ Wait { wait: Some(_), .. }, .. }) => {
+            let socket = cli.socket.as_deref().unwrap_or(Path::new(MEMBER_SOCKET));
+            return conclude(wait::wait(socket, wanted, cli.json));
+        }
         command => ask(&cli, command),
     };
-    match result.and_then(|text| print(&text)) {
+    conclude(result.map_err(Failure::from))
+}
+
+/// Why nothing is shown, and the exit status that says so.
+#[derive(Debug)]
+struct Failure {
+    reason: String,
+    status: u8,
+}
+
+impl From<String> for Failure {
+    fn from(reason: String) -> Self {
+        Failure { reason, status: 1 }
+    }
+}
+
+fn conclude(result: Result<String, Failure>) -> ExitCode {
+    match result.and_then(|text| Ok(print(&text)?)) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(reason) => {
+        Err(Failure { reason, status }) => {
             eprintln!("{reason}");
-            ExitCode::FAILURE
+            ExitCode::from(status)
         }
     }
 }
@@ -128,6 +150,7 @@ fn render(request: &Request, report: Value) -> Result<String, String> {
         | Request::KsRemoveAll { .. }
         | Request::KsReadmit { .. }
         | Request::KsCoopResign { .. }
+        | Request::GmStop
         | Request::GmDetach { .. } => Ok(reload::action(&read(report)?)),
         Request::Reload { .. } => Ok(reload::text(&read(report)?)),
         Request::ShowEvents => Ok(events::text(&read(report)?)),

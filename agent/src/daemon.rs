@@ -5,7 +5,7 @@ pub mod reload;
 
 use crate::config::{self, ConfigError, Settings};
 use crate::control::Control;
-use crate::drive::{self, Service, Signals};
+use crate::drive::{self, End, Service, Signals};
 use crate::socket::Socket;
 use reload::Reloader;
 use std::net::SocketAddr;
@@ -33,14 +33,15 @@ pub fn conclude(result: Result<(), String>) -> ExitCode {
 pub type Started<S> = (S, PathBuf);
 
 /// Runs a daemon, which logs already, that `start` makes of its configuration, and that is left to `stop` in the end,
-/// inside the runtime.
+/// inside the runtime. One that an operator has ended has an exit status of its own.
 pub fn run<F: Settings, S: Service>(
     path: &Path,
     start: impl FnOnce(F::Ready, Reloader) -> Result<Started<S>, String>,
-    stop: impl FnOnce(S),
+    stop: impl FnOnce(S, End),
 ) -> ExitCode {
     match in_runtime::<F, S>(path, start, stop) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(End::Signal) => ExitCode::SUCCESS,
+        Ok(End::Order) => ExitCode::from(ENDED_BY_ORDER),
         Err(Failure { reason, status }) => {
             reason.lines().for_each(|line| tracing::error!("START_FAILED: {line}"));
             ExitCode::from(status)
@@ -51,7 +52,10 @@ pub fn run<F: Settings, S: Service>(
 /// EX_CONFIG of sysexits.h: whoever started the daemon need not try again before the file is another one.
 const CONFIGURATION_REFUSED: u8 = 78;
 
-/// Why a daemon ends.
+/// Nobody but an operator shall start it again; the first number behind those of sysexits.h.
+const ENDED_BY_ORDER: u8 = 79;
+
+/// Why a daemon does not run.
 struct Failure {
     reason: String,
     /// The exit status.
@@ -75,8 +79,8 @@ pub fn open_door(address: SocketAddr) -> Result<Socket, String> {
 fn in_runtime<F: Settings, S: Service>(
     path: &Path,
     start: impl FnOnce(F::Ready, Reloader) -> Result<Started<S>, String>,
-    stop: impl FnOnce(S),
-) -> Result<(), Failure> {
+    stop: impl FnOnce(S, End),
+) -> Result<End, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("cannot start: {error}"))?;
     runtime.block_on(async {
@@ -101,12 +105,13 @@ fn failure(reason: &str) -> ExitCode {
     ExitCode::FAILURE
 }
 
-async fn serve<S: Service>(mut service: S, control: &Path, stop: impl FnOnce(S)) -> Result<(), String> {
+async fn serve<S: Service>(mut service: S, control: &Path, stop: impl FnOnce(S, End)) -> Result<End, String> {
     let mut signals = Signals::listen().map_err(|error| format!("signals: {error}"))?;
     let mut control = Control::listen(control).map_err(|error| format!("{}: {error}", control.display()))?;
     notify::ready();
-    drive::run(&mut service, &mut control, &mut signals).await;
+    let end = drive::run(&mut service, &mut control, &mut signals).await;
     notify::stopping();
-    stop(service);
-    Ok(())
+    control.part().await;
+    stop(service, end);
+    Ok(end)
 }

@@ -36,6 +36,20 @@ pub trait Service {
 
     /// Takes note of what happened around the service.
     fn record(&mut self, event: Event, now: Instant);
+
+    /// Whether an operator has ended it.
+    fn is_over(&self) -> bool {
+        false
+    }
+}
+
+/// Why a daemon ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// A signal came: another one may take its place.
+    Signal,
+    /// An operator said so.
+    Order,
 }
 
 const LONGEST_SLEEP: Duration = Duration::from_secs(10);
@@ -77,8 +91,8 @@ impl Signals {
     }
 }
 
-/// Runs until a signal asks to stop.
-pub async fn run<S: Service>(service: &mut S, control: &mut Control, signals: &mut Signals) {
+/// Runs until a signal or an operator ends it.
+pub async fn run<S: Service>(service: &mut S, control: &mut Control, signals: &mut Signals) -> End {
     let mut pulse = Pulse::asked_for();
     loop {
         let wake = service.settle(clock::now());
@@ -88,10 +102,13 @@ pub async fn run<S: Service>(service: &mut S, control: &mut Control, signals: &m
             Some(query) = control.next() => {
                 let answer = answer(service, query.request.clone(), &query.asker, clock::now());
                 query.answer(answer);
+                if service.is_over() {
+                    return End::Order;
+                }
             }
             () = sleep_until(wake, beat) => {}
             wish = signals.next() => match wish {
-                Wish::Stop => return,
+                Wish::Stop => return End::Signal,
                 Wish::Reload => drop(reload(service, ReloadMode::Apply, clock::now())),
             },
         }

@@ -10,6 +10,7 @@ mod links;
 mod membership;
 mod orders;
 mod path_mtu;
+mod publication;
 mod reload;
 mod repairs;
 mod senders;
@@ -25,17 +26,18 @@ use crate::config::{MemberFile, MemberSettings};
 use crate::control::{Answer, Asker, Request};
 use crate::daemon;
 use crate::daemon::reload::{ReloadMode, Reloader};
-use crate::drive::Service;
+use crate::drive::{End, Service};
 use crate::events::{Event, Journal};
 use crate::log;
 use crate::report::ReloadReport;
 use crate::socket::Socket;
 use clap::Parser;
 use closing::Store;
-use dataplane::DataPlane;
+use dataplane::{DataPlane, WITHOUT_DAEMON};
 use ears::{Ears, Heard, Strange};
 use gdoi::endpoint::{Endpoint, Instant};
 use membership::Memberships;
+use publication::Publication;
 use speaker::{Change, Speaker};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -43,8 +45,10 @@ use xfrm::Unknown;
 
 /// Joins GDOI groups (RFC 6407) and encrypts their traffic under its own IP header.
 ///
-/// SIGHUP applies a changed local list and fail mode, and says what needs a restart. SIGTERM stops and leaves protected
-/// traffic blocked (fail-close) or in clear (fail-open, and groups that were detached). A start protects all groups.
+/// SIGHUP applies a changed local list and fail mode, and says what needs a restart. SIGTERM ends the daemon; the kernel goes
+/// on encrypting for a minute, for another one to take over, and blocks protected traffic then. `gdoictl gm stop` ends it
+/// with the use of its keys: protected traffic is blocked (fail-close) or in clear (fail-open, and groups that were
+/// detached). A start protects all groups.
 #[derive(Debug, Parser)]
 #[command(name = "gdoi-gm", version)]
 struct Cli {
@@ -100,16 +104,27 @@ struct GroupMember {
     journal: Journal,
     reloader: Reloader,
     store: Store,
+    publication: Publication,
     /// Why what is protected is not stored.
     not_stored: Option<String>,
     /// Whence GDOI is spoken as soon as the kernel lets it pass.
     moving: Option<Change>,
+    /// Whether an operator has ended it, and with it the use of keys.
+    over: bool,
 }
 
 impl GroupMember {
     /// Leaves the kernel as it should be while no daemon runs.
-    fn stop(mut self) {
-        self.dataplane.release(clock::now(), &mut self.journal);
+    fn stop(mut self, end: End) {
+        match end {
+            End::Signal => {
+                let (now, journal) = (clock::now(), &mut self.journal);
+                self.dataplane.leave(now, journal);
+                self.publication.leave(WITHOUT_DAEMON, now, journal);
+            }
+            // Who said so has waited for it.
+            End::Order => self.publication.conclude(clock::now(), &mut self.journal),
+        }
     }
 
     fn heed(&mut self, heard: Heard, now: Instant) {
@@ -141,17 +156,21 @@ impl Service for GroupMember {
         tokio::select! {
             // Settled is this by those who ask what is due.
             () = self.dataplane.done() => {}
+            () = self.publication.done() => {}
             (from, bytes) = self.socket.receive() => self.memberships.handle_datagram(from, bytes, clock::now()),
             heard = self.ears.next(strangers) => self.heed(heard, clock::now()),
         }
     }
 
     fn settle(&mut self, now: Instant) -> Option<Instant> {
+        // Not before: a start that fails takes nothing over.
+        self.dataplane.take_over();
         self.look_out(now);
         let memberships = self.keep_up(now);
         let kernel = self.keep_in_step(now);
         self.listen(now);
-        memberships.into_iter().chain([kernel, self.dataplane.next_look()]).min()
+        let expiring = self.publish(now);
+        memberships.into_iter().chain(expiring).chain([kernel, self.dataplane.next_look()]).min()
     }
 
     fn answer(&mut self, request: Request, asker: &Asker, now: Instant) -> Answer {
@@ -161,10 +180,11 @@ impl Service for GroupMember {
         match request {
             Request::ShowGm => Answer::of(&status::overview(memberships, dataplane, &self.speaker, now)),
             Request::ShowGmAcl => Answer::of(&status::access_lists(memberships, dataplane, now)),
-            Request::ShowGmDataplane { .. } => Answer::from_result(status::dataplane(dataplane)),
+            Request::ShowGmDataplane { .. } => Answer::from_result(status::dataplane(dataplane, now)),
             Request::ShowGmRekey => Answer::of(&status::rekeys(memberships, now)),
             Request::GmRegister { group } => self.register(group.as_deref(), asker, now),
             Request::GmDetach { group } => Answer::from_result(self.detach(group.as_deref(), asker, now)),
+            Request::GmStop => Answer::from_result(self.end(asker, now)),
             Request::ShowEvents => Answer::of(&self.journal.report()),
             _ => Answer::Error("this is the group member daemon, not the key server's".into()),
         }
@@ -184,5 +204,9 @@ impl Service for GroupMember {
 
     fn record(&mut self, event: Event, now: Instant) {
         self.journal.record(event, now);
+    }
+
+    fn is_over(&self) -> bool {
+        self.over
     }
 }

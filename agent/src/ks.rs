@@ -55,7 +55,7 @@ pub fn main() -> ExitCode {
             let heritage = if cli.discard_state { Heritage::Discarded } else { Heritage::Kept };
             let start = |settings, reloader| KeyServerDaemon::start(settings, heritage, reloader);
             // All that must outlive it is stored already.
-            daemon::run::<KeyServerFile, _>(&cli.config, start, drop)
+            daemon::run::<KeyServerFile, _>(&cli.config, start, |key_server, _| drop(key_server))
         }
     }
 }

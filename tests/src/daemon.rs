@@ -74,6 +74,12 @@ impl Places {
         self.out.join(format!("{host}-state"))
     }
 
+    /// Where the member on a host tells other programs of its groups.
+    pub fn groups_of(&self, host: &str) -> PathBuf {
+        let out = fs::canonicalize(&self.out).unwrap_or_else(|_| self.out.clone());
+        out.join(format!("{host}-groups"))
+    }
+
     /// The logs of daemons, oldest first.
     pub fn logs(&self) -> Vec<PathBuf> {
         self.names().logs.clone()
@@ -109,6 +115,9 @@ pub struct Daemon {
     file: PathBuf,
     socket: PathBuf,
     places: Arc<Places>,
+    program: PathBuf,
+    groups: Option<PathBuf>,
+    environment: Vec<(&'static str, PathBuf)>,
     child: Child,
     log: PathBuf,
 }
@@ -116,26 +125,52 @@ pub struct Daemon {
 impl Daemon {
     /// Writes the configuration, with a control socket of the host's own, and starts the daemon.
     pub fn start(places: &Arc<Places>, host: Arc<Host>, role: Role, config: Value) -> Outcome<Self> {
+        Self::start_in(places, host, role, config, &[])
+    }
+
+    /// The same with more in its environment.
+    pub fn start_in(
+        places: &Arc<Places>,
+        host: Arc<Host>,
+        role: Role,
+        config: Value,
+        environment: &[(&'static str, PathBuf)],
+    ) -> Outcome<Self> {
         let socket = PathBuf::from(format!("/run/lab-{}.sock", host.name()));
         let name = places.next_name(&format!("{}-{}", host.name(), role.program()));
         let file = places.out.join(format!("{name}.yaml"));
-        write(&file, &socket, config)?;
+        let groups = (role == Role::Member).then(|| places.groups_of(host.name()));
+        write(&file, &socket, groups.as_deref(), config)?;
         let log = places.log(&name);
-        let child = launch(places, &host, role, &file, &log)?;
-        Ok(Daemon { host, role, file, socket, places: places.clone(), child, log })
+        let program = places.programs.join(role.program());
+        let environment = environment.to_vec();
+        let child = launch(places, &host, role, (&program, &environment), &file, &log)?;
+        let places = places.clone();
+        Ok(Daemon { host, role, file, socket, places, program, groups, environment, child, log })
     }
 
     /// Starts it again, after its end, with a log of its own.
     pub fn start_again(&mut self) -> Outcome {
         let name = self.places.next_name(&format!("{}-{}", self.host.name(), self.role.program()));
         self.log = self.places.log(&name);
-        self.child = launch(&self.places, &self.host, self.role, &self.file, &self.log)?;
+        let run = (&*self.program, &*self.environment);
+        self.child = launch(&self.places, &self.host, self.role, run, &self.file, &self.log)?;
+        Ok(())
+    }
+
+    /// Puts another file in the place of its program while it runs, as a package manager does.
+    pub fn replace_program(&mut self) -> Outcome {
+        let name = format!("{}-{}", self.host.name(), self.role.program());
+        let (place, unpacked) = (self.places.out.join(&name), self.places.out.join(format!("{name}.new")));
+        fs::copy(self.places.programs.join(self.role.program()), &unpacked)?;
+        fs::rename(unpacked, &place)?;
+        self.program = place;
         Ok(())
     }
 
     /// Writes another configuration, which the daemon has yet to be told of.
     pub fn configure(&self, config: Value) -> Outcome {
-        write(&self.file, &self.socket, config)
+        write(&self.file, &self.socket, self.groups.as_deref(), config)
     }
 
     /// Changes its configuration, of which it has yet to be told.
@@ -244,7 +279,12 @@ impl Daemon {
     /// Asks it to end, and waits.
     pub fn terminate(&mut self) -> Outcome<ExitStatus> {
         kill(Pid::from_raw(self.child.id() as i32), Signal::SIGTERM)?;
-        let what = format!("{} on {} ends after SIGTERM", self.role.program(), self.host.name());
+        self.end()
+    }
+
+    /// Waits until it has ended.
+    pub fn end(&mut self) -> Outcome<ExitStatus> {
+        let what = format!("{} on {} ends", self.role.program(), self.host.name());
         eventually(&what, STOP_LIMIT, || self.child.try_wait().map_err(Stop::from))
     }
 }
@@ -255,16 +295,25 @@ impl Drop for Daemon {
     }
 }
 
-fn write(file: &Path, socket: &Path, mut config: Value) -> Outcome {
+fn write(file: &Path, socket: &Path, groups: Option<&Path>, mut config: Value) -> Outcome {
     config["control-socket"] = json!(socket);
+    if let Some(groups) = groups {
+        config["groups-directory"] = json!(groups);
+    }
     let mut writer = File::options().write(true).create(true).truncate(true).mode(0o600).open(file)?;
     Ok(writer.write_all(serde_json::to_string_pretty(&config)?.as_bytes())?)
 }
 
-fn launch(places: &Places, host: &Host, role: Role, file: &Path, log: &Path) -> Outcome<Child> {
-    let program = places.programs.join(role.program());
+fn launch(
+    places: &Places,
+    host: &Host,
+    role: Role,
+    (program, environment): (&Path, &[(&'static str, PathBuf)]),
+    file: &Path,
+    log: &Path,
+) -> Outcome<Child> {
     let mut daemon = command(&format!("{} --config", program.display()));
-    daemon.arg(file).stdin(Stdio::null());
+    daemon.arg(file).stdin(Stdio::null()).envs(environment.iter().cloned());
     if role == Role::Member {
         daemon.arg("--state-directory").arg(places.state_of(host.name()));
     }

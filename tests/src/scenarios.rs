@@ -26,14 +26,18 @@ mod narrow;
 mod nat;
 mod neighbours;
 mod odd_names;
+mod paused;
 mod reach;
 mod refusals;
 mod rekey;
 mod renamed;
+mod replaced;
 mod replay;
 mod restart;
+mod routing;
 mod senders;
 mod sizes;
+mod stopped;
 mod strongswan;
 
 use crate::machine;
@@ -61,6 +65,7 @@ pub const EVERY_RUN: &[&[Scenario]] = &[
     by_hand::SCENARIOS,
     exposed::SCENARIOS,
     crash::SCENARIOS,
+    stopped::SCENARIOS,
     narrow::SCENARIOS,
     interfaces::SCENARIOS,
     senders::SCENARIOS,
@@ -73,6 +78,9 @@ pub const EVERY_RUN: &[&[Scenario]] = &[
     control_ipv6::SCENARIOS,
     long_list::SCENARIOS,
     replay::SCENARIOS,
+    replaced::SCENARIOS,
+    paused::SCENARIOS,
+    routing::SCENARIOS,
     leak_proof::SCENARIOS,
     commands::SCENARIOS,
     strongswan::SCENARIOS,

@@ -16,6 +16,7 @@ use crate::outcome::Outcome;
 use crate::topology::{self, Network, Plan};
 use serde_json::Value;
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// The key servers' addresses.
@@ -132,6 +133,16 @@ impl Site {
     /// Starts a member daemon.
     pub fn member(&self, host: &str, config: Value) -> Outcome<Daemon> {
         Daemon::start(&self.places, self.host(host)?, Role::Member, config)
+    }
+
+    /// The same with more in its environment.
+    pub fn member_with(
+        &self,
+        host: &str,
+        config: Value,
+        environment: &[(&'static str, PathBuf)],
+    ) -> Outcome<Daemon> {
+        Daemon::start_in(&self.places, self.host(host)?, Role::Member, config, environment)
     }
 
     /// Starts a key server daemon.

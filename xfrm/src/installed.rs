@@ -31,6 +31,8 @@ pub struct Installed {
     pub(crate) offload: Offload,
     /// What one sender's outbound states were added with, as far as this process knows, whether they are still there or not.
     pub(crate) used: HashMap<StateId, EspKeys>,
+    /// When this was so, in seconds since 1970.
+    pub(crate) now: u64,
 }
 
 /// Whether packets are encrypted behind the output hook, so that nftables can read their own header there.

@@ -1,5 +1,7 @@
 //! The kernel as one object: read what it holds, make it hold what is desired.
 
+mod lives;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 
@@ -10,11 +12,13 @@ use crate::flows::Flows;
 use crate::installed::{Installed, Offload};
 use crate::model::{is_named, Desired, EspKeys, Family, Kept, Sa, Slot, Spi};
 use crate::nft::{Held, HeldTable, Patience, Tables};
-use crate::object::{Direction, HeldState, State, StateId};
+use crate::object::{wall, Direction, HeldState, State, StateId};
 use crate::obstacles::Reading;
 use crate::plan::{plan, Op, Plan};
 use crate::socket::Socket;
 use crate::{message, route, settings, Error};
+
+pub use lives::Shortened;
 
 const ESRCH: i32 = 3;
 
@@ -127,6 +131,7 @@ impl Kernel {
             offload: self.offload,
             used: self.used.clone(),
             kept: self.kept.clone(),
+            now: wall(),
         })
     }
 
@@ -298,6 +303,12 @@ impl Kernel {
             Op::AddState(state) => {
                 self.used.extend(use_of(state));
                 message::add_state(&mut self.xfrm, state)
+            }
+            Op::Prolong(state) => {
+                let held = installed.states.iter().find(|held| held.id == state.id);
+                let life = held.map(|held| held.life).unwrap_or_default();
+                let life = life.lasting(wall(), state.hard_lifetime);
+                gone_is_fine(message::set_life(&mut self.xfrm, state, life))
             }
             Op::RemoveState(id) => gone_is_fine(message::remove_state(&mut self.xfrm, *id)),
             Op::AddPolicy(index, policy) => message::add_policy(&mut self.xfrm, *index, policy),

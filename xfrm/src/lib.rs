@@ -4,9 +4,10 @@
 //! A caller says what it wants as a [`Desired`]: one [`Plane`] per group and protected interface, each with a [`Gate`].
 //! [`Kernel::apply`] reads what the kernel holds ([`Installed`]), plans the difference ([`plan`], pure) and executes it.
 //! Start, rekey, repair and stop are this same call; the second time it does nothing. It is cheap enough for every few
-//! seconds and should be called then: it repairs what people, expiry and interfaces that went down have undone.
+//! seconds and should be called then: it repairs what people, expiry, a clock that was set and interfaces that went down have undone.
 //! [`Monitor`] tells when to call it sooner. [`preflight`] says what the machine lacks. [`Kernel::counters`] is for people. [`Installed::protecting`] tells what a
 //! killed agent left behind; whoever wants to keep that simply does not apply anything until the new keys are there.
+//! [`Kernel::shorten`] bounds what an agent leaves that ends and may not come back; [`Kernel::restore`] takes that back.
 //!
 //! # How a packet travels
 //! Every plane has a [`Slot`] and with it two addresses of each family that exist only inside this router, VI and VO
@@ -100,7 +101,7 @@ pub use closing::{close, Closing};
 pub use counters::{Count, Counters, PlaneCounters, StateCounters, Stations};
 pub use error::Error;
 pub use installed::{Installed, Protecting};
-pub use kernel::{Admission, Interface, Kernel, Report};
+pub use kernel::{Admission, Interface, Kernel, Report, Shortened};
 pub use model::{
     is_named, Ace, Action, Aead, Anchors, Cipher, Desired, EspKeys, Family, Gate, Integrity, Kept, Lane,
     Mode, PathMtu, Plane, Ports, Prefix, Protection, Replay, Sa, Secret, Selector, SenderKey, SharedKeys,

@@ -28,7 +28,7 @@ use netlink_packet_xfrm::{
 };
 
 use crate::model::{Anchors, Family};
-use crate::object::{HeldPolicy, HeldState, Hook, Policy, PolicyIndex, State, StateId};
+use crate::object::{HeldPolicy, HeldState, Hook, Life, Policy, PolicyIndex, State, StateId};
 use crate::socket::Socket;
 
 pub use foreign::foreign;
@@ -102,6 +102,18 @@ pub fn add_state(socket: &mut Socket, state: &State) -> io::Result<()> {
     let mut message = XfrmMessage::AddSa(state::write(state));
     let result = socket.change(NLM_F_CREATE | NLM_F_EXCL, &message);
     if let XfrmMessage::AddSa(message) = &mut message {
+        state::wipe(&mut message.nlas);
+    }
+    result
+}
+
+/// Gives a state another life; its keys and numbers stay as they are, whatever is sent along.
+pub fn set_life(socket: &mut Socket, state: &State, life: Life) -> io::Result<()> {
+    let mut content = state::write(state);
+    state::set_life(&mut content, life);
+    let mut message = XfrmMessage::UpdateSa(content);
+    let result = socket.change(0, &message);
+    if let XfrmMessage::UpdateSa(message) = &mut message {
         state::wipe(&mut message.nlas);
     }
     result

@@ -1,6 +1,7 @@
 //! The objects that live in the kernel, as small values that can be compared.
 
 mod foreign;
+mod life;
 mod policy;
 mod selector;
 
@@ -11,6 +12,7 @@ use std::time::Duration;
 use crate::model::{Anchors, EspKeys, Family, Lane, Replay, Sa, Secret, Slot, Spi, MULTICAST};
 
 pub use self::foreign::ForeignPolicy;
+pub use self::life::{wall, Life};
 pub use self::policy::{HeldPolicy, Hook, Policy, PolicyIndex, PolicyKey, Rank, Verdict};
 pub use selector::KernelSelector;
 
@@ -58,6 +60,8 @@ pub struct HeldState {
     pub id: StateId,
     /// What it is; none when no state of ours looks like this (a larval state, a change by hand).
     pub content: Option<State>,
+    /// How long it lives.
+    pub life: Life,
 }
 
 /// An anchor route: VI is local, VO is on-link at the protected interface and has its MTU unless it has one of its own.
@@ -177,14 +181,19 @@ impl State {
         }
     }
 
-    /// Whether the kernel's state does what this one would. The lifetime is not compared: it is a backstop that counts
-    /// from the addition. A kernel in lockdown shows zeros for keys, which must not look like another key.
+    /// Whether the kernel's state does what this one would. The lifetime is not compared, see [`Self::outlives`].
+    /// A kernel in lockdown shows zeros for keys, which must not look like another key.
     pub fn is_held_as(&self, held: &HeldState) -> bool {
         held.content.as_ref().is_some_and(|content| {
             self.id == content.id
                 && are_held_as(&self.keys, &content.keys)
                 && self.replay.is_held_as(content.replay)
         })
+    }
+
+    /// Whether the kernel's state ends before this one should.
+    pub fn outlives(&self, held: &HeldState, now: u64) -> bool {
+        held.life.ends_before(now, self.hard_lifetime)
     }
 }
 

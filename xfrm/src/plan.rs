@@ -25,6 +25,8 @@ pub enum Op {
     AddRoute(Route),
     /// Add a state.
     AddState(State),
+    /// Let a state live as long as this one should.
+    Prolong(State),
     /// Put this table in the place of the present one, at once.
     WriteTable(Table),
     /// Put this table at the links in the place of the present one, at once.
@@ -98,10 +100,13 @@ pub fn plan(installed: &Installed, desired: &Desired) -> Result<Plan, Error> {
 
 /// A state whose key or parameters are wrong cannot be changed in place: the kernel's update keeps the old key.
 fn add_states(ops: &mut Vec<Op>, installed: &Installed, target: &Target, direction: Direction) {
-    let installed: HashMap<_, _> = installed.states.iter().map(|held| (held.id, held)).collect();
+    let held: HashMap<_, _> = installed.states.iter().map(|held| (held.id, held)).collect();
     for state in target.states.iter().filter(|state| state.id.direction == direction) {
-        match installed.get(&state.id) {
-            Some(held) if state.is_held_as(held) => continue,
+        match held.get(&state.id) {
+            Some(held) if state.is_held_as(held) => {
+                ops.extend(state.outlives(held, installed.now).then(|| Op::Prolong(state.clone())));
+                continue;
+            }
             Some(held) => ops.push(Op::RemoveState(held.id)),
             None => {}
         }
@@ -224,6 +229,7 @@ impl fmt::Display for Op {
         match self {
             Self::AddRoute(route) => write!(f, "add route to {}", route.anchor()),
             Self::AddState(state) => write!(f, "add {}", state.id),
+            Self::Prolong(state) => write!(f, "prolong {}", state.id),
             Self::WriteTable(_) => f.write_str("write table inet gdoi"),
             Self::WriteBorder(_) => f.write_str("write table netdev gdoi"),
             Self::RemoveBorder => f.write_str("remove table netdev gdoi"),

@@ -2,6 +2,7 @@
 
 use super::access::{acl, remarks, Entry};
 use super::file_name::{named, FileName};
+use super::hook::Hook;
 use super::located::{mapping, Bounded, Clash, Distinct, Parsed};
 use super::names::{group_clash, InterfaceEntry, InterfacePattern, Label};
 use super::phase1::{IdentityEntry, Offer};
@@ -21,6 +22,9 @@ use xfrm::{Anchors, Slot};
 
 /// Where `gdoictl` finds the member daemon.
 pub const MEMBER_SOCKET: &str = "/run/gdoi/gm.sock";
+
+/// Where other programs find a file for each group.
+const GROUPS_DIRECTORY: &str = "/run/gdoi/groups";
 
 /// Each group on each interface needs two addresses of its own , see [`Slot`].
 pub(super) const MAX_PLANES: usize = Slot::COUNT as usize;
@@ -42,6 +46,10 @@ pub struct MemberSettings {
     pub control_socket: PathBuf,
     /// Where the addresses lie that exist only inside this router.
     pub anchors: Anchors,
+    /// Where other programs find a file for each group.
+    pub groups_directory: PathBuf,
+    /// The program that is run when what happens to a group's traffic changes.
+    pub on_change: Option<PathBuf>,
 }
 
 /// One group that this router is a member of.
@@ -132,6 +140,8 @@ pub struct MemberFile {
     port: u16,
     control_socket: PathBuf,
     anchors: Anchors,
+    groups_directory: PathBuf,
+    on_change: Option<PathBuf>,
 }
 
 impl Settings for MemberFile {
@@ -143,7 +153,8 @@ impl Settings for MemberFile {
         let port = self.port;
         let groups =
             self.groups.into_iter().map(|group| group.settle(port, source)).collect::<Result<_, _>>()?;
-        Ok(MemberSettings { groups, port, control_socket: self.control_socket, anchors: self.anchors })
+        let MemberFile { control_socket, anchors, groups_directory, on_change, .. } = self;
+        Ok(MemberSettings { groups, port, control_socket, anchors, groups_directory, on_change })
     }
 }
 
@@ -186,6 +197,8 @@ struct RawFile {
     port: Option<Port>,
     control_socket: Option<Parsed<FileName>>,
     anchors: Option<Parsed<Anchors>>,
+    groups_directory: Option<Parsed<FileName>>,
+    on_change: Option<Parsed<Hook>>,
 }
 
 impl<'de> Deserialize<'de> for MemberFile {
@@ -209,6 +222,8 @@ impl TryFrom<RawFile> for MemberFile {
             port,
             control_socket: named(raw.control_socket).unwrap_or(MEMBER_SOCKET.into()),
             anchors: raw.anchors.map(|Parsed(anchors)| anchors).unwrap_or_default(),
+            groups_directory: named(raw.groups_directory).unwrap_or(GROUPS_DIRECTORY.into()),
+            on_change: raw.on_change.map(|Parsed(Hook(program))| program),
         })
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::config::{KEY_SERVER_SOCKET, MEMBER_SOCKET};
 use crate::control::Request;
+use crate::report::Protection;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use gdoi::crypto::sign::NewKey;
 use std::net::IpAddr;
@@ -49,9 +50,14 @@ pub enum Command {
 #[derive(Debug, Subcommand)]
 pub enum Show {
     /// The group member: registration, keys, protection
+    ///
+    /// With --wait the exit status is 0 when the state is reached, 3 when it is not in time, and 1 for anything else.
+    #[command(args_conflicts_with_subcommands = true)]
     Gm {
         #[command(subcommand)]
         part: Option<MemberPart>,
+        #[command(flatten)]
+        wait: Wait,
     },
     /// The key server: groups and keys
     Ks {
@@ -60,6 +66,26 @@ pub enum Show {
     },
     /// The last events of the daemon (of the group member where both run, unless --socket says otherwise)
     Events,
+}
+
+/// What is waited for.
+#[derive(Debug, Args)]
+pub struct Wait {
+    /// Show nothing before all groups are in this state: encrypting, expiring, displaced, adopted, blocked, closed, open or
+    /// detached; a daemon that does not run is waited for, too
+    #[arg(long, value_name = "STATE", value_parser = protection)]
+    pub wait: Option<Protection>,
+    /// Seconds until it is given up [default: never]
+    #[arg(long, value_name = "SECONDS", requires = "wait")]
+    pub timeout: Option<u64>,
+    /// The group's name [default: all groups]
+    #[arg(long, requires = "wait")]
+    pub group: Option<String>,
+}
+
+fn protection(word: &str) -> Result<Protection, String> {
+    let found = Protection::ALL.into_iter().find(|one| one.word() == word);
+    found.ok_or_else(|| format!("it is one of {}", Protection::ALL.map(Protection::word).join(", ")))
 }
 
 #[derive(Debug, Subcommand)]
@@ -119,6 +145,13 @@ pub enum Gm {
         #[arg(long)]
         yes_send_in_clear: bool,
     },
+    /// End the daemon, and the use of its keys with it: protected traffic is BLOCKED (fail-close) or passes IN CLEAR
+    /// (fail-open) until it starts again
+    ///
+    /// Who only restarts or upgrades the daemon needs no such order: after SIGTERM, `systemctl stop` or `systemctl restart`
+    /// the kernel goes on encrypting for a minute, in which a start takes over without loss. The unit does not start it
+    /// again by itself.
+    Stop,
 }
 
 #[derive(Debug, Subcommand)]
@@ -247,11 +280,12 @@ pub fn request(command: &Command) -> Option<(Request, &'static Path)> {
     let (member, key_server) = (Path::new(MEMBER_SOCKET), Path::new(KEY_SERVER_SOCKET));
     let either = if member.exists() { member } else { key_server };
     Some(match command {
-        Command::Show(Show::Gm { part }) => (member_part(part.as_ref()), member),
+        Command::Show(Show::Gm { part, .. }) => (member_part(part.as_ref()), member),
         Command::Show(Show::Ks { part }) => (key_server_part(part.as_ref()), key_server),
         Command::Show(Show::Events) => (Request::ShowEvents, either),
         Command::Gm(Gm::Register { group }) => (Request::GmRegister { group: group.clone() }, member),
         Command::Gm(Gm::Detach { group, .. }) => (Request::GmDetach { group: group.clone() }, member),
+        Command::Gm(Gm::Stop) => (Request::GmStop, member),
         Command::Ks(ks) => (key_server_request(ks)?, key_server),
         Command::Reload { dry_run } => (Request::Reload { dry_run: *dry_run }, either),
         Command::Check { .. } => return None,

@@ -23,7 +23,7 @@ fn kek() -> Value {
         "expires_at": "2026-02-01T11:00:00Z", "sequence": 7})
 }
 
-fn member_group() -> Value {
+pub(super) fn member_group() -> Value {
     json!({
         "name": "corp", "identity_number": 100, "registration": "registered", "retries_at": null,
         "server": "192.0.2.10:848", "servers": ["192.0.2.10:848", "192.0.2.11:848"],

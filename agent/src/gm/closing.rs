@@ -102,6 +102,7 @@ mod tests {
             interface: interface.parse().unwrap(),
             clear: vec!["tcp any any eq 179".parse().unwrap()],
             fail_close,
+            slot: None,
             links: vec![7],
         }
     }

@@ -5,6 +5,7 @@ mod adoption;
 mod change;
 mod conclusion;
 mod learning;
+mod leaving;
 mod obstacles;
 mod seen;
 mod spent;
@@ -12,6 +13,7 @@ mod strays;
 mod worker;
 
 pub use admission::Word;
+pub use leaving::WITHOUT_DAEMON;
 
 use super::closing::StoredPlane;
 use super::desired::{assign_slots, desired, Adoption, Guarded, Phase, Surroundings};
@@ -22,11 +24,12 @@ use super::path_mtu::{PathMtus, Sender};
 use super::repairs::Repairs;
 use super::senders::{Receiving, Senders};
 use crate::clock;
-use crate::config::{FailMode, GroupSettings};
+use crate::config::GroupSettings;
 use crate::events::{Event, Journal, Severity};
 use crate::report::Detachment;
 use admission::Place;
 use adoption::{abandoned, adopt, is_whole, waits_for_adopted};
+use conclusion::Hold;
 use gdoi::endpoint::Instant;
 use gdoi::View;
 use obstacles::Standing;
@@ -53,10 +56,10 @@ pub struct DataPlane {
     groups: Vec<Guarded>,
     /// What each of them was last said to need, in their order.
     views: Vec<View>,
-    /// Whether the kernel has held what each of them needs since it registered, in their order.
-    held: Vec<bool>,
+    /// What the kernel holds of that, in their order.
+    held: Vec<Hold>,
     /// The same as soon as what is under way is done.
-    holding: Vec<bool>,
+    holding: Vec<Hold>,
     /// Planes of which policies of others take a part.
     displaced: BTreeSet<Slot>,
     local: IpAddr,
@@ -80,6 +83,8 @@ pub struct DataPlane {
     spent: Spent,
     /// When it is looked for ESP that no key is for.
     next_look: Instant,
+    /// Planes of an earlier run, whose states may have been left a short life.
+    inherited: Vec<Slot>,
     /// Interfaces that an earlier run protected and nobody wants protected any more.
     abandoned: Vec<String>,
     /// The links when they were looked at last.
@@ -99,7 +104,7 @@ impl DataPlane {
     ) -> Result<Self, xfrm::Error> {
         let mut kernel = Kernel::open()?;
         let installed = kernel.installed()?;
-        let mut groups = assign_slots(groups, anchors);
+        let mut groups = assign_slots(groups, protected, anchors);
         let mut changing = Kernel::open()?;
         keep_links(&mut changing, &groups, protected)?;
         let worker = Worker::start(changing).map_err(xfrm::Error::Socket)?;
@@ -111,9 +116,14 @@ impl DataPlane {
             worker,
             under_way: Cause::Start,
             concluded: false,
+            inherited: groups
+                .iter()
+                .filter(|group| is_whole(group))
+                .flat_map(|group| group.slots.clone())
+                .collect(),
             views: vec![View::default(); groups.len()],
-            held: vec![false; groups.len()],
-            holding: vec![false; groups.len()],
+            held: vec![Hold::Nothing; groups.len()],
+            holding: vec![Hold::Nothing; groups.len()],
             displaced: BTreeSet::new(),
             groups,
             local,
@@ -237,24 +247,6 @@ impl DataPlane {
         self.apply(wanted, now, journal);
     }
 
-    /// Leaves the kernel as it should be while no daemon runs.
-    pub fn release(&mut self, now: Instant, journal: &mut Journal) {
-        let keeps = |group: &Guarded| is_whole(group) && group.settings.fail == FailMode::Close;
-        if self.groups.iter().zip(&self.views).any(|(group, view)| keeps(group) && !view.registered) {
-            return;
-        }
-        self.worker.hurry();
-        if let Err(reason) = self.conclude(OVERDUE, now, journal) {
-            return self.failed(reason, now, journal);
-        }
-        let wanted = self.desired(Phase::Stopping, now);
-        self.under_way = Cause::Stop;
-        self.apply(wanted, now, journal);
-        if let Err(reason) = self.conclude(OVERDUE, now, journal) {
-            self.failed(reason, now, journal);
-        }
-    }
-
     fn desired(&mut self, phase: Phase, now: Instant) -> Result<Desired, String> {
         self.links = self.links().map_err(|error| error.to_string())?;
         let (local, senders, path_mtus) = (self.local, &self.senders, &self.path_mtus);
@@ -290,8 +282,7 @@ impl DataPlane {
 
     fn apply(&mut self, wanted: Result<Desired, String>, now: Instant, journal: &mut Journal) {
         self.admitted.clear();
-        self.holding =
-            self.needs().map(|(group, view)| view.registered && group.detached.is_none()).collect();
+        self.holding = self.needs().map(|(group, view)| conclusion::hold_of(group, view)).collect();
         match wanted {
             Ok(mut wanted) => {
                 self.spent.withhold(&mut wanted);

@@ -3,6 +3,7 @@
 mod associations;
 mod segment;
 
+use super::closing::StoredPlane;
 use super::links::Links;
 use super::path_mtu::PathMtus;
 use super::senders::Senders;
@@ -11,6 +12,7 @@ use crate::report::{Detachment, Protection};
 use gdoi::endpoint::Instant;
 use gdoi::policy::SendMode;
 use gdoi::View;
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use xfrm::{Anchors, Desired, Gate, Mode, Plane, Protecting, Sa, Slot};
 
@@ -57,14 +59,33 @@ pub enum Phase {
     Stopping,
 }
 
-/// The groups with slots in the configuration's order, none adopted.
-pub fn assign_slots(groups: Vec<GroupSettings>, anchors: Anchors) -> Vec<Guarded> {
-    let mut numbers = Slot::of(anchors);
-    let mut guard = |settings: GroupSettings| {
-        let slots = numbers.by_ref().take(settings.interfaces.len()).collect();
-        Guarded { settings, slots, adoption: Adoption::None, detached: None }
+/// The groups, none adopted, each interface in the slot that an earlier run gave it: what that left in the kernel is there.
+/// Others are given free ones in the configuration's order, at last those of what is configured no more.
+pub fn assign_slots(groups: Vec<GroupSettings>, protected: &[StoredPlane], anchors: Anchors) -> Vec<Guarded> {
+    let before = |group: &GroupSettings, interface: &InterfacePattern| {
+        let own = |plane: &&StoredPlane| plane.group == group.group.name && plane.interface == *interface;
+        protected
+            .iter()
+            .find(own)
+            .and_then(|plane| plane.slot)
+            .and_then(Slot::new)
+            .filter(|slot| slot.anchors() == anchors)
     };
-    groups.into_iter().map(&mut guard).collect()
+    let places = || groups.iter().flat_map(|group| group.interfaces.iter().map(move |one| (group, one)));
+    let kept: BTreeSet<_> = places().filter_map(|(group, interface)| before(group, interface)).collect();
+    let used: BTreeSet<_> = protected.iter().filter_map(|plane| plane.slot).collect();
+    let mut free: Vec<_> = Slot::of(anchors).filter(|slot| !kept.contains(slot)).collect();
+    free.sort_by_key(|slot| (used.contains(&slot.number()), slot.number()));
+    let (mut free, mut unclaimed) = (free.into_iter(), kept);
+    let mut slot = |group: &GroupSettings, interface: &InterfacePattern| {
+        before(group, interface).filter(|slot| unclaimed.remove(slot)).or_else(|| free.next())
+    };
+    let slots: Vec<Vec<_>> = groups
+        .iter()
+        .map(|group| group.interfaces.iter().filter_map(|one| slot(group, one)).collect())
+        .collect();
+    let guard = |(settings, slots)| Guarded { settings, slots, adoption: Adoption::None, detached: None };
+    groups.into_iter().zip(slots).map(guard).collect()
 }
 
 /// What happens to a group's traffic.

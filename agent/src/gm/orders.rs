@@ -1,13 +1,17 @@
 //! What operators make a member do.
 
 use super::closing::Store;
+use super::desired::Guarded;
+use super::publication::State;
 use super::start::refuse_company;
 use super::{reload, GroupMember};
 use crate::clock::Timestamp;
-use crate::config::{self, MemberFile, MemberSettings};
+use crate::config::{self, FailMode, MemberFile, MemberSettings};
 use crate::control::{Answer, Asker};
 use crate::events::{Event, Severity};
-use crate::report::{ActionEntry, ActionReport, ChangeEntry, Detachment, GroupLabel, ReloadEffect};
+use crate::report::{
+    ActionEntry, ActionReport, ChangeEntry, Detachment, GroupLabel, Protection, ReloadEffect,
+};
 use gdoi::endpoint::{Endpoint, Instant};
 use gdoi::MemberCommand;
 use std::collections::BTreeSet;
@@ -63,6 +67,15 @@ fn in_clear(interfaces: &BTreeSet<String>) -> String {
     format!("ALL TRAFFIC PASSES IN CLEAR on {}.", names.join(", "))
 }
 
+/// What happens to a group's traffic without keys and without a daemon.
+fn after_end(group: &Guarded) -> Protection {
+    match (&group.detached, group.settings.fail) {
+        (Some(_), _) => Protection::Detached,
+        (None, FailMode::Open) => Protection::Open,
+        (None, FailMode::Close) => Protection::Blocked,
+    }
+}
+
 impl GroupMember {
     /// Registers again, and protects what was detached.
     pub(super) fn register(&mut self, name: Option<&str>, asker: &Asker, now: Instant) -> Answer {
@@ -116,6 +129,36 @@ impl GroupMember {
         }
     }
 
+    /// Ends the use of keys, and then the daemon.
+    pub(super) fn end(&mut self, asker: &Asker, now: Instant) -> Result<ActionReport, String> {
+        let event = Event::new(
+            Severity::Notice,
+            "GM_STOP",
+            format!("The daemon ends and its keys with it, by {asker}"),
+        );
+        self.journal.record(event, now);
+        self.dataplane.release(now, &mut self.journal).map_err(|reason| {
+            format!("the daemon goes on, because the keys cannot be taken out of the kernel: {reason}")
+        })?;
+        self.over = true;
+        let views =
+            self.dataplane.groups().iter().map(|group| (group.settings.group.name.clone(), after_end(group)));
+        for (group, protection) in views.collect::<Vec<_>>() {
+            self.publication.tell(&group, State { protection, until: None }, now, &mut self.journal);
+        }
+        let entry = |group: &Guarded| ActionEntry {
+            group: GroupLabel::from(&group.settings.group),
+            done: match after_end(group) {
+                Protection::Detached => "was detached: all traffic passes IN CLEAR",
+                Protection::Open => "is open: all traffic passes IN CLEAR",
+                _ => "is blocked until the daemon starts again",
+            }
+            .to_owned(),
+        };
+        let groups = self.dataplane.groups().iter().map(entry).collect();
+        Ok(ActionReport { generated_at: Timestamp::now(), groups, not_in_force: None })
+    }
+
     fn detached(&mut self, group: &GroupLabel, asker: &Asker, now: Instant) -> String {
         let own = reload::find(&self.settings, &group.name).map(|(group, _)| &group.interfaces);
         let interfaces: Vec<_> = own.into_iter().flatten().map(ToString::to_string).collect();
@@ -149,7 +192,10 @@ impl GroupMember {
                 group.adopt(changed);
             }
         }
-        for change in changes.iter().filter(|change| change.effect == ReloadEffect::AtOnce) {
+        self.publication.run(new.on_change.clone());
+        self.settings.on_change = new.on_change;
+        let at_once = |change: &&ChangeEntry| change.effect == ReloadEffect::AtOnce && change.group.is_some();
+        for change in changes.iter().filter(at_once) {
             let message = format!("{}: {}", change.what, change.meaning);
             let event = Event::new(Severity::Notice, "POLICY_CHANGE", message);
             self.journal.record(event.of_group(change.group.as_deref().unwrap_or_default()), now);

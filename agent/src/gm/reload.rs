@@ -18,6 +18,12 @@ pub fn compare(old: &MemberSettings, new: &MemberSettings) -> Vec<ChangeEntry> {
     if old.anchors != new.anchors {
         changes.push(ChangeEntry::restart(None, "anchors"));
     }
+    if old.groups_directory != new.groups_directory {
+        changes.push(ChangeEntry::restart(None, "groups-directory"));
+    }
+    if old.on_change != new.on_change {
+        changes.push(ChangeEntry::at_once(None, "on-change"));
+    }
     for group in &new.groups {
         match find(old, &group.0.group.name) {
             Some(known) => changes.extend(compare_group(known, group)),
@@ -90,6 +96,7 @@ mod tests {
         changes(&text, &[("match-address", effect), ("fail-close", effect)]);
         let text = FILE.replace("}", ", passive: true, mss-clamp: 1300}");
         changes(&text, &[("passive", effect), ("mss-clamp", effect)]);
+        changes(&format!("{FILE}on-change: /bin/true\n"), &[("on-change", effect)]);
     }
 
     #[test]
@@ -100,6 +107,7 @@ mod tests {
         changes(&FILE.replace("192.0.2.10", "192.0.2.11"), &[("servers", restart)]);
         changes(&FILE.replace("name: a", "name: b"), &[("new group", restart), ("removed", restart)]);
         changes(&format!("{FILE}anchors: as112\n"), &[("anchors", restart)]);
+        changes(&format!("{FILE}groups-directory: /run/x\n"), &[("groups-directory", restart)]);
         changes(&format!("{FILE}port: 1848\n"), &[("port", restart), ("servers", restart)]);
     }
 }

@@ -4,6 +4,7 @@ use super::closing::{Store, Stored};
 use super::dataplane::DataPlane;
 use super::ears::Ears;
 use super::membership::Memberships;
+use super::publication::Publication;
 use super::speaker::Speaker;
 use super::GroupMember;
 use crate::addresses::{self, Addresses};
@@ -47,6 +48,8 @@ impl GroupMember {
         let socket = open_door(speaker.door())?;
         let memberships = Memberships::new(settings.groups.clone(), speaker.address());
         let control = settings.control_socket.clone();
+        let names: Vec<_> = settings.groups.iter().map(|(group, _)| group.group.name.clone()).collect();
+        let publication = Publication::new(&settings.groups_directory, settings.on_change.clone(), &names);
         let not_stored = None;
         let mut daemon = GroupMember {
             settings,
@@ -58,8 +61,10 @@ impl GroupMember {
             journal,
             reloader,
             store,
+            publication,
             not_stored,
             moving: None,
+            over: false,
         };
         daemon.remember(clock::now());
         Ok((daemon, control))

@@ -27,7 +27,7 @@ pub fn overview(
 ) -> MemberReport {
     let seen = lengths::of_all(dataplane, now).into_iter().zip(dataplane.obstacles());
     let rows = memberships.statuses(now).into_iter().zip(dataplane.groups());
-    let rows = rows.zip(dataplane.protections()).zip(seen);
+    let rows = rows.zip(dataplane.protections(now)).zip(seen);
     MemberReport {
         generated_at: Timestamp::now(),
         groups: rows

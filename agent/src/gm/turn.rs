@@ -65,6 +65,15 @@ impl GroupMember {
         self.not_stored = failed;
     }
 
+    /// Tells other programs what happens to the groups' traffic. Answers when that changes by itself.
+    pub(super) fn publish(&mut self, now: Instant) -> Option<Instant> {
+        for (group, state) in self.dataplane.states(now) {
+            self.publication.tell(&group, state, now, &mut self.journal);
+        }
+        self.publication.settle(now, &mut self.journal);
+        self.dataplane.next_expiring(now)
+    }
+
     /// Tells members of ESP that they have no key for.
     pub(super) fn look_out(&mut self, now: Instant) {
         for (name, spi) in self.dataplane.strays(now) {

@@ -116,12 +116,47 @@ pub enum Protection {
     Adopted,
     /// Encrypted.
     Encrypting,
+    /// Encrypted, but the key ends in moments and there is no other.
+    Expiring,
     /// Encrypted, but for what policies of others in the kernel take.
     Displaced,
     /// Registered without a key to send with: protected traffic is held back.
     Blocked,
     /// An operator had the protection removed: everything passes in clear.
     Detached,
+}
+
+impl Protection {
+    /// All that there are.
+    pub const ALL: [Protection; 8] = [
+        Protection::Closed,
+        Protection::Open,
+        Protection::Adopted,
+        Protection::Encrypting,
+        Protection::Expiring,
+        Protection::Displaced,
+        Protection::Blocked,
+        Protection::Detached,
+    ];
+
+    /// Whether the group's traffic is encrypted.
+    pub const fn is_encrypted(self) -> bool {
+        matches!(self, Protection::Encrypting | Protection::Expiring | Protection::Displaced)
+    }
+
+    /// Its name for programs, also in JSON.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Protection::Closed => "closed",
+            Protection::Open => "open",
+            Protection::Adopted => "adopted",
+            Protection::Encrypting => "encrypting",
+            Protection::Expiring => "expiring",
+            Protection::Displaced => "displaced",
+            Protection::Blocked => "blocked",
+            Protection::Detached => "detached",
+        }
+    }
 }
 
 /// The text of `show gm dataplane`.
@@ -222,6 +257,7 @@ pub(super) const fn protection(protection: Protection) -> &'static str {
         Protection::Open => "open: everything passes in clear before the registration",
         Protection::Adopted => "as an earlier run left it: encrypting while its keys live, blocked then",
         Protection::Encrypting => "encrypting",
+        Protection::Expiring => "encrypting, but the key ends in moments and no other has come",
         Protection::Displaced => "NOT all encrypted: policies of others come before the group's, see Problem",
         Protection::Detached => "NONE, detached: everything passes IN CLEAR until `gdoictl gm register`",
         Protection::Blocked => "blocked: there is no key, protected traffic is held back",
@@ -280,6 +316,11 @@ Kernel error counters, all users of XFRM together
 Problem: wan0 is down
 "
         );
+    }
+
+    #[test]
+    fn words_are_those_of_json() {
+        assert!(Protection::ALL.iter().all(|one| json!(one) == json!(one.word())));
     }
 
     #[test]

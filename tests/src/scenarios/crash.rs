@@ -16,11 +16,6 @@ pub const SCENARIOS: &[Scenario] = &[
         "after kill -9 the kernel goes on, and a restart leaks nothing",
         killed_member,
     ),
-    Scenario::registered(
-        "stopped-member",
-        "after SIGTERM protected traffic is blocked, other traffic is not",
-        stopped_member,
-    ),
     Scenario::empty(
         "adopted-damaged",
         "what a killed member left protects without a key server, and where it is damaged nothing passes",
@@ -80,24 +75,6 @@ impl Stream {
         ensure!(sent > 0, "ping sent nothing: {text}");
         Ok((sent, answers(&text)))
     }
-}
-
-fn stopped_member(site: &Site, corp: &mut Corp) -> Outcome {
-    let h1 = site.host("h1")?;
-    corp.core.fresh()?;
-    let status = corp.members[0].terminate()?;
-    ensure!(status.success(), "gdoi-gm ended with {status}");
-    let protected = h1.ping(HOSTS[1].1)? + site.host("h2")?.ping(HOSTS[0].1)?;
-    let outside = h1.ping(OUTSIDE)?;
-    let crossed = Crossed::sort(corp.core.fresh()?);
-    ensure!(protected == 0, "{protected} of 6 protected requests were answered by a stopped member");
-    crossed.none_clear()?;
-    ensure!(outside == 3, "{outside} of 3 requests to the host outside were answered");
-    corp.members[0].start_again()?;
-    registered(&mut corp.members[0])?;
-    let after = h1.ping(HOSTS[1].1)?;
-    ensure!(after == 3, "{after} of 3 requests were answered after the restart");
-    Ok(())
 }
 
 /// A member that cannot register protects with what it found; when somebody damages that, nothing passes any more, whatever

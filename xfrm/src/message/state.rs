@@ -13,7 +13,7 @@ use netlink_packet_xfrm::{Address, Id, ReplayEsn, UserSaInfo, XfrmAttrs};
 
 use super::{address, family_number, family_with_number, Usage};
 use crate::model::{Family, Lane, Replay, Spi};
-use crate::object::{anchor_of, Direction, HeldState, State, StateId};
+use crate::object::{anchor_of, Direction, HeldState, Life, State, StateId};
 
 pub use keys::wipe;
 
@@ -36,6 +36,13 @@ pub fn write(state: &State) -> ModifyMessage {
     nlas.extend(write_replay(state));
     nlas.extend(if_id(state).map(XfrmAttrs::IfId));
     ModifyMessage { user_sa_info, nlas }
+}
+
+/// Lets the state end when this says.
+pub fn set_life(message: &mut ModifyMessage, life: Life) {
+    let lifetime = &mut message.user_sa_info.lifetime_cfg;
+    lifetime.hard_add_expires_seconds = life.hard.unwrap_or(0);
+    lifetime.soft_add_expires_seconds = life.before.unwrap_or(0);
 }
 
 /// Whom an encrypted packet seems to come from before its own header is restored. The inbound anchor is a local
@@ -87,10 +94,24 @@ fn if_id(state: &State) -> Option<u32> {
 }
 
 pub fn read(mut message: ModifyMessage) -> Option<(HeldState, Usage)> {
-    let held = read_id(&message.user_sa_info)
-        .map(|id| (HeldState { id, content: read_content(id, &message) }, usage(&message.user_sa_info)));
+    let held =
+        read_id(&message.user_sa_info).map(|id| (held_state(id, &message), usage(&message.user_sa_info)));
     wipe(&mut message.nlas);
     held
+}
+
+fn held_state(id: StateId, message: &ModifyMessage) -> HeldState {
+    HeldState { id, content: read_content(id, message), life: read_life(&message.user_sa_info) }
+}
+
+/// A lifetime of zero seconds is none, as is the longest.
+fn read_life(info: &UserSaInfo) -> Life {
+    let span = |seconds: u64| Some(seconds).filter(|seconds| *seconds != 0 && *seconds != XFRM_INF);
+    Life {
+        added: info.lifetime_cur.add_time,
+        hard: span(info.lifetime_cfg.hard_add_expires_seconds),
+        before: span(info.lifetime_cfg.soft_add_expires_seconds),
+    }
 }
 
 /// Whether it is at one of our anchors.
@@ -115,12 +136,11 @@ fn usage(info: &UserSaInfo) -> Usage {
 
 fn read_content(id: StateId, message: &ModifyMessage) -> Option<State> {
     let info = &message.user_sa_info;
-    let seconds = info.lifetime_cfg.hard_add_expires_seconds;
     let state = State {
         id,
         keys: keys::read(&message.nlas)?,
         replay: read_replay(id.direction, &message.nlas)?,
-        hard_lifetime: (seconds != 0 && seconds != XFRM_INF).then(|| Duration::from_secs(seconds)),
+        hard_lifetime: read_life(info).hard.map(Duration::from_secs),
     };
     let usual = info.saddr == Address::from_ip(&source_of(id))
         && info.reqid == id.slot.reqid()
@@ -197,6 +217,17 @@ mod tests {
             assert_eq!(held.content, Some(state.clone()));
             assert!(state.is_held_as(&held));
         }
+    }
+
+    #[test]
+    fn another_life_is_read_again_with_what_it_was_before() {
+        let mut message = write(&example(Direction::Inbound));
+        message.user_sa_info.lifetime_cur.add_time = 5;
+        let life = Life { added: 5, hard: Some(60), before: Some(3600) };
+        set_life(&mut message, life);
+        assert_eq!(read(message).map(|(held, _)| held.life), Some(life));
+        let (held, _) = read(write(&sender(Direction::Outbound, Aead::AesGcm256))).unwrap();
+        assert_eq!(held.life, Life::default());
     }
 
     #[test]

@@ -17,8 +17,8 @@ pub struct Sa {
     pub keys: EspKeys,
     /// Sequence numbers; the same at all members or nothing is understood.
     pub replay: Replay,
-    /// The kernel forgets the state this long after it was installed (whole seconds). A backstop for a dead agent:
-    /// it is set when the state is added and not compared afterwards.
+    /// The kernel forgets the state so long after this was wanted (whole seconds): a backstop for a dead agent. A state
+    /// that ends sooner is given more time.
     pub hard_lifetime: Option<Duration>,
 }
 

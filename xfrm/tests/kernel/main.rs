@@ -12,6 +12,7 @@ mod gates;
 mod ipv6;
 mod links;
 mod lists;
+mod lives;
 mod mtu;
 mod multicast;
 mod odd;

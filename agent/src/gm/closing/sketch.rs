@@ -63,7 +63,7 @@ fn denied(entry: &str) -> Option<Selector> {
 }
 
 fn plane(interface: InterfacePattern, fail_close: bool, clear: Vec<Selector>) -> StoredPlane {
-    StoredPlane { group: String::new(), interface, clear, fail_close, links: Vec::new() }
+    StoredPlane { group: String::new(), interface, clear, fail_close, slot: None, links: Vec::new() }
 }
 
 /// The words of a file that is no YAML: those that follow a key `interfaces` up to the next key. A group is open only if

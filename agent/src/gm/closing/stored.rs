@@ -46,6 +46,9 @@ pub struct StoredPlane {
     pub clear: Vec<Selector>,
     /// Whether nothing passes before the registration.
     pub fail_close: bool,
+    /// Its place in the kernel; None in what an earlier version stored.
+    #[serde(default)]
+    pub slot: Option<u8>,
     /// The links that are protected, by index, whatever they are called.
     pub links: Vec<u32>,
 }
@@ -161,6 +164,7 @@ mod tests {
                 .map(|text| text.parse().unwrap())
                 .into(),
             fail_close: true,
+            slot: Some(7),
             links: vec![3, 4],
         };
         let stored = Stored::of("/run/x.sock".as_ref(), vec![plane.clone()]);

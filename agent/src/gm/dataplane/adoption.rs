@@ -57,7 +57,7 @@ pub fn event(adoption: &Adoption) -> Option<Event> {
     match adoption {
         Adoption::None => None,
         Adoption::Whole(_) => {
-            let message = "What an earlier run left in the kernel protects until registration is complete";
+            let message = "What an earlier run left in the kernel protects until registration is complete, as long as its keys live";
             Some(Event::new(Severity::Notice, "GM_ADOPTED", message))
         }
         Adoption::Ended => {
@@ -101,6 +101,7 @@ mod tests {
         let file: MemberFile = source.parse().unwrap();
         assign_slots(
             file.settle(&mut source).unwrap().groups.into_iter().map(|(group, _)| group).collect(),
+            &[],
             Anchors::default(),
         )
     }

@@ -36,11 +36,9 @@ pub fn event(changes: &[String], cause: Cause) -> Event {
             );
             (Severity::Warning, "GM_POLICIES_REPAIRED", message)
         }
-        Cause::Stop => (
-            Severity::Notice,
-            "GM_STOP",
-            "Keys are removed; traffic of fail-close groups stays blocked".into(),
-        ),
+        Cause::Stop => {
+            (Severity::Notice, "GM_STOP", "Keys are removed; traffic of fail-close groups is blocked".into())
+        }
     };
     Event::new(severity, name, message)
 }

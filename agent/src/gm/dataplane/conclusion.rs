@@ -5,13 +5,34 @@ use super::worker::Done;
 use super::{tell_of_adoption, DataPlane, OVERDUE};
 use crate::events::Journal;
 use crate::gm::advice;
-use crate::gm::desired::Adoption;
+use crate::gm::desired::{Adoption, Guarded};
 use gdoi::endpoint::Instant;
+use gdoi::View;
 use std::time::{Duration, Instant as Moment};
 use xfrm::Installed;
 
 /// An operator waits at most so long: less than gdoictl does.
 const OPERATOR: Duration = Duration::from_secs(15);
+
+/// What the kernel holds of a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// Nothing of what it needs since it registered.
+    Nothing,
+    /// What it needs, but no key to send with: protected traffic is held back.
+    Blocking,
+    /// All of it.
+    Sending,
+}
+
+/// What it holds when it holds this view.
+pub fn hold_of(group: &Guarded, view: &View) -> Hold {
+    match (view.registered && group.detached.is_none(), &view.outbound) {
+        (false, _) => Hold::Nothing,
+        (true, None) => Hold::Blocking,
+        (true, Some(_)) => Hold::Sending,
+    }
+}
 
 impl DataPlane {
     /// Whether something is under way.
@@ -97,14 +118,16 @@ impl DataPlane {
     /// The kernel holds what was under way.
     pub(super) fn hold(&mut self) {
         self.held.clone_from(&self.holding);
-        let replaced = self.groups.iter_mut().zip(&self.held).filter(|(_, held)| **held);
+        let replaced = self.groups.iter_mut().zip(&self.held).filter(|(_, held)| **held != Hold::Nothing);
         replaced.for_each(|(group, _)| group.adoption = Adoption::None);
     }
 
     /// Nothing of a group is there any more.
     pub(super) fn forget_held(&mut self, name: &str) {
         for (group, held) in self.groups.iter().zip(&mut self.held) {
-            *held &= group.settings.group.name != name;
+            if group.settings.group.name == name {
+                *held = Hold::Nothing;
+            }
         }
     }
 }

@@ -1,15 +1,23 @@
 //! What is seen of the data plane from outside.
 
+use super::conclusion::Hold;
 use super::DataPlane;
 use crate::config::{FailMode, InterfacePattern};
 use crate::gm::closing::StoredPlane;
 use crate::gm::desired::{protection, Guarded};
 use crate::gm::links::Links;
 use crate::gm::path_mtu::PathMtus;
+use crate::gm::publication::State;
 use crate::report::Protection;
 use crate::socket::Listening;
+use gdoi::endpoint::Instant;
 use gdoi::View;
+use std::time::Duration;
 use xfrm::{Counters, Slot};
+
+/// A group without another key is said to expire so long before its end: members have registered again long before, but for
+/// keys of test groups.
+const EXPIRING: Duration = Duration::from_secs(5);
 
 impl DataPlane {
     /// The groups and their places.
@@ -61,6 +69,7 @@ impl DataPlane {
                 interface: interface.clone(),
                 clear: group.settings.clear.clone(),
                 fail_close: group.settings.fail == FailMode::Close,
+                slot: Some(slot.number()),
                 links: self.worker.kept().of(slot).collect(),
             };
             group.places().map(plane).collect::<Vec<_>>()
@@ -69,17 +78,40 @@ impl DataPlane {
     }
 
     /// What happens to the traffic of each group.
-    pub fn protections(&self) -> impl Iterator<Item = Protection> + '_ {
-        self.needs().zip(&self.held).map(|((group, view), held)| self.protection(group, view, *held))
+    pub fn protections(&self, now: Instant) -> impl Iterator<Item = Protection> + '_ {
+        self.needs()
+            .zip(&self.held)
+            .map(move |((group, view), held)| self.protection(group, view, *held, now))
     }
 
-    fn protection(&self, group: &Guarded, view: &View, held: bool) -> Protection {
+    /// What others are told of each group, by its name.
+    pub fn states(&self, now: Instant) -> Vec<(String, State)> {
+        let state = |((group, view), protection): ((&Guarded, &View), Protection)| {
+            let until = protection.is_encrypted().then(|| sends_until(view)).flatten();
+            (group.settings.group.name.clone(), State { protection, until })
+        };
+        self.needs().zip(self.protections(now)).map(state).collect()
+    }
+
+    /// When the first group is about to lose its last key.
+    pub fn next_expiring(&self, now: Instant) -> Option<Instant> {
+        let expiring = self.needs().filter_map(|(_, view)| last_end(view)).map(|end| end.before(EXPIRING));
+        expiring.filter(|at| *at > now).min()
+    }
+
+    fn protection(&self, group: &Guarded, view: &View, held: Hold, now: Instant) -> Protection {
         let any = |has: &dyn Fn(&Slot) -> bool| group.slots.iter().any(has);
         match protection(group, view) {
             // What was before the registration goes on until the kernel takes what came of it.
-            Protection::Encrypting | Protection::Blocked if !held => protection(group, &View::default()),
+            Protection::Encrypting | Protection::Blocked if held == Hold::Nothing => {
+                protection(group, &View::default())
+            }
+            Protection::Encrypting if held == Hold::Blocking => Protection::Blocked,
             Protection::Encrypting if any(&|slot| self.spent.withholds(*slot)) => Protection::Blocked,
             Protection::Encrypting if any(&|slot| self.displaced.contains(slot)) => Protection::Displaced,
+            Protection::Encrypting if last_end(view).is_some_and(|end| end <= now + EXPIRING) => {
+                Protection::Expiring
+            }
             seen => seen,
         }
     }
@@ -100,4 +132,15 @@ impl DataPlane {
         };
         self.needs().filter_map(listening).collect()
     }
+}
+
+/// When the last of its keys ends.
+fn last_end(view: &View) -> Option<Instant> {
+    view.inbound.iter().map(|sa| sa.expires).max()
+}
+
+/// When the kernel has nothing to send with, if nobody changes what it has.
+fn sends_until(view: &View) -> Option<Instant> {
+    let apart = view.apart.iter().filter_map(|traffic| traffic.outbound.as_ref());
+    view.outbound.iter().chain(apart).map(|sa| sa.expires).min()
 }

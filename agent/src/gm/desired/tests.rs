@@ -27,6 +27,7 @@ fn groups(extra: &str) -> Vec<Guarded> {
     let file: MemberFile = source.parse().unwrap();
     assign_slots(
         file.settle(&mut source).unwrap().groups.into_iter().map(|(group, _)| group).collect(),
+        &[],
         Anchors::default(),
     )
 }
@@ -295,4 +296,36 @@ fn who_was_heard_is_received_where_it_was_heard() {
     assert_eq!((received.spi.0, received.family), (0x0010_004d, Family::V6));
     assert_eq!(received.keys, EspKeys::Sender(sender.key));
     assert_eq!(received.keys.transform(), Transform::PerSender(Aead::AesGcm256));
+}
+
+/// What an earlier run protected keeps its place, whatever the configuration's order has become.
+#[test]
+fn slots_are_those_of_the_run_before() {
+    let first = groups("").remove(0);
+    let stored = |slot: fn(Slot) -> u8| -> Vec<StoredPlane> {
+        let plane = |(place, interface): (Slot, &InterfacePattern)| StoredPlane {
+            group: "corp".into(),
+            interface: interface.clone(),
+            clear: Vec::new(),
+            fail_close: true,
+            slot: Some(slot(place)),
+            links: Vec::new(),
+        };
+        first.places().map(plane).collect()
+    };
+    let slots = |interfaces: &[&str], stored: &[StoredPlane]| -> Vec<u8> {
+        let mut settings = first.settings.clone();
+        settings.interfaces = interfaces.iter().map(|name| name.parse().unwrap()).collect();
+        assign_slots(vec![settings], stored, Anchors::default())[0]
+            .slots
+            .iter()
+            .map(|slot| slot.number())
+            .collect()
+    };
+    assert_eq!(slots(&["wan0", "wan1"], &[]), [0, 1]);
+    assert_eq!(slots(&["new0", "wan1", "wan0"], &stored(Slot::number)), [2, 1, 0]);
+    assert_eq!(slots(&["new0"], &stored(Slot::number)), [2], "what is left there is none of its own");
+    assert_eq!(slots(&["wan0", "wan1"], &stored(|_| 0)), [0, 1], "a damaged file gives no place twice");
+    let all = |slot: Slot| slot.number() + 40;
+    assert_eq!(slots(&["wan1", "wan0"], &stored(all)), [41, 40]);
 }

@@ -4,15 +4,16 @@ use crate::clock::Timestamp;
 use crate::gm::dataplane::DataPlane;
 use crate::gm::desired::Guarded;
 use crate::report::{DataplaneReport, GroupLabel, PlaneEntry, Protection, StateEntry, StateSummary, Traffic};
+use gdoi::endpoint::Instant;
 use xfrm::{Counters, Direction, Family, Lane, PlaneCounters, Slot, StateCounters};
 
 /// The answer to `show gm dataplane`.
 ///
 /// # Errors
 /// The kernel does not say.
-pub fn dataplane(dataplane: &mut DataPlane) -> Result<DataplaneReport, String> {
+pub fn dataplane(dataplane: &mut DataPlane, now: Instant) -> Result<DataplaneReport, String> {
     let counters = dataplane.counters().map_err(|error| error.to_string())?;
-    let rows = dataplane.groups().iter().zip(dataplane.protections());
+    let rows = dataplane.groups().iter().zip(dataplane.protections(now));
     Ok(DataplaneReport {
         generated_at: Timestamp::now(),
         planes: rows.flat_map(|(group, protection)| planes(group, protection, &counters)).collect(),

@@ -69,8 +69,8 @@ mod tests {
         let mut source = Source::from_text(Path::new("gm.yaml"), text);
         let file: MemberFile = source.parse().unwrap();
         let groups = file.settle(&mut source).unwrap().groups;
-        let group =
-            assign_slots(groups.into_iter().map(|(group, _)| group).collect(), Anchors::default()).remove(0);
+        let groups = groups.into_iter().map(|(group, _)| group).collect();
+        let group = assign_slots(groups, &[], Anchors::default()).remove(0);
         let link = |name: &str| Interface { index: 4, name: name.into(), up: true, mtu: 1500 };
         let links = Links::new(["wan0", "wan1"].map(link).into(), Kept::default());
         let (mut mtus, now) = (PathMtus::default(), Instant::from_millis(1_000));

@@ -2,7 +2,7 @@
 
 use super::wishes::Dice;
 use crate::nft::HeldTable;
-use crate::object::{Link, PolicyKey, Verdict};
+use crate::object::{Life, Link, PolicyKey, Verdict};
 use crate::plan::*;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -31,7 +31,13 @@ impl Installed {
             Op::RemoveRoute(route) => remove_one(&mut self.routes, |held| held == route),
             Op::AddState(state) => {
                 assert!(self.states.iter().all(|held| held.id != state.id), "{op} exists");
-                self.states.push(HeldState { id: state.id, content: Some(state.clone()) });
+                let life = Life::default().lasting(self.now, state.hard_lifetime);
+                self.states.push(HeldState { id: state.id, content: Some(state.clone()), life });
+            }
+            Op::Prolong(state) => {
+                let held = self.states.iter_mut().find(|held| held.id == state.id).unwrap();
+                assert!(held.content.is_some(), "{op} is not known");
+                held.life = held.life.lasting(self.now, state.hard_lifetime);
             }
             Op::RemoveState(id) => remove_one(&mut self.states, |held| held.id == *id),
             Op::WriteTable(table) => {
@@ -90,6 +96,8 @@ impl Installed {
         self.routes.retain(|_| dice.below(4) > 0);
         self.policies.retain(|_| dice.below(4) > 0);
         self.states.iter_mut().filter(|_| dice.below(4) == 0).for_each(|held| held.content = None);
+        let states = self.states.iter_mut().filter(|_| dice.below(4) == 0);
+        states.for_each(|held| held.life = Life { hard: Some(7), before: Some(60), ..held.life });
         self.policies.iter_mut().filter(|_| dice.below(4) == 0).for_each(|held| held.content = None);
         for known in self.known.values_mut() {
             known.retain(|_| dice.below(4) > 0);
