@@ -64,6 +64,10 @@ impl Member {
 
     fn suspect(&mut self, sign: Sign, now: Instant) {
         let Activity::Idle(until) = self.activity else { return };
+        if self.says_more(sign) {
+            self.cause = Cause::Behind(sign);
+            return;
+        }
         if !self.heeds_signs() {
             return;
         }
@@ -75,6 +79,13 @@ impl Member {
             self.cause = Cause::Behind(sign);
             self.activity = Activity::Idle(at);
         }
+    }
+
+    /// Whether it says of the others what the sign for which this member is about to register does not: that they have left
+    /// its keys behind. Who stood still is told by several signs at once, and would go on sending what nobody reads.
+    const fn says_more(&self, sign: Sign) -> bool {
+        matches!(self.cause, Cause::Behind(Sign::UnknownKek))
+            && matches!(sign, Sign::UnknownEsp(_) | Sign::Untimely)
     }
 
     /// What need not be given once more: nothing where other sender IDs are needed, or those that are held may be given to

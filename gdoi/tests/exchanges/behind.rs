@@ -112,6 +112,19 @@ fn a_machine_that_stood_still_hears_again_after_the_first_rekey_message() {
     }
 }
 
+/// Of the signs that come at once the first says least: others may lack the same as it does.
+#[test]
+fn a_machine_that_stood_still_is_heard_again_at_once_whatever_sign_it_met_first() {
+    for transport in [Transport::Unicast, MULTICAST] {
+        let mut world = stood_still(transport);
+        world.inject(server_address(1), member_address(3), &forged(7));
+        world.run_for(Duration::from_millis(50));
+        meet_unknown(&mut world, 3);
+        world.run_for(SECOND * 10);
+        assert_eq!((hear_all(&world, 3), registrations(&world, 3)), (vec![true; 3], 2), "{transport:?}");
+    }
+}
+
 /// While it waits before it asks once more, the next rekey message comes: of a key that nobody sends with yet.
 #[test]
 fn who_was_cut_off_until_its_keys_ended_hears_again_by_the_next_message() {

@@ -30,7 +30,8 @@ pub const SCENARIOS: &[Scenario] = &[Scenario::empty(
     paused,
 )];
 
-const LIBRARY: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
+/// In a folder of the machine's architecture.
+const LIBRARY: &str = "faketime/libfaketime.so.1";
 
 /// What nothing comes through from or to the paused machines.
 const PAUSED: &str = "add table inet lab-paused
@@ -41,22 +42,27 @@ add rule inet lab-paused leaving oifname { gm1, gm2 } drop
 ";
 
 fn paused(site: &Site) -> Outcome {
-    if !Path::new(LIBRARY).exists() {
+    let Some(library) = library() else {
         return Err(Stop::Skipped("libfaketime is not installed: no clock can stand still".into()));
-    }
-    let result = stands_still(site);
+    };
+    let result = stands_still(site, library);
     site.host("core")?.run("nft delete table inet lab-paused")?;
     result
 }
 
-fn stands_still(site: &Site) -> Outcome {
+fn library() -> Option<PathBuf> {
+    let folders = fs::read_dir("/usr/lib").ok()?.flatten();
+    folders.map(|folder| folder.path().join(LIBRARY)).find(|library| library.exists())
+}
+
+fn stands_still(site: &Site, library: PathBuf) -> Outcome {
     let watch = Watch::start(site)?;
     let mut config = key_server(site, Transport::Unicast)?;
     config["groups"][0]["server-local"]["sa-ipsec"]["lifetime"] = json!(3600);
     let key_server = site.key_server("ks1", config)?;
     let clock = fs::canonicalize(&site.places.out)?.join("gm1-clock");
     fs::write(&clock, "-0")?;
-    let mut members = vec![site.member_with(MEMBERS[0], corp::member(&[KS1]), &shown(&clock))?];
+    let mut members = vec![site.member_with(MEMBERS[0], corp::member(&[KS1]), &shown(&clock, library))?];
     for host in &MEMBERS[1..] {
         members.push(site.member(host, corp::member(&[KS1]))?);
     }
@@ -82,12 +88,8 @@ fn stands_still(site: &Site) -> Outcome {
 }
 
 /// The environment of a process that sees a clock of its own.
-fn shown(clock: &Path) -> [(&'static str, PathBuf); 3] {
-    [
-        ("LD_PRELOAD", LIBRARY.into()),
-        ("FAKETIME_TIMESTAMP_FILE", clock.into()),
-        ("FAKETIME_NO_CACHE", "1".into()),
-    ]
+fn shown(clock: &Path, library: PathBuf) -> [(&'static str, PathBuf); 3] {
+    [("LD_PRELOAD", library), ("FAKETIME_TIMESTAMP_FILE", clock.into()), ("FAKETIME_NO_CACHE", "1".into())]
 }
 
 fn signal(members: &[Daemon], signal: Signal) -> Outcome {

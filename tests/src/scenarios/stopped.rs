@@ -103,6 +103,6 @@ fn ends_by_itself(site: &Site, streams: &Streams) -> Outcome {
     ensure!(seconds <= WITHOUT_DAEMON.as_secs() + 5, "the keys lived for {seconds} s without a daemon");
     let told = fs::read_to_string(site.places.groups_of(MEMBERS[0]).join("corp"))?;
     println!("   the file of the group says: {}", told.trim().replace('\n', ", "));
-    ensure!(told.starts_with("encrypting\nuntil "), "the file of the group says {told}");
+    ensure!(told.starts_with("adopted\nuntil "), "the file of the group says {told}");
     Ok(())
 }
