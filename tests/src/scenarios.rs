@@ -14,6 +14,7 @@ mod demo;
 mod detach;
 mod exposed;
 mod fail_close;
+mod hops;
 mod interfaces;
 mod kernel;
 mod leak_proof;
@@ -60,6 +61,7 @@ pub const EVERY_RUN: &[&[Scenario]] = &[
     narrow::SCENARIOS,
     interfaces::SCENARIOS,
     senders::SCENARIOS,
+    hops::SCENARIOS,
     address::SCENARIOS,
     fail_close::SCENARIOS,
     closed_start::SCENARIOS,

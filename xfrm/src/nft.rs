@@ -25,7 +25,7 @@ use crate::model::Slot;
 
 use chains::{Chain, PLANE_CHAINS};
 pub use held::Tables;
-pub use interfaces::Interfaces;
+pub use interfaces::{Interfaces, Routing};
 pub use list::List;
 pub use process::{Nft, Patience};
 pub use program::{check, held, write};

@@ -47,7 +47,7 @@ mod tests {
 
     #[test]
     fn a_link_is_found_by_name_and_then_by_what_was_protected() {
-        let link = |index, name: &str, up| Interface { index, name: name.into(), up, mtu: 1500 };
+        let link = |index, name: &str, up| Interface { index, name: name.into(), up, mtu: 1500, vrf: None };
         let (slot, other) = (Slot::new(0).unwrap(), Slot::new(1).unwrap());
         let mut kept = Kept::default();
         kept.add(slot, 4);

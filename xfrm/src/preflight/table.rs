@@ -5,7 +5,7 @@ use crate::model::{
     Ace, Action, Aead, Cipher, Family, Lane, Mode, Ports, Prefix, Selector, Side, Slot, Spi, SpiBlock,
 };
 use crate::nft::{
-    self, GateRules, Interfaces, List, PlaneRules, ProtectRules, Receivable, Restored, Stash, Table,
+    self, GateRules, Interfaces, List, PlaneRules, ProtectRules, Receivable, Restored, Routing, Stash, Table,
 };
 use crate::queue::Queue;
 use crate::Error;
@@ -62,7 +62,12 @@ fn try_rules(blocks: Vec<SpiBlock>, mss: Option<u16>) -> Result<(), Error> {
     };
     let plane = PlaneRules {
         slot: Slot::LAST,
-        interfaces: Interfaces { name: "lo".into(), indices: [1].into(), renamed: [1].into() },
+        interfaces: Interfaces {
+            name: "lo".into(),
+            indices: [1].into(),
+            renamed: [1].into(),
+            routing: Routing::Main,
+        },
         gdoi_out: List::clear(&selectors),
         gdoi_in: List::clear(&selectors),
         clear: List::clear(&selectors),

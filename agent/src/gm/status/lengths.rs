@@ -70,7 +70,7 @@ mod tests {
         let file: MemberFile = source.parse().unwrap();
         let groups = file.settle(&mut source).unwrap().groups;
         let group = assign_slots(groups.into_iter().map(|(group, _)| group).collect()).remove(0);
-        let link = |name: &str| Interface { index: 4, name: name.into(), up: true, mtu: 1500 };
+        let link = |name: &str| Interface { index: 4, name: name.into(), up: true, mtu: 1500, vrf: None };
         let links = Links::new(["wan0", "wan1"].map(link).into(), Kept::default());
         let (mut mtus, now) = (PathMtus::default(), Instant::from_millis(1_000));
         mtus.learn(group.slots[1], TooBig { family: Family::V4, spi: 7, mtu: 1400 }, 1500, now);
