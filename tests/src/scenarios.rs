@@ -33,6 +33,7 @@ mod renamed;
 mod replay;
 mod restart;
 mod senders;
+mod short_path;
 mod sizes;
 mod strongswan;
 
@@ -60,8 +61,9 @@ pub const EVERY_RUN: &[&[Scenario]] = &[
     crash::SCENARIOS,
     narrow::SCENARIOS,
     interfaces::SCENARIOS,
-    senders::SCENARIOS,
+    short_path::SCENARIOS,
     hops::SCENARIOS,
+    senders::SCENARIOS,
     address::SCENARIOS,
     fail_close::SCENARIOS,
     closed_start::SCENARIOS,

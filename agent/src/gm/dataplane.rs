@@ -307,7 +307,9 @@ impl DataPlane {
         if self.spent.lose(&report.spent) {
             journal.record(change::lost(&report.spent), now);
         }
-        let problems: Vec<_> = report.problems.into_iter().chain(self.repairs.problem(now)).collect();
+        let repaired = self.repairs.problem(now);
+        let problems: Vec<_> =
+            report.problems.into_iter().chain(repaired).chain(self.short_paths(now)).collect();
         let news = problems.iter().filter(|problem| !self.problems.contains(problem));
         news.for_each(|problem| {
             journal.record(Event::new(Severity::Warning, "GM_DATAPLANE_PROBLEM", problem), now)

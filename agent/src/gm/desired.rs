@@ -4,7 +4,7 @@ mod associations;
 mod segment;
 
 use super::links::Links;
-use super::path_mtu::PathMtus;
+use super::path_mtu::{bearable, PathMtus};
 use super::senders::Senders;
 use crate::config::{FailMode, GroupSettings, InterfacePattern, Reception};
 use crate::report::{Detachment, Protection};
@@ -110,7 +110,7 @@ pub fn desired(
         for (number, (slot, interface)) in group.places().enumerate() {
             let place = Place { interface: number, slot };
             let Some(gate) = gate(group, view, place, (around.senders, phase), now)? else { continue };
-            let path_mtu = around.path_mtus.of_plane(slot, now);
+            let found = around.path_mtus.of_plane(slot, now);
             planes.push(Plane {
                 interface: interface.to_string(),
                 local: around.local,
@@ -122,9 +122,9 @@ pub fn desired(
                     group.settings.mss,
                     &gate,
                     around.links.of(slot, interface).map(|link| link.mtu),
-                    path_mtu,
+                    found,
                 ),
-                path_mtu,
+                path_mtu: bearable(found, &gate),
                 gate,
             });
         }
