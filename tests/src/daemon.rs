@@ -106,6 +106,7 @@ pub fn left_behind() -> PathBuf {
 pub struct Daemon {
     host: Arc<Host>,
     role: Role,
+    through: &'static str,
     file: PathBuf,
     socket: PathBuf,
     places: Arc<Places>,
@@ -116,20 +117,31 @@ pub struct Daemon {
 impl Daemon {
     /// Writes the configuration, with a control socket of the host's own, and starts the daemon.
     pub fn start(places: &Arc<Places>, host: Arc<Host>, role: Role, config: Value) -> Outcome<Self> {
+        Self::start_through(places, host, role, config, "")
+    }
+
+    /// The same by way of another program, which starts the command line behind its own, such as `ip vrf exec red`.
+    pub fn start_through(
+        places: &Arc<Places>,
+        host: Arc<Host>,
+        role: Role,
+        config: Value,
+        through: &'static str,
+    ) -> Outcome<Self> {
         let socket = PathBuf::from(format!("/run/lab-{}.sock", host.name()));
         let name = places.next_name(&format!("{}-{}", host.name(), role.program()));
         let file = places.out.join(format!("{name}.yaml"));
         write(&file, &socket, config)?;
         let log = places.log(&name);
-        let child = launch(places, &host, role, &file, &log)?;
-        Ok(Daemon { host, role, file, socket, places: places.clone(), child, log })
+        let child = launch(places, &host, role, (through, &file), &log)?;
+        Ok(Daemon { host, role, through, file, socket, places: places.clone(), child, log })
     }
 
     /// Starts it again, after its end, with a log of its own.
     pub fn start_again(&mut self) -> Outcome {
         let name = self.places.next_name(&format!("{}-{}", self.host.name(), self.role.program()));
         self.log = self.places.log(&name);
-        self.child = launch(&self.places, &self.host, self.role, &self.file, &self.log)?;
+        self.child = launch(&self.places, &self.host, self.role, (self.through, &self.file), &self.log)?;
         Ok(())
     }
 
@@ -261,9 +273,15 @@ fn write(file: &Path, socket: &Path, mut config: Value) -> Outcome {
     Ok(writer.write_all(serde_json::to_string_pretty(&config)?.as_bytes())?)
 }
 
-fn launch(places: &Places, host: &Host, role: Role, file: &Path, log: &Path) -> Outcome<Child> {
+fn launch(
+    places: &Places,
+    host: &Host,
+    role: Role,
+    (through, file): (&str, &Path),
+    log: &Path,
+) -> Outcome<Child> {
     let program = places.programs.join(role.program());
-    let mut daemon = command(&format!("{} --config", program.display()));
+    let mut daemon = command(&format!("{through} {} --config", program.display()));
     daemon.arg(file).stdin(Stdio::null());
     if role == Role::Member {
         daemon.arg("--state-directory").arg(places.state_of(host.name()));

@@ -36,6 +36,7 @@ mod senders;
 mod short_path;
 mod sizes;
 mod strongswan;
+mod vrf;
 
 use crate::machine;
 use crate::scenario::Scenario;
@@ -60,9 +61,9 @@ pub const EVERY_RUN: &[&[Scenario]] = &[
     exposed::SCENARIOS,
     crash::SCENARIOS,
     narrow::SCENARIOS,
-    interfaces::SCENARIOS,
     short_path::SCENARIOS,
     hops::SCENARIOS,
+    interfaces::SCENARIOS,
     senders::SCENARIOS,
     address::SCENARIOS,
     fail_close::SCENARIOS,
@@ -70,6 +71,7 @@ pub const EVERY_RUN: &[&[Scenario]] = &[
     links::SCENARIOS,
     renamed::SCENARIOS,
     odd_names::SCENARIOS,
+    vrf::SCENARIOS,
     control_ipv6::SCENARIOS,
     long_list::SCENARIOS,
     replay::SCENARIOS,

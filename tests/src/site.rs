@@ -134,6 +134,11 @@ impl Site {
         Daemon::start(&self.places, self.host(host)?, Role::Member, config)
     }
 
+    /// Starts a member daemon by way of another program, such as `ip vrf exec red`.
+    pub fn member_through(&self, host: &str, config: Value, through: &'static str) -> Outcome<Daemon> {
+        Daemon::start_through(&self.places, self.host(host)?, Role::Member, config, through)
+    }
+
     /// Starts a key server daemon.
     pub fn key_server(&self, host: &str, config: Value) -> Outcome<Daemon> {
         Daemon::start(&self.places, self.host(host)?, Role::KeyServer, config)

@@ -20,8 +20,9 @@ use super::membership::GroupIndex;
 use super::path_mtu::{PathMtus, Sender};
 use super::repairs::Repairs;
 use super::senders::{Receiving, Senders};
+use super::start::NOWHERE;
 use crate::clock;
-use crate::config::{FailMode, GroupSettings};
+use crate::config::{FailMode, GroupSettings, InterfaceName};
 use crate::events::{Event, Journal, Severity};
 use crate::report::Detachment;
 use admission::Place;
@@ -57,7 +58,8 @@ pub struct DataPlane {
     holding: Vec<bool>,
     /// Planes of which policies of others take a part.
     displaced: BTreeSet<Slot>,
-    local: IpAddr,
+    /// Whence GDOI is spoken for each of them, in their order.
+    locals: Vec<IpAddr>,
     started: Instant,
     due: Due,
     error: Option<String>,
@@ -83,15 +85,11 @@ pub struct DataPlane {
 }
 
 impl DataPlane {
-    /// Opens the kernel; GDOI is spoken from `local`, and an earlier run has protected these.
+    /// Opens the kernel; an earlier run has protected these.
     ///
     /// # Errors
     /// The kernel cannot be spoken to.
-    pub fn open(
-        groups: Vec<GroupSettings>,
-        local: IpAddr,
-        protected: &[StoredPlane],
-    ) -> Result<Self, xfrm::Error> {
+    pub fn open(groups: Vec<GroupSettings>, protected: &[StoredPlane]) -> Result<Self, xfrm::Error> {
         let mut kernel = Kernel::open()?;
         let installed = kernel.installed()?;
         let mut groups = assign_slots(groups);
@@ -110,8 +108,8 @@ impl DataPlane {
             held: vec![false; groups.len()],
             holding: vec![false; groups.len()],
             displaced: BTreeSet::new(),
+            locals: vec![NOWHERE; groups.len()],
             groups,
-            local,
             started: clock::now(),
             due: Due::start(),
             error: None,
@@ -162,9 +160,11 @@ impl DataPlane {
         }
     }
 
-    /// GDOI is spoken from another address.
-    pub fn speak_from(&mut self, local: IpAddr) {
-        self.local = local;
+    /// GDOI is spoken from another address in this VRF.
+    pub fn speak_from(&mut self, vrf: Option<&InterfaceName>, local: IpAddr) {
+        let groups = self.groups.iter().zip(&mut self.locals);
+        let own = groups.filter(|(group, _)| group.settings.vrf.as_ref() == vrf);
+        own.for_each(|(_, before)| *before = local);
         self.mark_changed();
     }
 
@@ -251,8 +251,8 @@ impl DataPlane {
 
     fn desired(&mut self, phase: Phase, now: Instant) -> Result<Desired, String> {
         self.links = self.links().map_err(|error| error.to_string())?;
-        let (local, senders, path_mtus) = (self.local, &self.senders, &self.path_mtus);
-        let around = Surroundings { local, senders, path_mtus, links: &self.links };
+        let (locals, senders, path_mtus) = (&self.locals[..], &self.senders, &self.path_mtus);
+        let around = Surroundings { locals, senders, path_mtus, links: &self.links };
         desired(&self.groups, &self.views, around, phase, now)
     }
 

@@ -84,8 +84,8 @@ pub fn protection(group: &Guarded, view: &View) -> Protection {
 /// What is known besides the views.
 #[derive(Clone, Copy)]
 pub struct Surroundings<'a> {
-    /// The address that GDOI is spoken from.
-    pub local: IpAddr,
+    /// The addresses that GDOI is spoken from, one for each group, in their order.
+    pub locals: &'a [IpAddr],
     /// Who was heard.
     pub senders: &'a Senders,
     /// What the core carries.
@@ -106,14 +106,15 @@ pub fn desired(
     now: Instant,
 ) -> Result<Desired, String> {
     let mut planes = Vec::new();
-    for (group, view) in groups.iter().zip(views).filter(|(group, _)| group.detached.is_none()) {
+    let all = groups.iter().zip(views).zip(around.locals);
+    for ((group, view), local) in all.filter(|((group, _), _)| group.detached.is_none()) {
         for (number, (slot, interface)) in group.places().enumerate() {
             let place = Place { interface: number, slot };
             let Some(gate) = gate(group, view, place, (around.senders, phase), now)? else { continue };
             let found = around.path_mtus.of_plane(slot, now);
             planes.push(Plane {
                 interface: interface.to_string(),
-                local: around.local,
+                local: *local,
                 slot,
                 servers: group.settings.servers.clone(),
                 rekey_group: view.rekey_group,
