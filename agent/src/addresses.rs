@@ -67,9 +67,14 @@ impl Addresses {
         self.0.iter().find(wanted).map(|(_, address)| *address)
     }
 
+    /// The interfaces that have this address: those of several VRFs may.
+    pub fn interfaces_of(&self, address: IpAddr) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(move |(_, own)| *own == address).map(|(name, _)| name.as_str())
+    }
+
     /// The interface that has this address.
     pub fn interface_of(&self, address: IpAddr) -> Option<&str> {
-        self.0.iter().find(|(_, own)| *own == address).map(|(name, _)| name.as_str())
+        self.interfaces_of(address).next()
     }
 
     /// Whether this interface has this address.

@@ -4,6 +4,7 @@ mod advice;
 mod closing;
 mod dataplane;
 mod desired;
+mod doors;
 mod due;
 mod ears;
 mod links;
@@ -30,15 +31,13 @@ use crate::drive::{End, Service};
 use crate::events::{Event, Journal};
 use crate::log;
 use crate::report::ReloadReport;
-use crate::socket::Socket;
 use clap::Parser;
 use closing::Store;
 use dataplane::{DataPlane, WITHOUT_DAEMON};
+use doors::Doors;
 use ears::{Ears, Heard, Strange};
-use gdoi::endpoint::{Endpoint, Instant};
-use membership::Memberships;
+use gdoi::endpoint::Instant;
 use publication::Publication;
-use speaker::{Change, Speaker};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use xfrm::Unknown;
@@ -96,9 +95,7 @@ pub fn main() -> ExitCode {
 /// The daemon around its memberships.
 struct GroupMember {
     settings: MemberSettings,
-    speaker: Speaker,
-    socket: Socket,
-    memberships: Memberships,
+    doors: Doors,
     dataplane: DataPlane,
     ears: Ears,
     journal: Journal,
@@ -107,8 +104,6 @@ struct GroupMember {
     publication: Publication,
     /// Why what is protected is not stored.
     not_stored: Option<String>,
-    /// Whence GDOI is spoken as soon as the kernel lets it pass.
-    moving: Option<Change>,
     /// Whether an operator has ended it, and with it the use of keys.
     over: bool,
 }
@@ -157,7 +152,7 @@ impl Service for GroupMember {
             // Settled is this by those who ask what is due.
             () = self.dataplane.done() => {}
             () = self.publication.done() => {}
-            (from, bytes) = self.socket.receive() => self.memberships.handle_datagram(from, bytes, clock::now()),
+            () = self.doors.hear() => {}
             heard = self.ears.next(strangers) => self.heed(heard, clock::now()),
         }
     }
@@ -176,12 +171,12 @@ impl Service for GroupMember {
     fn answer(&mut self, request: Request, asker: &Asker, now: Instant) -> Answer {
         // What is shown and done goes by the keys of now.
         self.keep_up(now);
-        let (memberships, dataplane) = (&self.memberships, &mut self.dataplane);
+        let (doors, dataplane) = (&self.doors, &mut self.dataplane);
         match request {
-            Request::ShowGm => Answer::of(&status::overview(memberships, dataplane, &self.speaker, now)),
-            Request::ShowGmAcl => Answer::of(&status::access_lists(memberships, dataplane, now)),
+            Request::ShowGm => Answer::of(&status::overview(doors, dataplane, now)),
+            Request::ShowGmAcl => Answer::of(&status::access_lists(doors, dataplane, now)),
             Request::ShowGmDataplane { .. } => Answer::from_result(status::dataplane(dataplane, now)),
-            Request::ShowGmRekey => Answer::of(&status::rekeys(memberships, now)),
+            Request::ShowGmRekey => Answer::of(&status::rekeys(doors, now)),
             Request::GmRegister { group } => self.register(group.as_deref(), asker, now),
             Request::GmDetach { group } => Answer::from_result(self.detach(group.as_deref(), asker, now)),
             Request::GmStop => Answer::from_result(self.end(asker, now)),

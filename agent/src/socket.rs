@@ -25,6 +25,24 @@ const RECEIVE_BUFFER: usize = 4 * 1024 * 1024;
 /// How many peers are remembered as unreachable, so that each is logged once.
 const MAX_UNREACHABLE: usize = 1_000;
 
+/// Where a socket is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Its address.
+    pub address: SocketAddr,
+    /// What it sends and receives by alone; None is all that there is, or what the process was started in (`ip vrf exec`).
+    pub device: Option<Device>,
+}
+
+/// An interface, a VRF for example.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Device {
+    /// Its name.
+    pub name: String,
+    /// Its number; another interface of the same name has another one.
+    pub index: u32,
+}
+
 /// A UDP socket and its multicast groups: receiving waits, sending does not.
 #[derive(Debug)]
 pub struct Socket {
@@ -32,9 +50,9 @@ pub struct Socket {
     /// The same socket; tokio's own non-blocking send refuses until its reactor has seen the socket writable.
     sending: UdpSocket,
     /// Where it was asked to be.
-    address: SocketAddr,
+    place: Place,
     /// Where it could not go, so that this is told once.
-    refused: Option<SocketAddr>,
+    refused: Option<Place>,
     ears: Ears,
     buffer: Vec<u8>,
     unreachable: HashSet<SocketAddr>,
@@ -46,32 +64,46 @@ impl Socket {
     /// # Errors
     /// The port is taken, or this process may not use it.
     pub fn bind(address: SocketAddr) -> io::Result<Self> {
-        let (receiving, sending) = open(address)?;
-        let (ears, buffer) = (Ears::default(), vec![0; MAX_DATAGRAM]);
-        Ok(Socket { receiving, sending, address, refused: None, ears, buffer, unreachable: HashSet::new() })
+        Self::open(Place { address, device: None })
     }
 
-    /// Moves to `address` unless it is there already. What it had received and nobody read is lost, as the network may
-    /// lose it, too. The first failure is the answer, until the address changes; the next call tries it again.
-    pub fn follow(&mut self, address: SocketAddr) -> Option<io::Error> {
-        if address == self.address {
+    /// The same in another place.
+    ///
+    /// # Errors
+    /// As [`Self::bind`], or the device is not there.
+    pub fn open(place: Place) -> io::Result<Self> {
+        let (receiving, sending) = open(&place)?;
+        let (ears, buffer) = (Ears::default(), vec![0; MAX_DATAGRAM]);
+        Ok(Socket { receiving, sending, place, refused: None, ears, buffer, unreachable: HashSet::new() })
+    }
+
+    /// Moves to `place` unless it is there already. What it had received and nobody read is lost, as the network may
+    /// lose it, too. The first failure is the answer, until the place changes; the next call tries it again.
+    pub fn follow(&mut self, place: Place) -> Option<io::Error> {
+        if place == self.place {
             return None;
         }
-        match open(address) {
+        match open(&place) {
             Ok((receiving, sending)) => {
-                (self.receiving, self.sending, self.address) = (receiving, sending, address);
+                (self.receiving, self.sending, self.place) = (receiving, sending, place);
                 self.refused = None;
                 self.unreachable.clear();
                 None
             }
-            Err(error) => (self.refused.replace(address) != Some(address)).then_some(error),
+            Err(error) => (self.refused.replace(place.clone()) != Some(place)).then_some(error),
         }
+    }
+
+    /// The name of the only interface that it sends and receives by, also where somebody else has decided that.
+    pub fn device(&self) -> Option<String> {
+        let name = socket2::SockRef::from(&self.sending).device().ok()??;
+        Some(String::from_utf8_lossy(&name).into_owned())
     }
 
     /// Listens to exactly these multicast groups from now on. Answers one line for each that cannot be joined, once;
     /// the next call tries it again.
     pub fn listen(&mut self, wanted: &[Listening]) -> Vec<String> {
-        self.ears.listen(wanted)
+        self.ears.listen(wanted, self.place.device.as_ref())
     }
 
     /// The next datagram and its sender. An ICMP error that the kernel reports here is none, and no end either.
@@ -128,14 +160,18 @@ impl Socket {
 }
 
 /// The same socket twice.
-fn open(address: SocketAddr) -> io::Result<(tokio::net::UdpSocket, UdpSocket)> {
-    let sending = bind_early(address)?;
+fn open(place: &Place) -> io::Result<(tokio::net::UdpSocket, UdpSocket)> {
+    let sending = bind_early(place)?;
     Ok((tokio::net::UdpSocket::from_std(sending.try_clone()?)?, sending))
 }
 
-fn bind_early(address: SocketAddr) -> io::Result<UdpSocket> {
+fn bind_early(Place { address, device }: &Place) -> io::Result<UdpSocket> {
+    let address = *address;
     let socket = socket2::Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_nonblocking(true)?;
+    if let Some(device) = device {
+        socket.bind_device(Some(device.name.as_bytes()))?;
+    }
     if setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BUFFER).is_err() {
         // What it has by itself does as well, for less.
         let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
@@ -265,14 +301,30 @@ mod tests {
         with_runtime(async {
             let (mut socket, taken) = (local(), local());
             let taken = taken.sending.local_addr().unwrap();
-            assert!(socket.follow(taken).is_some() && socket.follow(taken).is_none());
+            let at = |address| Place { address, device: None };
+            assert!(socket.follow(at(taken)).is_some() && socket.follow(at(taken)).is_none());
             let before = socket.sending.local_addr().unwrap();
-            assert!(socket.follow("127.0.0.2:0".parse().unwrap()).is_none());
+            assert!(socket.follow(at("127.0.0.2:0".parse().unwrap())).is_none());
             let after = socket.sending.local_addr().unwrap();
             assert!(after != before && after.ip() == std::net::Ipv4Addr::new(127, 0, 0, 2));
             assert!(socket.send(after, b"to itself", None).is_none());
             assert_eq!(socket.receive().await, (after, b"to itself".as_slice()));
-            assert!(socket.follow(taken).is_some(), "where it was refused before it came here is news again");
+            assert!(
+                socket.follow(at(taken)).is_some(),
+                "where it was refused before it came here is news again"
+            );
+        });
+    }
+
+    #[test]
+    fn a_socket_of_a_device_is_there_alone() {
+        with_runtime(async {
+            let address = "127.0.0.1:0".parse().unwrap();
+            let device = |name: &str, index| Some(Device { name: name.into(), index });
+            let mut socket = Socket::open(Place { address, device: device("lo", 1) }).unwrap();
+            assert_eq!((socket.device().as_deref(), local().device()), (Some("lo"), None));
+            assert!(Socket::open(Place { address, device: device("nowhere0", 2) }).is_err());
+            assert!(socket.follow(Place { address, device: None }).is_none() && socket.device().is_none());
         });
     }
 

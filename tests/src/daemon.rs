@@ -107,6 +107,15 @@ pub fn left_behind() -> PathBuf {
     std::env::var_os("LAB_OUT").map_or_else(|| "target/lab".into(), PathBuf::from)
 }
 
+/// What else a daemon is started with.
+#[derive(Clone, Debug, Default)]
+pub struct Launch {
+    /// Another program, which starts the command line behind its own, such as `ip vrf exec red`.
+    pub through: &'static str,
+    /// More in its environment.
+    pub environment: Vec<(&'static str, PathBuf)>,
+}
+
 /// A running daemon; it is killed when dropped.
 #[derive(Debug)]
 pub struct Daemon {
@@ -117,7 +126,7 @@ pub struct Daemon {
     places: Arc<Places>,
     program: PathBuf,
     groups: Option<PathBuf>,
-    environment: Vec<(&'static str, PathBuf)>,
+    launched: Launch,
     child: Child,
     log: PathBuf,
 }
@@ -125,16 +134,16 @@ pub struct Daemon {
 impl Daemon {
     /// Writes the configuration, with a control socket of the host's own, and starts the daemon.
     pub fn start(places: &Arc<Places>, host: Arc<Host>, role: Role, config: Value) -> Outcome<Self> {
-        Self::start_in(places, host, role, config, &[])
+        Self::start_with(places, host, role, config, Launch::default())
     }
 
-    /// The same with more in its environment.
-    pub fn start_in(
+    /// The same with more.
+    pub fn start_with(
         places: &Arc<Places>,
         host: Arc<Host>,
         role: Role,
         config: Value,
-        environment: &[(&'static str, PathBuf)],
+        launched: Launch,
     ) -> Outcome<Self> {
         let socket = PathBuf::from(format!("/run/lab-{}.sock", host.name()));
         let name = places.next_name(&format!("{}-{}", host.name(), role.program()));
@@ -143,17 +152,16 @@ impl Daemon {
         write(&file, &socket, groups.as_deref(), config)?;
         let log = places.log(&name);
         let program = places.programs.join(role.program());
-        let environment = environment.to_vec();
-        let child = launch(places, &host, role, (&program, &environment), &file, &log)?;
+        let child = launch(places, &host, role, (&program, &launched), &file, &log)?;
         let places = places.clone();
-        Ok(Daemon { host, role, file, socket, places, program, groups, environment, child, log })
+        Ok(Daemon { host, role, file, socket, places, program, groups, launched, child, log })
     }
 
     /// Starts it again, after its end, with a log of its own.
     pub fn start_again(&mut self) -> Outcome {
         let name = self.places.next_name(&format!("{}-{}", self.host.name(), self.role.program()));
         self.log = self.places.log(&name);
-        let run = (&*self.program, &*self.environment);
+        let run = (&*self.program, &self.launched);
         self.child = launch(&self.places, &self.host, self.role, run, &self.file, &self.log)?;
         Ok(())
     }
@@ -308,12 +316,12 @@ fn launch(
     places: &Places,
     host: &Host,
     role: Role,
-    (program, environment): (&Path, &[(&'static str, PathBuf)]),
+    (program, launched): (&Path, &Launch),
     file: &Path,
     log: &Path,
 ) -> Outcome<Child> {
-    let mut daemon = command(&format!("{} --config", program.display()));
-    daemon.arg(file).stdin(Stdio::null()).envs(environment.iter().cloned());
+    let mut daemon = command(&format!("{} {} --config", launched.through, program.display()));
+    daemon.arg(file).stdin(Stdio::null()).envs(launched.environment.iter().cloned());
     if role == Role::Member {
         daemon.arg("--state-directory").arg(places.state_of(host.name()));
     }

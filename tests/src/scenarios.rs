@@ -15,6 +15,7 @@ mod detach;
 mod earlier_flows;
 mod exposed;
 mod fail_close;
+mod hops;
 mod interfaces;
 mod kernel;
 mod leak_proof;
@@ -36,9 +37,11 @@ mod replay;
 mod restart;
 mod routing;
 mod senders;
+mod short_path;
 mod sizes;
 mod stopped;
 mod strongswan;
+mod vrf;
 
 use crate::machine;
 use crate::scenario::Scenario;
@@ -67,6 +70,8 @@ pub const EVERY_RUN: &[&[Scenario]] = &[
     crash::SCENARIOS,
     stopped::SCENARIOS,
     narrow::SCENARIOS,
+    short_path::SCENARIOS,
+    hops::SCENARIOS,
     interfaces::SCENARIOS,
     senders::SCENARIOS,
     address::SCENARIOS,
@@ -75,6 +80,7 @@ pub const EVERY_RUN: &[&[Scenario]] = &[
     links::SCENARIOS,
     renamed::SCENARIOS,
     odd_names::SCENARIOS,
+    vrf::SCENARIOS,
     control_ipv6::SCENARIOS,
     long_list::SCENARIOS,
     replay::SCENARIOS,

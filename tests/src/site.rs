@@ -10,7 +10,7 @@
 //! IPv6: fd0a:1:1::10 to fd0a:3:3::10 behind 2001:db8:100:1::1 to 2001:db8:100:3::1, outside 2001:db8:113::10; the key servers
 //! have none.
 
-use crate::daemon::{Daemon, Places, Role};
+use crate::daemon::{Daemon, Launch, Places, Role};
 use crate::host::Host;
 use crate::outcome::Outcome;
 use crate::topology::{self, Network, Plan};
@@ -142,7 +142,14 @@ impl Site {
         config: Value,
         environment: &[(&'static str, PathBuf)],
     ) -> Outcome<Daemon> {
-        Daemon::start_in(&self.places, self.host(host)?, Role::Member, config, environment)
+        let launched = Launch { environment: environment.to_vec(), ..Launch::default() };
+        Daemon::start_with(&self.places, self.host(host)?, Role::Member, config, launched)
+    }
+
+    /// Starts a member daemon by way of another program, such as `ip vrf exec red`.
+    pub fn member_through(&self, host: &str, config: Value, through: &'static str) -> Outcome<Daemon> {
+        let launched = Launch { through, ..Launch::default() };
+        Daemon::start_with(&self.places, self.host(host)?, Role::Member, config, launched)
     }
 
     /// Starts a key server daemon.

@@ -71,6 +71,8 @@ pub struct Interface {
     pub up: bool,
     /// The longest packet that it takes, in octets.
     pub mtu: u32,
+    /// The name of the VRF that it is in, or is.
+    pub vrf: Option<String>,
 }
 
 impl Kernel {
@@ -143,7 +145,13 @@ impl Kernel {
         let links = route::links(&mut self.route).map_err(refused("the list of interfaces"))?;
         Ok(links
             .into_iter()
-            .map(|link| Interface { index: link.index, name: link.name, up: link.up, mtu: link.mtu })
+            .map(|link| Interface {
+                index: link.index,
+                name: link.name,
+                up: link.up,
+                mtu: link.mtu,
+                vrf: link.vrf.map(|vrf| vrf.name),
+            })
             .collect())
     }
 

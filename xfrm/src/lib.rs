@@ -45,6 +45,8 @@
 //! their index, too, so that a link that gets another name is not open for a moment. A name that ends with `*` is that of
 //! all links that begin so; they share the plane, its anchors and its states.
 //!
+//! A link may be in a VRF, and then the anchors have routes in its table, too; what was decrypted is routed by that.
+//!
 //! # What the operator must know
 //! * Filters of others must accept ESP (protocol 50) on the protected interface, in hooks prerouting, input and output, and
 //!   what was decrypted. [`Obstacles`] tells which one does not, from the [`Reading`] of each [`Report`].
@@ -54,8 +56,9 @@
 //!   incoming interface do not apply to it.
 //! * At most 6 planes can share an entry, 42 can exist. A range of ports takes up to 30 policies, ranges on both sides
 //!   multiply; an entry that would take more than 256 is refused.
-//! * IPv6 needs esp6_offload; without it protected IPv6 is blocked. The router's own IPv6 through a protected interface
-//!   has a hop limit of 63 or 64.
+//! * IPv6 needs esp6_offload; without it protected IPv6 is blocked.
+//! * The router's own IPv6 with a priority (`SO_PRIORITY`) above 15 has a hop limit of 63 or 64 when it leaves by a protected
+//!   interface.
 //! * While nftables' table is gone, policies hold all but forwarded IPv6 multicast, the router's own IPv6, and new flows that
 //!   an operator's NAT gives an address that no entry names.
 //! * A closed gate's local list is asked before and after NAT.

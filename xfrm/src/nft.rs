@@ -29,7 +29,7 @@ pub use border::{comes_after, Border};
 use chains::{Chain, PLANE_CHAINS};
 pub use flowtables::Flowtable;
 pub use held::{Held, Tables};
-pub use interfaces::Interfaces;
+pub use interfaces::{Interfaces, Routing};
 pub use list::List;
 pub use process::{Nft, Patience};
 pub use program::{check, check_border, held, write};

@@ -10,6 +10,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::model::{Anchors, EspKeys, Family, Lane, Replay, Sa, Secret, Slot, Spi, MULTICAST};
+use crate::nft::Routing;
 
 pub use self::foreign::ForeignPolicy;
 pub use self::life::{wall, Life};
@@ -75,6 +76,8 @@ pub struct Route {
     pub family: Family,
     /// Which traffic goes there.
     pub lane: Lane,
+    /// Number of the table that it is in.
+    pub table: u32,
     /// Index of the interface.
     pub interface: u32,
     /// Largest packet, in octets, that the kernel does not try to exceed.
@@ -117,6 +120,19 @@ pub struct Link {
     pub mtu: u32,
     /// Its addresses.
     pub addresses: Vec<IpAddr>,
+    /// The VRF that it is in, or is.
+    pub vrf: Option<Vrf>,
+}
+
+/// A VRF (virtual routing and forwarding): an interface that has others, which route by a table of their own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vrf {
+    /// Its index.
+    pub index: u32,
+    /// Its name.
+    pub name: String,
+    /// Number of the table.
+    pub table: u32,
 }
 
 impl StateId {
@@ -126,7 +142,19 @@ impl StateId {
     }
 }
 
+impl Link {
+    /// By which tables it routes.
+    pub fn routing(&self) -> Routing {
+        self.vrf.as_ref().map_or(Routing::Main, |_| Routing::Vrf)
+    }
+}
+
 impl Route {
+    /// Numbers of the tables that each machine has.
+    pub const MAIN: u32 = 254;
+    /// That of local addresses.
+    pub const LOCAL: u32 = 255;
+
     /// The address that the route leads to.
     pub fn anchor(self) -> IpAddr {
         anchor(self.slot, self.direction, self.family, self.lane)

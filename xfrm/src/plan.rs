@@ -208,9 +208,11 @@ fn set_interfaces(ops: &mut Vec<Op>, installed: &Installed, target: &Target) {
     ops.extend(target.interfaces.iter().filter(|one| !is_right(one)).map(|one| Op::SetInterface(*one)));
 }
 
-/// A route to the same anchor at another interface was already replaced.
+/// A route to the same anchor in the same table at another interface was already replaced.
 fn remove_routes(ops: &mut Vec<Op>, installed: &Installed, target: &Target) {
-    let unwanted = |held: &&Route| !target.routes.iter().any(|route| route.anchor() == held.anchor());
+    let unwanted = |held: &&Route| {
+        !target.routes.iter().any(|route| (route.anchor(), route.table) == (held.anchor(), held.table))
+    };
     ops.extend(installed.routes.iter().filter(unwanted).map(|route| Op::RemoveRoute(*route)));
 }
 

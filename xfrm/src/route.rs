@@ -6,6 +6,7 @@
 
 mod interface;
 
+use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
 
@@ -20,14 +21,13 @@ use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use crate::attributes::{attributes, find, number, text};
 use crate::model::Family;
-use crate::object::{anchor_of, Direction, Link, Route};
+use crate::object::{anchor_of, Direction, Link, Route, Vrf};
 use crate::socket::Socket;
 
 pub use interface::{interfaces, remove_interface, set_interface};
 
 /// Who added a route: a number that nobody else has (84 is OVN's), by which routing daemons can be told not to export it.
 const OWNER: RouteProtocol = RouteProtocol::Other(148);
-const TABLE_LOCAL: u8 = 255;
 /// Number of the metric that is a route's MTU.
 const RTAX_MTU: u16 = 2;
 /// RTM_NEWLINK, RTM_NEWADDR and RTM_NEWROUTE.
@@ -36,21 +36,24 @@ const NEW_ADDRESS: u16 = 20;
 const NEW_ROUTE: u16 = 24;
 /// IFF_UP.
 const UP: u32 = 1;
-/// IFLA_IFNAME and IFLA_MTU.
+/// IFLA_IFNAME, IFLA_MTU and IFLA_MASTER.
 const NAME: u16 = 3;
 const MTU: u16 = 4;
+const MASTER: u16 = 10;
 /// IFA_ADDRESS and IFA_LOCAL.
 const ADDRESS: u16 = 1;
 const LOCAL: u16 = 2;
-/// RTA_DST, RTA_OIF and RTA_METRICS.
+/// RTA_DST, RTA_OIF, RTA_METRICS and RTA_TABLE.
 const DESTINATION: u16 = 1;
 const OUTPUT: u16 = 4;
 const METRICS: u16 = 8;
+const TABLE: u16 = 15;
 
 /// All interfaces with their addresses.
 pub fn links(socket: &mut Socket) -> io::Result<Vec<Link>> {
-    let mut links =
-        socket.dump(&all_links(), |(kind, payload)| Ok(read_link(payload).filter(|_| kind == NEW_LINK)))?;
+    let mut links = resolved(
+        socket.dump(&all_links(), |(kind, payload)| Ok(read_link(payload).filter(|_| kind == NEW_LINK)))?,
+    );
     for (index, address) in addresses(socket)? {
         if let Some(link) = links.iter_mut().find(|link| link.index == index) {
             link.addresses.push(address);
@@ -143,11 +146,25 @@ pub fn link_record(payload: &[u8]) -> Option<LinkRecord<'_>> {
     Some(LinkRecord { index, up: flags & UP != 0, attributes: attributes(rest) })
 }
 
-fn read_link(payload: &[u8]) -> Option<Link> {
+/// A link, and the index of the one that it is enslaved to.
+fn read_link(payload: &[u8]) -> Option<(Link, Option<u32>)> {
     let LinkRecord { index, up, attributes } = link_record(payload)?;
     let name = text(find(&attributes, NAME)?);
     let mtu = find(&attributes, MTU).and_then(number).unwrap_or(0);
-    (!name.is_empty()).then_some(Link { index, name, up, mtu, addresses: Vec::new() })
+    let vrf = interface::vrf_table(&attributes).map(|table| Vrf { index, name: name.clone(), table });
+    let master = find(&attributes, MASTER).and_then(number);
+    (!name.is_empty()).then_some((Link { index, name, up, mtu, addresses: Vec::new(), vrf }, master))
+}
+
+/// Links with the VRFs that they are in.
+fn resolved(read: Vec<(Link, Option<u32>)>) -> Vec<Link> {
+    let vrfs: HashMap<_, _> =
+        read.iter().filter_map(|(link, _)| Some((link.index, link.vrf.clone()?))).collect();
+    let resolve = |(link, master): (Link, Option<u32>)| {
+        let vrf = link.vrf.or_else(|| vrfs.get(&master?).cloned());
+        Link { vrf, ..link }
+    };
+    read.into_iter().map(resolve).collect()
 }
 
 fn address_of(address: IpAddr) -> RouteAddress {
@@ -162,6 +179,7 @@ fn write_route(route: Route) -> RouteMessage {
     message.header = header_of(route.direction, route.family);
     message.attributes.push(RouteAttribute::Destination(address_of(route.anchor())));
     message.attributes.push(RouteAttribute::Oif(route.interface));
+    message.attributes.push(RouteAttribute::Table(route.table));
     // Locked, or the kernel would still find the path's MTU itself.
     let locked = |mtu| RouteAttribute::Metrics(vec![RouteMetric::Lock(1 << RTAX_MTU), RouteMetric::Mtu(mtu)]);
     message.attributes.extend(route.mtu.map(locked));
@@ -175,16 +193,15 @@ fn family_of(family: Family) -> AddressFamily {
     }
 }
 
-/// IPv6 routes have no scope.
+/// IPv6 routes have no scope. The number of the table is an attribute, because it may have more than 8 bits.
 fn header_of(direction: Direction, family: Family) -> RouteHeader {
-    let (table, kind, scope) = match direction {
-        Direction::Inbound => (TABLE_LOCAL, RouteType::Local, RouteScope::Host),
-        Direction::Outbound => (RouteHeader::RT_TABLE_MAIN, RouteType::Unicast, RouteScope::Link),
+    let (kind, scope) = match direction {
+        Direction::Inbound => (RouteType::Local, RouteScope::Host),
+        Direction::Outbound => (RouteType::Unicast, RouteScope::Link),
     };
     RouteHeader {
         address_family: family_of(family),
         destination_prefix_length: family.bits(),
-        table,
         protocol: OWNER,
         scope: if family == Family::V4 { scope } else { RouteScope::Universe },
         kind,
@@ -203,7 +220,9 @@ fn read_route(payload: &[u8]) -> Option<Route> {
     let mut ours = [0; 12];
     header_of(direction, family).emit(&mut ours);
     let mtu = find(&attributes, METRICS).and_then(read_mtu);
-    (header[..8] == ours[..8]).then_some(Route { slot, direction, family, lane, interface, mtu })
+    let table = find(&attributes, TABLE).and_then(number).unwrap_or(header[4].into());
+    let is_ours = header[..4] == ours[..4] && header[5..8] == ours[5..8];
+    is_ours.then_some(Route { slot, direction, family, lane, table, interface, mtu })
 }
 
 fn read_mtu(metrics: &[u8]) -> Option<u32> {
@@ -223,15 +242,17 @@ mod tests {
 
     fn example(direction: Direction) -> Route {
         let (slot, family, lane) = (Slot::new(5).unwrap(), Family::V4, Lane::Unicast);
-        Route { slot, direction, family, lane, interface: 3, mtu: None }
+        Route { slot, direction, family, lane, table: Route::MAIN, interface: 3, mtu: None }
     }
 
     #[test]
     fn what_is_written_is_read_again() {
         for direction in [Direction::Inbound, Direction::Outbound] {
             for (family, mtu) in [(Family::V4, None), (Family::V4, Some(1400)), (Family::V6, Some(1280))] {
-                let route = Route { family, mtu, ..example(direction) };
-                assert_eq!(read_route(&octets(&write_route(route))), Some(route));
+                for table in [Route::MAIN, Route::LOCAL, 10, 100_000] {
+                    let route = Route { family, mtu, table, ..example(direction) };
+                    assert_eq!(read_route(&octets(&write_route(route))), Some(route));
+                }
             }
         }
         let route = Route { family: Family::V6, lane: Lane::Multicast, ..example(Direction::Outbound) };
@@ -254,6 +275,36 @@ mod tests {
             let (route, link) = (&whole[..end.min(whole.len())], &link[..end.min(link.len())]);
             let _ = (read_route(route), read_link(link), read_address(link));
         }
-        assert_eq!(read_link(&link).map(|link| (link.name, link.up)), Some(("w\u{fffd}".into(), false)));
+        let read = read_link(&link).map(|(link, master)| (link.name, link.up, master));
+        assert_eq!(read, Some(("w\u{fffd}".into(), false, None)));
+    }
+
+    #[test]
+    fn a_link_is_in_the_vrf_that_it_is_enslaved_to() {
+        let attribute = |kind: u16, value: &[u8]| {
+            let mut octets =
+                [&(value.len() as u16 + 4).to_ne_bytes()[..], &kind.to_ne_bytes(), value].concat();
+            octets.resize(octets.len().next_multiple_of(4), 0);
+            octets
+        };
+        let link = |index: u32, name: &str, rest: Vec<u8>| {
+            let mut payload = vec![0; 16];
+            payload[4..8].copy_from_slice(&index.to_ne_bytes());
+            payload.extend(attribute(NAME, name.as_bytes()));
+            payload.extend(rest);
+            read_link(&payload).unwrap()
+        };
+        let data = attribute(2, &attribute(1, &10u32.to_ne_bytes()));
+        let info = |kind: &str| attribute(18, &[attribute(1, kind.as_bytes()), data.clone()].concat());
+        let enslaved = |master: u32| attribute(MASTER, &master.to_ne_bytes());
+        let links = resolved(vec![
+            link(3, "wan", enslaved(7)),
+            link(4, "port", enslaved(8)),
+            link(7, "red", info("vrf\0")),
+            link(8, "bridge", info("bridge\0")),
+        ]);
+        let red = Some(Vrf { index: 7, name: "red".into(), table: 10 });
+        let vrfs: Vec<_> = links.into_iter().map(|link| link.vrf).collect();
+        assert_eq!(vrfs, [red.clone(), None, red, None]);
     }
 }

@@ -15,7 +15,7 @@ use crate::model::{
     is_named, Action, Desired, Family, Gate, Lane, PathMtu, Plane, Prefix, Protection, Sa, Slot, Spi,
 };
 use crate::nft::{Border, Table};
-use crate::object::{Direction, Link, Policy, PolicyKey, Route, State, XfrmInterface};
+use crate::object::{Direction, Link, Policy, PolicyKey, Route, State, Vrf, XfrmInterface};
 use crate::Error;
 
 use policies::Outward;
@@ -50,13 +50,13 @@ impl Target {
         let mut first = 0;
         for plane in desired.planes.iter().filter(|plane| plane.gate != Gate::Open) {
             let links = target.find_links(installed, plane);
-            // Routes to the anchors lead to one link; what leaves is routed once more, by its own destination.
+            // In each table routes to the anchors lead to one link; what leaves is routed once more, by its own destination.
             let link = links.first().copied();
             rules.extend(rules::plane_rules(plane, &links, installed.offload)?);
             target.known.insert(plane.slot, known(plane));
             if let Gate::Protect(protection) = &plane.gate {
                 target.add_states(plane.slot, protection);
-                target.add_routes(plane, protection, installed, link);
+                target.add_routes(plane, protection, installed, &links);
                 target.add_interface(plane, protection, installed, link);
                 target.report_offload(plane, protection, installed.offload);
                 for link in links {
@@ -83,6 +83,12 @@ impl Target {
             Some(link) if !link.up => self.problems.push(format!("interface {} is down", link.name)),
             Some(_) => {}
         }
+        for vrf in links.iter().filter(|link| link.vrf.as_ref().is_some_and(|vrf| vrf.index == link.index)) {
+            self.problems.push(format!(
+                "interface {} is a VRF, which nothing is forwarded by: write the interfaces in it in `interfaces`",
+                vrf.name
+            ));
+        }
         for link in links.iter().filter(|link| !is_named(name, &link.name)) {
             self.problems.push(format!(
                 "interface {} was {name} when it was protected and stays so until it is gone: if it shall keep the new \
@@ -103,30 +109,37 @@ impl Target {
     }
 
     /// The kernel takes no route to an interface that is down; what would be sent there has nowhere to go either.
-    fn add_routes(
-        &mut self,
-        plane: &Plane,
-        protection: &Protection,
-        installed: &Installed,
-        link: Option<&Link>,
-    ) {
+    ///
+    /// It looks for VO in the table of the link's VRF. VI is an address of the whole machine, or nothing could be sent from
+    /// it, and one of the VRF, which may be asked first.
+    fn add_routes(&mut self, plane: &Plane, protection: &Protection, installed: &Installed, links: &[&Link]) {
         let (slot, families) = (plane.slot, families(protection));
         let loopback = installed.links.iter().find(|link| link.name == "lo").filter(|link| link.up);
-        let link = link.filter(|link| link.up);
+        let exits = exits(links);
+        let up = |vrf: &&Vrf| installed.links.iter().any(|link| link.index == vrf.index && link.up);
+        let vrfs = exits.values().filter_map(|link| link.vrf.as_ref()).filter(up);
+        let doors: Vec<_> = loopback
+            .map(|link| (Route::LOCAL, link.index))
+            .into_iter()
+            .chain(vrfs.map(|vrf| (vrf.table, vrf.index)))
+            .collect();
         for (family, lane) in Lane::OF_FAMILIES.into_iter().filter(|(family, _)| families.contains(family)) {
-            self.routes.extend(loopback.filter(|_| lane == Lane::Unicast).map(|link| Route {
+            let doors = doors.iter().filter(|_| lane == Lane::Unicast);
+            self.routes.extend(doors.map(|(table, interface)| Route {
                 slot,
                 direction: Direction::Inbound,
                 family,
                 lane,
-                interface: link.index,
+                table: *table,
+                interface: *interface,
                 mtu: None,
             }));
-            self.routes.extend(link.map(|link| Route {
+            self.routes.extend(exits.iter().map(|(table, link)| Route {
                 slot,
                 direction: Direction::Outbound,
                 family,
                 lane,
+                table: *table,
                 interface: link.index,
                 mtu: plane.path_mtu.of(family),
             }));
@@ -168,6 +181,15 @@ impl Target {
             ));
         }
     }
+}
+
+/// The first of the links that are up, in each table.
+fn exits<'a>(links: &[&'a Link]) -> BTreeMap<u32, &'a Link> {
+    let mut exits = BTreeMap::new();
+    for link in links.iter().filter(|link| link.up) {
+        exits.entry(link.vrf.as_ref().map_or(Route::MAIN, |vrf| vrf.table)).or_insert(*link);
+    }
+    exits
 }
 
 fn known(plane: &Plane) -> BTreeSet<Spi> {

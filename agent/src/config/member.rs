@@ -4,7 +4,7 @@ use super::access::{acl, remarks, Entry};
 use super::file_name::{named, FileName};
 use super::hook::Hook;
 use super::located::{mapping, Bounded, Clash, Distinct, Parsed};
-use super::names::{group_clash, InterfaceEntry, InterfacePattern, Label};
+use super::names::{group_clash, InterfaceEntry, InterfaceName, InterfacePattern, Label};
 use super::phase1::{IdentityEntry, Offer};
 use super::secret::{InlineKey, KeySource};
 use super::server_address::{ServerAddress, UnicastAddress};
@@ -63,6 +63,8 @@ pub struct GroupSettings {
     pub interfaces: Vec<InterfacePattern>,
     /// The address that registrations come from; None is the first of the first interface.
     pub local_address: Option<IpAddr>,
+    /// The VRF that its key servers are spoken to through.
+    pub vrf: Option<InterfaceName>,
     /// Who this member says it is; None is its local address.
     pub identity: Option<Identity>,
     /// What always passes in clear.
@@ -159,12 +161,17 @@ impl Settings for MemberFile {
 }
 
 impl MemberFile {
-    /// There is one socket: all key servers, and the address that they are asked from, are of one family.
+    /// There is one socket for each VRF: all key servers, and the address that they are asked from, are of one family.
     fn check_families(&self, source: &Source) -> Result<(), ConfigError> {
-        let servers = || self.groups.iter().flat_map(|group| &group.servers).map(|server| server.address.0);
+        self.groups.iter().try_for_each(|group| self.check_families_of(group.vrf.as_ref(), source))
+    }
+
+    fn check_families_of(&self, vrf: Option<&InterfaceName>, source: &Source) -> Result<(), ConfigError> {
+        let groups = || self.groups.iter().filter(|group| group.vrf.as_ref() == vrf);
+        let servers = || groups().flat_map(|group| &group.servers).map(|server| server.address.0);
         let Some(first) = servers().next() else { return Ok(()) };
         let is_other = |address: &IpAddr| Family::of(*address) != Family::of(first);
-        let local = self.groups.iter().find_map(|group| group.local_address.filter(is_other));
+        let local = groups().find_map(|group| group.local_address.filter(is_other));
         let server = servers().find(is_other).map(|server| ("servers", server));
         match server.or(local.map(|local| ("local-address", local))) {
             None => Ok(()),
@@ -172,7 +179,7 @@ impl MemberFile {
                 key,
                 &other.to_string(),
                 format!(
-                    "{other} and server {first}: all groups share one socket, which is of IPv4 or of IPv6"
+                    "{other} and server {first}: all groups of a VRF share one socket, which is of IPv4 or of IPv6"
                 ),
             )),
         }
@@ -234,6 +241,7 @@ struct GroupFile {
     servers: Vec<ServerAddress>,
     interfaces: Vec<InterfacePattern>,
     local_address: Option<IpAddr>,
+    vrf: Option<InterfaceName>,
     key: KeySource,
     identity: Option<Identity>,
     local: Vec<Entry>,
@@ -252,6 +260,7 @@ impl GroupFile {
             servers: self.servers.into_iter().map(endpoint).collect(),
             interfaces: self.interfaces,
             local_address: self.local_address,
+            vrf: self.vrf,
             identity: self.identity,
             clear: self.local.iter().map(|entry| entry.ace.selector).collect(),
             fail: self.fail,
@@ -272,6 +281,7 @@ struct RawGroup {
     servers: Distinct<ServerAddress>,
     interfaces: Distinct<InterfaceEntry>,
     local_address: Option<Parsed<UnicastAddress>>,
+    vrf: Option<Parsed<InterfaceName>>,
     pre_shared_key: Option<Parsed<InlineKey>>,
     pre_shared_key_file: Option<Parsed<FileName>>,
     identity: Option<IdentityEntry>,
@@ -308,6 +318,7 @@ impl TryFrom<RawGroup> for GroupFile {
             servers: raw.servers.0,
             interfaces: raw.interfaces.0.into_iter().map(|InterfaceEntry(name)| name).collect(),
             local_address: raw.local_address.map(|Parsed(UnicastAddress(address))| address),
+            vrf: raw.vrf.map(|Parsed(name)| name),
             key: KeySource::one_of(raw.pre_shared_key, named(raw.pre_shared_key_file), "pre-shared-key")?,
             identity: raw.identity.map(|IdentityEntry(identity)| identity),
             local,
@@ -321,9 +332,9 @@ impl TryFrom<RawGroup> for GroupFile {
 
 impl Clash for GroupFile {
     fn clash(&self, earlier: &Self) -> Option<String> {
-        if self.local_address != earlier.local_address {
+        if self.vrf == earlier.vrf && self.local_address != earlier.local_address {
             return Some(format!(
-                "groups `{}` and `{}` share one socket, so their local-address must be the same",
+                "groups `{}` and `{}` share one socket, so their local-address must be the same, or their vrf differ",
                 earlier.group.name, self.group.name
             ));
         }

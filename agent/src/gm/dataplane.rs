@@ -23,8 +23,9 @@ use super::membership::GroupIndex;
 use super::path_mtu::{PathMtus, Sender};
 use super::repairs::Repairs;
 use super::senders::{Receiving, Senders};
+use super::start::NOWHERE;
 use crate::clock;
-use crate::config::GroupSettings;
+use crate::config::{GroupSettings, InterfaceName};
 use crate::events::{Event, Journal, Severity};
 use crate::report::Detachment;
 use admission::Place;
@@ -62,7 +63,8 @@ pub struct DataPlane {
     holding: Vec<Hold>,
     /// Planes of which policies of others take a part.
     displaced: BTreeSet<Slot>,
-    local: IpAddr,
+    /// Whence GDOI is spoken for each of them, in their order.
+    locals: Vec<IpAddr>,
     started: Instant,
     due: Due,
     error: Option<String>,
@@ -92,14 +94,13 @@ pub struct DataPlane {
 }
 
 impl DataPlane {
-    /// Opens the kernel; GDOI is spoken from `local`, and an earlier run has protected these, perhaps with anchors elsewhere.
+    /// Opens the kernel; an earlier run has protected these, perhaps with anchors elsewhere.
     ///
     /// # Errors
     /// The kernel cannot be spoken to.
     pub fn open(
         groups: Vec<GroupSettings>,
         anchors: Anchors,
-        local: IpAddr,
         protected: &[StoredPlane],
     ) -> Result<Self, xfrm::Error> {
         let mut kernel = Kernel::open()?;
@@ -125,8 +126,8 @@ impl DataPlane {
             held: vec![Hold::Nothing; groups.len()],
             holding: vec![Hold::Nothing; groups.len()],
             displaced: BTreeSet::new(),
+            locals: vec![NOWHERE; groups.len()],
             groups,
-            local,
             started: clock::now(),
             due: Due::start(),
             error: None,
@@ -178,9 +179,11 @@ impl DataPlane {
         }
     }
 
-    /// GDOI is spoken from another address.
-    pub fn speak_from(&mut self, local: IpAddr) {
-        self.local = local;
+    /// GDOI is spoken from another address in this VRF.
+    pub fn speak_from(&mut self, vrf: Option<&InterfaceName>, local: IpAddr) {
+        let groups = self.groups.iter().zip(&mut self.locals);
+        let own = groups.filter(|(group, _)| group.settings.vrf.as_ref() == vrf);
+        own.for_each(|(_, before)| *before = local);
         self.mark_changed();
     }
 
@@ -249,8 +252,8 @@ impl DataPlane {
 
     fn desired(&mut self, phase: Phase, now: Instant) -> Result<Desired, String> {
         self.links = self.links().map_err(|error| error.to_string())?;
-        let (local, senders, path_mtus) = (self.local, &self.senders, &self.path_mtus);
-        let around = Surroundings { local, senders, path_mtus, links: &self.links };
+        let (locals, senders, path_mtus) = (&self.locals[..], &self.senders, &self.path_mtus);
+        let around = Surroundings { locals, senders, path_mtus, links: &self.links };
         desired(&self.groups, &self.views, around, phase, now)
     }
 
@@ -305,7 +308,9 @@ impl DataPlane {
         if self.spent.lose(&report.spent) {
             journal.record(change::lost(&report.spent), now);
         }
-        let problems: Vec<_> = report.problems.into_iter().chain(self.repairs.problem(now)).collect();
+        let repaired = self.repairs.problem(now);
+        let problems: Vec<_> =
+            report.problems.into_iter().chain(repaired).chain(self.short_paths(now)).collect();
         let news = problems.iter().filter(|problem| !self.problems.contains(problem));
         news.for_each(|problem| {
             journal.record(Event::new(Severity::Warning, "GM_DATAPLANE_PROBLEM", problem), now)

@@ -5,7 +5,7 @@ mod segment;
 
 use super::closing::StoredPlane;
 use super::links::Links;
-use super::path_mtu::PathMtus;
+use super::path_mtu::{bearable, PathMtus};
 use super::senders::Senders;
 use crate::config::{FailMode, GroupSettings, InterfacePattern, Reception};
 use crate::report::{Detachment, Protection};
@@ -105,8 +105,8 @@ pub fn protection(group: &Guarded, view: &View) -> Protection {
 /// What is known besides the views.
 #[derive(Clone, Copy)]
 pub struct Surroundings<'a> {
-    /// The address that GDOI is spoken from.
-    pub local: IpAddr,
+    /// The addresses that GDOI is spoken from, one for each group, in their order.
+    pub locals: &'a [IpAddr],
     /// Who was heard.
     pub senders: &'a Senders,
     /// What the core carries.
@@ -127,14 +127,15 @@ pub fn desired(
     now: Instant,
 ) -> Result<Desired, String> {
     let mut planes = Vec::new();
-    for (group, view) in groups.iter().zip(views).filter(|(group, _)| group.detached.is_none()) {
+    let all = groups.iter().zip(views).zip(around.locals);
+    for ((group, view), local) in all.filter(|((group, _), _)| group.detached.is_none()) {
         for (number, (slot, interface)) in group.places().enumerate() {
             let place = Place { interface: number, slot };
             let Some(gate) = gate(group, view, place, (around.senders, phase), now)? else { continue };
-            let path_mtu = around.path_mtus.of_plane(slot, now);
+            let found = around.path_mtus.of_plane(slot, now);
             planes.push(Plane {
                 interface: interface.to_string(),
-                local: around.local,
+                local: *local,
                 slot,
                 servers: group.settings.servers.clone(),
                 rekey_group: view.rekey_group,
@@ -143,9 +144,9 @@ pub fn desired(
                     group.settings.mss,
                     &gate,
                     around.links.of(slot, interface).map(|link| link.mtu),
-                    path_mtu,
+                    found,
                 ),
-                path_mtu,
+                path_mtu: bearable(found, &gate),
                 gate,
             });
         }

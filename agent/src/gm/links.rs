@@ -28,6 +28,11 @@ impl Links {
         interface.names(&link.name) || self.kept.has(slot, link.index)
     }
 
+    /// The VRF of the link of this name; None if there is no such link.
+    pub fn vrf_of(&self, name: &str) -> Option<Option<&str>> {
+        self.there.iter().find(|link| link.name == name).map(|link| link.vrf.as_deref())
+    }
+
     /// Links that are protected under other names than they have, as pairs of the name now and that of the configuration.
     pub fn renamed(&self, groups: &[Guarded]) -> Vec<(String, String)> {
         let places = || groups.iter().flat_map(Guarded::places);
@@ -47,7 +52,7 @@ mod tests {
 
     #[test]
     fn a_link_is_found_by_name_and_then_by_what_was_protected() {
-        let link = |index, name: &str, up| Interface { index, name: name.into(), up, mtu: 1500 };
+        let link = |index, name: &str, up| Interface { index, name: name.into(), up, mtu: 1500, vrf: None };
         let (slot, other) = (Slot::new(0).unwrap(), Slot::new(1).unwrap());
         let mut kept = Kept::default();
         kept.add(slot, 4);

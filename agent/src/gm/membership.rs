@@ -1,4 +1,4 @@
-//! Several members that share one socket, as one endpoint.
+//! The members that share one socket, as one endpoint.
 
 use crate::config::{GroupSettings, SIDS_PER_INTERFACE};
 use gdoi::crypto::SystemRandom;
@@ -11,7 +11,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// The place of a group in the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct GroupIndex(usize);
+pub struct GroupIndex(pub(super) usize);
 
 impl GroupIndex {
     /// The number, counted from zero.
@@ -20,7 +20,7 @@ impl GroupIndex {
     }
 }
 
-/// All memberships of this router.
+/// All memberships of this router, or of one of its VRFs.
 pub struct Memberships {
     members: Vec<Membership>,
     standing: Standing,
@@ -36,6 +36,7 @@ enum Standing {
 }
 
 struct Membership {
+    index: GroupIndex,
     name: String,
     /// Who it says it is; None is its address.
     identity: Option<Identity>,
@@ -45,12 +46,15 @@ struct Membership {
 
 impl Memberships {
     /// One member for each group; all speak from `local`. Without an address they wait for [`Self::move_to`].
-    pub fn new(groups: Vec<(GroupSettings, Credential)>, local: Option<IpAddr>) -> Self {
+    pub fn new(
+        groups: impl IntoIterator<Item = (GroupIndex, (GroupSettings, Credential))>,
+        local: Option<IpAddr>,
+    ) -> Self {
         let address = local.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
         Memberships {
             members: groups
                 .into_iter()
-                .map(|(group, credential)| Membership::new(group, &credential, address))
+                .map(|(index, (group, credential))| Membership::new(index, group, &credential, address))
                 .collect(),
             standing: if local.is_some() { Standing::Active } else { Standing::Waiting },
         }
@@ -77,12 +81,12 @@ impl Memberships {
 
     /// The group with this name.
     pub fn find(&self, name: &str) -> Option<GroupIndex> {
-        self.members.iter().position(|membership| membership.name == name).map(GroupIndex)
+        self.members.iter().find(|membership| membership.name == name).map(|membership| membership.index)
     }
 
-    /// How the groups are, in the configuration's order.
-    pub fn statuses(&self, now: Instant) -> Vec<MemberStatus> {
-        self.members.iter().map(|membership| membership.member.status(now)).collect()
+    /// How the groups are.
+    pub fn statuses(&self, now: Instant) -> impl Iterator<Item = (GroupIndex, MemberStatus)> + '_ {
+        self.members.iter().map(move |membership| (membership.index, membership.member.status(now)))
     }
 
     /// Whose a datagram is: groups may share a server and a multicast group. One that belongs to nothing is for the
@@ -102,7 +106,7 @@ impl Memberships {
 }
 
 impl Membership {
-    fn new(group: GroupSettings, credential: &Credential, local: IpAddr) -> Self {
+    fn new(index: GroupIndex, group: GroupSettings, credential: &Credential, local: IpAddr) -> Self {
         let servers = group.servers;
         let name = group.group.name.clone();
         let entry = |address: &SocketAddr| ServerEntry { address: *address, credential: credential.clone() };
@@ -116,7 +120,7 @@ impl Membership {
             sender_ids: SIDS_PER_INTERFACE * group.interfaces.len() as u16,
         };
         let member = Member::new(config, Box::new(SystemRandom));
-        Membership { name, identity, servers, member }
+        Membership { index, name, identity, servers, member }
     }
 }
 
@@ -131,12 +135,9 @@ impl Endpoint for Memberships {
         }
     }
 
-    fn handle_command(
-        &mut self,
-        (GroupIndex(index), command): Self::Command,
-        now: Instant,
-    ) -> Result<(), gdoi::Error> {
-        match self.members.get_mut(index).filter(|_| self.standing == Standing::Active) {
+    fn handle_command(&mut self, (index, command): Self::Command, now: Instant) -> Result<(), gdoi::Error> {
+        let mut members = self.members.iter_mut().filter(|_| self.standing == Standing::Active);
+        match members.find(|membership| membership.index == index) {
             Some(membership) => membership.member.handle_command(command, now),
             None => Ok(()),
         }
@@ -153,11 +154,11 @@ impl Endpoint for Memberships {
             return Output::Wait(None);
         }
         let mut earliest: Option<Instant> = None;
-        for (index, membership) in self.members.iter_mut().enumerate() {
+        for membership in &mut self.members {
             match membership.member.poll() {
                 Output::Transmit(transmit) => return Output::Transmit(transmit),
                 Output::Store(state) => return Output::Store(state),
-                Output::Event(event) => return Output::Event((GroupIndex(index), event)),
+                Output::Event(event) => return Output::Event((membership.index, event)),
                 Output::Wait(until) => earliest = earliest.into_iter().chain(until).min(),
             }
         }
@@ -184,7 +185,11 @@ mod tests {
     fn from(local: Option<IpAddr>) -> Memberships {
         let mut source = Source::from_text(Path::new("gm.yaml"), GROUPS);
         let file: MemberFile = source.parse().unwrap();
-        Memberships::new(file.settle(&mut source).unwrap().groups, local)
+        let groups = file.settle(&mut source).unwrap().groups;
+        Memberships::new(
+            groups.into_iter().enumerate().map(|(place, group)| (GroupIndex(place), group)),
+            local,
+        )
     }
 
     fn outputs(
@@ -212,8 +217,7 @@ mod tests {
         assert!(until.is_some_and(|until| until > now));
         assert!(memberships
             .statuses(now)
-            .iter()
-            .all(|status| status.registration == RegistrationState::Registering));
+            .all(|(_, status)| status.registration == RegistrationState::Registering));
         assert!(memberships.members.iter().all(|membership| !membership.member.is_registered()));
     }
 

@@ -12,7 +12,7 @@ use crate::events::{Event, Severity};
 use crate::report::{
     ActionEntry, ActionReport, ChangeEntry, Detachment, GroupLabel, Protection, ReloadEffect,
 };
-use gdoi::endpoint::{Endpoint, Instant};
+use gdoi::endpoint::Instant;
 use gdoi::MemberCommand;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -92,12 +92,12 @@ impl GroupMember {
                 self.journal.record(event.of_group(&label.name), now);
             }
         }
-        if let Some(problem) = self.speaker.problem() {
+        let chosen: Vec<_> = chosen.iter().filter_map(|label| self.doors.find(&label.name)).collect();
+        if let Some(problem) = chosen.iter().find_map(|index| self.doors.problem_of(*index, now)) {
             return Answer::Error(problem);
         }
-        for index in chosen.iter().filter_map(|label| self.memberships.find(&label.name)).collect::<Vec<_>>()
-        {
-            if let Err(reason) = self.memberships.handle_command((index, MemberCommand::Register), now) {
+        for index in chosen {
+            if let Err(reason) = self.doors.handle_command(index, MemberCommand::Register, now) {
                 return Answer::Error(reason.to_string());
             }
         }

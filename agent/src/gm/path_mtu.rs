@@ -8,12 +8,12 @@ pub use reader::PathMtuReader;
 
 use gdoi::endpoint::Instant;
 use std::time::Duration;
-use xfrm::{Family, PathMtu, Slot};
+use xfrm::{Family, Gate, PathMtu, Sa, Slot};
 
 /// How long a path MTU is believed before a longer packet is tried again (RFC 1191 section 6.3).
 const AGE: Duration = Duration::from_secs(600);
 
-/// What every path carries, in octets, or what is bearable: a router that says less is not believed, because it would cut
+/// What every path carries, in octets, or what is bearable: a router that says less is not heard, because it would cut
 /// the traffic into crumbs.
 const fn least(family: Family) -> u32 {
     match family {
@@ -29,6 +29,32 @@ pub struct Sender {
     pub spi: u32,
     /// Its plane.
     pub slot: Slot,
+    /// Which packets it carries.
+    pub family: Family,
+    /// The least that a path must carry, see [`needed`].
+    pub needs: u32,
+}
+
+/// The least, in octets, that a path must carry so that hosts can send through it encrypted what they may send through any:
+/// of IPv6 that are 1,280 octets inside (RFC 8200 section 5). A host that is told less does not listen.
+pub fn needed(sa: &Sa) -> u32 {
+    match sa.family {
+        Family::V4 => least(Family::V4),
+        Family::V6 => sa.keys.transform().shortest_outside(Family::V6, least(Family::V6)),
+    }
+}
+
+/// What hosts are told of what was found: no less than they listen to.
+pub fn bearable(found: PathMtu, gate: &Gate) -> PathMtu {
+    let outbound = match gate {
+        Gate::Protect(protection) => &protection.outbound[..],
+        Gate::Closed | Gate::Open => &[],
+    };
+    let of = |family| {
+        let needs = outbound.iter().filter(|sa| sa.family == family).map(needed).max();
+        Some(found.of(family)?.max(needs.unwrap_or_default()))
+    };
+    PathMtu { v4: of(Family::V4), v6: of(Family::V6) }
 }
 
 /// The path MTUs of all planes.
@@ -86,13 +112,14 @@ impl PathMtus {
 
 /// Whose packet a router speaks of. One SPI may send on several planes, and the quoted addresses do not tell on which: all
 /// of them are meant.
-pub fn planes_of<'a>(senders: &'a [Sender], said: &'a TooBig) -> impl Iterator<Item = Slot> + 'a {
-    senders.iter().filter(|sender| sender.spi == said.spi).map(|sender| sender.slot)
+pub fn planes_of<'a>(senders: &'a [Sender], said: &'a TooBig) -> impl Iterator<Item = Sender> + 'a {
+    senders.iter().filter(|sender| (sender.spi, sender.family) == (said.spi, said.family)).copied()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use xfrm::{Aead, EspKeys, Lane, Protection, Replay, SenderKey, Spi};
 
     const NOW: Instant = Instant::from_millis(1_000_000);
 
@@ -135,6 +162,26 @@ mod tests {
     }
 
     #[test]
+    fn no_host_of_ipv6_is_told_less_than_it_listens_to() {
+        let key = SenderKey::new(Aead::AesGcm256, vec![1; 36].into()).unwrap();
+        let sa = |family| Sa {
+            spi: Spi(7),
+            family,
+            lane: Lane::Unicast,
+            keys: EspKeys::Sender(key.clone()),
+            replay: Replay::Off,
+            hard_lifetime: None,
+        };
+        let outbound = Family::ALL.map(sa).to_vec();
+        let gate = Gate::Protect(Protection { outbound, ..Default::default() });
+        let told = |v6| bearable(PathMtu { v4: Some(600), v6: Some(v6) }, &gate);
+        for (found, told_of) in [(1280, 1356), (1355, 1356), (1356, 1356), (1400, 1400)] {
+            assert_eq!(told(found), PathMtu { v4: Some(600), v6: Some(told_of) });
+        }
+        assert_eq!(bearable(PathMtu::default(), &gate), PathMtu::default());
+    }
+
+    #[test]
     fn it_is_forgotten_after_ten_minutes_without_confirmation() {
         let mut mtus = PathMtus::default();
         mtus.learn(slot(0), said(Family::V4, 1400), 1500, NOW);
@@ -147,8 +194,16 @@ mod tests {
 
     #[test]
     fn only_own_spis_count() {
-        let senders = [(7, 0), (8, 1), (7, 2)].map(|(spi, number)| Sender { spi, slot: slot(number) });
-        let planes = |spi| planes_of(&senders, &TooBig { spi, ..said(Family::V4, 1400) }).collect::<Vec<_>>();
+        let senders = [(7, 0), (8, 1), (7, 2)].map(|(spi, number)| Sender {
+            spi,
+            slot: slot(number),
+            family: Family::V4,
+            needs: 576,
+        });
+        let planes = |spi| {
+            let said = TooBig { spi, ..said(Family::V4, 1400) };
+            planes_of(&senders, &said).map(|sender| sender.slot).collect::<Vec<_>>()
+        };
         assert_eq!((planes(7), planes(9)), (vec![slot(0), slot(2)], Vec::new()));
     }
 }

@@ -53,6 +53,7 @@ fn compare_group((old, old_credential): &Group, (new, new_credential): &Group) -
         (old.servers != new.servers, "servers"),
         (old.interfaces != new.interfaces, "interfaces"),
         (old.local_address != new.local_address, "local-address"),
+        (old.vrf != new.vrf, "vrf"),
         (old.identity != new.identity, "identity"),
         (old_credential != new_credential, "pre-shared-key"),
         ((old.proposal, old.doi) != (new.proposal, new.doi), "phase1"),
@@ -103,6 +104,7 @@ mod tests {
     fn everything_else_does() {
         let restart = ReloadEffect::Restart;
         changes(&FILE.replace("wan0", "wan1"), &[("interfaces", restart)]);
+        changes(&FILE.replace("}", ", vrf: red}"), &[("vrf", restart)]);
         changes(&FILE.replace("only for", "no more for"), &[("pre-shared-key", restart)]);
         changes(&FILE.replace("192.0.2.10", "192.0.2.11"), &[("servers", restart)]);
         changes(&FILE.replace("name: a", "name: b"), &[("new group", restart), ("removed", restart)]);

@@ -1,14 +1,19 @@
 //! From which address GDOI is spoken: the one that is configured, or that of the first interface, which may change.
 
 use crate::addresses::Addresses;
-use crate::config::{InterfacePattern, MemberSettings};
+use crate::config::{InterfaceName, InterfacePattern, MemberSettings};
 use crate::events::{Event, Severity};
+use crate::socket::{Device, Place};
 use gdoi::policy::Family;
+use nix::net::if_::if_nametoindex;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// The address, and whether it is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Speaker {
+    vrf: Option<InterfaceName>,
+    /// The VRF, while it is there.
+    device: Option<Device>,
     port: u16,
     family: Family,
     source: Source,
@@ -45,15 +50,27 @@ pub enum Change {
 }
 
 impl Speaker {
-    /// What the first group says; None without any group.
-    pub fn new(settings: &MemberSettings, own: &Addresses) -> Option<Self> {
-        let (group, _) = settings.groups.first()?;
+    /// One for each VRF that groups name, and for none, in the order of the groups.
+    pub fn all(settings: &MemberSettings, own: &Addresses) -> Vec<Self> {
+        let mut vrfs = Vec::new();
+        for (group, _) in &settings.groups {
+            if !vrfs.contains(&&group.vrf) {
+                vrfs.push(&group.vrf);
+            }
+        }
+        vrfs.into_iter().filter_map(|vrf| Self::new(settings, vrf.as_ref(), own)).collect()
+    }
+
+    /// What the first group of this VRF says; None without any.
+    fn new(settings: &MemberSettings, vrf: Option<&InterfaceName>, own: &Addresses) -> Option<Self> {
+        let (group, _) = settings.groups.iter().find(|(group, _)| group.vrf.as_ref() == vrf)?;
         let source = match group.local_address {
             Some(address) => Source::Configured(address),
             None => Source::Interface(group.interfaces.first()?.clone()),
         };
         let family = Family::of(group.servers.first()?.ip());
-        let mut speaker = Speaker { port: settings.port, family, source, state: State::Waiting };
+        let (vrf, port) = (vrf.cloned(), settings.port);
+        let mut speaker = Speaker { vrf, device: None, port, family, source, state: State::Waiting };
         speaker.look(own);
         Some(speaker)
     }
@@ -61,6 +78,7 @@ impl Speaker {
     /// Compares with what the interfaces have now. An address that is still there is kept, whatever else came.
     pub fn look(&mut self, own: &Addresses) -> Option<Change> {
         let before = self.state;
+        self.device = self.vrf.as_ref().and_then(device);
         self.state = self.seen(own);
         match (before, self.state) {
             (State::Speaking(old) | State::Silent(old), State::Speaking(new)) if old != new => {
@@ -74,12 +92,15 @@ impl Speaker {
     }
 
     fn seen(&self, own: &Addresses) -> State {
-        let interface = match &self.source {
-            Source::Configured(address) => return State::Speaking(*address),
-            Source::Interface(interface) => interface.as_str(),
+        let found = match &self.source {
+            _ if self.lacks_vrf() => None,
+            Source::Configured(address) => Some(*address),
+            Source::Interface(interface) => {
+                let kept = self.address().filter(|address| own.holds(interface.as_str(), *address));
+                kept.or_else(|| own.first_of(interface.as_str(), self.family))
+            }
         };
-        let kept = self.address().filter(|address| own.holds(interface, *address));
-        match (kept.or_else(|| own.first_of(interface, self.family)), self.address()) {
+        match (found, self.address()) {
             (Some(address), _) => State::Speaking(address),
             (None, Some(old)) => State::Silent(old),
             (None, None) => State::Waiting,
@@ -99,16 +120,29 @@ impl Speaker {
         self.address().unwrap_or(nowhere(self.family))
     }
 
+    /// The VRF that is spoken through.
+    pub fn vrf(&self) -> Option<&InterfaceName> {
+        self.vrf.as_ref()
+    }
+
+    fn lacks_vrf(&self) -> bool {
+        self.vrf.is_some() && self.device.is_none()
+    }
+
     /// Where the socket is.
-    pub fn door(&self) -> SocketAddr {
-        match self.address() {
+    pub fn place(&self) -> Place {
+        let address = match self.address().filter(|_| !self.lacks_vrf()) {
             Some(address) => SocketAddr::new(address, self.port),
             None => SocketAddr::new(nowhere(self.family), 0),
-        }
+        };
+        Place { address, device: self.device.clone() }
     }
 
     /// What the operator must know while there is no address.
     pub fn problem(&self) -> Option<String> {
+        if let Some(vrf) = self.vrf.as_ref().filter(|_| self.lacks_vrf()) {
+            return Some(format!("VRF {vrf} does not exist: registration waits for it"));
+        }
         let Source::Interface(interface) = &self.source else { return None };
         match self.state {
             State::Waiting => Some(format!(
@@ -121,6 +155,11 @@ impl Speaker {
             State::Speaking(_) => None,
         }
     }
+}
+
+fn device(vrf: &InterfaceName) -> Option<Device> {
+    let index = if_nametoindex(vrf.as_str()).ok()?;
+    Some(Device { name: vrf.to_string(), index })
 }
 
 /// While there is no address nobody can be spoken to: a socket here sends to this host at most.
@@ -177,20 +216,20 @@ mod tests {
         );
         let mut source = File::from_text(Path::new("gm.yaml"), text);
         let file: MemberFile = source.parse().unwrap();
-        Speaker::new(&file.settle(&mut source).unwrap(), addresses).unwrap()
+        Speaker::all(&file.settle(&mut source).unwrap(), addresses).remove(0)
     }
 
     #[test]
     fn the_first_address_of_the_first_interface_is_spoken_from() {
         let speaker = speaker("", &own(&[("wan1", B), ("wan0", A), ("wan0", B)]));
-        assert_eq!((speaker.door(), speaker.local()), (SocketAddr::new(A, 848), A));
+        assert_eq!((speaker.place().address, speaker.local()), (SocketAddr::new(A, 848), A));
         assert_eq!(speaker.problem(), None);
     }
 
     #[test]
     fn without_an_address_it_waits() {
         let mut speaker = speaker("", &own(&[("wan1", B)]));
-        assert_eq!((speaker.address(), speaker.door()), (None, "127.0.0.1:0".parse().unwrap()));
+        assert_eq!((speaker.address(), speaker.place().address), (None, "127.0.0.1:0".parse().unwrap()));
         assert!(speaker.problem().unwrap().starts_with("wan0 has no IPv4 address yet"));
         assert_eq!(speaker.look(&own(&[])), None);
         assert_eq!(speaker.look(&own(&[("wan0", A)])), Some(Change::Moved(None, A)));
@@ -202,7 +241,7 @@ mod tests {
         let mut speaker = speaker("", &own(&[("wan0", A)]));
         assert_eq!(speaker.look(&own(&[("wan0", B), ("wan0", A)])), None);
         assert_eq!(speaker.look(&own(&[("wan0", B), ("wan1", A)])), Some(Change::Moved(Some(A), B)));
-        assert_eq!(speaker.door(), SocketAddr::new(B, 848));
+        assert_eq!(speaker.place().address, SocketAddr::new(B, 848));
     }
 
     #[test]
@@ -222,11 +261,38 @@ mod tests {
         let mut source = File::from_text(Path::new("gm.yaml"), text);
         let file: MemberFile = source.parse().unwrap();
         let six: IpAddr = "2001:db8::1".parse().unwrap();
-        let mut speaker = Speaker::new(&file.settle(&mut source).unwrap(), &own(&[("wan0", A)])).unwrap();
-        assert_eq!((speaker.address(), speaker.door()), (None, "[::1]:0".parse().unwrap()));
+        let mut speaker = Speaker::all(&file.settle(&mut source).unwrap(), &own(&[("wan0", A)])).remove(0);
+        assert_eq!((speaker.address(), speaker.place().address), (None, "[::1]:0".parse().unwrap()));
         assert!(speaker.problem().unwrap().starts_with("wan0 has no IPv6 address yet"));
         assert_eq!(speaker.look(&own(&[("wan0", A), ("wan0", six)])), Some(Change::Moved(None, six)));
-        assert_eq!(speaker.door(), SocketAddr::new(six, 848));
+        assert_eq!(speaker.place().address, SocketAddr::new(six, 848));
+    }
+
+    /// The loopback stands for a VRF that is there.
+    #[test]
+    fn each_vrf_has_a_speaker_which_waits_for_it() {
+        let group = |name: &str, number: u8, vrf: &str| {
+            format!(
+                r#"{{name: {name}, identity-number: {number}, servers: [192.0.2.10], interfaces: [wan0], pre-shared-key: "only for tests"{vrf}}}"#
+            )
+        };
+        let groups = [
+            group("a", 1, ", vrf: lo"),
+            group("b", 2, ""),
+            group("c", 3, ", vrf: gone0"),
+            group("d", 4, ", vrf: lo"),
+        ];
+        let text = format!("groups: [{}]\n", groups.join(", "));
+        let mut source = File::from_text(Path::new("gm.yaml"), text);
+        let file: MemberFile = source.parse().unwrap();
+        let speakers = Speaker::all(&file.settle(&mut source).unwrap(), &own(&[("wan0", A)]));
+        let places: Vec<_> = speakers.iter().map(Speaker::place).collect();
+        let lo = Device { name: "lo".into(), index: 1 };
+        assert_eq!(places[0], Place { address: SocketAddr::new(A, 848), device: Some(lo) });
+        assert_eq!(places[1], Place { address: SocketAddr::new(A, 848), device: None });
+        assert_eq!(places[2], Place { address: "127.0.0.1:0".parse().unwrap(), device: None });
+        assert_eq!(speakers[2].problem(), Some("VRF gone0 does not exist: registration waits for it".into()));
+        assert_eq!(speakers.len(), 3);
     }
 
     #[test]

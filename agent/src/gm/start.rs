@@ -2,8 +2,8 @@
 
 use super::closing::{Store, Stored};
 use super::dataplane::DataPlane;
+use super::doors::Doors;
 use super::ears::Ears;
-use super::membership::Memberships;
 use super::publication::Publication;
 use super::speaker::Speaker;
 use super::GroupMember;
@@ -12,7 +12,7 @@ use crate::clock;
 use crate::config::{MemberSettings, MssClamp};
 use crate::control;
 use crate::daemon::reload::Reloader;
-use crate::daemon::{open_door, Started};
+use crate::daemon::Started;
 use crate::events::{Event, Journal, Severity};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
@@ -32,30 +32,29 @@ impl GroupMember {
         let mut journal = Journal::default();
         refuse_company(&settings.control_socket)?;
         let own = addresses::of_this_host().unwrap_or_default();
-        let mut speaker = Speaker::new(&settings, &own).ok_or("there is no group")?;
-        let guarded = guard(&settings, speaker.local(), &store, &mut journal);
+        let mut speakers = Speaker::all(&settings, &own);
+        let guarded = guard(&settings, &speakers, &store, &mut journal);
         // What the machine lacks says more than what failed for it.
         refuse_shortcomings(&settings, &mut journal)?;
         let mut dataplane = guarded?;
         let ears = Ears::open(&mut journal);
         // An address of a link that has got another name.
         let own = own.called(&dataplane.renamed());
-        if speaker.look(&own).is_some() {
-            dataplane.speak_from(speaker.local());
+        for speaker in &mut speakers {
+            if speaker.look(&own).is_some() {
+                dataplane.speak_from(speaker.vrf(), speaker.local());
+            }
+            tell_of_waiting(speaker, &mut journal);
         }
         refuse_own_servers(&settings, &own)?;
-        tell_of_waiting(&speaker, &mut journal);
-        let socket = open_door(speaker.door())?;
-        let memberships = Memberships::new(settings.groups.clone(), speaker.address());
+        let doors = Doors::open(speakers, &settings)?;
         let control = settings.control_socket.clone();
         let names: Vec<_> = settings.groups.iter().map(|(group, _)| group.group.name.clone()).collect();
         let publication = Publication::new(&settings.groups_directory, settings.on_change.clone(), &names);
         let not_stored = None;
         let mut daemon = GroupMember {
             settings,
-            speaker,
-            socket,
-            memberships,
+            doors,
             dataplane,
             ears,
             journal,
@@ -63,7 +62,6 @@ impl GroupMember {
             store,
             publication,
             not_stored,
-            moving: None,
             over: false,
         };
         daemon.remember(clock::now());
@@ -73,7 +71,7 @@ impl GroupMember {
 
 fn guard(
     settings: &MemberSettings,
-    local: IpAddr,
+    speakers: &[Speaker],
     store: &Store,
     journal: &mut Journal,
 ) -> Result<DataPlane, String> {
@@ -81,8 +79,9 @@ fn guard(
     // Who closed the interfaces has told why it cannot be read.
     let stored = store.read().unwrap_or_default();
     let protected = stored.as_ref().map(Stored::planes_of_this_boot).unwrap_or_default();
-    let opened = DataPlane::open(groups, settings.anchors, local, &protected);
+    let opened = DataPlane::open(groups, settings.anchors, &protected);
     let mut dataplane = opened.map_err(|error| format!("the kernel: {error}"))?;
+    speakers.iter().for_each(|speaker| dataplane.speak_from(speaker.vrf(), speaker.local()));
     dataplane.guard(journal)?;
     Ok(dataplane)
 }

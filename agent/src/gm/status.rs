@@ -5,8 +5,7 @@ mod lengths;
 
 use super::dataplane::DataPlane;
 use super::desired::Guarded;
-use super::membership::Memberships;
-use super::speaker::Speaker;
+use super::doors::Doors;
 use crate::clock::Timestamp;
 use crate::report::{
     AccessList, AclReport, GroupLabel, KekEntry, KeyOrigin, KeyWay, MemberGroup, MemberRekey, MemberRekeys,
@@ -19,14 +18,9 @@ use std::net::SocketAddr;
 pub use counters::dataplane;
 
 /// The answer to `show gm`.
-pub fn overview(
-    memberships: &Memberships,
-    dataplane: &mut DataPlane,
-    speaker: &Speaker,
-    now: Instant,
-) -> MemberReport {
+pub fn overview(doors: &Doors, dataplane: &mut DataPlane, now: Instant) -> MemberReport {
     let seen = lengths::of_all(dataplane, now).into_iter().zip(dataplane.obstacles());
-    let rows = memberships.statuses(now).into_iter().zip(dataplane.groups());
+    let rows = doors.statuses(now).into_iter().zip(dataplane.groups());
     let rows = rows.zip(dataplane.protections(now)).zip(seen);
     MemberReport {
         generated_at: Timestamp::now(),
@@ -38,7 +32,7 @@ pub fn overview(
             })
             .collect(),
         dataplane_error: dataplane.error().map(str::to_owned),
-        dataplane_problems: speaker.problem().into_iter().chain(dataplane.problems().to_vec()).collect(),
+        dataplane_problems: doors.problems().into_iter().chain(dataplane.problems().to_vec()).collect(),
     }
 }
 
@@ -90,8 +84,8 @@ fn keys_from(status: &MemberStatus, now: Instant) -> Option<KeyOrigin> {
 }
 
 /// The answer to `show gm rekey`.
-pub fn rekeys(memberships: &Memberships, now: Instant) -> MemberRekeys {
-    let groups = memberships.statuses(now).iter().map(|status| member_rekey(status, now)).collect();
+pub fn rekeys(doors: &Doors, now: Instant) -> MemberRekeys {
+    let groups = doors.statuses(now).iter().map(|status| member_rekey(status, now)).collect();
     MemberRekeys { generated_at: Timestamp::now(), groups }
 }
 
@@ -112,13 +106,13 @@ fn member_rekey(status: &MemberStatus, now: Instant) -> MemberRekey {
 }
 
 /// The answer to `show gm acl`.
-pub fn access_lists(memberships: &Memberships, dataplane: &DataPlane, now: Instant) -> AclReport {
+pub fn access_lists(doors: &Doors, dataplane: &DataPlane, now: Instant) -> AclReport {
     let list = |(status, group): (MemberStatus, &Guarded)| AccessList {
         group: GroupLabel::from(&status.group),
         local: group.settings.clear.iter().map(|selector| format!("deny {selector}")).collect(),
         downloaded: status.acl.entries().iter().map(ToString::to_string).collect(),
         sending: status.mode.into(),
     };
-    let groups = memberships.statuses(now).into_iter().zip(dataplane.groups()).map(list).collect();
+    let groups = doors.statuses(now).into_iter().zip(dataplane.groups()).map(list).collect();
     AclReport { generated_at: Timestamp::now(), groups }
 }

@@ -1,30 +1,18 @@
 //! One turn of the member daemon: what the memberships want, and then what the kernel must hold.
 
 use super::closing::Stored;
-use super::membership::GroupIndex;
-use super::speaker::Change;
 use super::GroupMember;
 use crate::addresses;
-use crate::drive;
 use crate::events::{Event, Severity};
-use gdoi::endpoint::{Endpoint, Instant, Output, Transmit};
+use gdoi::endpoint::Instant;
 use gdoi::{MemberCommand, MemberEvent};
 
 impl GroupMember {
     /// Does what time demands and what the memberships want; what the data plane was told is true then. Answers when they
     /// want to be called again.
     pub(super) fn keep_up(&mut self, now: Instant) -> Option<Instant> {
-        self.follow_speaker(now);
-        self.memberships.handle_timeout(now);
-        loop {
-            match self.memberships.poll() {
-                Output::Transmit(transmit) => self.send(&transmit, now),
-                Output::Event((group, event)) => self.notice(group, event, now),
-                // A member's state is in the kernel.
-                Output::Store(_) => {}
-                Output::Wait(until) => return until,
-            }
-        }
+        let Self { doors, dataplane, journal, .. } = self;
+        doors.iter_mut().filter_map(|door| door.keep_up(dataplane, journal, now)).min()
     }
 
     /// Takes in what was done in the kernel, and brings it in step if that is due. Answers when it is due again.
@@ -77,53 +65,26 @@ impl GroupMember {
     /// Tells members of ESP that they have no key for.
     pub(super) fn look_out(&mut self, now: Instant) {
         for (name, spi) in self.dataplane.strays(now) {
-            if let Some(index) = self.memberships.find(&name) {
+            if let Some(index) = self.doors.find(&name) {
                 // A member refuses nothing.
-                drop(self.memberships.handle_command((index, MemberCommand::UnknownEsp(spi)), now));
+                drop(self.doors.handle_command(index, MemberCommand::UnknownEsp(spi), now));
             }
         }
     }
 
     /// Hears the multicast groups in which rekey messages come.
     pub(super) fn listen(&mut self, now: Instant) {
-        for problem in self.socket.listen(&self.dataplane.listening()) {
-            self.journal.record(Event::new(Severity::Warning, "GM_REKEY_GROUP", problem), now);
-        }
-    }
-
-    /// What is sent next must come from where GDOI is spoken now.
-    fn follow_speaker(&mut self, now: Instant) {
-        let door = self.speaker.door();
-        if let Some(error) = self.socket.follow(door) {
-            let message = format!("Cannot speak from UDP {door}: {error}");
-            self.journal.record(Event::new(Severity::Error, "GM_SOCKET_FAILED", message), now);
-        }
-    }
-
-    fn send(&mut self, transmit: &Transmit, now: Instant) {
-        if let Some(problem) = drive::send(&mut self.socket, transmit, None) {
-            self.journal.record(problem, now);
-        }
-    }
-
-    fn notice(&mut self, group: GroupIndex, event: MemberEvent, now: Instant) {
-        match event {
-            MemberEvent::ViewChanged(view) => self.dataplane.take_view(group, *view),
-            event => self.journal.record(log_entry(&event), now),
-        }
+        let Self { doors, dataplane, journal, .. } = self;
+        doors.iter_mut().for_each(|door| door.listen(dataplane, journal, now));
     }
 
     /// Looks from where GDOI is spoken now.
     fn look_around(&mut self, now: Instant) {
-        let own = addresses::of_this_host().ok().map(|own| own.called(&self.dataplane.renamed()));
-        let change = own.and_then(|own| self.speaker.look(&own));
-        if let Some(change) = &change {
-            self.journal.record(change.event(), now);
-        }
-        if let Some(Change::Moved(_, new)) = &change {
-            self.dataplane.speak_from(*new);
-        }
-        self.moving = change;
+        let Ok(own) = addresses::of_this_host() else { return };
+        let own = own.called(&self.dataplane.renamed());
+        let links = self.dataplane.links().unwrap_or_default();
+        let Self { doors, dataplane, journal, .. } = self;
+        doors.iter_mut().for_each(|door| door.look((&own, &links), dataplane, journal, now));
     }
 
     /// Speaks from where GDOI is spoken now, as soon as the kernel lets it pass from there. Answers whether somebody has
@@ -132,24 +93,20 @@ impl GroupMember {
         if self.dataplane.is_busy() {
             return false;
         }
-        match self.moving.take() {
-            Some(Change::Moved(_, new)) => self.memberships.move_to(new, now),
-            Some(Change::Back(_)) => self.memberships.retry(now),
-            Some(Change::Lost(_)) | None => return false,
-        }
-        true
+        self.doors.iter_mut().fold(false, |speaks, door| door.follow_address(now) || speaks)
     }
 
     /// These groups register for new sender IDs.
     pub(super) fn renew(&mut self, names: &[String], now: Instant) {
-        for index in names.iter().filter_map(|name| self.memberships.find(name)).collect::<Vec<_>>() {
+        for index in names.iter().filter_map(|name| self.doors.find(name)).collect::<Vec<_>>() {
             // A member refuses nothing.
-            drop(self.memberships.handle_command((index, MemberCommand::RenewSenderIds), now));
+            drop(self.doors.handle_command(index, MemberCommand::RenewSenderIds, now));
         }
     }
 }
 
-fn log_entry(event: &MemberEvent) -> Event {
+/// What the log says.
+pub(super) fn log_entry(event: &MemberEvent) -> Event {
     let entry = Event::new(event.severity().into(), event.name(), event.to_string());
     match event {
         MemberEvent::RegistrationStarted { group, server }

@@ -1,5 +1,6 @@
 //! Multicast groups: joined on one interface each, and sent to by one.
 
+use super::Device;
 use crate::addresses;
 use crate::config::{InterfaceName, MulticastRoute};
 use gdoi::policy::Family;
@@ -34,20 +35,23 @@ struct Ear {
     listening: Listening,
     /// The kernel's number of the interface; a new interface of the same name has another one.
     interface: u32,
+    /// That of the device of the main socket, which the interface is in.
+    device: Option<u32>,
     socket: tokio::net::UdpSocket,
 }
 
 impl Ears {
     /// See [`super::Socket::listen`].
-    pub fn listen(&mut self, wanted: &[Listening]) -> Vec<String> {
-        self.ears.retain(|ear| wanted.contains(&ear.listening) && ear.still_hears());
+    pub fn listen(&mut self, wanted: &[Listening], device: Option<&Device>) -> Vec<String> {
+        let index = device.map(|device| device.index);
+        self.ears.retain(|ear| wanted.contains(&ear.listening) && ear.device == index && ear.still_hears());
         self.deaf.retain(|listening| wanted.contains(listening));
         let mut problems = Vec::new();
         for listening in wanted {
             if self.ears.iter().any(|ear| ear.listening == *listening) {
                 continue;
             }
-            match Ear::open(listening) {
+            match Ear::open(listening, device) {
                 Ok(ear) => {
                     self.deaf.remove(listening);
                     self.ears.push(ear);
@@ -78,11 +82,14 @@ impl Listening {
 }
 
 impl Ear {
-    fn open(listening: &Listening) -> io::Result<Self> {
+    fn open(listening: &Listening, device: Option<&Device>) -> io::Result<Self> {
         let interface = if_nametoindex(listening.interface.as_str())?;
         let group = listening.group;
         let socket = socket2::Socket::new(Domain::for_address(group), Type::DGRAM, Some(Protocol::UDP))?;
         socket.set_nonblocking(true)?;
+        if let Some(device) = device {
+            socket.bind_device(Some(device.name.as_bytes()))?;
+        }
         // Other programs may listen to the group, too.
         socket.set_reuse_address(true)?;
         match group.ip() {
@@ -97,7 +104,8 @@ impl Ear {
             IpAddr::V6(group) => socket.join_multicast_v6(&group, interface)?,
         }
         let socket = tokio::net::UdpSocket::from_std(UdpSocket::from(socket))?;
-        Ok(Ear { listening: listening.clone(), interface, socket })
+        let device = device.map(|device| device.index);
+        Ok(Ear { listening: listening.clone(), interface, device, socket })
     }
 
     fn still_hears(&self) -> bool {

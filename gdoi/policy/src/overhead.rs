@@ -20,6 +20,11 @@ impl Transform {
         (room - room % self.block_octets()).saturating_sub(TRAILER)
     }
 
+    /// The smallest MTU that leaves room for packets of so many octets inside.
+    pub const fn shortest_outside(self, family: Family, inside: u32) -> u32 {
+        self.fixed(family) + (inside + TRAILER).next_multiple_of(self.block_octets())
+    }
+
     const fn fixed(self, family: Family) -> u32 {
         family.header_octets() + ESP_HEADER + self.iv_octets() + self.icv_octets()
     }
@@ -41,6 +46,11 @@ mod tests {
         assert_eq!(gcm.longest_inside(Family::V6, 1500), 1426);
         assert_eq!(cbc.longest_inside(Family::V4, 1500), 1438);
         assert_eq!(cbc.longest_inside(Family::V4, 40), 0);
+        for transform in [cbc, gcm] {
+            let least = transform.shortest_outside(Family::V6, 1280);
+            assert!(transform.longest_inside(Family::V6, least) >= 1280);
+            assert!(transform.longest_inside(Family::V6, least - 1) < 1280);
+        }
     }
 
     #[test]

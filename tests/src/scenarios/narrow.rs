@@ -90,7 +90,7 @@ fn longest_answered(host: &Host, destination: IpAddr) -> Outcome<u16> {
 }
 
 /// `mtu=1400` or `mtu = 1400`.
-fn told(words: &str) -> Option<u16> {
+pub fn told(words: &str) -> Option<u16> {
     let (_, rest) = words.split_once("mtu")?;
     let number = rest.trim_start_matches([' ', '=', ':']);
     number.split(|sign: char| !sign.is_ascii_digit()).next()?.parse().ok()

@@ -106,7 +106,7 @@ fn of_plane(plane: &PlaneRules) -> Vec<Chain> {
 
 fn names(way: Way) -> [&'static str; 2] {
     match way {
-        Way::In => ["pass_in", "hold_in"],
+        Way::In | Way::Behind => ["pass_in", "hold_in"],
         Way::Out => ["pass_out", "hold_out"],
     }
 }
@@ -114,7 +114,7 @@ fn names(way: Way) -> [&'static str; 2] {
 /// What was decrypted comes by the link once more.
 fn passed(plane: &PlaneRules, way: Way) -> Vec<String> {
     let gdoi = match way {
-        Way::In => &plane.gdoi_in,
+        Way::In | Way::Behind => &plane.gdoi_in,
         Way::Out => &plane.gdoi_out,
     };
     let decrypted = match (&plane.gate, way) {
@@ -127,7 +127,7 @@ fn passed(plane: &PlaneRules, way: Way) -> Vec<String> {
 
 fn held(plane: &PlaneRules, way: Way) -> Vec<String> {
     let holds = match way {
-        Way::In => plane.holds_in(),
+        Way::In | Way::Behind => plane.holds_in(),
         Way::Out => plane.holds_out(),
     };
     match &plane.gate {

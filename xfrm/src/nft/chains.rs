@@ -1,9 +1,11 @@
 //! The chains of table `inet gdoi`, plane by plane.
 //!
-//! A packet on its way out meets them in this order: XFRM policy lookup (not here), `look_again`, `clamp_out`, `keep` (its addresses
+//! A packet on its way out meets them in this order: XFRM policy lookup (not here), `look_again`, `as_it_was`, `clamp_out`, `keep` (its addresses
 //! stay as they are), `stash`, `guard`, encryption, `restore_multicast` or `restore` (its own addresses come back),
 //! `clamp_out` and `guard` once more as ESP. On its way in: `arriving`, `inbound`, `routing`, decryption, `clamp_in`, `routing`,
 //! and `require_forward` and `forwarded`, or `require_input`.
+//! What goes through a VRF passes by twice: outward what the router itself sends, ESP included, in the output hook and behind
+//! it, and inward everything in prerouting, first at the link and then at the VRF.
 //!
 //! Others have chains at the same hooks. What a group cannot do without comes first of all where it can: nobody else sees an
 //! outbound anchor, and what must be dropped is dropped before anybody can offload its flow. What lies between is found out
@@ -12,7 +14,7 @@
 use super::inbound::{arriving, ask, inbound, take, too_big, unknown_senders, ASK, TAKE};
 use super::interfaces::Way;
 use super::matching::View;
-use super::rules::{put_aside, unstash, PlaneRules, PUT_ASIDE, UNSTASH};
+use super::rules::{as_it_was, look_again, put_aside, unstash, PlaneRules, PUT_ASIDE, UNSTASH};
 use super::strays::{NOTE, STRAY};
 
 /// A chain: a base chain when it has a hook.
@@ -47,18 +49,15 @@ pub const PLANE_CHAINS: [&str; 17] = [
 pub fn chains(planes: &[PlaneRules]) -> Vec<Chain> {
     let each = |rules: fn(&PlaneRules) -> Vec<String>| planes.iter().flat_map(rules).collect();
     let mut chains = vec![
-        base("look_again", "type route hook output priority -2000000002", each(PlaneRules::look_again)),
+        base("look_again", "type route hook output priority -2000000003", look_again(planes)),
+        base("as_it_was", "type filter hook output priority -2000000002", as_it_was(planes)),
         // A new route to a multicast address is refused, so these get their addresses where none is looked up.
         base(
             "restore_multicast",
             "type filter hook output priority -2000000001",
             each(|plane| plane.to_restore("restore_multicast")),
         ),
-        base(
-            "restore",
-            "type route hook output priority -2000000000",
-            each(|plane| plane.to_restore("restore")),
-        ),
+        base("restore", "type route hook output priority -2000000000", restore(planes)),
         base("clamp_out", "type filter hook postrouting priority -2000000000", leaving(planes)),
         // Binds protected flows to their own addresses just before the operator's NAT could do otherwise.
         base("keep", "type nat hook postrouting priority srcnat - 1", each(PlaneRules::keep)),
@@ -90,6 +89,12 @@ fn base(name: &str, hook: &'static str, rules: Vec<String>) -> Chain {
     Chain { name: name.into(), hook: Some(hook), rules }
 }
 
+/// ESP that has its own addresses already comes again, at the link behind a VRF.
+fn restore(planes: &[PlaneRules]) -> Vec<String> {
+    let restored = planes.iter().flat_map(|plane| plane.to_restore("restore"));
+    restored.chain(planes.iter().flat_map(PlaneRules::restored_before)).collect()
+}
+
 /// What one plane passes no other plane of the same interface holds: groups must not lock out each other's GDOI.
 fn guard(planes: &[PlaneRules]) -> Vec<String> {
     let jump = |chain: &'static str| planes.iter().flat_map(move |plane| plane.jumps(Way::Out, chain));
@@ -108,8 +113,9 @@ fn require_forward(planes: &[PlaneRules]) -> Vec<String> {
 }
 
 fn require(planes: &[PlaneRules]) -> Vec<String> {
-    let jump = |chain: &'static str| planes.iter().flat_map(move |plane| plane.jumps(Way::In, chain));
-    jump("pass_in").chain(jump("hold_in")).collect()
+    let jump = |chain: &'static str| planes.iter().flat_map(move |plane| plane.jumps(Way::Behind, chain));
+    let decrypted = planes.iter().flat_map(PlaneRules::decrypted_in_vrf);
+    jump("pass_in").chain(decrypted).chain(jump("hold_in")).collect()
 }
 
 fn plane_chains(plane: &PlaneRules) -> [Chain; 17] {

@@ -3,7 +3,7 @@
 //! Fragments need no rule: `keep` is a NAT chain, so connection tracking is active and has put them together at
 //! priority -400.
 
-use super::interfaces::Way;
+use super::interfaces::{Routing, Way};
 use super::known::{self, SPI, SPI_TYPE};
 use super::list::List;
 use super::matching::{conditions, View};
@@ -21,12 +21,13 @@ pub const ASK: &str = "ask";
 
 /// The rules of chain `inbound`: ESP of ours is handed to the kernel.
 pub fn inbound(planes: &[PlaneRules]) -> Vec<String> {
-    let places =
-        Anchors::ALL.into_iter().filter(|one| planes.iter().any(|plane| plane.slot.anchors() == *one));
-    let mut rules: Vec<_> = places
-        .flat_map(Anchors::ranges)
-        .map(|(name, anchors)| format!("iifname != \"lo\" {name} daddr {anchors} drop"))
-        .collect();
+    let in_vrfs = planes.iter().any(|plane| plane.interfaces.routing == Routing::Vrf);
+    let used = |anchors: &Anchors| planes.iter().any(|plane| plane.slot.anchors() == *anchors);
+    let places: Vec<_> = Anchors::ALL.into_iter().filter(used).flat_map(Anchors::ranges).collect();
+    let mut rules: Vec<_> = places.iter().filter(|_| in_vrfs).map(handed_before).collect();
+    rules.extend(
+        places.iter().map(|(name, anchors)| format!("iifname != \"lo\" {name} daddr {anchors} drop")),
+    );
     for plane in planes {
         if let Some(receivable) = plane.receivable() {
             rules.extend(Family::ALL.into_iter().flat_map(|family| shared(plane, receivable, family)));
@@ -42,6 +43,11 @@ pub fn arriving(plane: &PlaneRules) -> Vec<String> {
     let shared = Family::ALL.into_iter().flat_map(|family| shared_esp(plane, receivable, family));
     let all = shared.chain(receivable.blocks.iter().flat_map(|block| block_esp(plane, *block)));
     all.map(|esp| format!("{esp} {}", plane.counter("esp_arrived"))).collect()
+}
+
+/// What was handed to the kernel at a link of a VRF comes again at the VRF, and only that is untracked there.
+fn handed_before((name, anchors): &(&str, &str)) -> String {
+    format!("{name} daddr {anchors} meta iifkind \"vrf\" ct state untracked accept")
 }
 
 /// The rules of a plane's chain `senders`: packets of known senders go on, whatever they carry (an ICMP error about

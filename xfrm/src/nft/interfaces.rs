@@ -3,6 +3,9 @@
 //! By name a link is held from its first moment on, and by index also when somebody has given it another name, before
 //! anybody can notice. nft prints the name of an index and refuses names that it does not find when it loads what it has
 //! printed; of a number that can be no index it prints the number. So the index is compared beside a bit that none has.
+//!
+//! Packets that came in by a link of a VRF (virtual routing and forwarding) have the VRF for their incoming interface behind
+//! prerouting, and the link itself is told apart (`sdif`).
 
 use std::collections::BTreeSet;
 
@@ -18,13 +21,27 @@ pub struct Interfaces {
     pub indices: BTreeSet<u32>,
     /// Those of them that are called otherwise by now.
     pub renamed: BTreeSet<u32>,
+    /// Where they route.
+    pub routing: Routing,
+}
+
+/// By which tables a plane's links route.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Routing {
+    /// By those of the whole machine.
+    #[default]
+    Main,
+    /// Some of them by those of a VRF, which packets pass by twice.
+    Vrf,
 }
 
 /// Where packets meet a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
-    /// They come in.
+    /// They come in; in prerouting.
     In,
+    /// They have come in, and it is known where they go.
+    Behind,
     /// They leave.
     Out,
 }
@@ -45,7 +62,15 @@ impl Interfaces {
         let (index, name) = match way {
             Way::In => ("iif", "iifname"),
             Way::Out => ("oif", "oifname"),
+            Way::Behind => {
+                let seen = [("iif", "iifname"), ("meta sdif", "meta sdifname")];
+                return seen.into_iter().flat_map(|names| self.named(names, indices)).collect();
+            }
         };
+        self.named((index, name), indices)
+    }
+
+    fn named(&self, (index, name): (&str, &str), indices: &BTreeSet<u32>) -> Vec<String> {
         let own = &self.name;
         let others = indices.iter().filter(|number| **number < BIT);
         let others = others.map(|number| format!("{index} | {BIT} == {} {name} != \"{own}\"", BIT | number));
@@ -59,7 +84,8 @@ mod tests {
 
     #[test]
     fn links_are_known_by_name_and_by_index() {
-        let links = Interfaces { name: "ppp*".into(), indices: [3, 9].into(), renamed: [9].into() };
+        let routing = Routing::Main;
+        let links = Interfaces { name: "ppp*".into(), indices: [3, 9].into(), renamed: [9].into(), routing };
         assert_eq!(
             links.held(Way::Out),
             [
@@ -71,6 +97,10 @@ mod tests {
         assert_eq!(
             links.served(Way::In),
             ["iifname \"ppp*\"", "iif | 1073741824 == 1073741833 iifname != \"ppp*\""]
+        );
+        assert_eq!(
+            links.served(Way::Behind)[2..],
+            ["meta sdifname \"ppp*\"", "meta sdif | 1073741824 == 1073741833 meta sdifname != \"ppp*\""]
         );
     }
 }

@@ -10,7 +10,7 @@ use super::interfaces::Interfaces;
 use super::list::List;
 use crate::model::{Family, Mode, Slot, Spi, SpiBlock};
 
-pub use encryption::{put_aside, unstash, Restored, PUT_ASIDE, UNSTASH};
+pub use encryption::{as_it_was, look_again, put_aside, unstash, Restored, PUT_ASIDE, UNSTASH};
 
 /// What nftables must know of a plane.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,8 +5,8 @@ use crate::model::{
     Ace, Action, Aead, Cipher, Family, Lane, Mode, Ports, Prefix, Selector, Side, Slot, Spi, SpiBlock,
 };
 use crate::nft::{
-    self, Border, GateRules, Interfaces, List, PlaneRules, ProtectRules, Receivable, Restored, Stash, Table,
-    Tables,
+    self, Border, GateRules, Interfaces, List, PlaneRules, ProtectRules, Receivable, Restored, Routing,
+    Stash, Table, Tables,
 };
 use crate::queue::Queue;
 use crate::Error;
@@ -79,7 +79,12 @@ fn plane(blocks: Vec<SpiBlock>, mss: Option<u16>) -> Result<PlaneRules, Error> {
     };
     Ok(PlaneRules {
         slot: Slot::LAST,
-        interfaces: Interfaces { name: "lo".into(), indices: [1].into(), renamed: [1].into() },
+        interfaces: Interfaces {
+            name: "lo".into(),
+            indices: [1].into(),
+            renamed: [1].into(),
+            routing: Routing::Main,
+        },
         gdoi_out: List::clear(&selectors),
         gdoi_in: List::clear(&selectors),
         clear: List::clear(&selectors),

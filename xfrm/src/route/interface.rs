@@ -21,6 +21,8 @@ const DATA: u16 = 2;
 /// IFLA_XFRM_LINK and IFLA_XFRM_IF_ID.
 const PARENT: u16 = 1;
 const IF_ID: u16 = 2;
+/// IFLA_VRF_TABLE.
+const TABLE: u16 = 1;
 
 /// The XFRM interfaces that are ours: by name and `if_id`.
 pub fn interfaces(socket: &mut Socket) -> io::Result<Vec<HeldInterface>> {
@@ -56,11 +58,21 @@ fn write(interface: XfrmInterface) -> LinkMessage {
     message
 }
 
+/// The number of the table of a VRF; None if the link is none.
+pub fn vrf_table(link: &[(u16, &[u8])]) -> Option<u32> {
+    find(&data_of(link, "vrf")?, TABLE).and_then(number)
+}
+
+/// What is told of a link of this kind.
+fn data_of<'a>(link: &[(u16, &'a [u8])], kind: &str) -> Option<Vec<(u16, &'a [u8])>> {
+    let info = attributes(find(link, LINK_INFO)?);
+    let data = find(&info, DATA).filter(|_| find(&info, KIND).map(text).as_deref() == Some(kind))?;
+    Some(attributes(data))
+}
+
 fn read(payload: &[u8]) -> Option<HeldInterface> {
     let LinkRecord { index, up, attributes: link } = link_record(payload)?;
-    let info = attributes(find(&link, LINK_INFO)?);
-    let data =
-        attributes(find(&info, DATA).filter(|_| find(&info, KIND).map(text).as_deref() == Some("xfrm"))?);
+    let data = data_of(&link, "xfrm")?;
     let content = XfrmInterface {
         slot: Slot::from_reqid(number(find(&data, IF_ID)?)?)?,
         parent: number(find(&data, PARENT)?)?,

@@ -6,7 +6,9 @@ use super::gdoi::gdoi;
 use super::{mtu, SMALL_MTU};
 use crate::installed::Offload;
 use crate::model::{is_named, Aead, Cipher, Family, Gate, Plane, Protection, Sa, SpiBlock};
-use crate::nft::{GateRules, Interfaces, List, PlaneRules, ProtectRules, Receivable, Restored, Stash};
+use crate::nft::{
+    GateRules, Interfaces, List, PlaneRules, ProtectRules, Receivable, Restored, Routing, Stash,
+};
 use crate::object::{Direction, Link};
 use crate::Error;
 
@@ -49,6 +51,7 @@ fn interfaces(plane: &Plane, links: &[&Link]) -> Interfaces {
         name: plane.interface.clone(),
         indices: links.iter().map(|link| link.index).collect(),
         renamed: renamed.map(|link| link.index).collect(),
+        routing: links.iter().map(|link| link.routing()).find(|one| *one == Routing::Vrf).unwrap_or_default(),
     }
 }
 

@@ -41,6 +41,8 @@ fn a_new_table_under_a_flood_loses_nothing() {
 #[test]
 fn the_table_is_read_as_it_is_listed() {
     let Some(lab) = Lab::build() else { return };
+    // Which has rules of its own.
+    lab.run("gm1", "ip link add red type vrf table 10 && ip link set red up && ip link set wan master red");
     let mut plane = Plane { mss: Some(1300), ..dual("gm1", entries()) };
     plane.clear = ["tcp any any eq 179", "icmp any any"].map(|text| text.parse().unwrap()).into();
     plane.servers = vec!["192.0.2.10:848".parse().unwrap()];

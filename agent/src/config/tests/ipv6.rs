@@ -31,13 +31,34 @@ fn members_ask_servers_of_one_family() {
         ["[2001:db8::10]:848", "[2001:db8::11]:1848"].map(|text| text.parse().unwrap())
     );
     assert_eq!(group.local_address, "2001:db8:1::1".parse().ok());
-    let both = "gm.yaml:7: 192.0.2.10 and server 2001:db8::10: all groups share one socket";
+    let both = "gm.yaml:7: 192.0.2.10 and server 2001:db8::10: all groups of a VRF share one socket";
     assert!(member("\n      - 2001:db8::10\n      - 192.0.2.10\n", "")
         .unwrap_err()
         .replace(":8:", ":7:")
         .starts_with(both));
     let local = member("[192.0.2.10]", "    local-address: 2001:db8:1::1\n").unwrap_err();
     assert!(local.starts_with("gm.yaml:7: 2001:db8:1::1 and server 192.0.2.10: "), "{local}");
+}
+
+#[test]
+fn groups_of_different_vrfs_share_nothing() {
+    let second = |vrf: &str| {
+        format!(
+            "    vrf: red\n  - {{name: b, identity-number: 2, interfaces: [wan1], pre-shared-key: \"only for tests\", \
+             servers: [192.0.2.10], local-address: 198.51.100.1{vrf}}}\n"
+        )
+    };
+    let groups = member("[2001:db8::10]", &second(", vrf: blue")).unwrap().groups;
+    let vrfs: Vec<_> = groups.iter().map(|(group, _)| group.vrf.as_ref().map(ToString::to_string)).collect();
+    assert_eq!(vrfs, [Some("red".to_owned()), Some("blue".to_owned())]);
+    assert_eq!(member("[2001:db8::10]", &second("")).unwrap().groups[1].0.vrf, None);
+    let one = member("[2001:db8::10]", &second(", vrf: red")).unwrap_err();
+    assert!(
+        one.contains("share one socket, so their local-address must be the same, or their vrf differ"),
+        "{one}"
+    );
+    let no_name = member("[2001:db8::10]", "    vrf: no/name\n").unwrap_err();
+    assert!(no_name.contains("is no interface name"), "{no_name}");
 }
 
 #[test]

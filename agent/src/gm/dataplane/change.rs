@@ -73,8 +73,11 @@ pub fn lost(spent: &[(Slot, Spi)]) -> Event {
     Event::new(Severity::Error, "GM_SENDER_LOST", message)
 }
 
-/// A router said so.
-pub fn path_mtu(interface: &str, said: TooBig) -> Event {
+/// A router said so, of packets that need paths of so many octets.
+pub fn path_mtu(interface: &str, said: TooBig, needs: u32) -> Event {
+    if said.mtu < needs {
+        return Event::new(Severity::Warning, "GM_PATH_MTU", short_path(interface, said.mtu, needs));
+    }
     let version = match said.family {
         Family::V4 => "IPv4",
         Family::V6 => "IPv6",
@@ -84,6 +87,15 @@ pub fn path_mtu(interface: &str, said: TooBig) -> Event {
         said.mtu
     );
     Event::new(Severity::Notice, "GM_PATH_MTU", message)
+}
+
+/// Hosts send packets of 1,280 octets whatever they are told, and no router may fragment these.
+pub fn short_path(interface: &str, found: u32, needs: u32) -> String {
+    format!(
+        "{interface} cannot carry all IPv6: the path carries {found} octets, by its own MTU or by what a router of the core says, \
+         and packets of 1280 octets take {needs} when they are encrypted. Longer ones than fit are lost; `mss-clamp: auto` \
+         spares TCP that"
+    )
 }
 
 #[cfg(test)]
@@ -116,6 +128,11 @@ mod tests {
         assert!(lost.severity == Severity::Error && lost.message.contains("0x00000007"), "{lost:?}");
         assert_eq!(abandoned("wan1").severity, Severity::Critical);
         let said = TooBig { family: Family::V4, spi: 7, mtu: 1400 };
-        assert!(path_mtu("wan0", said).message.contains("wan0 carries IPv4 packets of 1400 octets"));
+        assert!(path_mtu("wan0", said, 576).message.contains("wan0 carries IPv4 packets of 1400 octets"));
+        let short = path_mtu("wan0", TooBig { family: Family::V6, spi: 7, mtu: 1300 }, 1356);
+        assert!(
+            short.severity == Severity::Warning && short.message.starts_with("wan0 cannot carry all IPv6"),
+            "{short:?}"
+        );
     }
 }

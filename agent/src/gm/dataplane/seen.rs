@@ -2,7 +2,7 @@
 
 use super::conclusion::Hold;
 use super::DataPlane;
-use crate::config::{FailMode, InterfacePattern};
+use crate::config::{FailMode, InterfaceName, InterfacePattern};
 use crate::gm::closing::StoredPlane;
 use crate::gm::desired::{protection, Guarded};
 use crate::gm::links::Links;
@@ -121,8 +121,8 @@ impl DataPlane {
         &self.path_mtus
     }
 
-    /// The multicast groups in which rekey messages come.
-    pub fn listening(&self) -> Vec<Listening> {
+    /// The multicast groups in which rekey messages come, in this VRF.
+    pub fn listening(&self, vrf: Option<&InterfaceName>) -> Vec<Listening> {
         let listening = |(group, view): (&Guarded, &View)| {
             let group_address = view.rekey_group?;
             let (slot, interface) = group.places().next()?;
@@ -130,7 +130,8 @@ impl DataPlane {
             let interface = link.map_or(interface.to_string(), |link| link.name.clone());
             Some(Listening { group: group_address, interface })
         };
-        self.needs().filter_map(listening).collect()
+        let own = self.needs().filter(|(group, _)| group.settings.vrf.as_ref() == vrf);
+        own.filter_map(listening).collect()
     }
 }
 

@@ -111,7 +111,7 @@ mod tests {
         let (mut spent, mut desired) = (Spent::default(), desired());
         spent.withhold(&mut desired);
         assert_eq!(sending(&desired), [7, 8, 9]);
-        spent.retire(&[7, 9].map(|spi| Sender { spi, slot: slot() }));
+        spent.retire(&[7, 9].map(|spi| Sender { spi, slot: slot(), family: Family::V4, needs: 576 }));
         spent.withhold(&mut desired);
         assert_eq!((sending(&desired), spent.withholds(slot())), (vec![8, 9], true));
         spent.withhold(&mut desired);

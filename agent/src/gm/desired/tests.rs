@@ -84,10 +84,10 @@ fn entries_with_keys_of_their_own_are_sent_with_them() {
 }
 
 fn wanted(groups: &[Guarded], view: View, senders: &Senders, phase: Phase) -> Result<Vec<Plane>, String> {
-    let link = Interface { index: 4, name: "wan0".into(), up: true, mtu: 1500 };
+    let link = Interface { index: 4, name: "wan0".into(), up: true, mtu: 1500, vrf: None };
     let links = Links::new(vec![link], Kept::default());
-    let (local, path_mtus) = (LOCAL, &PathMtus::default());
-    let around = Surroundings { local, senders, path_mtus, links: &links };
+    let (locals, path_mtus) = (vec![LOCAL; groups.len()], &PathMtus::default());
+    let around = Surroundings { locals: &locals, senders, path_mtus, links: &links };
     desired(groups, &[view], around, phase, Instant::from_millis(50_000)).map(|desired| desired.planes)
 }
 

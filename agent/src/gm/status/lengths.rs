@@ -4,7 +4,7 @@ use crate::config::InterfacePattern;
 use crate::gm::dataplane::DataPlane;
 use crate::gm::desired::{sending, Guarded, Place};
 use crate::gm::links::Links;
-use crate::gm::path_mtu::PathMtus;
+use crate::gm::path_mtu::{needed, PathMtus};
 use crate::report::Lengths;
 use gdoi::endpoint::Instant;
 use gdoi::View;
@@ -23,8 +23,11 @@ fn of_group(group: &Guarded, view: &View, links: &Links, path_mtus: &PathMtus, n
         let path = |family| path_mtus.of(slot, family, now);
         let states = sending(view, Place { interface: number, slot }, now);
         let state = |family| states.iter().find(|sa: &&Sa| sa.family == family);
-        let mtu = |family| path(family).unwrap_or(link.mtu).min(link.mtu);
-        let inside = |family| Some(state(family)?.keys.transform().longest_inside(family, mtu(family)));
+        let inside = |family| {
+            let sa = state(family)?;
+            let mtu = path(family).map_or(link.mtu, |path| path.max(needed(sa)));
+            Some(sa.keys.transform().longest_inside(family, mtu.min(link.mtu)))
+        };
         Some(Lengths {
             interface: link.name.clone(),
             link_mtu: link.mtu,
@@ -71,7 +74,7 @@ mod tests {
         let groups = file.settle(&mut source).unwrap().groups;
         let groups = groups.into_iter().map(|(group, _)| group).collect();
         let group = assign_slots(groups, &[], Anchors::default()).remove(0);
-        let link = |name: &str| Interface { index: 4, name: name.into(), up: true, mtu: 1500 };
+        let link = |name: &str| Interface { index: 4, name: name.into(), up: true, mtu: 1500, vrf: None };
         let links = Links::new(["wan0", "wan1"].map(link).into(), Kept::default());
         let (mut mtus, now) = (PathMtus::default(), Instant::from_millis(1_000));
         mtus.learn(group.slots[1], TooBig { family: Family::V4, spi: 7, mtu: 1400 }, 1500, now);

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use super::{name, GateRules, PlaneRules, ProtectRules, Stash};
 use crate::model::{Family, Lane, Slot, SpiBlock};
-use crate::nft::interfaces::Way;
+use crate::nft::interfaces::{Routing, Way};
 use crate::nft::matching::family_of;
 
 /// ESP of one family whose inner header lies behind an IV of one length.
@@ -24,6 +24,15 @@ pub const PUT_ASIDE: &str = "put_aside";
 pub const UNSTASH: &str = "unstash";
 /// What is asked of a packet whose addresses may be stashed; most have no mark.
 const STASHED: &str = "meta mark != 0 meta priority . meta mark";
+
+/// The priority of IPv6 packets for which policies are looked up again, beside the small one that programs give them.
+const LOOKED_UP: u32 = 0x7d84_0000;
+const NOT_SMALL: u32 = 0xffff_fff0;
+/// There and back.
+const OTHER_HOP_LIMIT: &str = "ip6 hoplimit set ip6 hoplimit ^ 128";
+/// Types of neighbour discovery (RFC 4861).
+const DISCOVERY: &str =
+    "nd-router-solicit, nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert, nd-redirect";
 
 /// SPI and sequence number (RFC 4303 section 2).
 const ESP_HEADER: u32 = 8;
@@ -104,18 +113,32 @@ impl PlaneRules {
         self.protect().map_or(Vec::new(), |_| Lane::OF_FAMILIES.map(jump).into())
     }
 
-    /// For IPv6 that the router itself sends, the kernel looks for policies before it knows the interface, and finds none
-    /// that is limited to one. A changed hop limit makes it look again.
-    pub fn look_again(&self) -> Vec<String> {
+    /// ESP that a VRF has let pass with its own addresses is not tracked at its link either.
+    pub fn restored_before(&self) -> Vec<String> {
+        let Some(protect) = self.protect().filter(|_| self.interfaces.routing == Routing::Vrf) else {
+            return Vec::new();
+        };
+        let rule = |condition: &String, (family, spis): &(Family, SpiBlock)| {
+            let (family, mask, base) = (family_of(*family), spis.mask(), spis.base());
+            format!("{condition} {family} meta l4proto esp esp spi & {mask:#010x} == {base} notrack accept")
+        };
+        let links = self.interfaces.served(Way::Out);
+        links.iter().flat_map(|link| protect.spis.iter().map(move |spis| rule(link, spis))).collect()
+    }
+
+    fn looked_up_again(&self) -> Vec<String> {
         let Some(_) = self.protect() else { return Vec::new() };
-        let rules = |condition: String| {
+        let rules = |condition| {
             let packets = format!(
-                "{condition} ip6 hoplimit != {{ 1, 255 }} ip6 daddr != {{ fe80::/10, ff00::/8 }} meta l4proto != esp \
-                 rt ipsec missing"
+                "{condition} ip6 daddr != {{ fe80::/10, ff00::/8 }} meta l4proto != esp rt ipsec missing"
             );
             [
+                format!(
+                    "{packets} meta priority & {NOT_SMALL:#010x} == 0 meta priority set meta priority | {LOOKED_UP:#010x} \
+                     {OTHER_HOP_LIMIT} accept"
+                ),
                 format!("{packets} ip6 hoplimit 64 ip6 hoplimit set 63 accept"),
-                format!("{packets} ip6 hoplimit set 64 accept"),
+                format!("{packets} ip6 hoplimit != {{ 1, 255 }} ip6 hoplimit set 64 accept"),
             ]
         };
         self.interfaces.served(Way::Out).into_iter().flat_map(rules).collect()
@@ -193,9 +216,9 @@ impl PlaneRules {
         self.clamp(self.sent_protected())
     }
 
+    /// Wherever it comes in: in a VRF that is not the link.
     pub fn clamp_in(&self) -> Vec<String> {
-        let packets = |condition| format!("{condition} ipsec in reqid {}", self.slot.reqid());
-        self.clamp(self.interfaces.served(Way::In).into_iter().map(packets).collect())
+        self.clamp(vec![format!("ipsec in reqid {}", self.slot.reqid())])
     }
 
     fn clamp(&self, packets: Vec<String>) -> Vec<String> {
@@ -235,6 +258,29 @@ impl PlaneRules {
         let packets = |condition| format!("{condition} {quoted} & {mask:#010x} == {base}");
         self.interfaces.served(Way::In).into_iter().map(packets).collect()
     }
+}
+
+/// For IPv6 that the router itself sends, the kernel looks for policies before it knows the interface, and finds none that
+/// is limited to one. A changed hop limit makes it look again; [`as_it_was`] brings the right one back, of packets that have
+/// a priority which says so. What has a larger priority of its own, a traffic class of somebody, keeps that and loses its hop
+/// limit. Neighbour discovery stays where it was sent.
+pub fn look_again(planes: &[PlaneRules]) -> Vec<String> {
+    let rules: Vec<_> = planes.iter().flat_map(PlaneRules::looked_up_again).collect();
+    let first = (!rules.is_empty()).then(|| format!("icmpv6 type {{ {DISCOVERY} }} accept"));
+    first.into_iter().chain(rules).collect()
+}
+
+/// Hop limit and priority are right again.
+pub fn as_it_was(planes: &[PlaneRules]) -> Vec<String> {
+    let used = planes.iter().any(|plane| plane.protect().is_some());
+    let rule = || {
+        format!(
+            "meta nfproto ipv6 meta priority & {NOT_SMALL:#010x} == {LOOKED_UP:#010x} {OTHER_HOP_LIMIT} \
+             meta priority set meta priority & {:#010x}",
+            !NOT_SMALL
+        )
+    };
+    used.then(rule).into_iter().collect()
 }
 
 /// The chain that stashes the addresses of a packet, bit by bit, because versions of nft do not agree on how a number is

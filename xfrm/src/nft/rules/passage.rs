@@ -2,7 +2,7 @@
 
 use super::{GateRules, PlaneRules, LINK_IPV4, LINK_IPV6};
 use crate::model::{Action, Family, Mode};
-use crate::nft::interfaces::Way;
+use crate::nft::interfaces::{Routing, Way};
 use crate::nft::list::List;
 use crate::nft::matching::{conditions, icmp_errors, View};
 use crate::nft::strays::{self, NOTE, STRAY};
@@ -81,6 +81,13 @@ impl PlaneRules {
         rules.extend(self.link());
         rules.extend(self.pass(&self.gdoi_in, &self.gdoi_out));
         rules
+    }
+
+    /// What was decrypted comes in by the VRF of its link, so the jumps by link do not name it.
+    pub fn decrypted_in_vrf(&self) -> Option<String> {
+        let accept = self.accept("decrypted");
+        let rule = || format!("meta iifkind \"vrf\" ipsec in reqid {} {accept}", self.slot.reqid());
+        self.protect().filter(|_| self.interfaces.routing == Routing::Vrf).map(|_| rule())
     }
 
     pub fn hold_in(&self) -> Vec<String> {

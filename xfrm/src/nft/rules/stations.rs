@@ -4,16 +4,24 @@ use std::collections::BTreeSet;
 
 use super::PlaneRules;
 use crate::model::Family;
+use crate::nft::interfaces::Routing;
 
 impl PlaneRules {
-    /// At the end of hook prerouting: ESP for the inbound anchor, and what was decrypted.
+    /// At the end of hook prerouting: ESP for the inbound anchor, and what was decrypted. What comes again at a VRF has been
+    /// counted at its link.
     pub fn routing(&self) -> Vec<String> {
         let Some(_) = self.protect() else { return Vec::new() };
         let [v4, v6] = Family::ALL.map(|family| self.slot.inbound_anchor(family));
-        let esp = self.counter("esp_routing");
+        let (esp, once) = (
+            self.counter("esp_routing"),
+            match self.interfaces.routing {
+                Routing::Main => "",
+                Routing::Vrf => "meta iifkind != \"vrf\" ",
+            },
+        );
         vec![
-            format!("meta l4proto esp ip daddr {v4} {esp}"),
-            format!("meta l4proto esp ip6 daddr {v6} {esp}"),
+            format!("{once}meta l4proto esp ip daddr {v4} {esp}"),
+            format!("{once}meta l4proto esp ip6 daddr {v6} {esp}"),
             format!("ipsec in reqid {} {}", self.slot.reqid(), self.counter("inner_routing")),
         ]
     }

@@ -2,7 +2,7 @@
 
 use super::wishes::Dice;
 use crate::nft::HeldTable;
-use crate::object::{Life, Link, PolicyKey, Verdict};
+use crate::object::{Life, Link, PolicyKey, Verdict, Vrf};
 use crate::plan::*;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -14,9 +14,16 @@ pub fn empty_kernel() -> Installed {
         up,
         mtu: 1500,
         addresses: vec![IpAddr::from([192, 0, 2, 1])],
+        vrf: None,
     };
-    let links =
-        vec![link(1, "lo", true), link(2, "wan0", true), link(3, "wan1", true), link(4, "down", false)];
+    let vrf = Some(Vrf { index: 5, name: "red".into(), table: 10 });
+    let links = vec![
+        link(1, "lo", true),
+        link(2, "wan0", true),
+        Link { vrf: vrf.clone(), ..link(3, "wan1", true) },
+        link(4, "down", false),
+        Link { vrf, ..link(5, "red", true) },
+    ];
     Installed { links, ..Default::default() }
 }
 
@@ -25,7 +32,7 @@ impl Installed {
     pub(super) fn execute(&mut self, op: &Op) {
         match op {
             Op::AddRoute(route) => {
-                self.routes.retain(|held| held.anchor() != route.anchor());
+                self.routes.retain(|held| (held.anchor(), held.table) != (route.anchor(), route.table));
                 self.routes.push(*route);
             }
             Op::RemoveRoute(route) => remove_one(&mut self.routes, |held| held == route),
