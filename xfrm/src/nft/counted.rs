@@ -71,7 +71,7 @@ mod tests {
         let slot = Slot::new(3).unwrap();
         assert_eq!(read(&answer("gdoi", "blocked_in_3")), Some((slot, "blocked_in", 9, 900)));
         for (table, name) in
-            [("other", "blocked_in_3"), ("gdoi", "mine_3"), ("gdoi", "blocked_in_77"), ("gdoi", "x")]
+            [("other", "blocked_in_3"), ("gdoi", "mine_3"), ("gdoi", "blocked_in_99"), ("gdoi", "x")]
         {
             assert_eq!(read(&answer(table, name)), None);
         }
