@@ -26,6 +26,7 @@ pub struct Kernel {
     /// One sender's outbound states that were there or were added, while their blocks are desired.
     used: HashMap<StateId, EspKeys>,
     kept: Kept,
+    reading: Reading,
 }
 
 /// What `apply` did.
@@ -41,8 +42,6 @@ pub struct Report {
     pub spent: Vec<(Slot, Spi)>,
     /// Planes of which policies of somebody else take a part; `problems` names these.
     pub displaced: BTreeSet<Slot>,
-    /// What was counted before anything was changed, and what was seen besides.
-    pub reading: Reading,
 }
 
 /// What became of senders that were heard for the first time.
@@ -84,6 +83,7 @@ impl Kernel {
             offload: Offload::of_this_machine(),
             used: HashMap::new(),
             kept: Kept::default(),
+            reading: Reading::default(),
         })
     }
 
@@ -187,11 +187,11 @@ impl Kernel {
         let mut installed = self.installed_with(states)?;
         self.keep_links(&mut installed, desired);
         let counters = Counters { planes, states: counted, ..counters::of_the_kernel() };
-        let reading = Reading { counters, settings: settings::of_planes(&installed, desired) };
+        self.reading = Reading { counters, settings: settings::of_planes(&installed, desired) };
         let plan = plan(&installed, desired)?;
         self.used.retain(|id, _| desired.has_block_of(id.slot, id.spi));
         let Plan { ops, problems, spent, displaced } = plan;
-        let mut report = Report { changes: Vec::new(), problems, spent, displaced, reading };
+        let mut report = Report { changes: Vec::new(), problems, spent, displaced };
         for op in ops {
             match self.execute(&op, &installed) {
                 Ok(()) => report.changes.push(op.to_string()),
@@ -204,6 +204,11 @@ impl Kernel {
             }
         }
         Ok(report)
+    }
+
+    /// What had been counted when [`Self::apply`] was called last, before anything was changed, and what was seen besides.
+    pub fn reading(&self) -> &Reading {
+        &self.reading
     }
 
     /// The links that planes protect, also those that have got another name since.
