@@ -32,6 +32,7 @@ pub struct Kernel {
     used: HashMap<StateId, EspKeys>,
     kept: Kept,
     flows: Flows,
+    reading: Reading,
 }
 
 /// What `apply` did.
@@ -47,8 +48,6 @@ pub struct Report {
     pub spent: Vec<(Slot, Spi)>,
     /// Planes of which policies of somebody else take a part; `problems` names these.
     pub displaced: BTreeSet<Slot>,
-    /// What was counted before anything was changed, and what was seen besides.
-    pub reading: Reading,
 }
 
 /// What became of senders that were heard for the first time.
@@ -93,6 +92,7 @@ impl Kernel {
             used: HashMap::new(),
             kept: Kept::default(),
             flows: Flows::default(),
+            reading: Reading::default(),
         })
     }
 
@@ -205,11 +205,11 @@ impl Kernel {
         let mut installed = self.installed_with(states)?;
         self.keep_links(&mut installed, desired);
         let counters = Counters { planes, states: counted, ..counters::of_the_kernel() };
-        let reading = Reading { counters, settings: settings::of_planes(&installed, desired) };
+        self.reading = Reading { counters, settings: settings::of_planes(&installed, desired) };
         let plan = plan(&installed, desired)?;
         self.used.retain(|id, _| desired.has_block_of(id.slot, id.spi));
         let Plan { ops, problems, spent, displaced } = plan;
-        let mut report = Report { changes: Vec::new(), problems, spent, displaced, reading };
+        let mut report = Report { changes: Vec::new(), problems, spent, displaced };
         for op in ops {
             match self.execute(&op, &installed) {
                 Ok(()) => report.changes.push(op.to_string()),
@@ -226,6 +226,11 @@ impl Kernel {
         }
         self.end_earlier_flows(&installed, desired, &mut report);
         Ok(report)
+    }
+
+    /// What had been counted when [`Self::apply`] was called last, before anything was changed, and what was seen besides.
+    pub fn reading(&self) -> &Reading {
+        &self.reading
     }
 
     /// Only when all rules are there: what begins from now on is right.

@@ -49,7 +49,7 @@
 //!
 //! # What the operator must know
 //! * Filters of others must accept ESP (protocol 50) on the protected interface, in hooks prerouting, input and output, and
-//!   what was decrypted. [`Obstacles`] tells which one does not, from the [`Reading`] of each [`Report`].
+//!   what was decrypted. [`Obstacles`] tells which one does not, from each [`Kernel::reading`].
 //! * Packets without DF that are too long lose their packet mark and priority when they are encrypted; without
 //!   esp4_offload all encrypted packets do.
 //! * The route of an encrypted packet is looked up once more, as if the router itself had sent it: routing rules by

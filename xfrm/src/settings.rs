@@ -12,7 +12,7 @@ pub struct LinkSettings {
     pub slot: Slot,
     /// The link's name.
     pub interface: String,
-    /// `net.ipv4.conf.LINK.disable_xfrm`: what leaves is looked up in no policy.
+    /// `net.ipv4.conf.LINK.disable_xfrm`, or that of `all`: what leaves is looked up in no policy.
     pub disable_xfrm: bool,
     /// Whether what comes in by the link is not forwarded.
     pub keeps_to_itself: bool,
@@ -28,10 +28,11 @@ pub fn of_planes(installed: &Installed, desired: &Desired) -> Vec<LinkSettings> 
 
 fn of_link(slot: Slot, name: &str) -> LinkSettings {
     let of = |parameter: &str| setting(&format!("ipv4/conf/{name}/{parameter}"));
+    let disable_xfrm = [of("disable_xfrm"), setting("ipv4/conf/all/disable_xfrm")].contains(&Some(1));
     LinkSettings {
         slot,
         interface: name.to_owned(),
-        disable_xfrm: of("disable_xfrm") == Some(1),
+        disable_xfrm,
         keeps_to_itself: of("forwarding") == Some(0),
     }
 }

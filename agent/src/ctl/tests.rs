@@ -214,7 +214,7 @@ fn show_gm_tells_what_eats_packets() {
     let text = text(Request::ShowGm, member_report(group, Value::Null));
     let line = "  DROPPED       wan0, hook input drops ESP (40 of 40 packets lost): accept `iifname wan0 meta l4proto esp` there \
                 before anything drops\n";
-    assert!(text.contains(&format!("encrypting\n{line}")), "{text}");
+    assert!(text.contains(&format!("encrypting, but not all gets through, see DROPPED\n{line}")), "{text}");
 }
 
 #[test]

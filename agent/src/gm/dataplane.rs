@@ -298,7 +298,6 @@ impl DataPlane {
 
     fn succeeded(&mut self, report: Report, now: Instant, journal: &mut Journal) {
         let cause = self.under_way;
-        self.watch_out(&report.reading, now, journal);
         if !report.changes.is_empty() {
             journal.record(change::event(&report.changes, cause), now);
             if cause == Cause::Repair && !change::are_of_flowtables(&report.changes) {

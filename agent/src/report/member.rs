@@ -141,7 +141,7 @@ fn group_text(group: &MemberGroup, now: Timestamp) -> String {
     lines.extend([
         ("Key servers", group.servers.join(", ")),
         ("Interfaces", group.interfaces.join(", ")),
-        ("Protection", protection(group.protection).to_owned()),
+        ("Protection", protected(group)),
     ]);
     lines.extend(group.obstacles.iter().map(|obstacle| ("DROPPED", obstacle.text())));
     lines.extend([("Unregistered", if group.fail_close { "fail-close" } else { "fail-open" }.to_owned())]);
@@ -151,6 +151,12 @@ fn group_text(group: &MemberGroup, now: Timestamp) -> String {
     lines.extend(group.lengths.iter().map(|one| ("Packets", lengths(one))));
     lines.extend(keys(group.kek.as_ref(), &group.teks, now));
     format!("{}\n{}", group.group.title(), facts(&lines))
+}
+
+fn protected(group: &MemberGroup) -> String {
+    let eaten = group.protection == Protection::Encrypting && !group.obstacles.is_empty();
+    protection(group.protection).to_owned()
+        + if eaten { ", but not all gets through, see DROPPED" } else { "" }
 }
 
 fn registration(group: &MemberGroup, now: Timestamp) -> String {

@@ -117,7 +117,7 @@ impl ObstaclePlace {
             ),
             ObstaclePlace::DisableXfrm => (
                 "disable_xfrm is set: nothing is encrypted, and what should be is blocked",
-                "set net.ipv4.conf.WAN.disable_xfrm to 0",
+                "set net.ipv4.conf.WAN.disable_xfrm and that of `all` to 0",
             ),
             ObstaclePlace::PostroutingClear => (
                 "hook postrouting drops all that is to be encrypted",
@@ -155,7 +155,7 @@ mod tests {
         assert_eq!(
             obstacle(ObstaclePlace::DisableXfrm, 0, 0).text(),
             "wan0, disable_xfrm is set: nothing is encrypted, and what should be is blocked: set \
-             net.ipv4.conf.wan0.disable_xfrm to 0"
+             net.ipv4.conf.wan0.disable_xfrm and that of `all` to 0"
         );
         assert_eq!(serde_json::to_value(ObstaclePlace::PreroutingRaw).unwrap(), "prerouting_raw");
     }

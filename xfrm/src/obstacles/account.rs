@@ -53,7 +53,8 @@ const STRETCHES: [Stretch; Account::COUNT] = [
         to: Place::EspInput,
         toll: Toll::Part,
         obstacle: |step, _| {
-            Some(if step.at(Place::ReversePath) > 0 { Obstacle::ReversePath } else { Obstacle::Routing })
+            let filtered = explains(step, Place::ReversePath, Place::EspRouting, Place::EspInput);
+            Some(if filtered { Obstacle::ReversePath } else { Obstacle::Routing })
         },
     },
     Stretch {
@@ -97,13 +98,20 @@ const STRETCHES: [Stretch; Account::COUNT] = [
 
 /// What has no route here, or is a multicast that nobody listens to, is no fault.
 fn undelivered(step: &Step, forwarding: Forwarding) -> Option<Obstacle> {
-    if step.at(Place::ReversePath) > 0 {
+    let because = |of: Place| explains(step, of, Place::InnerRouting, Place::Delivered);
+    if because(Place::ReversePath) {
         Some(Obstacle::ReversePath)
-    } else if step.at(Place::Refused) > 0 {
+    } else if because(Place::Refused) {
         Some(Obstacle::Policy)
     } else {
         (forwarding == Forwarding::Off).then_some(Obstacle::Forwarding)
     }
+}
+
+/// Whether the kernel counted so many of everybody's packets there that they can be most of those that were lost.
+fn explains(step: &Step, counted: Place, from: Place, to: Place) -> bool {
+    let (counted, lost) = (step.at(counted), step.at(from).saturating_sub(step.at(to)));
+    counted > lost / 2
 }
 
 /// Of one stretch.

@@ -209,6 +209,14 @@ fn what_the_kernel_counts_itself_says_why() {
     };
     assert_eq!(after(2, filtered(4)), [Obstacle::ReversePath]);
     assert_eq!(after(2, filtered(7)), [Obstacle::ReversePath]);
+    let noise = |last: usize| {
+        move |kernel: &mut Kernel| {
+            kernel.comes(100, last);
+            kernel.0.counters.reverse_path += 3;
+        }
+    };
+    assert_eq!(after(2, noise(4)), [Obstacle::Routing], "those are others");
+    assert_eq!(after(2, noise(7)), []);
     let mut count = 0;
     let refused = |kernel: &mut Kernel| {
         count += 100;

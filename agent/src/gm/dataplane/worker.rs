@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 use tokio::sync::Notify;
-use xfrm::{Desired, Installed, Kept, Kernel, Patience, Report};
+use xfrm::{Desired, Installed, Kept, Kernel, Patience, Reading, Report};
 
 /// What there is to do.
 #[derive(Debug)]
@@ -20,8 +20,8 @@ enum Job {
 /// What has been done.
 #[derive(Debug)]
 pub enum Done {
-    /// The kernel was made to hold what was desired.
-    Applied(Result<Report, xfrm::Error>),
+    /// The kernel was made to hold what was desired; with it what had been counted before.
+    Applied(Result<(Report, Reading), xfrm::Error>),
     /// It was read.
     Seen(Box<Result<Installed, xfrm::Error>>),
 }
@@ -118,7 +118,9 @@ impl Worker {
 
 fn work(kernel: &mut Kernel, job: Job) -> Done {
     match job {
-        Job::Apply(desired) => Done::Applied(kernel.apply(&desired)),
+        Job::Apply(desired) => {
+            Done::Applied(kernel.apply(&desired).map(|report| (report, kernel.reading().clone())))
+        }
         Job::Look => Done::Seen(Box::new(kernel.installed())),
     }
 }
@@ -148,7 +150,7 @@ mod tests {
         assert!(matches!(taken.recv(), Ok(Job::Look)));
         let (slot, mut found) = (Slot::new(3).unwrap(), Kept::default());
         found.add(slot, 7);
-        made.send((Done::Applied(Ok(Report::default())), found)).unwrap();
+        made.send((Done::Applied(Ok(Default::default())), found)).unwrap();
         assert!(matches!(worker.take(Duration::ZERO), Some(Done::Applied(Ok(_)))));
         assert!(worker.kept().has(slot, 7), "what it has found");
         drop(made);

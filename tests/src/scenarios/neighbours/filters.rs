@@ -1,6 +1,6 @@
 //! What else on a router can eat a group's packets, one cause after the other.
 
-use crate::corp::Corp;
+use crate::corp::{registered, Corp};
 use crate::daemon::Daemon;
 use crate::eventually::eventually_true;
 use crate::host::Host;
@@ -11,16 +11,23 @@ use crate::scenario::Scenario;
 use crate::site::{Site, H4};
 use crate::stream::Streams;
 use crate::watch::Watch;
-use serde_json::Value;
+use serde_json::{json, Value};
 use std::thread;
 use std::time::{Duration, Instant};
 
 /// What this file shows.
-pub const SCENARIOS: &[Scenario] = &[Scenario::registered(
-    "eaten-packets",
-    "what eats a member's packets is named, with its hook, and told no more once they pass",
-    eaten,
-)];
+pub const SCENARIOS: &[Scenario] = &[
+    Scenario::registered(
+        "eaten-packets",
+        "what eats a member's packets is named, with its hook, and told no more once they pass",
+        eaten,
+    ),
+    Scenario::registered(
+        "other-anchors",
+        "with anchors elsewhere a filter of bogons by destination is no obstacle; nothing stays at the old ones",
+        elsewhere,
+    ),
+];
 
 /// Something that an operator does.
 enum Deed {
@@ -44,6 +51,9 @@ const ACCEPTED: &str =
     "policy drop; iifname \"lo\" accept; ct state established,related accept; udp dport 848 accept; \
                         meta l4proto { icmp, icmpv6 } accept";
 
+const BOGONS: Deed =
+    Deed::Chain("prerouting priority mangle", "iifname \"wan\" ip daddr { 0.0.0.0/8, 192.0.0.0/24 } drop");
+
 const CAUSES: &[Cause] = &[
     Cause(
         "INPUT drops and has no rule for ESP",
@@ -51,15 +61,7 @@ const CAUSES: &[Cause] = &[
         "input",
         "hook input",
     ),
-    Cause(
-        "bogons are dropped on the WAN by destination",
-        Deed::Chain(
-            "prerouting priority mangle",
-            "iifname \"wan\" ip daddr { 0.0.0.0/8, 192.0.0.0/24 } drop",
-        ),
-        "prerouting",
-        "hook prerouting",
-    ),
+    Cause("bogons are dropped on the WAN by destination", BOGONS, "prerouting", "hook prerouting"),
     Cause(
         "bogons are dropped on the WAN by source, before connection tracking",
         Deed::Chain(
@@ -188,6 +190,34 @@ fn told_and_mended(host: &Host, member: &Daemon, streams: &Streams, cause: &Caus
         back.as_secs_f32(),
         begun.elapsed().as_secs_f32()
     );
+    Ok(())
+}
+
+/// There and back.
+fn elsewhere(site: &Site, corp: &mut Corp) -> Outcome {
+    let host = site.host("gm1")?;
+    let (watch, streams) = (Watch::start(site)?, Streams::start(site)?);
+    BOGONS.does(&host)?;
+    for (anchors, here, there) in
+        [("as112", "192.31.196.", "192.0.0."), ("special-purpose", "192.0.0.", "192.31.196.")]
+    {
+        let member = &mut corp.members[0];
+        member.reconfigure(|config| config["anchors"] = json!(anchors))?;
+        member.terminate()?;
+        if anchors == "special-purpose" {
+            BOGONS.mend(&host)?;
+        }
+        member.start_again()?;
+        registered(member)?;
+        let mark = streams.mark();
+        eventually_true("every host hears every other one", SOON, || Ok(streams.all_heard_since(&mark)))?;
+        let held = ["ip xfrm state", "ip xfrm policy", "ip route show table all", "nft list table inet gdoi"];
+        let held = held.into_iter().map(|line| host.must(line)).collect::<Outcome<Vec<_>>>()?.concat();
+        ensure!(held.contains(here) && !held.contains(there), "not only at {here}0/24: {held}");
+        nothing_is_told(&corp.members[0])?;
+        println!("   {anchors}: all hosts hear each other, and nothing is left at {there}0/24");
+    }
+    println!("   {}", streams.end(watch)?);
     Ok(())
 }
 
