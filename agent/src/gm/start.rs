@@ -26,13 +26,13 @@ impl GroupMember {
     pub(super) fn start(
         settings: MemberSettings,
         reloader: Reloader,
-        store: Store,
+        mut store: Store,
     ) -> Result<Started<Self>, String> {
         let mut journal = Journal::default();
         refuse_company(&settings.control_socket)?;
         let own = addresses::of_this_host().unwrap_or_default();
         let mut speaker = Speaker::new(&settings, &own).ok_or("there is no group")?;
-        let guarded = guard(&settings, speaker.local(), &store, &mut journal);
+        let guarded = guard(&settings, speaker.local(), &mut store, &mut journal);
         // What the machine lacks says more than what failed for it.
         refuse_shortcomings(&settings, &mut journal)?;
         let mut dataplane = guarded?;
@@ -69,12 +69,11 @@ impl GroupMember {
 fn guard(
     settings: &MemberSettings,
     local: IpAddr,
-    store: &Store,
+    store: &mut Store,
     journal: &mut Journal,
 ) -> Result<DataPlane, String> {
     let groups: Vec<_> = settings.groups.iter().map(|(group, _)| group.clone()).collect();
-    // Who closed the interfaces has told why it cannot be read.
-    let stored = store.read().unwrap_or_default();
+    let stored = store.inherit();
     let protected = stored.as_ref().map(Stored::planes_of_this_boot).unwrap_or_default();
     let opened = DataPlane::open(groups, local, &protected);
     let mut dataplane = opened.map_err(|error| format!("the kernel: {error}"))?;
