@@ -13,7 +13,9 @@ use crate::control;
 use crate::daemon::reload::Reloader;
 use crate::daemon::{open_door, Started};
 use crate::events::{Event, Journal, Severity};
-use std::net::{IpAddr, Ipv4Addr};
+use crate::socket::Socket;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use xfrm::{Problem, Uses};
 
@@ -32,6 +34,7 @@ impl GroupMember {
         refuse_company(&settings.control_socket)?;
         let own = addresses::of_this_host().unwrap_or_default();
         let mut speaker = Speaker::new(&settings, &own).ok_or("there is no group")?;
+        refuse_neighbour(speaker.door())?;
         let guarded = guard(&settings, speaker.local(), &mut store, &mut journal);
         // What the machine lacks says more than what failed for it.
         refuse_shortcomings(&settings, &mut journal)?;
@@ -86,6 +89,16 @@ pub fn refuse_company(control_socket: &Path) -> Result<(), String> {
     match control::is_served(control_socket) {
         true => Err(format!("{}: a daemon is running already", control_socket.display())),
         false => Ok(()),
+    }
+}
+
+/// One of another configuration, too: what it has in the kernel is not touched, what is not closed was closed before.
+fn refuse_neighbour(door: SocketAddr) -> Result<(), String> {
+    match Socket::bind(door) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(format!(
+            "UDP {door}: {error}: another daemon speaks GDOI here, and one network namespace has one gdoi-gm"
+        )),
+        _ => Ok(()),
     }
 }
 
