@@ -83,7 +83,9 @@ impl StateFile {
             Ok(sealed) => replace(&path, &sealed).map_err(|error| error.to_string()),
             Err(error) => Err(error.to_string()),
         };
-        replaced.map_err(|reason| format!("{}: {reason}", path.display()))
+        replaced.map_err(|reason| format!("{}: {reason}", path.display()))?;
+        tracing::debug!("{}: stored {} octets", path.display(), state.expose().len());
+        Ok(())
     }
 
     /// The file.
