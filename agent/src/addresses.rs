@@ -92,9 +92,10 @@ impl Addresses {
         self
     }
 
-    /// Whether some interface has this address.
+    /// Whether it is this host's: some interface has it, or it is one of the loopback, of which the interface lists only the
+    /// first of a whole prefix.
     pub fn has(&self, address: IpAddr) -> bool {
-        self.interface_of(address).is_some()
+        address.is_loopback() || self.interface_of(address).is_some()
     }
 }
 
@@ -116,6 +117,14 @@ mod tests {
         assert!(own.holds("lo", localhost) && !own.holds("wan0", localhost));
         assert!(own.has(localhost) && !own.has(nobody));
         assert_eq!((own.interface_of(localhost), own.interface_of(nobody)), (Some("lo"), None));
+    }
+
+    /// All of 127.0.0.0/8 is this host's, though the interface lists one address.
+    #[test]
+    fn an_address_that_no_interface_lists_may_be_this_hosts() {
+        for (text, own) in [("127.0.0.3", true), ("127.200.0.1", true), ("::1", true), ("192.0.2.1", false)] {
+            assert_eq!(of_this_host().unwrap().has(text.parse().unwrap()), own, "{text}");
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod discretion;
 mod distinct_keys;
 mod file_name;
 mod hook;
+mod key_life;
 mod key_server;
 mod located;
 mod member;
@@ -36,9 +37,6 @@ use std::path::Path;
 pub const DEFAULT_PORT: u16 = 848;
 
 type Port = located::Bounded<1, 65_535>;
-
-/// The life of a TEK or KEK in seconds: 20 (for labs) to 30 days.
-type KeyLife = located::Bounded<20, 2_592_000>;
 
 /// A configuration that can be used, and what deserves attention nevertheless.
 #[derive(Debug)]

@@ -27,7 +27,7 @@ pub fn main() -> ExitCode {
         Command::Check { file } => check(file),
         Command::Ks(Ks::Key(command)) => key::carry_out(command),
         Command::Gm(Gm::Detach { group, yes_send_in_clear: false }) => {
-            Err(explain_detachment(group.as_deref()))
+            Err(unknown_group(&cli, group.as_deref()).unwrap_or_else(|| explain_detachment(group.as_deref())))
         }
         Command::Show(Show::Gm { wait: wanted @ Wait { wait: Some(_), .. }, .. }) => {
             let socket = cli.socket.as_deref().unwrap_or(Path::new(MEMBER_SOCKET));
@@ -59,6 +59,15 @@ fn conclude(result: Result<String, Failure>) -> ExitCode {
             ExitCode::from(status)
         }
     }
+}
+
+/// That the daemon has no such group, as far as it can be asked.
+fn unknown_group(cli: &Cli, group: Option<&str>) -> Option<String> {
+    let (group, socket) = (group?, cli.socket.as_deref().unwrap_or(Path::new(MEMBER_SOCKET)));
+    let report = exchange(socket, &Request::ShowGm).ok()?;
+    let groups = report.get("groups")?.as_array()?;
+    let known = groups.iter().any(|known| known.get("name").and_then(Value::as_str) == Some(group));
+    (!known).then(|| format!("gdoictl: {}: there is no group `{group}`", socket.display()))
 }
 
 /// What is said to one who did not say that it shall be.

@@ -100,6 +100,7 @@ pub async fn run<S: Service>(service: &mut S, control: &mut Control, signals: &m
         tokio::select! {
             () = service.hear() => {}
             Some(query) = control.next() => {
+                tracing::debug!("{} asks: {:?}", query.asker, query.request);
                 let answer = answer(service, query.request.clone(), &query.asker, clock::now());
                 query.answer(answer);
                 if service.is_over() {

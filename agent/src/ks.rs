@@ -237,7 +237,7 @@ fn log_entry(event: &KeyServerEvent) -> Event {
         KeyServerEvent::NewTek { group, .. }
         | KeyServerEvent::NewKek { group }
         | KeyServerEvent::KeysEndedMeanwhile { group }
-        | KeyServerEvent::SenderIdsRenewed { group }
+        | KeyServerEvent::SenderIdsRenewed { group, .. }
         | KeyServerEvent::MembersForgotten { group, .. }
         | KeyServerEvent::RekeySent { group, .. } => entry.of_group(&group.name),
         KeyServerEvent::MemberDropped { group, member } | KeyServerEvent::Revoked { group, member } => {
@@ -250,7 +250,9 @@ fn log_entry(event: &KeyServerEvent) -> Event {
             event.peer().iter().fold(entry, Event::with_peer)
         }
         KeyServerEvent::Rejected { from, .. } => entry.with_peer(from),
-        KeyServerEvent::Omitted { .. } => entry,
+        KeyServerEvent::Omitted { .. }
+        | KeyServerEvent::GroupKept { .. }
+        | KeyServerEvent::GroupForgotten { .. } => entry,
     }
 }
 

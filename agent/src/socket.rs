@@ -3,6 +3,7 @@
 mod multicast;
 
 use crate::config::MulticastRoute;
+use gdoi::wire::ExchangeType;
 use multicast::Ears;
 pub use multicast::Listening;
 use nix::sys::socket::{setsockopt, sockopt};
@@ -118,7 +119,9 @@ impl Socket {
             match received.await {
                 Ok(from) => {
                     let length = buffer.filled().len();
-                    return (from, &self.buffer[..length]);
+                    let datagram = &self.buffer[..length];
+                    trace("received", "from", from, datagram);
+                    return (from, datagram);
                 }
                 Err(error) => tracing::debug!("receiving: {error}"),
             }
@@ -130,7 +133,9 @@ impl Socket {
     pub fn receive_waiting(&mut self) -> Option<(SocketAddr, &[u8])> {
         // An ICMP error that the kernel reports here is none, and the next call goes on behind it.
         let (length, from) = self.sending.recv_from(&mut self.buffer).ok()?;
-        Some((from, &self.buffer[..length]))
+        let datagram = &self.buffer[..length];
+        trace("received", "from", from, datagram);
+        Some((from, datagram))
     }
 
     /// Sends a datagram or loses it, as the network may, too; the endpoint repeats what matters. The first
@@ -144,6 +149,7 @@ impl Socket {
         let prepared = route.map_or(Ok(()), |route| multicast::prepare(&self.sending, route));
         match prepared.and_then(|()| self.sending.send_to(payload, to)) {
             Ok(_) => {
+                trace("sent", "to", to, payload);
                 self.unreachable.remove(&to);
                 None
             }
@@ -157,6 +163,12 @@ impl Socket {
         }
         self.unreachable.insert(peer)
     }
+}
+
+/// What a datagram says that it is, for who wants to see each; nothing of its contents.
+fn trace(what: &str, way: &str, peer: SocketAddr, datagram: &[u8]) {
+    let kind = || ExchangeType::claimed_by(datagram).map_or("no message".into(), |kind| kind.to_string());
+    tracing::debug!("{what} {} octets {way} {peer}: {}", datagram.len(), kind());
 }
 
 /// The same socket twice.

@@ -1,21 +1,26 @@
 //! The key server's state on disk: sealed, and durable before anybody else learns of it.
 //!
 //! The file `state` holds a seal (see [`gdoi::crypto::seal`]) over when it was written and what [`gdoi::Output::Store`] said. It
-//! is never changed in place: a new one takes its name.
+//! is never changed in place: a new one takes its name. One key server at a time has the directory: two that went on from one
+//! state would give two members the same keys.
 //!
 //! ```text
 //! "GDWT" instant(8) boot(16) milliseconds since boot(8) state
 //! instant(8) state                                              as earlier versions wrote it
 //! ```
 
+mod owner;
+
+pub use owner::{NotOwned, Ownership};
+
 use crate::clock::{moment, Moment};
 use crate::config::StateSettings;
 use gdoi::crypto::seal::SealKey;
 use gdoi::crypto::{Secret, SystemRandom};
 use gdoi::endpoint::Instant;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use zeroize::Zeroizing;
@@ -25,6 +30,7 @@ use zeroize::Zeroizing;
 pub struct StateFile {
     directory: PathBuf,
     key: SealKey,
+    ownership: Ownership,
 }
 
 /// What was stored.
@@ -40,12 +46,11 @@ impl StateFile {
     /// The state in the directory, which is made if it is missing.
     ///
     /// # Errors
-    /// The directory cannot be made; the reason names it.
+    /// The directory cannot be made, or another key server has it; the reason names it.
     pub fn open(settings: StateSettings) -> Result<Self, String> {
         let StateSettings { directory, key } = settings;
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(&directory);
-        made.map_err(|error| format!("{}: {error}", directory.display()))?;
-        Ok(StateFile { directory, key })
+        let ownership = Ownership::take(&directory, "key server").map_err(|reason| reason.to_string())?;
+        Ok(StateFile { directory, key, ownership })
     }
 
     /// What was stored last; None if nothing ever was.
@@ -67,16 +72,20 @@ impl StateFile {
     /// Stores the state; when this returns, it outlives the machine's power.
     ///
     /// # Errors
-    /// The disk is full or broken; the reason names the file. What was stored before is still there.
-    pub fn write(&self, state: &Secret, now: Instant) -> Result<(), String> {
+    /// The disk is full or broken, or the directory has become another key server's; the reason names the file. What was
+    /// stored before is still there.
+    pub fn write(&mut self, state: &Secret, now: Instant) -> Result<(), String> {
         let plain = Zeroizing::new([&written(&moment(now))[..], state.expose()].concat());
         let sealed = self.key.seal(&Secret::from(plain.as_slice()), &mut SystemRandom);
         let path = self.path();
+        self.ownership.confirm().map_err(|reason| reason.to_string())?;
         let replaced = match sealed {
             Ok(sealed) => replace(&path, &sealed).map_err(|error| error.to_string()),
             Err(error) => Err(error.to_string()),
         };
-        replaced.map_err(|reason| format!("{}: {reason}", path.display()))
+        replaced.map_err(|reason| format!("{}: {reason}", path.display()))?;
+        tracing::debug!("{}: stored {} octets", path.display(), state.expose().len());
+        Ok(())
     }
 
     /// The file.
@@ -151,7 +160,7 @@ mod tests {
     #[test]
     fn the_last_state_is_read_again_and_nobody_else_can() {
         let scratch = Scratch::new("read");
-        let file = scratch.state(1);
+        let mut file = scratch.state(1);
         assert_eq!(file.read(), Ok(None));
         for (text, moment) in [(&b"first"[..], 7), (b"the second", 8)] {
             file.write(&Secret::from(text), Instant::from_millis(moment)).unwrap();
@@ -160,7 +169,7 @@ mod tests {
         }
         assert_eq!(fs::metadata(file.path()).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::metadata(&file.directory).unwrap().permissions().mode() & 0o777, 0o700);
-        assert_eq!(fs::read_dir(&file.directory).unwrap().count(), 1, "nothing is left over");
+        assert_eq!(fs::read_dir(&file.directory).unwrap().count(), 2, "nothing is left over but the lock");
         let sealed = fs::read(file.path()).unwrap();
         assert!(!sealed.windows(6).any(|window| window == b"second"));
     }
@@ -194,10 +203,12 @@ mod tests {
     #[test]
     fn a_damaged_state_or_another_key_is_refused_by_name() {
         let scratch = Scratch::new("damaged");
-        let file = scratch.state(1);
+        let mut file = scratch.state(1);
         file.write(&Secret::from(&b"state"[..]), Instant::default()).unwrap();
+        drop(file);
         let refused = scratch.state(2).read().unwrap_err();
         assert!(refused.ends_with("deep/er/state: sealed with another key, or damaged"), "{refused}");
+        let file = scratch.state(1);
         fs::write(file.path(), "").unwrap();
         let refused = file.read().unwrap_err();
         assert!(refused.ends_with("deep/er/state: not a sealed state of this version"), "{refused}");
@@ -206,7 +217,7 @@ mod tests {
     #[test]
     fn what_a_crash_left_half_written_does_no_harm() {
         let scratch = Scratch::new("half");
-        let file = scratch.state(1);
+        let mut file = scratch.state(1);
         file.write(&Secret::from(&b"whole"[..]), Instant::default()).unwrap();
         fs::write(file.path().with_extension("new"), "hal").unwrap();
         assert_eq!(file.read().unwrap().unwrap().state.expose(), b"whole");
@@ -217,9 +228,9 @@ mod tests {
     #[test]
     fn a_directory_that_is_gone_is_an_error_value() {
         let scratch = Scratch::new("gone");
-        let file = scratch.state(1);
+        let mut file = scratch.state(1);
         fs::remove_dir_all(&file.directory).unwrap();
         let reason = file.write(&Secret::from(&b"x"[..]), Instant::default()).unwrap_err();
-        assert!(reason.contains("deep/er/state: No such file"), "{reason}");
+        assert!(reason.contains("deep/er: No such file"), "{reason}");
     }
 }

@@ -1,6 +1,7 @@
 //! Errors say whose fault it was.
 
 use crate::crypto;
+use crate::policy::GroupId;
 use crate::wire::{ExchangeType, PayloadType};
 use std::fmt;
 use std::net::IpAddr;
@@ -191,6 +192,12 @@ pub enum Unacceptable {
     NoAnswer,
     /// The peer is not a key server of this implementation that cooperates with others.
     NotCooperating,
+    /// The peer took part in phase 1 as anybody's, and has said nothing to a key server since.
+    NoWord,
+    /// The peer speaks as a cooperating key server, and no group names it as one.
+    NotAPeer,
+    /// The peer speaks of this group, which does not name it as a cooperating key server.
+    NotAPeerOf(GroupId),
     /// The phase 1 SA lived as long as it may.
     Expired,
 }
@@ -250,6 +257,8 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::Malformed(error) => write!(f, "malformed message: {error}"),
+            // Whoever has restarted, or was given up, has forgotten what its peer still goes by.
+            Error::Misbehaved(error @ Misbehaved::UnknownExchange) => error.fmt(f),
             Error::Misbehaved(error) => write!(f, "peer broke the protocol: {error}"),
             Error::Unacceptable(error) => error.fmt(f),
             Error::Unauthenticated(error) => write!(f, "authentication failed: {error}"),
@@ -315,7 +324,9 @@ impl fmt::Display for Malformed {
 impl fmt::Display for Misbehaved {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Misbehaved::UnknownExchange => f.write_str("message belongs to no exchange"),
+            Misbehaved::UnknownExchange => {
+                f.write_str("message belongs to no exchange and no SA that this side knows")
+            }
             Misbehaved::UnsupportedExchange(kind) => write!(f, "exchange type {kind} is not supported"),
             Misbehaved::Encryption => f.write_str("encryption flag does not fit the exchange"),
             Misbehaved::MissingPayload(kind) => write!(f, "{kind} payload is missing"),
@@ -387,6 +398,11 @@ impl fmt::Display for Unacceptable {
             Unacceptable::NotCooperating => {
                 f.write_str("peer is not a cooperating key server of this implementation")
             }
+            Unacceptable::NoWord => {
+                f.write_str("no word since phase 1: is it down, or does it not name this key server in `peers`?")
+            }
+            Unacceptable::NotAPeer => f.write_str("no group here names it in `peers`"),
+            Unacceptable::NotAPeerOf(group) => write!(f, "group {group} does not name it in `peers`"),
             Unacceptable::Expired => f.write_str("phase 1 SA came to the end of its life"),
         }
     }

@@ -5,7 +5,7 @@ mod key_server;
 mod member;
 
 pub use coop::CoopEvent;
-pub use key_server::{Change, Effect, KeyServerEvent};
+pub use key_server::{Change, Effect, KeyServerEvent, Renewal};
 pub use member::{Cause, MemberEvent, Sign};
 
 use crate::policy::{GroupId, Spi};

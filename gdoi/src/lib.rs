@@ -97,7 +97,8 @@ pub use endpoint::{Endpoint, Instant, Output, Transmit};
 pub use error::{Error, Malformed, Misbehaved, Refused, Unacceptable, Unauthenticated};
 pub use esp::{Esn, SenderSa};
 pub use event::{
-    counted, Cause, Change, CoopEvent, Count, Effect, GroupName, KeyServerEvent, MemberEvent, Severity, Sign,
+    counted, Cause, Change, CoopEvent, Count, Effect, GroupName, KeyServerEvent, MemberEvent, Renewal,
+    Severity, Sign,
 };
 pub use keyring::{Sa, Traffic, View};
 pub use member::{Member, MemberCommand, MemberConfig, ServerEntry};
@@ -105,6 +106,6 @@ pub use push::SignedLength;
 pub use server::{
     AckCounters, Authorization, CredentialEntry, Done, GroupConfig, GroupStatus, KeyServer, KeyServerCommand,
     KeyServerConfig, KeyServerStatus, MemberRecord, Outcome, RekeyConfig, RekeyKind, RekeyStatus, Removal,
-    Retransmit, SidStatus, Transport, Which,
+    Retransmit, SidStatus, Transport, Which, MAX_GROUPS,
 };
 pub use status::{KekStatus, MemberStatus, RegistrationState, RekeyCounters, TekRole, TekStatus};

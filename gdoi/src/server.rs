@@ -8,6 +8,7 @@
 //!                         -> settle: count changes for the other servers -> store -> events, letters, datagrams
 //! ```
 
+mod absent;
 mod allotments;
 mod arrivals;
 mod clock;
@@ -46,7 +47,7 @@ mod terms;
 
 pub use command::{Done, KeyServerCommand, Which};
 pub use config::{
-    Authorization, CredentialEntry, GroupConfig, KeyServerConfig, RekeyConfig, RekeyKind, Removal,
+    Authorization, CredentialEntry, GroupConfig, KeyServerConfig, RekeyConfig, RekeyKind, Removal, MAX_GROUPS,
 };
 pub use group::{GroupStatus, KeyServerStatus, MemberRecord, Outcome, RekeyStatus, SidStatus};
 pub use rekeying::AckCounters;
@@ -62,6 +63,7 @@ use crate::phase1::Cookies;
 use crate::policy::{GroupId, Spi};
 use crate::rejections::{Rejections, Report};
 use crate::wire::{ExchangeType, Header, Version};
+use absent::Absent;
 use door::Door;
 use group::{Group, Outbox};
 use ledger::Unstored;
@@ -81,6 +83,8 @@ pub struct KeyServer {
     groups: Vec<Group>,
     /// Groups that are no more configured, while their members are told.
     parting: Vec<Group>,
+    /// What must not be forgotten of groups that are in no configuration.
+    absent: Absent,
     door: Door,
     sessions: Sessions,
     links: Links,
@@ -120,10 +124,7 @@ impl KeyServer {
             let ledger = stored.as_mut().and_then(|stored| stored.take(group.group.id));
             let known = ledger.as_ref().map(|ledger| ledger.members().author());
             let author = known.map_or_else(|| fresh_author(random.as_mut()), Ok)?;
-            let mut group = Group::new(group, config.address, author, now);
-            ledger.into_iter().for_each(|ledger| group.restore(ledger));
-            group.look_back(now);
-            Ok(group)
+            Ok(Group::begin(group, config.address, author, ledger, now))
         });
         let groups = groups.collect::<Result<_, Error>>()?;
         let links = Links::new(link_settings(&config), config.peers.clone(), now);
@@ -133,6 +134,7 @@ impl KeyServer {
             random,
             groups,
             parting: Vec::new(),
+            absent: Absent::default(),
             door,
             sessions: Sessions::default(),
             links,
@@ -142,6 +144,7 @@ impl KeyServer {
             rejections: Rejections::default(),
             store_members: None,
         };
+        server.keep_absent(stored.into_iter().flat_map(Stored::rest), now);
         server.refresh_groups(now);
         server.resume(now);
         Ok(server)
@@ -149,10 +152,7 @@ impl KeyServer {
 
     /// A rekey that a crash cut off goes out again. Where there are other servers the next primary sees to it.
     fn resume(&mut self, now: Instant) {
-        let resumed = self.act_on_all(now, |group, random| match group.leads() {
-            true => group.resume(random, group.ledger().time(now)),
-            false => Ok(()),
-        });
+        let resumed = self.act_on_all(now, |group, random| group.go_on(random, now));
         self.complain_of(resumed, now);
         self.refresh_groups(now);
     }
@@ -244,7 +244,8 @@ impl KeyServer {
     /// The SPIs of all groups but one.
     fn spis_besides(&self, index: usize) -> Vec<Spi> {
         let others = self.groups.iter().enumerate().filter(|(other, _)| *other != index);
-        others.map(|(_, group)| group).chain(&self.parting).flat_map(Group::spis).collect()
+        let others = others.map(|(_, group)| group).chain(&self.parting).flat_map(Group::spis);
+        others.chain(self.absent.spis()).collect()
     }
 
     /// Has all stored.
@@ -254,7 +255,7 @@ impl KeyServer {
     fn store(&mut self) -> Result<(), Error> {
         self.store_members = None;
         let groups = self.groups.iter().map(|group| (group.id(), group.ledger()));
-        let state = snapshot::take(groups)?;
+        let state = snapshot::take(groups.chain(self.absent.ledgers()))?;
         self.groups.iter_mut().for_each(Group::stored);
         self.output.push_back(Output::Store(state));
         Ok(())
@@ -366,6 +367,7 @@ impl Endpoint for KeyServer {
         self.complain_of(cooperated, now);
         self.refresh_groups(now);
         self.part_on(now);
+        self.forget_absent(now);
         // After all that members and servers wait for.
         self.work(now);
         self.tell_omitted(now);
@@ -379,7 +381,8 @@ impl Endpoint for KeyServer {
                 [self.sessions.next_sweep(), self.links.next_timeout(), self.reassembly.next_timeout()];
             let own =
                 [self.store_members, self.door.public_keys.due(), self.rejections.next_timeout(), groups];
-            Output::Wait(talk.into_iter().chain(own).flatten().min())
+            let absent = self.absent.next_end();
+            Output::Wait(talk.into_iter().chain(own).chain([absent]).flatten().min())
         })
     }
 }

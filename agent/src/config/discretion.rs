@@ -18,6 +18,9 @@ pub fn own(reason: impl Display) -> String {
 
 /// The same for what could not be made of `value`: what the reason quotes in backticks is left out unless it is harmless.
 pub fn of_value(value: &str, reason: &str) -> String {
+    if value.trim().is_empty() {
+        return own(reason.replace(&format!("`{value}`"), "nothing"));
+    }
     if is_harmless(value) {
         return own(reason);
     }
@@ -135,7 +138,12 @@ fn is_of_syntax(said: &str) -> bool {
 /// Whether all of it is words of configurations, small numbers and addresses.
 fn is_harmless(text: &str) -> bool {
     let mut words = text.split([' ', ',']).filter(|word| !word.is_empty());
-    words.all(|word| WORDS.contains(&word) || is_number(word) || is_address(word))
+    words.all(|word| are_words(word) || is_number(word) || is_address(word))
+}
+
+/// Words, several of them with strokes between as a cipher and its integrity algorithm.
+fn are_words(text: &str) -> bool {
+    text.split('/').all(|word| word.is_empty() || WORDS.contains(&word))
 }
 
 fn is_number(word: &str) -> bool {

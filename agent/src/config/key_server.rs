@@ -14,7 +14,7 @@ use super::{Port, Settings, DEFAULT_PORT};
 use gdoi::crypto::seal::SealKey;
 use gdoi::phase1::Credential;
 use gdoi::policy::{Family, Identity, Prefix, Proposal};
-use gdoi::{CredentialEntry, KeyServerConfig};
+use gdoi::{CredentialEntry, KeyServerConfig, MAX_GROUPS};
 use serde::{Deserialize, Deserializer};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -234,7 +234,7 @@ struct RawFile {
     pre_shared_keys: Distinct<PskRule>,
     #[serde(default, deserialize_with = "given")]
     phase1: Option<AcceptedList>,
-    groups: Distinct<GroupFile>,
+    groups: Distinct<GroupFile, MAX_GROUPS>,
     control_socket: Option<Parsed<FileName>>,
     lab_timers: Option<bool>,
     #[serde(default, deserialize_with = "given")]

@@ -61,14 +61,25 @@ impl FromStr for InterfacePattern {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let pattern = InterfacePattern(text.to_owned());
+        if text == "*" {
+            return Err("this names every interface: name those towards the other members".into());
+        }
+        if text == "lo" {
+            return Err("`lo` is this router's loopback: nothing on it goes to another member".into());
+        }
         if pattern.names("lo") {
-            return Err(format!("`{text}` is this router's loopback: nothing on it goes to another member"));
+            return Err(format!(
+                "`{text}` names this router's loopback, too: nothing on it goes to another member"
+            ));
         }
         if (0..MAX_PLANES).any(|number| pattern.names(&format!("gdoi{number}"))) {
             return Err(format!("`{text}` is what gdoi-gm makes for IPv6 multicast"));
         }
         text.strip_suffix('*').unwrap_or(text).parse::<InterfaceName>().map_err(|_| {
-            format!("`{}` is no interface name, nor the beginning of one and `*`", text.escape_debug())
+            format!(
+                "`{}` is no interface name, nor the beginning of one and an asterisk",
+                text.escape_debug()
+            )
         })?;
         Ok(pattern)
     }

@@ -1,10 +1,11 @@
 //! How a group is rekeyed, as the key server's configuration describes it.
 
 use super::file_name::FileName;
+use super::key_life::KeyLife;
 use super::located::{mapping, Bounded, Parsed};
 use super::names::InterfaceName;
 use super::source::{ConfigError, Source};
-use super::{KeyLife, Port, DEFAULT_PORT};
+use super::{Port, DEFAULT_PORT};
 use gdoi::crypto::sign::SigningKey;
 use gdoi::crypto::Hash;
 use gdoi::lifetime::{registration_jitter, registration_margin, server_margin};
@@ -123,7 +124,7 @@ impl TryFrom<RawRekey> for RekeyFile {
     fn try_from(raw: RawRekey) -> Result<Self, String> {
         Ok(RekeyFile {
             route: raw.route()?,
-            lifetime: raw.lifetime.map_or(DEFAULT_KEK_LIFE, Bounded::seconds),
+            lifetime: raw.lifetime.map_or(DEFAULT_KEK_LIFE, KeyLife::time),
             key_len: raw.encryption.map_or(32, |Parsed(KekCipher(length))| length),
             authentication: raw.authentication.0 .0,
             retransmit: raw.retransmit.map(|RetransmitEntry(retransmit)| retransmit),

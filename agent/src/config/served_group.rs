@@ -1,13 +1,13 @@
 //! A group as the key server's configuration describes it.
 
 use super::access::{acl, Entry};
+use super::key_life::{KeyLife, SHORTEST};
 use super::located::{given, mapping, Bounded, Clash, Distinct, Parsed};
 use super::names::{group_clash, Label};
 use super::phase1::IdentityEntry;
 use super::redundancy::RedundancyEntry;
 use super::rekey::{MulticastRoute, RekeyFile};
 use super::source::{ConfigError, Source};
-use super::KeyLife;
 use gdoi::coop::Redundancy;
 use gdoi::lifetime::registration_margin;
 use gdoi::policy::{Acl, Identity, Prefix, SendMode, Transform, MAX_REPLAY_WINDOW};
@@ -15,9 +15,6 @@ use gdoi::{Authorization, GroupConfig, GroupName};
 use serde::{Deserialize, Deserializer};
 use std::net::IpAddr;
 use std::time::Duration;
-
-/// The shortest life outside labs: with less, members hardly come around to anything but fetching keys.
-const SHORTEST_LIFE: Duration = Duration::from_secs(60);
 
 /// A day, the longest delay of a roll-over, in seconds.
 type Delay = Bounded<0, 86_400>;
@@ -38,7 +35,7 @@ impl GroupFile {
     /// A life that is for labs only, if there is one.
     pub fn lab_life(&self) -> Option<Duration> {
         let kek = self.local.rekey.as_ref().map(|rekey| rekey.lifetime);
-        [Some(self.local.ipsec.lifetime), kek].into_iter().flatten().find(|life| *life < SHORTEST_LIFE)
+        [Some(self.local.ipsec.lifetime), kek].into_iter().flatten().find(|life| life.as_secs() < SHORTEST)
     }
 
     /// The other key servers that share it.
@@ -233,7 +230,7 @@ impl TryFrom<RawIpsec> for IpsecFile {
         Ok(IpsecFile {
             transform,
             replay_window: replay_window(transform, raw.replay_window)?,
-            lifetime: raw.lifetime.map_or(DEFAULT_TEK_LIFE, Bounded::seconds),
+            lifetime: raw.lifetime.map_or(DEFAULT_TEK_LIFE, KeyLife::time),
             acl: acl(&entries)?,
             entries,
             mode: if raw.receive_only == Some(true) { SendMode::ReceiveOnly } else { SendMode::Both },

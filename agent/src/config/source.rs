@@ -183,8 +183,9 @@ impl Source {
     pub fn error_at_number(&self, key: &str, number: u64, reason: impl Into<String>) -> ConfigError {
         let number = number.to_string();
         let names = |line: &str| {
+            let line = before_comment(line);
             let mut words = line.split(|letter: char| !letter.is_alphanumeric());
-            line.contains(key) && words.any(|word| word == number)
+            gives(line, key) && words.any(|word| word == number)
         };
         let line = self.text.lines().position(names);
         self.error(line.map_or(1, |index| index + 1), reason)
@@ -194,14 +195,14 @@ impl Source {
     pub fn error_in_list(&self, key: &str, element: &str, reason: impl Into<String>) -> ConfigError {
         let mut inside = false;
         let has = |line: &str| {
-            let line = line.split('#').next().unwrap_or("");
+            let line = before_comment(line);
             // A line that gives another key ends the list.
-            inside = line.contains(key) || inside && !gives_key(line);
+            inside = gives(line, key) || inside && !gives_key(line);
             let mut words = line.split(|letter: char| !letter.is_alphanumeric() && !".:".contains(letter));
             inside && words.any(|word| word == element)
         };
         let line = self.text.lines().position(has);
-        let line = line.or_else(|| self.text.lines().position(|line| line.contains(key)));
+        let line = line.or_else(|| self.text.lines().position(|line| gives(line, key)));
         self.error(line.map_or(1, |index| index + 1), reason)
     }
 
@@ -214,10 +215,12 @@ impl Source {
         self.error(found.map_or(1, |(index, _)| index + 1), reason)
     }
 
-    /// An error at the first line that mentions `name`.
+    /// An error at the first line that has a file of this name for a value, or that mentions it.
     fn error_at(&self, name: &Path, reason: impl Into<String>) -> ConfigError {
         let name = name.to_string_lossy();
-        let line = self.text.lines().position(|line| line.contains(name.as_ref()));
+        let lines = || self.text.lines();
+        let line = lines().position(|line| has_value(line, &name));
+        let line = line.or_else(|| lines().position(|line| line.contains(name.as_ref())));
         self.error(line.map_or(1, |index| index + 1), reason)
     }
 
@@ -255,6 +258,36 @@ impl Source {
             ));
         }
     }
+}
+
+/// Whether `key` is given in this line: with a colon behind it, and not in a comment.
+fn gives(line: &str, key: &str) -> bool {
+    let mut found = before_comment(line).match_indices(key);
+    found.any(|(at, _)| {
+        let behind = line[at + key.len()..].trim_start_matches(['"', '\'', ' ']);
+        let begins = at == 0 || line[..at].ends_with([' ', '\t', '{', ',', '"', '\'']);
+        begins && behind.starts_with(':')
+    })
+}
+
+/// Whether the value of a key for files has this name.
+fn has_value(line: &str, name: &str) -> bool {
+    let line = before_comment(line);
+    let is_value = |at: usize| {
+        let before = line[..at].trim_end_matches(['"', '\'']);
+        let key = before.trim_end().strip_suffix(':').map(|key| key.trim_end_matches(['"', '\'', ' ']));
+        let for_files = |key: &str| key.ends_with("-file") || key.ends_with("authentication");
+        let behind = line[at + name.len()..].trim_start_matches(['"', '\'']);
+        key.is_some_and(for_files) && (behind.is_empty() || behind.starts_with([' ', '\t', ',', '}']))
+    };
+    line.match_indices(name).any(|(at, _)| is_value(at))
+}
+
+/// A comment begins with a sign that stands at the beginning or behind a blank.
+fn before_comment(line: &str) -> &str {
+    let begins = |at: &usize| line[..*at].is_empty() || line[..*at].ends_with([' ', '\t']);
+    let comment = line.match_indices('#').map(|(at, _)| at).find(begins);
+    &line[..comment.unwrap_or(line.len())]
 }
 
 /// An IPv6 address has colons, too.

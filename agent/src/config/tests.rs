@@ -17,6 +17,7 @@ mod ipv6;
 mod redundancy;
 mod refusals;
 mod rekey;
+mod words;
 
 const MEMBER: &str = r#"groups:
   - name: corp

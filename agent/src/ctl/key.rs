@@ -35,7 +35,7 @@ fn generate(kind: KeyType, file: &Path) -> Result<String, String> {
     let text = std::str::from_utf8(pem.expose()).map_err(|error| about(file)(error.to_string()))?;
     let key = usable(text).map_err(about(file))?;
     new.write(pem.expose()).map_err(about(file))?;
-    Ok(format!("{}: a new key; {OWNER}\n{}", file.display(), description(&key)))
+    Ok(format!("{}: a new key; {}\n{}", file.display(), reader(file), description(&key)))
 }
 
 fn export(file: &Path, out: &Path, passphrase_file: Option<&Path>) -> Result<String, String> {
@@ -56,10 +56,14 @@ fn import(file: &Path, out: &Path, passphrase_file: Option<&Path>) -> Result<Str
     let text = encrypted::decrypt(&sealed, &passphrase).map_err(about(file))?;
     let key = usable(&text).map_err(about(file))?;
     new.write(text.as_bytes()).map_err(about(out))?;
-    Ok(format!("{}: the key of {}; {OWNER}\n{}", out.display(), file.display(), description(&key)))
+    Ok(format!("{}: the key of {}; {}\n{}", out.display(), file.display(), reader(out), description(&key)))
 }
 
-const OWNER: &str = "on the key server its owner must be the daemon's user";
+/// Who must read it.
+fn reader(file: &Path) -> String {
+    let file = file.display();
+    format!("for the key server's daemon: chown root:gdoi-ks {file} && chmod 640 {file}")
+}
 
 fn about(file: &Path) -> impl Fn(String) -> String + '_ {
     |reason| format!("gdoictl: {}: {reason}", file.display())

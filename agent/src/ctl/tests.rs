@@ -231,6 +231,36 @@ fn detaching_must_be_meant() {
     assert_eq!(request, Request::GmDetach { group: Some("corp".into()) });
 }
 
+/// Nobody is told what would become of a group that there is not.
+#[test]
+fn only_groups_that_there_are_can_be_detached() {
+    let path = std::env::temp_dir().join(format!("gdoi-ctl-groups-{}.sock", std::process::id()));
+    let _ = std::fs::remove_file(&path);
+    let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let daemon = std::thread::spawn(move || {
+        for _ in 0..2 {
+            let (mut client, _) = listener.accept().unwrap();
+            let mut asked = [0; 100];
+            let length = std::io::Read::read(&mut client, &mut asked).unwrap();
+            assert!(String::from_utf8_lossy(&asked[..length]).contains("show-gm"));
+            let answer = json!({"ok": {"groups": [{"name": "corp"}, {"name": "lab"}]}}).to_string() + "\n";
+            std::io::Write::write_all(&mut client, answer.as_bytes()).unwrap();
+        }
+    });
+    let socket = path.to_str().unwrap();
+    let cli = Cli::try_parse_from(["gdoictl", "--socket", socket, "gm", "detach"]).unwrap();
+    let said = unknown_group(&cli, Some("nosuch")).unwrap();
+    assert!(said.ends_with("there is no group `nosuch`"), "{said}");
+    assert_eq!(unknown_group(&cli, Some("lab")), None);
+    daemon.join().unwrap();
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(
+        (unknown_group(&cli, Some("nosuch")), unknown_group(&cli, None)),
+        (None, None),
+        "nobody to ask"
+    );
+}
+
 #[test]
 fn show_ks_and_its_parts_read_like_this() {
     let group = json!({"name": "corp", "identity_number": 100, "members": 1, "refused": 2, "acl_entries": 1,

@@ -14,6 +14,8 @@ use crate::control;
 use crate::daemon::reload::Reloader;
 use crate::daemon::Started;
 use crate::events::{Event, Journal, Severity};
+use crate::socket::{Place, Socket};
+use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use xfrm::{Problem, Uses};
@@ -27,13 +29,14 @@ impl GroupMember {
     pub(super) fn start(
         settings: MemberSettings,
         reloader: Reloader,
-        store: Store,
+        mut store: Store,
     ) -> Result<Started<Self>, String> {
         let mut journal = Journal::default();
         refuse_company(&settings.control_socket)?;
         let own = addresses::of_this_host().unwrap_or_default();
         let mut speakers = Speaker::all(&settings, &own);
-        let guarded = guard(&settings, &speakers, &store, &mut journal);
+        speakers.iter().try_for_each(|speaker| refuse_neighbour(speaker.place()))?;
+        let guarded = guard(&settings, &speakers, &mut store, &mut journal);
         // What the machine lacks says more than what failed for it.
         refuse_shortcomings(&settings, &mut journal)?;
         let mut dataplane = guarded?;
@@ -72,12 +75,11 @@ impl GroupMember {
 fn guard(
     settings: &MemberSettings,
     speakers: &[Speaker],
-    store: &Store,
+    store: &mut Store,
     journal: &mut Journal,
 ) -> Result<DataPlane, String> {
     let groups: Vec<_> = settings.groups.iter().map(|(group, _)| group.clone()).collect();
-    // Who closed the interfaces has told why it cannot be read.
-    let stored = store.read().unwrap_or_default();
+    let stored = store.inherit();
     let protected = stored.as_ref().map(Stored::planes_of_this_boot).unwrap_or_default();
     let opened = DataPlane::open(groups, settings.anchors, &protected);
     let mut dataplane = opened.map_err(|error| format!("the kernel: {error}"))?;
@@ -91,6 +93,17 @@ pub fn refuse_company(control_socket: &Path) -> Result<(), String> {
     match control::is_served(control_socket) {
         true => Err(format!("{}: a daemon is running already", control_socket.display())),
         false => Ok(()),
+    }
+}
+
+/// One of another configuration, too: what it has in the kernel is not touched, what is not closed was closed before.
+fn refuse_neighbour(place: Place) -> Result<(), String> {
+    let address = place.address;
+    match Socket::open(place) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(format!(
+            "UDP {address}: {error}: another daemon speaks GDOI here, and one network namespace has one gdoi-gm"
+        )),
+        _ => Ok(()),
     }
 }
 

@@ -109,7 +109,7 @@ impl Keeper {
 
     /// Stores a state.
     pub fn keep(&mut self, state: Secret, now: Instant, journal: &mut Journal) {
-        let Some(file) = &self.file else { return };
+        let Some(file) = &mut self.file else { return };
         let failed_before = self.unsaved.take().is_some();
         match file.write(&state, now) {
             Ok(()) if failed_before => {

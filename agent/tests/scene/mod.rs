@@ -99,6 +99,10 @@ groups:
         self.start_logging("trace", &[]);
     }
 
+    pub fn start_at_debug(&mut self) {
+        self.start_logging("debug", &[]);
+    }
+
     fn start_logging(&mut self, level: &str, flags: &[&str]) {
         let _ = fs::remove_file(self.path("notify.sock"));
         let manager = UnixDatagram::bind(self.path("notify.sock")).unwrap();
@@ -150,13 +154,31 @@ groups:
 
     /// Runs the key server, which is expected to end by itself; its log.
     pub fn refused(&self) -> String {
-        let finished = Command::new(env!("CARGO_BIN_EXE_gdoi-ks"))
+        self.refused_with(&[])
+    }
+
+    pub fn refused_with(&self, flags: &[&str]) -> String {
+        let daemon = Command::new(env!("CARGO_BIN_EXE_gdoi-ks"))
             .arg("--config")
             .arg(self.path("ks.yaml"))
-            .output()
-            .unwrap();
-        assert_eq!(finished.status.code(), Some(1));
-        String::from_utf8(finished.stderr).unwrap()
+            .args(flags)
+            .stderr(fs::File::create(self.path("refused.log")).unwrap())
+            .spawn();
+        let (mut daemon, begun) = (daemon.unwrap(), Clock::now());
+        let ended = loop {
+            match daemon.try_wait().unwrap() {
+                None if begun.elapsed() < PATIENCE => std::thread::sleep(Duration::from_millis(10)),
+                ended => break ended,
+            }
+        };
+        let log = || fs::read_to_string(self.path("refused.log")).unwrap();
+        let Some(status) = ended else {
+            daemon.kill().unwrap();
+            daemon.wait().unwrap();
+            panic!("it goes on: {}", log());
+        };
+        assert_eq!(status.code(), Some(1));
+        log()
     }
 
     pub fn json(&self, words: &[&str]) -> Value {

@@ -191,6 +191,12 @@ impl FromStr for Transform {
                  aes-128-cbc with an integrity algorithm)"
             ));
         };
+        if integrity.is_empty() {
+            return refuse(format!(
+                "`{}` needs an integrity algorithm behind it: {0}/hmac-sha-256, -384 or -512",
+                cipher.name()
+            ));
+        }
         match Integrity::ALL.into_iter().find(|known| known.name() == integrity) {
             Some(integrity) => Ok(Transform::Shared { cipher, integrity }),
             None => refuse(format!("`{integrity}` is no integrity algorithm (hmac-sha-256, -384 or -512)")),

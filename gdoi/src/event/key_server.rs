@@ -2,10 +2,11 @@
 
 use super::{counted, write_keys, CoopEvent, GroupName, Severity};
 use crate::error::{Error, Unacceptable};
-use crate::policy::{Identity, Spi};
+use crate::policy::{GroupId, Identity, Spi};
 use crate::server::Transport;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 /// What a key server reports.
 #[derive(Clone, Debug, PartialEq)]
@@ -90,10 +91,12 @@ pub enum KeyServerEvent {
         /// What, and when it holds.
         change: Change,
     },
-    /// The sender IDs came to their end: all members register again for others.
+    /// Sender IDs begin anew: all members register again for others.
     SenderIdsRenewed {
         /// The group.
         group: GroupName,
+        /// Why.
+        cause: Renewal,
     },
     /// A member of other software cannot be told the deny entries of the ACL.
     DeniesLeftOut {
@@ -108,6 +111,22 @@ pub enum KeyServerEvent {
     KeysEndedMeanwhile {
         /// The group.
         group: GroupName,
+    },
+    /// Something of a group that is in no configuration is kept until its last key ends.
+    GroupKept {
+        /// Its number.
+        group: GroupId,
+        /// How many members it has.
+        members: usize,
+        /// How many were removed from it.
+        removed: usize,
+        /// How long it is kept.
+        remaining: Duration,
+    },
+    /// It is not kept any longer.
+    GroupForgotten {
+        /// Its number.
+        group: GroupId,
     },
     /// A new KEK was made.
     NewKek {
@@ -135,6 +154,33 @@ pub enum KeyServerEvent {
         /// How many.
         count: u64,
     },
+}
+
+/// Why sender IDs begin anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Renewal {
+    /// A server has nearly given out all that it can.
+    UsedUp,
+    /// A member has got as many as one can get.
+    Allotted,
+    /// This server leads and has none to give, and whoever could grant it some is not there to do so.
+    NoGrantor,
+    /// Another server has come, and the ranges are all granted.
+    NoRange,
+}
+
+impl fmt::Display for Renewal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Renewal::UsedUp => "those of one key server came to their end",
+            Renewal::Allotted => "a member has got as many as one can get, look which one registers so often",
+            Renewal::NoGrantor => {
+                "the key server that divided them among the others is not the one that it was, it has begun the group anew \
+                 or is gone"
+            }
+            Renewal::NoRange => "a key server has come for which no range is left, since others came and went",
+        })
+    }
 }
 
 /// When a change reaches the members that are registered. Who registers after it gets the new policy at once.
@@ -200,6 +246,8 @@ impl KeyServerEvent {
             KeyServerEvent::NewTek { .. } => "KS_NEW_TEK",
             KeyServerEvent::NewKek { .. } => "KS_NEW_KEK",
             KeyServerEvent::KeysEndedMeanwhile { .. } => "KS_KEYS_ENDED",
+            KeyServerEvent::GroupKept { .. } => "KS_GROUP_KEPT",
+            KeyServerEvent::GroupForgotten { .. } => "KS_GROUP_FORGOTTEN",
             KeyServerEvent::SenderIdsRenewed { .. } => "KS_NEW_SIDS",
             KeyServerEvent::DeniesLeftOut { .. } => "KS_GM_ACL_PARTIAL",
             KeyServerEvent::PolicyChange { .. } => "POLICY_CHANGE",
@@ -234,6 +282,8 @@ impl KeyServerEvent {
             KeyServerEvent::Refused { .. }
             | KeyServerEvent::DeniesLeftOut { .. }
             | KeyServerEvent::KeysEndedMeanwhile { .. }
+            | KeyServerEvent::GroupKept { .. }
+            | KeyServerEvent::GroupForgotten { .. }
             | KeyServerEvent::Phase1Failed { .. }
             | KeyServerEvent::Omitted { .. }
             | KeyServerEvent::Rejected { .. } => Severity::Warning,
@@ -293,8 +343,20 @@ impl fmt::Display for KeyServerEvent {
                 write!(f, "Acknowledgement from {from} for group {group} ignored: {reason}")
             }
             KeyServerEvent::PolicyChange { change } => change.fmt(f),
-            KeyServerEvent::SenderIdsRenewed { group } => {
-                write!(f, "Sender IDs of group {group} came to their end: all members register again for others")
+            KeyServerEvent::GroupKept { group, members, removed, remaining } => write!(
+                f,
+                "Group {group} is in no configuration and served to nobody; what is known of it, with {} and {removed} that may \
+                 not come back, is kept for {} s, until its last key ends: a group of this identity-number goes on with it",
+                counted(*members, "member", "members"),
+                remaining.as_secs()
+            ),
+            KeyServerEvent::GroupForgotten { group } => write!(
+                f,
+                "Group {group}, which is in no configuration, is forgotten with its members and those that were removed: a \
+                 group of this identity-number begins anew"
+            ),
+            KeyServerEvent::SenderIdsRenewed { group, cause } => {
+                write!(f, "New sender IDs for group {group}, for which all members register again: {cause}")
             }
             KeyServerEvent::DeniesLeftOut { group, member, entries } => write!(
                 f,

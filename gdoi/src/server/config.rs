@@ -16,6 +16,9 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+/// No state with more groups could be read again.
+pub const MAX_GROUPS: usize = 960;
+
 /// What a key server is told.
 #[derive(Debug)]
 pub struct KeyServerConfig {

@@ -19,7 +19,8 @@
 //! The numbers of rekey messages under a KEK are divided alike, see [`next_number`].
 //!
 //! What this cannot see is an *old* copy of a stored state that is put in the place of the newer one: that author counts
-//! again what it has counted, unless another server of the group tells it how far it was.
+//! again what it has counted, unless another server of the group tells it how far it was. Nor does it see two servers that
+//! go on from one state: whoever stores it must see to it that it has one owner.
 
 use super::clock::GroupTime;
 use crate::coop::{Author, MAX_SERVERS};

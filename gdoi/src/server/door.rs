@@ -166,7 +166,8 @@ impl KeyServer {
     ) -> Result<Turn, Error> {
         match header.exchange {
             ExchangeType::IDENTITY_PROTECTION => {}
-            ExchangeType::GROUPKEY_PULL | ExchangeType::INFORMATIONAL => {
+            // Under an SA that this server has forgotten.
+            ExchangeType::GROUPKEY_PULL | ExchangeType::INFORMATIONAL | ExchangeType::COOP => {
                 return Err(Misbehaved::UnknownExchange.into())
             }
             other => return Err(Misbehaved::UnsupportedExchange(other).into()),

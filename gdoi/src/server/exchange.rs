@@ -10,7 +10,7 @@ use super::{Answer, KeyServer};
 use crate::crypto::Random;
 use crate::endpoint::Instant;
 use crate::error::{Error, Misbehaved, Unacceptable, Unauthenticated};
-use crate::event::KeyServerEvent;
+use crate::event::{CoopEvent, KeyServerEvent};
 use crate::phase1::{Cookies, Informational, ResponderStep};
 use crate::policy::GroupId;
 use crate::pull::{AwaitProof, Proof, Request, GROUP_IDENTITY};
@@ -27,6 +27,10 @@ impl KeyServer {
         if header.exchange == ExchangeType::GROUPKEY_PUSH_ACK {
             self.acknowledgement(from, &header, body, now);
             return self.store_members(now);
+        }
+        if header.exchange == ExchangeType::COOP && !self.links.is_peer(from.ip()) {
+            let event = CoopEvent::Refused { peer: from.ip(), reason: Unacceptable::NotAPeer.into() };
+            return self.complain(KeyServerEvent::Coop { group: None, event }, now);
         }
         let name = SessionName { peer: from, initiator: header.initiator.0 };
         let main_mode = header.exchange == ExchangeType::IDENTITY_PROTECTION;

@@ -95,6 +95,20 @@ impl Group {
         group
     }
 
+    /// One that goes on with what is known of it, or begins anew as `author`.
+    pub(super) fn begin(
+        config: GroupConfig,
+        source: SocketAddr,
+        author: Author,
+        known: Option<Ledger>,
+        now: Instant,
+    ) -> Self {
+        let mut group = Group::new(config, source, author, now);
+        known.into_iter().for_each(|ledger| group.restore(ledger));
+        group.look_back(now);
+        group
+    }
+
     /// Goes on with what was stored.
     pub(super) fn restore(&mut self, ledger: Ledger) {
         self.standing.restore(&ledger);
@@ -192,9 +206,17 @@ impl Group {
         done
     }
 
+    /// Takes up again what it had under way. Where another server leads, that one sees to it.
+    pub(super) fn go_on(&mut self, random: &mut dyn Random, now: Instant) -> Result<(), Error> {
+        match self.leads() {
+            true => self.resume(random, self.ledger.time(now)),
+            false => Ok(()),
+        }
+    }
+
     /// Sends the keys once more after a restart: nobody knows whom the message reached that was under way. Under the
     /// KEKs before as well; where those were ended, this is said again instead.
-    pub(super) fn resume(&mut self, random: &mut dyn Random, now: GroupTime) -> Result<(), Error> {
+    fn resume(&mut self, random: &mut dyn Random, now: GroupTime) -> Result<(), Error> {
         if self.ledger.members().is_empty() {
             self.settle_distribution();
             return Ok(());
@@ -267,8 +289,8 @@ impl Group {
             self.ledger.amend_state().lineage = Some(Lineage(lineage));
         }
         self.grant_places(random, now)?;
-        if self.renews_sids(now) {
-            self.renew_sids(random, now)?;
+        if let Some(cause) = self.renews_sids(now) {
+            self.renew_sids(cause, random, now)?;
         }
         if self.config.rekey.is_some() && self.keys().kek.is_none() {
             self.make_kek(now, random, now)?;

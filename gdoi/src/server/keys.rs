@@ -122,6 +122,21 @@ impl Keys {
         self.teks.iter().map(|tek| tek.expires).max().unwrap_or_default()
     }
 
+    /// Without any key: which SPIs members may still have, and until when.
+    pub(super) fn only_names(&self) -> Keys {
+        let teks = self.teks.iter().map(|tek| (tek.spi, tek.expires));
+        let mut names = Keys { ended: self.ended.iter().copied().chain(teks).collect(), ..Keys::default() };
+        names.bound();
+        names
+    }
+
+    /// When nobody has a key of these any more, by what their holders know.
+    pub(super) fn last_end(&self) -> GroupTime {
+        let teks = self.teks.iter().map(|tek| tek.expires).chain(self.ended.iter().map(|(_, end)| *end));
+        let keks = self.kek.iter().map(|kek| kek.expires);
+        teks.chain(keks).chain(self.previous_keks.iter().map(|kek| kek.serves)).max().unwrap_or_default()
+    }
+
     /// All TEKs with what is left of their lives.
     pub(super) fn as_of(&self, now: GroupTime) -> Vec<Tek> {
         self.teks.iter().filter_map(|tek| tek.as_of(now)).collect()

@@ -70,6 +70,17 @@ impl Ledger {
         Ledger { clock, epoch, state, sids, allotments, members, unstored, uncommitted }
     }
 
+    /// What must not be forgotten of a group that is over by one of the same number: who was removed from it, and which SPIs
+    /// its members may still have. `author` has no other memory of it.
+    pub(super) fn remains(&self, author: Author, now: Instant) -> Self {
+        let mut remains = Ledger::new(author, now);
+        let (then, time) = (self.time(now), remains.time(now));
+        remains.state.revoked.clone_from(&self.state.revoked);
+        remains.state.keys = self.state.keys.only_names();
+        remains.state.rebase(|end| end.moved(then, time));
+        remains
+    }
+
     pub(super) const fn clock(&self) -> &GroupClock {
         &self.clock
     }

@@ -64,9 +64,10 @@ impl KeyServer {
     /// The group that a message is about; it must be one that is shared with its sender.
     fn addressed<'a>(&self, peer: IpAddr, body: &'a [u8]) -> Result<(GroupId, (Kind, Reader<'a>)), Error> {
         let (kind, id, reader) = split(body)?;
-        match self.group(id).is_some_and(|group| group.has_peer(peer)) {
-            true => Ok((id, (kind, reader))),
-            false => Err(Unacceptable::UnknownGroup(id.to_string()).into()),
+        match self.group(id).map(|group| group.has_peer(peer)) {
+            Some(true) => Ok((id, (kind, reader))),
+            Some(false) => Err(Unacceptable::NotAPeerOf(id).into()),
+            None => Err(Unacceptable::UnknownGroup(id.to_string()).into()),
         }
     }
 

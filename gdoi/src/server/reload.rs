@@ -45,15 +45,23 @@ impl KeyServer {
         for id in known.into_iter().filter(|id| groups.iter().all(|new| new.group.id != *id)) {
             let parted = self.act(id, now, |group, random| group.part(random, now));
             self.complain_of(parted, now);
+            let kept = self.keep_remains(id, now);
+            self.complain_of(kept, now);
             self.part_with(id);
         }
+        let mut returned = Vec::new();
         for new in groups {
             self.end_parting(new.group.id);
             match self.groups.iter_mut().find(|group| group.id() == new.group.id) {
                 Some(group) => group.reconfigure(new, now),
-                None => self
-                    .groups
-                    .extend(authors.next().map(|author| Group::new(new, self.config.address, author, now))),
+                None => {
+                    let (id, kept) = (new.group.id, self.absent.take(new.group.id));
+                    returned.extend(kept.as_ref().map(|_| id));
+                    let group = authors
+                        .next()
+                        .map(|author| Group::begin(new, self.config.address, author, kept, now));
+                    self.groups.extend(group);
+                }
             }
         }
         self.links.set_peers(config.peers.clone(), self.random.as_mut(), now);
@@ -66,6 +74,10 @@ impl KeyServer {
         self.store()?;
         changes.iter().for_each(|change| self.report(report(change)));
         self.refresh_groups(now);
+        for id in returned {
+            let resumed = self.act(id, now, |group, random| group.go_on(random, now));
+            self.complain_of(resumed, now);
+        }
         Ok(changes)
     }
 }

@@ -7,8 +7,10 @@
 //! stored member:  member acknowledged(8) missed(4) [last acknowledged(8)]
 //! ```
 
+use super::absent::MAX_ABSENT;
 use super::allotments::Allotments;
 use super::clock::GroupClock;
+use super::config::MAX_GROUPS;
 use super::ledger::Ledger;
 use super::members::{Listed, Members};
 use super::record::{
@@ -24,7 +26,6 @@ use std::collections::BTreeMap;
 const MAGIC: &[u8; 4] = b"GDKS";
 const VERSION: u16 = 6;
 const PART: &str = "stored state";
-const MAX_GROUPS: usize = 1024;
 const MAX_MEMBERS: usize = 16_384;
 
 /// The state of all groups.
@@ -60,7 +61,7 @@ impl Stored {
                 return Err(Unacceptable::Unsupported("version of the stored state", other.into()).into())
             }
         }
-        let groups = list(reader.u16()?.into(), MAX_GROUPS, &mut reader, parse_group)?;
+        let groups = list(reader.u16()?.into(), MAX_GROUPS + MAX_ABSENT, &mut reader, parse_group)?;
         reader.finish()?;
         Ok(Stored { groups: groups.into_iter().collect() })
     }
@@ -68,6 +69,11 @@ impl Stored {
     /// What a group must not have forgotten.
     pub(super) fn take(&mut self, id: GroupId) -> Option<Ledger> {
         self.groups.remove(&id)
+    }
+
+    /// Those that nobody took.
+    pub(super) fn rest(self) -> BTreeMap<GroupId, Ledger> {
+        self.groups
     }
 }
 

@@ -39,4 +39,5 @@ mod senders;
 mod too_often;
 mod transcripts;
 mod turns;
+mod unconfigured;
 mod versions;

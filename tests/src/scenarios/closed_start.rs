@@ -22,6 +22,11 @@ pub const SCENARIOS: &[Scenario] = &[
         "a start that fails at boot leaves nothing open, in or out, and the next one opens as it should",
         fails_closed,
     ),
+    Scenario::empty(
+        "second-start",
+        "a second daemon on one host is refused before it touches anything",
+        second,
+    ),
     Scenario::empty("open-start", "a start that fails leaves a fail-open group open", fails_open),
 ];
 
@@ -79,6 +84,24 @@ fn closed_while_it_fails(site: &Site) -> Outcome {
     ensure!(outside == 3, "{outside} of 3 requests to the host outside were answered in the end");
     println!("   {}", streams.end(watch)?);
     Ok(())
+}
+
+/// By its control socket or, where that is another one, by its port.
+fn second(site: &Site) -> Outcome {
+    let _key_server = site.key_server("ks1", key_server(KS1))?;
+    let mut first = site.member(MEMBERS[0], corp::member(&[KS1]))?;
+    registered(&mut first)?;
+    let events = first.log()?;
+    let mut second = site.member(MEMBERS[0], corp::member(&[KS1]))?;
+    second.fails(&["START_FAILED", "a daemon is running already"])?;
+    second.misspell(&format!("/run/lab-{}.sock", MEMBERS[0]), "/run/lab-second.sock")?;
+    second.start_again()?;
+    second.fails(&["START_FAILED", "another daemon speaks GDOI here"])?;
+    let said = second.log()?;
+    ensure!(said.lines().count() == 1, "the second daemon says besides: {said}");
+    let since = first.log()?[events.len()..].to_owned();
+    ensure!(since.is_empty(), "the first daemon noticed it: {since}");
+    protection(&first, "encrypting")
 }
 
 /// A boot with something wrong, which is right again when this returns; the WAN comes up after the daemon.

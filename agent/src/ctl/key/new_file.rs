@@ -29,7 +29,7 @@ impl<'a> NewFile<'a> {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 Err("exists already and is not overwritten".into())
             }
-            Err(error) => Err(error.to_string()),
+            Err(error) => Err(with_directory(path, &error)),
         }
     }
 
@@ -59,6 +59,15 @@ impl Drop for NewFile<'_> {
         if self.state == State::Empty {
             let _ = fs::remove_file(self.path);
         }
+    }
+}
+
+/// A directory that is missing is made by who knows whose it shall be.
+fn with_directory(path: &Path, error: &io::Error) -> String {
+    let directory = path.parent().filter(|directory| *directory != Path::new(""));
+    match directory.filter(|directory| error.kind() == io::ErrorKind::NotFound && !directory.exists()) {
+        Some(directory) => format!("{error}; `install -d {}` makes its directory", directory.display()),
+        None => error.to_string(),
     }
 }
 
@@ -124,7 +133,9 @@ mod tests {
         fs::create_dir(NewFile { path: &path, state: State::Written }.beside()).unwrap();
         assert!(NewFile::create(&path).unwrap().write(b"x").is_err());
         assert!(!path.exists(), "what could not be written is not there");
-        assert!(NewFile::create(&directory.join("no/such")).unwrap_err().contains("No such file"));
+        let missing = NewFile::create(&directory.join("no/such")).unwrap_err();
+        let advice = format!("`install -d {}` makes its directory", directory.join("no").display());
+        assert!(missing.contains("No such file") && missing.ends_with(&advice), "{missing}");
         fs::remove_dir_all(directory).unwrap();
     }
 }

@@ -1,19 +1,22 @@
-//! What was protected last, on disk: interfaces and local lists, no secrets.
+//! What was protected last, on disk: interfaces and local lists, no secrets. One daemon at a time writes it: what another one
+//! protects, in another network namespace, is not what this one should close.
 
 use crate::clock;
 use crate::config::InterfacePattern;
-use crate::state::replace;
+use crate::state::{replace, NotOwned, Ownership};
 use gdoi::policy::Selector;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt::Display;
-use std::fs::{DirBuilder, File};
+use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 /// The largest file that is read, in octets: 42 planes with a thousand entries each.
 const MAX_FILE: u64 = 8 << 20;
+
+/// Who owns the directory.
+const TRADE: &str = "gdoi-gm";
 
 /// Where it is stored.
 #[derive(Debug)]
@@ -21,6 +24,8 @@ pub struct Store {
     directory: PathBuf,
     /// What is there, as far as this process knows.
     last: Option<Stored>,
+    /// None before a daemon begins, and while another one has it.
+    ownership: Option<Ownership>,
 }
 
 /// What was protected last.
@@ -76,7 +81,7 @@ fn boot() -> [u8; 16] {
 impl Store {
     /// In this directory, which is made when something is stored.
     pub fn in_directory(directory: &Path) -> Self {
-        Store { directory: directory.to_owned(), last: None }
+        Store { directory: directory.to_owned(), last: None, ownership: None }
     }
 
     /// What was stored last; None if nothing was.
@@ -94,19 +99,42 @@ impl Store {
         serde_json::from_slice(&text).map(Some).map_err(|error| refuse(&error))
     }
 
+    /// Takes the directory for a daemon that begins. What was stored last, if it is its own.
+    pub fn inherit(&mut self) -> Option<Stored> {
+        match Ownership::take(&self.directory, TRADE) {
+            Ok(ownership) => self.ownership = Some(ownership),
+            Err(NotOwned::Taken(_)) => return None,
+            // It may be readable all the same; what cannot be written is told when it is to be.
+            Err(NotOwned::Failed(_)) => {}
+        }
+        // Who closed the interfaces has told why it cannot be read.
+        self.read().unwrap_or_default()
+    }
+
     /// Stores what is protected now, unless that is known to be there.
     ///
     /// # Errors
-    /// The disk does not take it; the reason names the file.
+    /// The disk does not take it, or another daemon has the directory; the reason names it.
     pub fn write(&mut self, stored: Stored) -> Result<(), String> {
         if self.last.as_ref() == Some(&stored) {
             return Ok(());
         }
+        self.own().map_err(|reason| reason.to_string())?;
         let text = serde_json::to_vec(&stored).map_err(|error| error.to_string())?;
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(&self.directory);
-        let written = made.and_then(|()| replace(&self.path(), &text));
+        let written = replace(&self.path(), &text);
         written.map_err(|error| format!("{}: {error}", self.path().display()))?;
         self.last = Some(stored);
+        Ok(())
+    }
+
+    fn own(&mut self) -> Result<(), NotOwned> {
+        if let Some(ownership) = &mut self.ownership {
+            if ownership.confirm().is_ok() {
+                return Ok(());
+            }
+        }
+        self.ownership = None;
+        self.ownership = Some(Ownership::take_at_once(&self.directory, TRADE)?);
         Ok(())
     }
 
@@ -150,6 +178,27 @@ mod as_texts {
 mod tests {
     use super::*;
     use std::fs;
+
+    /// Two daemons in two network namespaces, by the same files.
+    #[test]
+    fn what_another_daemon_protects_is_neither_read_nor_replaced() {
+        let directory = std::env::temp_dir().join(format!("gdoi-protected-two-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&directory);
+        let [mut first, mut second] = [(); 2].map(|()| Store::in_directory(&directory));
+        let [one, other] =
+            ["/run/1.sock", "/run/2.sock"].map(|socket| Stored::of(socket.as_ref(), Vec::new()));
+        assert_eq!(first.inherit(), None);
+        first.write(one.clone()).unwrap();
+        assert_eq!(second.inherit(), None);
+        let refused = second.write(other.clone()).unwrap_err();
+        assert!(refused.contains("another gdoi-gm uses it"), "{refused}");
+        assert_eq!(second.read(), Ok(Some(one.clone())), "as one that only looks");
+        drop(first);
+        assert_eq!(Store::in_directory(&directory).inherit(), Some(one));
+        second.write(other.clone()).unwrap();
+        assert_eq!(second.read(), Ok(Some(other)));
+        let _ = fs::remove_dir_all(&directory);
+    }
 
     #[test]
     fn what_is_stored_is_read_again_and_links_only_in_the_same_boot() {

@@ -126,8 +126,10 @@ impl Link {
     /// The peer does not answer under the SA that is sent under: all go under which it was not heard later.
     pub(super) fn bury(&mut self, context: &mut Context<'_>) {
         let last = self.channels.first().map(Channel::last_sign);
+        let mute = self.channels.iter().all(|channel| channel.last_sign() == channel.established);
         self.channels.retain(|channel| Some(channel.last_sign()) > last);
-        self.removed(Unacceptable::NoAnswer, context);
+        let reason = if mute { Unacceptable::NoWord } else { Unacceptable::NoAnswer };
+        self.removed(reason, context);
     }
 
     fn removed(&mut self, reason: Unacceptable, context: &mut Context<'_>) {

@@ -4,6 +4,7 @@ use super::Group;
 use crate::coop::Author;
 use crate::crypto::Random;
 use crate::error::Error;
+use crate::event::Renewal;
 use crate::server::clock::GroupTime;
 use crate::server::division::next_number;
 use crate::server::keys::GroupKek;
@@ -33,22 +34,24 @@ impl Group {
             }
         }
         match self.needs_places(now) {
-            true => self.renew_sids(random, now),
-            false => Ok(()),
+            Some(cause) => self.renew_sids(cause, random, now),
+            None => Ok(()),
         }
     }
 
-    /// Whether only a new generation helps. While another leads, too, both would begin one after the other's: this server
+    /// Why only a new generation helps, if so. While another leads, too, both would begin one after the other's: this server
     /// does so only for a key that must be made.
-    fn needs_places(&self, now: GroupTime) -> bool {
+    fn needs_places(&self, now: GroupTime) -> Option<Renewal> {
         let lacking = self.without_place(now);
         let placed = !lacking.contains(&self.author());
         let rival = self.standing.has_rival(self.ledger.clock().local(now));
-        match (placed, rival) {
+        let needed = match (placed, rival) {
             (false, true) => self.tek_due() <= now,
             (false, false) => true,
             (true, _) => !rival && !lacking.is_empty() && self.ledger.state().division.is_settled(now),
-        }
+        };
+        let may_grant = self.ledger.state().division.grantor == Some(self.author());
+        needed.then_some(if may_grant { Renewal::NoRange } else { Renewal::NoGrantor })
     }
 
     /// Of this server and those that are heard.

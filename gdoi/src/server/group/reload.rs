@@ -48,6 +48,11 @@ impl Group {
         self.send_away(random, now)
     }
 
+    /// Whether members were removed that must not come back.
+    pub(in crate::server) fn has_removed_members(&self) -> bool {
+        !self.ledger.state().revoked.is_empty()
+    }
+
     /// Whether its last message is under way.
     pub(in crate::server) const fn is_talking(&self) -> bool {
         self.rekeying.is_under_way()

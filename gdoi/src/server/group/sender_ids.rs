@@ -6,7 +6,7 @@ use super::Group;
 use crate::coop::MAX_SERVERS;
 use crate::crypto::Random;
 use crate::error::{Error, Unacceptable};
-use crate::event::KeyServerEvent;
+use crate::event::{KeyServerEvent, Renewal};
 use crate::group::SenderIds;
 use crate::lifetime::switch_margin;
 use crate::policy::{SidGeneration, SidRequest, MAX_SIDS, SID_BITS};
@@ -52,7 +52,7 @@ impl Group {
 
     /// Whether it is time for new ones. Members without a rekey SA hear of new keys only when they register again, so
     /// there the next key brings them, unless there are none left before.
-    pub(super) fn renews_sids(&self, now: GroupTime) -> bool {
+    pub(super) fn renews_sids(&self, now: GroupTime) -> Option<Renewal> {
         let (sids, key_due) = (self.ledger.sids(), self.tek_due() <= now);
         let run_out = match self.keys().kek {
             Some(_) => sids.run_out(),
@@ -60,16 +60,25 @@ impl Group {
         };
         let age = now.saturating_since(self.ledger.state().division.begun);
         let wanted = self.ledger.allotments().somebody_has_all();
-        (run_out && age >= PAUSE.min(self.config.tek_lifetime)) || (wanted && age >= LONG_PAUSE)
+        match () {
+            () if run_out && age >= PAUSE.min(self.config.tek_lifetime) => Some(Renewal::UsedUp),
+            () if wanted && age >= LONG_PAUSE => Some(Renewal::Allotted),
+            () => None,
+        }
     }
 
     /// A new generation under a new key. Where no sender has a key of its own nobody needs to hear of it.
-    pub(super) fn renew_sids(&mut self, random: &mut dyn Random, now: GroupTime) -> Result<(), Error> {
+    pub(super) fn renew_sids(
+        &mut self,
+        cause: Renewal,
+        random: &mut dyn Random,
+        now: GroupTime,
+    ) -> Result<(), Error> {
         self.begin_sid_generation(random, now)?;
         if !self.is_per_sender() {
             return Ok(());
         }
-        self.tell_when_committed(KeyServerEvent::SenderIdsRenewed { group: self.name() });
+        self.tell_when_committed(KeyServerEvent::SenderIdsRenewed { group: self.name(), cause });
         self.bring_back(random, now)
     }
 
