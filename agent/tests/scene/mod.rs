@@ -171,14 +171,13 @@ groups:
                 ended => break ended,
             }
         };
-        let log = || fs::read_to_string(self.path("refused.log")).unwrap();
-        let Some(status) = ended else {
+        if ended.is_none() {
             daemon.kill().unwrap();
             daemon.wait().unwrap();
-            panic!("it goes on: {}", log());
-        };
-        assert_eq!(status.code(), Some(1));
-        log()
+        }
+        let log = fs::read_to_string(self.path("refused.log")).unwrap();
+        assert_eq!(ended.and_then(|status| status.code()), Some(1), "{log}");
+        log
     }
 
     pub fn json(&self, words: &[&str]) -> Value {

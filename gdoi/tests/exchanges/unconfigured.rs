@@ -81,7 +81,8 @@ fn goes_on(world: &mut World, before: &[Spi]) {
     assert_eq!((group.members.len(), group.revoked.len()), (2, 1), "{:?}", told(world));
     assert!(group.sids.given >= 6, "{:?}", group.sids);
     assert_eq!(sending(world), before);
-    let new = |event: &KeyServerEvent| matches!(event, KeyServerEvent::NewKek { .. });
+    let new =
+        |event: &KeyServerEvent| matches!(event, KeyServerEvent::NewKek { group } if group.id.0 == right());
     assert!(!world.server_events(server_address(1)).iter().any(|(_, event)| new(event)), "{:?}", told(world));
     world.command(member_address(3), MemberCommand::Register);
     world.command(member_address(1), MemberCommand::Register);
@@ -124,7 +125,7 @@ fn a_group_of_no_configuration_is_forgotten_with_its_last_key() {
     let with = world.stored(server_address(1)).unwrap().expose().len();
     world.run_for(Duration::from_secs(2 * 86_400));
     let told = told(&world);
-    let of_group = format!("Group {} ", right());
+    let of_group = format!("Group {}, ", right());
     let forgotten = |event: &&String| event.contains(&of_group) && event.contains("forgotten");
     assert_eq!(told.iter().filter(forgotten).count(), 1, "{told:?}");
     let without = world.stored(server_address(1)).unwrap().expose().len();

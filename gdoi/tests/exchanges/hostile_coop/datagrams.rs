@@ -26,8 +26,14 @@ fn strangers_and_members_are_no_cooperating_servers() {
     for mut siege in Siege::both() {
         let honest = siege.honest();
         let stolen = siege.traitor.seal(&honest);
-        let unsupported = Misbehaved::UnsupportedExchange(ExchangeType::COOP);
-        siege.dropped(stranger(), &stolen, unsupported);
+        let no_peer = |siege: &mut Siege, from: SocketAddr, datagram: &[u8]| {
+            let outcome = siege.withstand(from, datagram);
+            let name = outcome.named(&from.ip(), &Unacceptable::NotAPeer.into());
+            assert_eq!((name, outcome.rejected), ("COOP_PACKET_DROPPED", 1));
+            assert_eq!(outcome.refused, CoopRefusals::default());
+            siege.world.run_for(seconds(1) / 2);
+        };
+        no_peer(&mut siege, stranger(), &stolen);
         let first = first_message(7);
         let outcome = siege.withstand(stranger(), &first);
         assert_eq!(
@@ -36,7 +42,7 @@ fn strangers_and_members_are_no_cooperating_servers() {
         );
         assert_eq!((outcome.events[0].name(), outcome.rejected), ("KS_PHASE1_FAILED", 1));
         let datagram = member_that_speaks_coop(&mut siege, &honest);
-        siege.dropped(member_address(9), &datagram, unsupported);
+        no_peer(&mut siege, member_address(9), &datagram);
         siege.over();
     }
 }
@@ -119,7 +125,7 @@ fn a_peer_of_another_group_has_no_say_in_this_one() {
     for body in [siege.honest(), siege.state(|_| {}), siege.members((0, 5), &[])] {
         let body = patched(&body, at::GROUP, &group().id.0.to_be_bytes());
         let outcome = siege.withstand_body(&body);
-        let reason = Unacceptable::UnknownGroup(group().id.to_string()).into();
+        let reason = Unacceptable::NotAPeerOf(group().id).into();
         let name = outcome.named(&siege.traitor.address.ip(), &reason);
         assert_eq!((name, outcome.rejected), ("COOP_PACKET_DROPPED", 1));
         siege.world.run_for(seconds(1));
