@@ -166,6 +166,14 @@ mod tests {
     use super::*;
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
+    use std::sync::{Mutex, MutexGuard, PoisonError};
+
+    /// A process that is being started has all files open for a moment that are, and what is open for writing cannot be
+    /// executed: one test at a time.
+    fn alone() -> MutexGuard<'static, ()> {
+        static ALONE: Mutex<()> = Mutex::new(());
+        ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 
     struct Script(PathBuf);
 
@@ -192,6 +200,7 @@ mod tests {
 
     #[test]
     fn it_is_run_with_group_and_state_and_nothing_else() {
+        let _alone = alone();
         let script = Script::new("told", "#!/bin/sh\necho \"$GROUP $STATE $HOME\" >>OUT\n");
         let mut runner = Runner::of(Some(script.0.clone()));
         runner.tell("corp", "encrypting");
@@ -207,6 +216,7 @@ mod tests {
     /// However often states change while it runs.
     #[test]
     fn of_each_group_only_the_last_state_waits() {
+        let _alone = alone();
         let script = Script::new("last", "#!/bin/sh\nsleep 0.3\necho \"$GROUP $STATE\" >>OUT\n");
         let mut runner = Runner::of(Some(script.0.clone()));
         runner.tell("a", "closed");
@@ -221,6 +231,7 @@ mod tests {
 
     #[test]
     fn what_fails_or_does_not_end_is_told() {
+        let _alone = alone();
         let script = Script::new("fails", "#!/bin/sh\nexit 3\n");
         let mut runner = Runner::of(Some(script.0.clone()));
         runner.tell("corp", "closed");
