@@ -1,17 +1,18 @@
 //! The kernel as one object: read what it holds, make it hold what is desired.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use netlink_sys::protocols::{NETLINK_ROUTE, NETLINK_XFRM};
 
 use crate::counters::{self, Counters, StateCounters};
 use crate::installed::{Installed, Offload};
-use crate::model::{is_named, Desired, EspKeys, Family, Kept, Sa, Slot, Spi};
+use crate::model::{is_named, Desired, Family, Kept, Sa, Slot, Spi};
 use crate::nft::{HeldTable, Patience, Tables};
-use crate::object::{Direction, State, StateId};
+use crate::object::{Direction, State};
 use crate::plan::{plan, Op, Plan};
 use crate::socket::Socket;
+use crate::used::Used;
 use crate::{message, route, Error};
 
 const ESRCH: i32 = 3;
@@ -22,8 +23,7 @@ pub struct Kernel {
     route: Socket,
     tables: Tables,
     offload: Offload,
-    /// One sender's outbound states that were there or were added, while their blocks are desired.
-    used: HashMap<StateId, EspKeys>,
+    used: Used,
     kept: Kept,
 }
 
@@ -79,7 +79,7 @@ impl Kernel {
             route,
             tables,
             offload: Offload::of_this_machine(),
-            used: HashMap::new(),
+            used: Used::default(),
             kept: Kept::default(),
         })
     }
@@ -102,7 +102,7 @@ impl Kernel {
     pub fn installed(&mut self) -> Result<Installed, Error> {
         let states = message::states(&mut self.xfrm).map_err(refused("the list of states"))?;
         let table = self.tables.held()?;
-        self.used.extend(states.iter().filter_map(|(held, _)| held.content.as_ref()).filter_map(use_of));
+        states.iter().filter_map(|(held, _)| held.content.as_ref()).for_each(|state| self.used.note(state));
         Ok(Installed {
             known: self.known(table.as_ref()).map_err(refused("the lists of known senders"))?,
             links: route::links(&mut self.route).map_err(refused("the list of interfaces"))?,
@@ -177,7 +177,7 @@ impl Kernel {
         let mut installed = self.installed()?;
         self.keep_links(&mut installed, desired);
         let plan = plan(&installed, desired)?;
-        self.used.retain(|id, _| desired.has_block_of(id.slot, id.spi));
+        self.used.look(|id| desired.has_block_of(id.slot, id.spi));
         let Plan { ops, problems, spent, displaced } = plan;
         let mut report = Report { changes: Vec::new(), problems, spent, displaced };
         for op in ops {
@@ -256,7 +256,7 @@ impl Kernel {
             Op::AddRoute(route) => route::replace_route(&mut self.route, *route),
             Op::RemoveRoute(route) => gone_is_fine(route::remove_route(&mut self.route, *route)),
             Op::AddState(state) => {
-                self.used.extend(use_of(state));
+                self.used.note(state);
                 message::add_state(&mut self.xfrm, state)
             }
             Op::RemoveState(id) => gone_is_fine(message::remove_state(&mut self.xfrm, *id)),
@@ -287,14 +287,6 @@ impl Kernel {
             other => other?,
         }
         message::remove_state(&mut self.xfrm, state.id)
-    }
-}
-
-/// What must not be installed a second time.
-fn use_of(state: &State) -> Option<(StateId, EspKeys)> {
-    match (state.id.direction, &state.keys) {
-        (Direction::Outbound, EspKeys::Sender(_)) => Some((state.id, state.keys.clone())),
-        _ => None,
     }
 }
 

@@ -90,6 +90,7 @@ mod queue;
 mod route;
 mod socket;
 mod target;
+mod used;
 
 pub use closing::{close, Closing};
 pub use counters::{Count, Counters, PlaneCounters, StateCounters};
