@@ -162,9 +162,9 @@ impl Member {
         if self.renewal == Renewal::Wanted {
             self.renewal = Renewal::Asked;
         }
-        let nonce = self.keyring.sender_id_nonce(self.random.as_mut());
-        let attempt = nonce.and_then(|nonce| {
-            Attempt::start(&self.config, &server, (nonce, holdings), self.random.as_mut(), now)
+        let nonces = self.keyring.sender_id_nonces(self.random.as_mut(), now);
+        let attempt = nonces.and_then(|nonces| {
+            Attempt::start(&self.config, &server, (nonces, holdings), self.random.as_mut(), now)
         });
         match attempt {
             Ok(attempt) => {
@@ -221,7 +221,7 @@ impl Member {
         self.expect_the_end(now);
         match std::mem::replace(&mut self.renewal, Renewal::Needless) {
             Renewal::Wanted => self.renew_sender_ids(now),
-            Renewal::Needless | Renewal::Asked => {}
+            Renewal::Needless | Renewal::Asked => self.replace_sender_ids(now),
         }
     }
 

@@ -140,6 +140,9 @@ impl Member {
             return self.dismissed(from, now);
         }
         if self.keyring.lacks_acl() {
+        if self.keyring.lacks_sender_ids(now) {
+            return self.replace_sender_ids(now);
+        }
             return self.fetch_acl(now);
         }
         // What made it suspect that it lacks something may be something else than what this brought.

@@ -47,7 +47,8 @@ impl Group {
         let given = self.ledger.give_sids(place, registrant.address.ip(), request);
         self.refused += u64::from(given == Err(Unacceptable::TooManySenderIds));
         let values = given?;
-        Ok(Some(SenderIds { bits: SID_BITS, values, generation: registrant.ours.then_some(released) }))
+        let generation = registrant.ours.then_some(released);
+        Ok(Some(SenderIds { bits: SID_BITS, values, generation, nonce: request.nonce }))
     }
 
     /// Whether it is time for new ones. Members without a rekey SA hear of new keys only when they register again, so
