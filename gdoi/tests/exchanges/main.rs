@@ -5,6 +5,7 @@
 mod access;
 mod ageing;
 mod authorization;
+mod bad_moments;
 mod behind;
 mod bench;
 mod commands;
