@@ -381,8 +381,8 @@ impl fmt::Display for Unacceptable {
                 f.write_str("the server has no sender IDs to give until the group has new keys or grants it some")
             }
             Unacceptable::TooManySenderIds => f.write_str(
-                "member has asked for too many sender IDs and gets no more of this generation, look why it registers \
-                 so often without its states",
+                "member, or all that share its credential, asked for too many sender IDs and get no more of this \
+                 generation, look who registers so often without its states",
             ),
             Unacceptable::KeysChanged => f.write_str("the keys changed while it asked, it asks again"),
             Unacceptable::ForeignMember => f.write_str(

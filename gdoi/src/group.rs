@@ -3,7 +3,7 @@
 
 use crate::crypto::sign::{PublicKey, SignatureAlgorithm};
 use crate::crypto::Secret;
-use crate::policy::{Acl, Selector, SendMode, SenderTerms, SidGeneration, Spi, TekKeys, Transform};
+use crate::policy::{Acl, Selector, SendMode, SenderTerms, SidGeneration, SidNonce, Spi, TekKeys, Transform};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -129,6 +129,8 @@ pub struct SenderIds {
     pub values: Vec<u32>,
     /// For which traffic keys they are; between our own implementations only.
     pub generation: Option<SidGeneration>,
+    /// Under which nonce a member asked for them.
+    pub nonce: Option<SidNonce>,
 }
 
 impl AclNotice {

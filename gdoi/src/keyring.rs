@@ -1,17 +1,20 @@
 //! The keys that a member holds, and what they mean at a point in time.
 
 mod choice;
+mod ended;
 mod gain;
 mod group_clock;
 mod held_acl;
 mod held_tek;
 mod identifiers;
 mod past;
+mod renumbered;
 mod sa;
 mod traffic;
 
 pub(crate) use gain::{Gain, Others};
 pub(crate) use group_clock::Made;
+pub(crate) use identifiers::SidNonces;
 pub use sa::{Sa, View};
 pub use traffic::Traffic;
 
@@ -19,12 +22,14 @@ use crate::crypto::Random;
 use crate::endpoint::Instant;
 use crate::error::{Error, Malformed, Misbehaved, Unacceptable};
 use crate::group::{AclNotice, Deletion, GroupPolicy, Kek, Rekey, SenderIds, Tek};
-use crate::policy::{Acl, GroupId, SendMode, Sid, SidGeneration, SidNonce, Spi};
+use crate::policy::{Acl, GroupId, SendMode, Sid, SidGeneration, Spi};
+use ended::CountedKey;
 use group_clock::GroupClock;
 use held_acl::{HeldAcl, Way};
 use held_tek::{HeldTek, Standing, GRACE};
 use identifiers::Identifiers;
-use past::Past;
+use past::{Past, PastKek};
+use renumbered::Renumbered;
 use std::net::SocketAddr;
 use std::time::Duration;
 use traffic::{Apart, Carried};
@@ -50,10 +55,8 @@ pub(crate) struct Keyring {
     identifiers: Identifiers,
     /// The SPIs of TEKs and of KEKs that were given up.
     past_teks: Past<Spi>,
-    past_keks: Past<[u8; 16]>,
-    /// The highest number under the KEK of now before a PULL said a lower one, and the group's time in the last message
-    /// before that: a message with such a number is new only if it was made later.
-    renumbered: Option<(u32, u64)>,
+    past_keks: Past<PastKek>,
+    renumbered: Option<Renumbered>,
 }
 
 impl Keyring {
@@ -96,6 +99,7 @@ impl Keyring {
             return Err(again);
         }
         let (gain, delay) = (self.gain(&policy, sids), policy.activation_delay.unwrap_or_default());
+        let before = self.counted();
         self.identifiers.take(sids);
         self.registered = true;
         self.keep_kek_only_if(policy.kek.as_ref(), now);
@@ -104,21 +108,38 @@ impl Keyring {
         self.judge(&policy.teks, made, now);
         self.take(policy, Way::Pull(others), made, now);
         self.hasten(others, delay, now);
+        self.note_ended(before);
         Ok(gain)
     }
 
-    /// Takes in what a PUSH said. The delays of its GAP are about its own TEKs: what they replace goes after
+    /// Takes in what a PUSH said. A KEK that it ends has its number. The delays of its GAP are about its own TEKs: what they replace goes after
     /// the DTD.
     pub(crate) fn push(&mut self, push: Rekey, now: Instant) {
-        push.deletions.iter().for_each(|deletion| self.delete(deletion, now));
+        let before = self.counted();
         let keks = [&mut self.kek, &mut self.previous_kek].into_iter().flatten();
         keks.filter(|(kek, _)| kek.spi == push.kek_spi).for_each(|(kek, _)| kek.sequence = push.sequence);
+        push.deletions.iter().for_each(|deletion| self.delete(deletion, now));
         if let Some(policy) = push.policy {
             let made = self.clock.pushed(policy.pseudotime, now);
             if let Some(delay) = policy.deactivation_delay {
                 self.retire(&policy, delay, made);
             }
             self.take(policy, Way::Push, made, now);
+        }
+        self.note_ended(before);
+    }
+
+    /// The keys that are held of which every sender has its own.
+    fn counted(&self) -> Vec<CountedKey> {
+        self.teks.iter().filter_map(CountedKey::of).collect()
+    }
+
+    /// Of these some have gone, and what counted under them with them.
+    fn note_ended(&mut self, before: Vec<CountedKey>) {
+        for key in before {
+            if !self.teks.iter().any(|held| key.is(held)) {
+                self.identifiers.end(key);
+            }
         }
     }
 
@@ -130,7 +151,7 @@ impl Keyring {
             Deletion::Kek(spi) => {
                 let keks = [&mut self.kek, &mut self.previous_kek].into_iter();
                 let gone: Vec<_> = keks.filter_map(|held| held.take_if(|(kek, _)| kek.spi == *spi)).collect();
-                self.past_keks.extend(gone.into_iter().map(|(gone, _)| gone.spi), now);
+                self.past_keks.extend(gone.iter().map(PastKek::of), now);
             }
         }
     }
@@ -187,16 +208,30 @@ impl Keyring {
             kek.ack = kek.ack.or(held.ack);
         }
         let expires = made.latest + kek.lifetime + GRACE;
+        self.renumbered = self.number_again(&mut kek, way);
         let gone = std::mem::replace(&mut self.previous_kek, self.kek.replace((kek, expires)));
-        self.past_keks.extend(gone.map(|(gone, _)| gone.spi), now);
-        self.renumbered = None;
+        self.past_keks.extend(gone.iter().map(PastKek::of), now);
+    }
+
+    /// A KEK may come back that was given up: the numbers of what was said under it are used. A rekey message is from a server
+    /// that knows them; a PULL says what the server counts from, which may have an older state or never have heard of the end.
+    fn number_again(&self, kek: &mut Kek, way: Way) -> Option<Renumbered> {
+        let before = self.previous_kek.iter().map(PastKek::of).chain(self.past_keks.names());
+        let used = before.filter(|past| past.spi == kek.spi).map(|past| past.number).max()?;
+        match way {
+            Way::Push => {
+                kek.sequence = kek.sequence.max(used);
+                None
+            }
+            Way::Pull(_) => self.told_time().map(|since| Renumbered::given_back(used, since)),
+        }
     }
 
     /// After a PULL only the KEK in it counts.
     fn keep_kek_only_if(&mut self, listed: Option<&Kek>, now: Instant) {
         let gone = self.kek.take_if(|(held, _)| listed.is_none_or(|listed| listed.spi != held.spi));
-        let gone = gone.into_iter().chain(self.previous_kek.take());
-        self.past_keks.extend(gone.map(|(gone, _)| gone.spi), now);
+        let gone: Vec<_> = gone.into_iter().chain(self.previous_kek.take()).collect();
+        self.past_keks.extend(gone.iter().map(PastKek::of), now);
     }
 
     /// Forgets TEKs; what comes under them for a while yet is no sign of anything.
@@ -245,9 +280,9 @@ impl Keyring {
     /// [`Unacceptable::Unsupported`], [`Misbehaved::Sequence`].
     pub(crate) fn check(&self, push: &Rekey) -> Result<(), Error> {
         let time = push.policy.as_ref().and_then(|policy| policy.pseudotime);
-        let old = |(last, since): (u32, u64)| push.sequence <= last && time.is_none_or(|time| time <= since);
-        if let Some((last, _)) = self.renumbered.filter(|renumbered| old(*renumbered)) {
-            return Err(Misbehaved::Sequence { got: push.sequence, last }.into());
+        if let Some(renumbered) = self.renumbered.filter(|renumbered| renumbered.is_old(push.sequence, time))
+        {
+            return Err(Misbehaved::Sequence { got: push.sequence, last: renumbered.highest() }.into());
         }
         let receives = |policy: &GroupPolicy| {
             policy.mode == SendMode::ReceiveOnly && matches!(policy.acl, AclNotice::Selectors(_))
@@ -281,8 +316,9 @@ impl Keyring {
 
     /// Forgets the TEKs whose life is over; answers whether the last one was among them.
     pub(crate) fn expire(&mut self, now: Instant) -> bool {
-        let held = self.teks.len();
+        let (held, before) = (self.teks.len(), self.counted());
         self.give_up(now, |tek| tek.sa.expires <= now);
+        self.note_ended(before);
         held > 0 && self.teks.is_empty()
     }
 
@@ -312,12 +348,24 @@ impl Keyring {
         keks.filter(|(_, expires)| *expires > now).map(|(kek, _)| kek).find(|kek| kek.spi == spi)
     }
 
-    /// By which a key server knows that the states of this member still count under the sender IDs that it has.
+    /// By which a key server knows that the states of this member still count under the sender IDs that it has, and by
+    /// which it knows that they do not.
     ///
     /// # Errors
     /// Those of the source.
-    pub(crate) fn sender_id_nonce(&mut self, random: &mut dyn Random) -> Result<SidNonce, Error> {
-        self.identifiers.nonce(random)
+    pub(crate) fn sender_id_nonces(
+        &mut self,
+        random: &mut dyn Random,
+        now: Instant,
+    ) -> Result<SidNonces, Error> {
+        self.identifiers.nonces(random, now)
+    }
+
+    /// Whether this member may send with none of the keys that the server lists, since one had gone that is among them.
+    pub(crate) fn lacks_sender_ids(&self, now: Instant) -> bool {
+        let is_current = |tek: &&HeldTek| tek.standing == Standing::Current;
+        let mut live = self.teks.iter().filter(|tek| tek.sa.expires > now).filter(is_current);
+        !self.sendable(now).any(|tek| is_current(&tek)) && live.any(|tek| self.identifiers.has_ended(tek))
     }
 
     /// States that counted under sender IDs are lost: the same ones must not come again.

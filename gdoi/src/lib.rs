@@ -48,6 +48,9 @@
 //!   both. Members take both; between our own it is the length on the wire, to others what the configuration says.
 //! * A PUSH may bring a KEK alone, which section 4 allows, though section 5.6.1 wants a TEK in every rekey: new TEKs are made
 //!   when they are due, and a KEK may be due before.
+//! * A PUSH that only deletes tells members of this implementation the group's time, in an SA payload with nothing but a GAP:
+//!   without it a repetition could not be told from what a server says that counts its messages from an older state. Under a
+//!   KEK that was ended and that a PULL gives back, only what is later than the PULL counts.
 //! * KEK_ACK_REQUESTED goes to our own members only: who does not know an attribute must not join (section 5.3.2). In a PUSH
 //!   that others hear, too, it is left out, and our own members go by what their PULL asked for.
 //! * The SAK of a unicast rekey SA names where the member speaks from, in a PUSH to all members any address (a prefix of length

@@ -24,7 +24,8 @@ use crate::policy::{Identity, Spi};
 use crate::rejections::{Rejections, Report};
 use crate::wire::Version;
 use attempt::Attempt;
-use floor::Floor;
+use behind::Strays;
+use floor::{Floor, Reason};
 use progress::{Download, Progress};
 use rekeys::Rekeys;
 use schedule::Renewal;
@@ -67,6 +68,10 @@ pub struct Member {
     late_ack: Option<(Instant, Transmit)>,
     /// Why the next registration will be.
     cause: Cause,
+    /// Which of the reasons to try that is, where it suspects something.
+    doubt: Reason,
+    /// ESP that told it something.
+    strays: Strays,
     /// How soon it may be.
     floor: Floor,
     renewal: Renewal,
@@ -103,6 +108,8 @@ impl Member {
             rekeys_in_fragments: false,
             late_ack: None,
             cause: Cause::KeysEnd,
+            doubt: Reason::End,
+            strays: Strays::default(),
             floor: Floor::default(),
             renewal: Renewal::Needless,
         }
@@ -162,9 +169,9 @@ impl Member {
         if self.renewal == Renewal::Wanted {
             self.renewal = Renewal::Asked;
         }
-        let nonce = self.keyring.sender_id_nonce(self.random.as_mut());
-        let attempt = nonce.and_then(|nonce| {
-            Attempt::start(&self.config, &server, (nonce, holdings), self.random.as_mut(), now)
+        let nonces = self.keyring.sender_id_nonces(self.random.as_mut(), now);
+        let attempt = nonces.and_then(|nonces| {
+            Attempt::start(&self.config, &server, (nonces, holdings), self.random.as_mut(), now)
         });
         match attempt {
             Ok(attempt) => {
@@ -202,7 +209,7 @@ impl Member {
             Ok(gain) => gain,
             Err(reason) => return self.fail(reason.into(), now),
         };
-        self.floor.registered(gain, self.random.as_mut(), now);
+        self.floor.registered(gain, self.reason(), self.random.as_mut(), now);
         if gain == Gain::Older && sender_ids.values.is_empty() && self.config.sender_ids > 0 {
             self.renewal = Renewal::Wanted;
         }
@@ -221,7 +228,7 @@ impl Member {
         self.expect_the_end(now);
         match std::mem::replace(&mut self.renewal, Renewal::Needless) {
             Renewal::Wanted => self.renew_sender_ids(now),
-            Renewal::Needless | Renewal::Asked => {}
+            Renewal::Needless | Renewal::Asked => self.replace_sender_ids(now),
         }
     }
 

@@ -17,7 +17,7 @@ mod offer;
 mod responder;
 
 pub use holdings::{Holdings, Tell};
-pub use initiator::{PullInitiator, PullStep};
+pub use initiator::{PullInitiator, PullStep, SidWish};
 pub(crate) use offer::Offer;
 pub(crate) use responder::GROUP_IDENTITY;
 pub use responder::{AwaitProof, Proof, Request};

@@ -1,13 +1,14 @@
 //! What the kernel holds, as it was read.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
-use crate::model::{is_named, EspKeys, Family, Kept, Plane, Slot, Spi};
+use crate::model::{is_named, Family, Kept, Plane, Slot, Spi};
 use crate::nft::{Flowtable, HeldTable};
 use crate::object::{
-    Direction, ForeignPolicy, HeldInterface, HeldPolicy, HeldState, Link, Rank, Route, StateId, Verdict,
+    Direction, ForeignPolicy, HeldInterface, HeldPolicy, HeldState, Link, Rank, Route, Verdict,
 };
+use crate::used::Used;
 
 /// What the kernel holds of ours, and what of its own it depends on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,7 +31,7 @@ pub struct Installed {
     pub(crate) known: BTreeMap<Slot, BTreeSet<Spi>>,
     pub(crate) offload: Offload,
     /// What one sender's outbound states were added with, as far as this process knows, whether they are still there or not.
-    pub(crate) used: HashMap<StateId, EspKeys>,
+    pub(crate) used: Used,
     /// When this was so, in seconds since 1970.
     pub(crate) now: u64,
 }

@@ -2,7 +2,7 @@
 
 mod lives;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use netlink_sys::protocols::{NETLINK_ROUTE, NETLINK_XFRM};
@@ -10,12 +10,13 @@ use netlink_sys::protocols::{NETLINK_ROUTE, NETLINK_XFRM};
 use crate::counters::{self, Counters, StateCounters};
 use crate::flows::Flows;
 use crate::installed::{Installed, Offload};
-use crate::model::{is_named, Desired, EspKeys, Family, Kept, Sa, Slot, Spi};
+use crate::model::{is_named, Desired, Family, Kept, Sa, Slot, Spi};
 use crate::nft::{Held, HeldTable, Patience, Tables};
-use crate::object::{wall, Direction, HeldState, State, StateId};
+use crate::object::{wall, Direction, HeldState, State};
 use crate::obstacles::Reading;
 use crate::plan::{plan, Op, Plan};
 use crate::socket::Socket;
+use crate::used::Used;
 use crate::{message, route, settings, Error};
 
 pub use lives::Shortened;
@@ -28,8 +29,7 @@ pub struct Kernel {
     route: Socket,
     tables: Tables,
     offload: Offload,
-    /// One sender's outbound states that were there or were added, while their blocks are desired.
-    used: HashMap<StateId, EspKeys>,
+    used: Used,
     kept: Kept,
     flows: Flows,
     reading: Reading,
@@ -89,7 +89,7 @@ impl Kernel {
             route,
             tables,
             offload: Offload::of_this_machine(),
-            used: HashMap::new(),
+            used: Used::default(),
             kept: Kept::default(),
             flows: Flows::default(),
             reading: Reading::default(),
@@ -118,7 +118,7 @@ impl Kernel {
 
     fn installed_with(&mut self, states: Vec<HeldState>) -> Result<Installed, Error> {
         let Held { table, border } = self.tables.held()?;
-        self.used.extend(states.iter().filter_map(|held| held.content.as_ref()).filter_map(use_of));
+        states.iter().filter_map(|held| held.content.as_ref()).for_each(|state| self.used.note(state));
         Ok(Installed {
             known: self.known(table.as_ref()).map_err(refused("the lists of known senders"))?,
             links: route::links(&mut self.route).map_err(refused("the list of interfaces"))?,
@@ -207,7 +207,7 @@ impl Kernel {
         let counters = Counters { planes, states: counted, ..counters::of_the_kernel() };
         self.reading = Reading { counters, settings: settings::of_planes(&installed, desired) };
         let plan = plan(&installed, desired)?;
-        self.used.retain(|id, _| desired.has_block_of(id.slot, id.spi));
+        self.used.look(|id| desired.has_block_of(id.slot, id.spi));
         let Plan { ops, problems, spent, displaced } = plan;
         let mut report = Report { changes: Vec::new(), problems, spent, displaced };
         for op in ops {
@@ -314,7 +314,7 @@ impl Kernel {
             Op::AddRoute(route) => route::replace_route(&mut self.route, *route),
             Op::RemoveRoute(route) => gone_is_fine(route::remove_route(&mut self.route, *route)),
             Op::AddState(state) => {
-                self.used.extend(use_of(state));
+                self.used.note(state);
                 message::add_state(&mut self.xfrm, state)
             }
             Op::Prolong(state) => {
@@ -351,14 +351,6 @@ impl Kernel {
             other => other?,
         }
         message::remove_state(&mut self.xfrm, state.id)
-    }
-}
-
-/// What must not be installed a second time.
-fn use_of(state: &State) -> Option<(StateId, EspKeys)> {
-    match (state.id.direction, &state.keys) {
-        (Direction::Outbound, EspKeys::Sender(_)) => Some((state.id, state.keys.clone())),
-        _ => None,
     }
 }
 

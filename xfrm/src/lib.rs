@@ -99,6 +99,7 @@ mod route;
 mod settings;
 mod socket;
 mod target;
+mod used;
 
 pub use closing::{close, Closing};
 pub use counters::{Count, Counters, PlaneCounters, StateCounters, Stations};

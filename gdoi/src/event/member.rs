@@ -145,7 +145,7 @@ pub enum Cause {
     Command,
     /// It speaks from another address.
     Moved,
-    /// A state that sent is lost, and the numbers that it used must not come again.
+    /// A state that sent is lost, or its key had gone and came again: the numbers that it used must not.
     SenderLost,
     /// It may lack what others have.
     Behind(Sign),
@@ -182,7 +182,7 @@ impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Cause::Behind(sign) => return sign.fmt(f),
-            Cause::SenderLost => "a state that sent is lost",
+            Cause::SenderLost => "a state that sent is lost, or its key came again",
             Cause::KeysEnd => "its keys come to their end and no rekey was received",
             Cause::KeysDeleted => "the key server deleted keys and gave no others",
             Cause::Dismissed => "the key server ended its rekey SA",

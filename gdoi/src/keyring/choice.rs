@@ -100,13 +100,16 @@ impl Keyring {
     }
 
     /// The TEKs that this member may send with: where every sender has its own key only those for which it has sender
-    /// IDs. Those of another generation may be another member's under this TEK.
+    /// IDs. Those of another generation may be another member's under this TEK, and under one that had gone they would count anew.
     pub(super) fn sendable(&self, now: Instant) -> impl Iterator<Item = &HeldTek> {
         let live = self.teks.iter().filter(move |tek| tek.sa.expires > now);
         live.filter(|tek| tek.generation.is_none() || !self.sids_for(tek).is_empty())
     }
 
     fn sids_for(&self, tek: &HeldTek) -> &[Sid] {
-        tek.generation.map_or(&[], |generation| self.identifiers.of(generation))
+        match tek.generation {
+            Some(generation) if !self.identifiers.has_ended(tek) => self.identifiers.of(generation),
+            _ => &[],
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! What a registration brought, and how a member finds out that it lacks something.
 
+use super::held_tek::HeldTek;
 use super::past::{LATE, LONG_LATE};
+use super::renumbered::Renumbered;
 use super::Keyring;
 use crate::endpoint::Instant;
 use crate::group::{GroupPolicy, Kek, SenderIds};
@@ -31,7 +33,11 @@ impl Keyring {
     /// What a PULL with this policy brings.
     pub(super) fn gain(&self, policy: &GroupPolicy, sids: &SenderIds) -> Gain {
         let lacks_tek = policy.teks.iter().any(|tek| !self.teks.iter().any(|held| held.is(tek)));
-        let lacks_sids = sids.generation.is_some_and(|name| self.identifiers.of(name).is_empty());
+        let waits = self.teks.iter().any(|held| self.identifiers.has_ended(held));
+        let lacks_sids = sids.generation.is_some_and(|name| {
+            let held = self.identifiers.of(name);
+            held.is_empty() || waits && !held.iter().map(|sid| sid.0).eq(sids.values.iter().copied())
+        });
         let kek = |kek: &Kek| (kek.spi, kek.sequence);
         let other_kek = policy.kek.as_ref().map(kek) != self.kek.as_ref().map(|(held, _)| kek(held));
         let other_list = policy.acl.list().is_some_and(|list| list != self.acl());
@@ -49,8 +55,8 @@ impl Keyring {
         if listed.sequence >= held.sequence {
             return gain;
         }
-        let highest = self.renumbered.map_or(0, |(highest, _)| highest).max(held.sequence);
-        (held.sequence, self.renumbered) = (listed.sequence, Some((highest, time)));
+        let highest = self.renumbered.map_or(0, Renumbered::highest).max(held.sequence);
+        (held.sequence, self.renumbered) = (listed.sequence, Some(Renumbered::counted_back(highest, time)));
         Gain::Older
     }
 
@@ -63,7 +69,7 @@ impl Keyring {
 
     /// Whether a KEK with this SPI was given up a moment ago: messages under it may still be on their way.
     pub(crate) fn had_kek(&self, spi: [u8; 16], now: Instant) -> bool {
-        self.past_keks.lately(|past| past == spi, LONG_LATE, now)
+        self.past_keks.lately(|past| past.spi == spi, LONG_LATE, now)
     }
 
     /// The group's time in the last message that was taken in.
@@ -71,11 +77,16 @@ impl Keyring {
         self.clock.told()
     }
 
+    /// Those that live, but for such as must not be sent with under the sender IDs that are held.
+    fn usable(&self, now: Instant) -> impl Iterator<Item = &HeldTek> {
+        self.teks.iter().filter(move |tek| tek.ends > now && !self.identifiers.has_ended(tek))
+    }
+
     /// What a server need not give once more.
     pub(crate) fn holdings(&self, tell: Tell, now: Instant) -> Holdings {
         Holdings {
             tell,
-            teks: self.teks.iter().filter(|tek| tek.ends > now).map(|tek| tek.sa.spi).collect(),
+            teks: self.usable(now).map(|tek| tek.sa.spi).collect(),
             kek: self.kek(now).map(|(kek, _)| kek.spi),
             acl: self.acl.digest(),
             generations: self.identifiers.names().collect(),

@@ -1,19 +1,33 @@
 //! The sender identifiers that a member holds: those of the generation before, too, while a TEK of it sends.
 
+use super::ended::{CountedKey, Ended, Memory};
+use super::held_tek::HeldTek;
 use crate::crypto::Random;
+use crate::endpoint::Instant;
 use crate::error::{Error, Misbehaved};
 use crate::group::SenderIds;
-use crate::policy::{Sid, SidGeneration, SidNonce};
+use crate::policy::{Sid, SidGeneration, SidNonce, Spi};
 use std::collections::BTreeSet;
 
 /// The one that is used, and the one that comes or goes.
 const GENERATIONS: usize = 2;
+
+/// The nonces that a request for sender IDs may have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SidNonces {
+    /// Of those that this member has.
+    pub(crate) own: SidNonce,
+    /// Of others, where a key with one of these SPIs is offered.
+    pub(crate) others: Option<(Vec<Spi>, SidNonce)>,
+}
 
 #[derive(Debug, Default)]
 pub(super) struct Identifiers {
     generations: Vec<Generation>,
     /// By which the same ones are asked for again; None until the next time after states were lost.
     nonce: Option<SidNonce>,
+    /// By which others are asked for where a key is offered that has [ended](super::ended).
+    spare: Option<SidNonce>,
 }
 
 #[derive(Debug)]
@@ -24,6 +38,8 @@ struct Generation {
     counted: Counted,
     /// All that this member ever had: a key begins to count its packets anew with every state that uses it.
     had: BTreeSet<Sid>,
+    /// The keys that have gone since these came.
+    ended: Ended,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,17 +49,18 @@ enum Counted {
 }
 
 impl Identifiers {
-    /// The nonce of this memory.
+    /// What a request may be made with.
     ///
     /// # Errors
     /// Those of the source.
-    pub(super) fn nonce(&mut self, random: &mut dyn Random) -> Result<SidNonce, Error> {
-        if let Some(nonce) = self.nonce {
-            return Ok(nonce);
-        }
-        let mut octets = [0; 16];
-        random.fill(&mut octets)?;
-        Ok(*self.nonce.insert(SidNonce(octets)))
+    pub(super) fn nonces(&mut self, random: &mut dyn Random, now: Instant) -> Result<SidNonces, Error> {
+        let ended: Vec<_> = self.generations.iter().flat_map(|held| held.ended.expected(now)).collect();
+        let own = kept(&mut self.nonce, random)?;
+        let others = match ended.is_empty() {
+            true => None,
+            false => Some((ended, kept(&mut self.spare, random)?)),
+        };
+        Ok(SidNonces { own, others })
     }
 
     /// A state that counted is lost.
@@ -55,6 +72,20 @@ impl Identifiers {
     /// The next request is for others.
     pub(super) fn ask_for_others(&mut self) {
         self.nonce = None;
+    }
+
+    /// This key has gone, and what counted under it.
+    pub(super) fn end(&mut self, key: CountedKey) {
+        let Some(held) = self.generations.iter_mut().find(|held| held.name == key.generation) else { return };
+        if held.ended.note(key) == Memory::Full {
+            self.nonce = None;
+        }
+    }
+
+    /// Whether a key had gone since the sender IDs for it came.
+    pub(super) fn has_ended(&self, tek: &HeldTek) -> bool {
+        let held = tek.generation.and_then(|name| self.get(name));
+        held.is_some_and(|held| held.ended.has(tek))
     }
 
     /// Whether the states that counted under those of a generation are lost.
@@ -76,14 +107,21 @@ impl Identifiers {
     /// They take the place of those of the same generation at once.
     pub(super) fn take(&mut self, given: &SenderIds) {
         let Some(name) = given.generation.filter(|_| !given.values.is_empty()) else { return };
+        if given.nonce.is_some() && given.nonce == self.spare {
+            self.nonce = self.spare.take();
+        }
         let sids: Vec<_> = given.values.iter().copied().map(Sid).collect();
         let held = &mut self.generations;
         let before = held.iter().position(|held| held.name == name).map(|index| held.remove(index));
-        let mut had = before.map(|before| before.had).unwrap_or_default();
+        let same = before.as_ref().is_some_and(|before| before.is_same(given));
+        let (mut had, ended) = before.map(|before| (before.had, before.ended)).unwrap_or_default();
         had.extend(&sids);
-        held.push(Generation { name, sids, counted: Counted::On, had });
+        let ended = if same { ended } else { Ended::default() };
+        held.push(Generation { name, sids, counted: Counted::On, had, ended });
         if held.len() > GENERATIONS {
             held.remove(0);
+            // What was used of that generation is not known any more: should it come back, others of it are needed.
+            self.nonce = None;
         }
     }
 
@@ -107,6 +145,16 @@ impl Identifiers {
     }
 }
 
+/// The nonce that is kept, or a new one.
+fn kept(nonce: &mut Option<SidNonce>, random: &mut dyn Random) -> Result<SidNonce, Error> {
+    if let Some(nonce) = nonce {
+        return Ok(*nonce);
+    }
+    let mut octets = [0; 16];
+    random.fill(&mut octets)?;
+    Ok(*nonce.insert(SidNonce(octets)))
+}
+
 impl Generation {
     /// Whether these are the ones that are used now, by states that go on counting.
     fn is_same(&self, given: &SenderIds) -> bool {
@@ -124,7 +172,11 @@ mod tests {
     }
 
     fn given(generation: u32, values: &[u32]) -> SenderIds {
-        SenderIds { bits: 20, values: values.to_vec(), generation: Some(name(generation)) }
+        SenderIds { bits: 20, values: values.to_vec(), generation: Some(name(generation)), nonce: None }
+    }
+
+    fn own(held: &mut Identifiers) -> SidNonce {
+        held.nonces(&mut SystemRandom, Instant::default()).unwrap().own
     }
 
     #[test]
@@ -153,9 +205,9 @@ mod tests {
     #[test]
     fn the_same_ones_come_again_only_while_their_states_count() {
         let mut held = Identifiers::default();
-        let nonce = held.nonce(&mut SystemRandom).unwrap();
+        let nonce = own(&mut held);
         held.take(&given(1, &[5, 6]));
-        assert_eq!(held.nonce(&mut SystemRandom), Ok(nonce));
+        assert_eq!(own(&mut held), nonce);
         assert_eq!(held.check(&given(1, &[5, 6])), Ok(()));
         held.take(&given(1, &[5, 6]));
         for others in [&[6, 5][..], &[5], &[5, 6, 7]] {
@@ -163,7 +215,7 @@ mod tests {
         }
         held.lose();
         assert_eq!(held.check(&given(1, &[5, 6])), Err(Misbehaved::SenderIdAgain(5)));
-        assert_ne!(held.nonce(&mut SystemRandom), Ok(nonce));
+        assert_ne!(own(&mut held), nonce);
         held.take(&given(1, &[7, 8]));
         assert_eq!(held.check(&given(1, &[7, 8])), Ok(()));
         assert_eq!(held.check(&given(1, &[5, 6])), Err(Misbehaved::SenderIdAgain(5)));
@@ -172,7 +224,7 @@ mod tests {
     #[test]
     fn those_of_another_implementation_have_no_generation() {
         let mut held = Identifiers::default();
-        let foreign = SenderIds { bits: 8, values: vec![1], generation: None };
+        let foreign = SenderIds { bits: 8, values: vec![1], generation: None, nonce: None };
         assert_eq!(held.check(&foreign), Ok(()));
         held.take(&foreign);
         held.take(&SenderIds::default());

@@ -2,6 +2,7 @@
 //! a key.
 
 use crate::endpoint::Instant;
+use crate::group::Kek;
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -18,6 +19,19 @@ pub(super) const LONG_LATE: Duration = Duration::from_secs(7_200);
 #[derive(Debug)]
 pub(super) struct Past<T>(VecDeque<(T, Instant)>);
 
+/// A KEK, and the number of the last message under it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct PastKek {
+    pub(super) spi: [u8; 16],
+    pub(super) number: u32,
+}
+
+impl PastKek {
+    pub(super) const fn of((kek, _): &(Kek, Instant)) -> Self {
+        PastKek { spi: kek.spi, number: kek.sequence }
+    }
+}
+
 impl<T> Default for Past<T> {
     fn default() -> Self {
         Past(VecDeque::new())
@@ -31,6 +45,11 @@ impl<T: Copy> Past<T> {
             self.0.truncate(MOST - 1);
             self.0.push_front((name, now));
         }
+    }
+
+    /// All that are remembered.
+    pub(super) fn names(&self) -> impl Iterator<Item = T> + '_ {
+        self.0.iter().map(|(name, _)| *name)
     }
 
     /// Whether one is meant that was given up within so long.

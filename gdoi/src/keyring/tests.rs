@@ -1,4 +1,5 @@
 mod constancy;
+mod ended;
 mod lost_state;
 mod traffic;
 
@@ -383,7 +384,7 @@ fn seeded(spi: u32, number: u32, lifetime: u64) -> Tek {
 }
 
 fn sids(number: u32, values: &[u32]) -> SenderIds {
-    SenderIds { bits: 20, values: values.to_vec(), generation: Some(generation(number)) }
+    SenderIds { bits: 20, values: values.to_vec(), generation: Some(generation(number)), nonce: None }
 }
 
 const OLD: u32 = 0x1230_0000;

@@ -6,9 +6,10 @@ use super::pulling::{goodbye, Pulling, Wish};
 use crate::crypto::Random;
 use crate::endpoint::{Instant, Transmit};
 use crate::error::{Error, Misbehaved, Unacceptable};
+use crate::keyring::SidNonces;
 use crate::phase1::{Initiator, IsakmpSa, Negotiated, Negotiation, Settings};
-use crate::policy::{GroupId, Identity, SidNonce, SidRequest};
-use crate::pull::Holdings;
+use crate::policy::{GroupId, Identity, SidRequest};
+use crate::pull::{Holdings, SidWish};
 use crate::retransmit::Pace;
 use crate::wire::Header;
 use std::net::{IpAddr, SocketAddr};
@@ -17,7 +18,7 @@ use std::net::{IpAddr, SocketAddr};
 pub(super) struct Attempt {
     server: SocketAddr,
     group: GroupId,
-    sender_ids: SidRequest,
+    sender_ids: SidWish,
     /// What the member has already, as far as the server may know.
     holdings: Option<Holdings>,
     exchange: Exchange,
@@ -35,7 +36,7 @@ impl Attempt {
     pub(super) fn start(
         config: &MemberConfig,
         server: &ServerEntry,
-        (nonce, holdings): (SidNonce, Option<Holdings>),
+        (nonces, holdings): (SidNonces, Option<Holdings>),
         random: &mut dyn Random,
         now: Instant,
     ) -> Result<Self, Error> {
@@ -48,7 +49,9 @@ impl Attempt {
         let negotiation =
             Negotiation::new(server.address, Initiator::start(settings, random)?, Pace::BackOff, now);
         let exchange = Exchange::MainMode(Box::new(negotiation));
-        let sender_ids = SidRequest { count: config.sender_ids, nonce: Some(nonce) };
+        let SidNonces { own, others } = nonces;
+        let request = SidRequest { count: config.sender_ids, nonce: Some(own) };
+        let sender_ids = SidWish { request, others };
         let group = config.group.id;
         Ok(Attempt { server: server.address, group, sender_ids, holdings, exchange })
     }
@@ -114,7 +117,8 @@ impl Attempt {
             let reason = Unacceptable::UnexpectedIdentity(sa.peer.to_string());
             return Progress::Failed(reason.into(), goodbye(self.server, &sa, random));
         }
-        let wish = Wish { group: self.group, sender_ids: self.sender_ids, holdings: self.holdings.take() };
+        let wish =
+            Wish { group: self.group, sender_ids: self.sender_ids.clone(), holdings: self.holdings.take() };
         match Pulling::start(sa, self.server, wish, last_seen, random, now) {
             Ok(pulling) => {
                 let first = pulling.first();

@@ -2,6 +2,7 @@
 //! little later, and as often as [`super::floor`] allows: anybody can send ESP with an SPI that means nothing, or a datagram that
 //! looks like a rekey message.
 
+use super::floor::Reason;
 use super::schedule::Renewal;
 use super::{Activity, Member};
 use crate::endpoint::Instant;
@@ -11,8 +12,15 @@ use crate::keyring::{Gain, Others};
 use crate::policy::Spi;
 use crate::pull::{Holdings, Tell};
 use crate::retransmit::draw;
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
+
+/// ESP that comes again so long after it came first goes on coming: somebody sends it who has the key.
+const LASTING: Duration = Duration::from_secs(2);
+
+/// So many SPIs are remembered that no key is for.
+const MOST_STRAYS: usize = 256;
 
 /// Others may have heard the same: not all at once. Whoever lacks a key hears nothing for so long, at most.
 const JITTER: Duration = Duration::from_secs(5);
@@ -28,7 +36,8 @@ impl Member {
     /// There is ESP of the group's traffic for which the data plane has no state.
     pub(super) fn heard_unknown_esp(&mut self, spi: Spi, now: Instant) {
         if self.keyring.lacks_key_of(spi, now) {
-            self.suspect(Sign::UnknownEsp(spi), now);
+            let reason = self.strays.note(spi, now);
+            self.suspect(Sign::UnknownEsp(spi), reason, now);
         }
     }
 
@@ -46,7 +55,7 @@ impl Member {
             }
             _ => return,
         };
-        self.suspect(sign, now);
+        self.suspect(sign, Reason::of(sign), now);
     }
 
     /// Whether a rekey message is from where those of this group come from, and under no KEK that is or was held.
@@ -56,27 +65,33 @@ impl Member {
         known && named.is_some_and(|spi| !self.keyring.had_kek(spi, now))
     }
 
-    /// Whether it waits for the end of its keys: else it registers soon in any case.
+    /// Whether it waits: where it was told to register it does so as soon as it may. A member that is dismissed, or suspects
+    /// something already, may wait for a minute or more, and others may have gone on.
     fn heeds_signs(&self) -> bool {
-        let waits = matches!(self.activity, Activity::Idle(_)) && self.cause == Cause::KeysEnd;
-        waits && self.is_registered()
+        let told = matches!(self.cause, Cause::Command | Cause::Moved | Cause::SenderLost);
+        matches!(self.activity, Activity::Idle(_)) && !told && self.is_registered()
     }
 
-    fn suspect(&mut self, sign: Sign, now: Instant) {
+    fn suspect(&mut self, sign: Sign, reason: Reason, now: Instant) {
         let Activity::Idle(until) = self.activity else { return };
         if self.says_more(sign) {
             self.cause = Cause::Behind(sign);
             return;
         }
-        if !self.heeds_signs() {
+        // The same sign again draws no other lot: whoever hears it often would come first, and all at once.
+        let until = match self.cause {
+            Cause::Behind(_) => until.before(JITTER),
+            _ => until,
+        };
+        if !self.heeds_signs() || self.floor.opens_for_a_try(reason) >= until {
             return;
         }
         let soon = now + draw(self.random.as_mut(), JITTER);
-        let at = soon.max(self.floor.opens_for_a_try());
+        let at = soon.max(self.floor.opens_for_a_try(reason));
         if at < until {
             let registers_in = at.saturating_since(now);
             self.report(MemberEvent::Behind { group: self.group(), sign, registers_in });
-            self.cause = Cause::Behind(sign);
+            (self.cause, self.doubt) = (Cause::Behind(sign), reason);
             self.activity = Activity::Idle(at);
         }
     }
@@ -86,6 +101,14 @@ impl Member {
     const fn says_more(&self, sign: Sign) -> bool {
         matches!(self.cause, Cause::Behind(Sign::UnknownKek))
             && matches!(sign, Sign::UnknownEsp(_) | Sign::Untimely)
+    }
+
+    /// Why the server is asked that answers now.
+    pub(super) const fn reason(&self) -> Reason {
+        match self.cause {
+            Cause::Behind(_) => self.doubt,
+            _ => Reason::End,
+        }
     }
 
     /// What need not be given once more: nothing where other sender IDs are needed, or those that are held may be given to
@@ -122,10 +145,57 @@ impl Member {
     pub(super) fn postponed(&mut self, delay: Duration, now: Instant) {
         let delay = delay.min(LONGEST_POSTPONEMENT);
         let until = now + delay + draw(self.random.as_mut(), delay / 10);
-        self.floor.registered(Gain::Nothing, self.random.as_mut(), now);
+        self.floor.registered(Gain::Nothing, self.reason(), self.random.as_mut(), now);
         self.rounds = 0;
         let (group, server) = (self.group(), self.server().address);
         self.report(MemberEvent::NothingNewer { group, server, before: delay });
         self.expect_the_end_or(until, now);
+    }
+}
+
+impl Reason {
+    /// Of what came once.
+    const fn of(sign: Sign) -> Self {
+        match sign {
+            Sign::UnknownEsp(_) | Sign::UnknownKek => Reason::Datagram,
+            Sign::Untimely => Reason::Untimely,
+            Sign::NumberAgain => Reason::NumberAgain,
+        }
+    }
+}
+
+/// The SPIs of ESP that no key is for, and when each came first.
+#[derive(Debug, Default)]
+pub(super) struct Strays(VecDeque<(Spi, Instant)>);
+
+impl Strays {
+    /// ESP came with this one: once, or again.
+    fn note(&mut self, spi: Spi, now: Instant) -> Reason {
+        match self.0.iter().find(|(known, _)| *known == spi) {
+            Some((_, first)) if now >= *first + LASTING => Reason::LastingEsp,
+            Some(_) => Reason::Datagram,
+            None => {
+                self.0.truncate(MOST_STRAYS - 1);
+                self.0.push_front((spi, now));
+                Reason::Datagram
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_again_lasts_and_what_is_remembered_is_bounded() {
+        let at = |second: u64| Instant::from_millis(second * 1000);
+        let mut strays = Strays::default();
+        let heard = [(7, 0), (7, 1), (8, 2), (7, 2), (7, 9)];
+        let reasons = heard.map(|(spi, second)| strays.note(Spi(spi), at(second)));
+        let (once, lasting) = (Reason::Datagram, Reason::LastingEsp);
+        assert_eq!(reasons, [once, once, once, lasting, lasting]);
+        (100..1000).for_each(|spi| assert_eq!(strays.note(Spi(spi), at(10)), once));
+        assert_eq!((strays.0.len(), strays.note(Spi(7), at(20))), (MOST_STRAYS, once));
     }
 }

@@ -136,8 +136,12 @@ impl Member {
         self.keyring.push(rekey, now);
         self.report(MemberEvent::Rekeyed { group: self.group(), from, sequence, teks });
         self.change_view(now);
-        if had_kek && self.keyring.kek(now).is_none() {
+        let without_keys = self.cause == Cause::Dismissed && self.keyring.last_tek(now).is_none();
+        if (had_kek || without_keys) && self.keyring.kek(now).is_none() {
             return self.dismissed(from, now);
+        }
+        if self.keyring.lacks_sender_ids(now) {
+            return self.replace_sender_ids(now);
         }
         if self.keyring.lacks_acl() {
             return self.fetch_acl(now);

@@ -6,8 +6,8 @@ use crate::endpoint::{Instant, Transmit};
 use crate::error::{Error, Misbehaved, Unacceptable};
 use crate::keyring::Made;
 use crate::phase1::{hinted, Cookies, Informational, IsakmpSa};
-use crate::policy::{GroupId, SidRequest};
-use crate::pull::{Holdings, PullInitiator, PullStep};
+use crate::policy::GroupId;
+use crate::pull::{Holdings, PullInitiator, PullStep, SidWish};
 use crate::retransmit::{Due, Pace, Retransmission};
 use crate::wire::{Cookie, ExchangeType, Header, NotifyType};
 use std::net::SocketAddr;
@@ -28,7 +28,7 @@ pub(super) struct Pulling {
 /// What the server is asked for.
 pub(super) struct Wish {
     pub(super) group: GroupId,
-    pub(super) sender_ids: SidRequest,
+    pub(super) sender_ids: SidWish,
     pub(super) holdings: Option<Holdings>,
 }
 

@@ -46,6 +46,14 @@ impl Member {
         }
     }
 
+    /// What this member could send with had gone, and came again without other sender IDs: no packet may be counted anew under
+    /// it. Where something else is to be sent with, that need not be.
+    pub(super) fn replace_sender_ids(&mut self, now: Instant) {
+        if self.keyring.lacks_sender_ids(now) && !matches!(self.activity, Activity::Registering(_)) {
+            self.ask_again(Cause::SenderLost, now);
+        }
+    }
+
     /// The group has another ACL, and the message with it was lost: the old one holds until the registration.
     pub(super) fn fetch_acl(&mut self, now: Instant) {
         let asks = match self.activity {

@@ -1,5 +1,6 @@
 //! When a member registers: before its keys end, again after a failure, and when something makes it.
 
+use super::floor::Reason;
 use super::{Activity, Member};
 use crate::endpoint::Instant;
 use crate::error::{Error, Unacceptable};
@@ -30,7 +31,7 @@ pub(super) enum Renewal {
 impl Member {
     /// The next registration is the one that the end of the keys demands.
     pub(super) fn expect_the_end(&mut self, now: Instant) {
-        self.expect_the_end_or(self.floor.opens_for_a_try(), now);
+        self.expect_the_end_or(self.floor.opens_for_a_try(Reason::End), now);
     }
 
     /// The same; if it should have been already, the server has no others yet, and is asked again at `retry`, or at the last

@@ -8,7 +8,7 @@ use crate::crypto::Random;
 use crate::error::{Error, Malformed, Misbehaved};
 use crate::group::{GroupPolicy, SenderIds};
 use crate::phase1::{fresh_message_id, fresh_nonce, take_nonce, IsakmpSa};
-use crate::policy::{GroupId, SidRequest, SID_BITS};
+use crate::policy::{GroupId, SidNonce, SidRequest, Spi, SID_BITS};
 use crate::wire::{
     ExchangeType, Gap, GroupSa, Header, Holds, Identification, Kd, KeyPacket, PayloadType, Payloads, Reader,
 };
@@ -30,12 +30,21 @@ pub enum PullStep {
     Downloaded(Box<GroupPolicy>, SenderIds),
 }
 
+/// Which sender IDs a member wants.
+#[derive(Clone, Debug, Default)]
+pub struct SidWish {
+    /// These; the same ones again under the same nonce.
+    pub request: SidRequest,
+    /// Others where a TEK with one of these SPIs is offered, under this nonce.
+    pub others: Option<(Vec<Spi>, SidNonce)>,
+}
+
 /// Waits for the second message.
 pub struct AwaitSa {
     message_id: u32,
     iv: Block,
     nonce: Vec<u8>,
-    sender_ids: SidRequest,
+    sender_ids: SidWish,
     holdings: Option<Holdings>,
 }
 
@@ -58,7 +67,7 @@ impl PullInitiator {
     pub fn start(
         sa: &IsakmpSa,
         group: GroupId,
-        sender_ids: SidRequest,
+        sender_ids: SidWish,
         holdings: Option<Holdings>,
         random: &mut dyn Random,
     ) -> Result<(PullInitiator, Vec<u8>), Error> {
@@ -87,6 +96,18 @@ impl PullInitiator {
     }
 }
 
+impl SidWish {
+    /// What to ask for where this is offered.
+    fn given(&self, offer: &Offer) -> SidRequest {
+        match &self.others {
+            Some((spis, nonce)) if offer.spis().any(|spi| spis.contains(&spi)) => {
+                SidRequest { nonce: Some(*nonce), ..self.request }
+            }
+            _ => self.request,
+        }
+    }
+}
+
 impl AwaitSa {
     fn step(&self, sa: &IsakmpSa, header: &Header, body: &[u8]) -> Result<PullStep, Error> {
         check_header(header, sa, self.message_id)?;
@@ -102,7 +123,8 @@ impl AwaitSa {
         let counts = sa.ours || offer.generations().next().is_some();
         let (message_id, held) = (self.message_id, self.holdings.as_ref());
         let has_sids = held.is_some_and(|held| held.have_sids_for(&offer));
-        let sender_ids = if counts && !has_sids { self.sender_ids } else { SidRequest::default() };
+        let sender_ids =
+            if counts && !has_sids { self.sender_ids.given(&offer) } else { SidRequest::default() };
         let tells = held.is_some_and(|held| sa.ours && held.tell == Tell::Server && held.cover(&offer));
         let asks = sender_ids.count > 0;
         let wish = Gap {
@@ -149,7 +171,7 @@ impl AwaitKeys {
         let usable = bits == SID_BITS
             && generation.is_some_and(|given| self.offer.generations().any(|offered| offered == given));
         match distinct && fit && values.len() == count && (usable || !needed) {
-            true => Ok(SenderIds { bits, values, generation }),
+            true => Ok(SenderIds { bits, values, generation, nonce: self.sender_ids.nonce }),
             false => wrong,
         }
     }

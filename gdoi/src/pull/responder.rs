@@ -122,7 +122,7 @@ impl AwaitProof {
     /// Internal ones, and a policy that is too long for a message.
     pub fn deliver(&self, sa: &IsakmpSa, proof: &Proof, sids: Option<SenderIds>) -> Result<Vec<u8>, Error> {
         let mut kd = self.policy.download();
-        kd.0.extend(sids.map(|SenderIds { bits, values, generation }| KeyPacket::Sid {
+        kd.0.extend(sids.map(|SenderIds { bits, values, generation, .. }| KeyPacket::Sid {
             bits,
             values,
             generation,

@@ -1,11 +1,14 @@
 //! Which sender IDs each member got from this server, in the generation of now: as many as it may need, and the same
 //! ones again if it asks for the same again.
 
+mod shares;
+
 use super::record::{list, optional};
 use crate::coop::{address_octets, parse_address};
 use crate::error::{Error, Malformed};
-use crate::policy::{SidGeneration, SidNonce, SidRequest, MAX_SIDS};
+use crate::policy::{Prefix, SidGeneration, SidNonce, SidRequest, MAX_SIDS};
 use crate::wire::{Reader, Writer};
+use shares::Shares;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -24,6 +27,8 @@ const PART: &str = "allotments";
 struct Allotment {
     /// How many in all.
     given: u32,
+    /// The length of the prefix that its credential is good for, where it [shares](shares) it.
+    shared: Option<u8>,
     /// What it got last, if it can ask for it again: under which nonce, the first one, and how many.
     last: Option<(SidNonce, u32, u16)>,
 }
@@ -34,13 +39,14 @@ pub(super) struct Allotments {
     generation: SidGeneration,
     /// Shared with what is kept for the case that a change fails.
     members: Arc<BTreeMap<IpAddr, Allotment>>,
+    shares: Shares,
 }
 
 impl Allotments {
     /// In another generation than the one of before nobody has got any.
     pub(super) fn begin(&mut self, generation: SidGeneration) {
         if self.generation != generation {
-            *self = Allotments { generation, members: Arc::default() };
+            *self = Allotments { generation, ..Allotments::default() };
         }
     }
 
@@ -57,18 +63,36 @@ impl Allotments {
         given + u32::from(count) > MOST
     }
 
+    /// Whether so many more of a range would be too many for those that share a credential for this prefix.
+    pub(super) fn exceed_share(&self, shared: Prefix, count: u16, range: u32) -> bool {
+        self.shares.exceeds(shared, count.into(), range)
+    }
+
+    /// Whether those that share a credential have got as many of a range as they may.
+    pub(super) fn are_shares_used_up(&self, range: u32) -> bool {
+        self.shares.are_used_up(MAX_SIDS.into(), range)
+    }
+
     /// Whether a member has got as many as it may.
     pub(super) fn somebody_has_all(&self) -> bool {
         self.members.values().any(|allotment| allotment.given + u32::from(MAX_SIDS) > MOST)
     }
 
-    /// The member got these, which follow each other.
-    pub(super) fn note(&mut self, member: IpAddr, request: SidRequest, values: &[u32]) {
+    /// The member got these, which follow each other; its credential may be for a prefix.
+    pub(super) fn note(
+        &mut self,
+        member: IpAddr,
+        shared: Option<Prefix>,
+        request: SidRequest,
+        values: &[u32],
+    ) {
+        let shared = shared.map(|prefix| prefix.length());
+        shared.into_iter().for_each(|length| self.shares.add(member, length, values.len() as u32));
         let last = request.nonce.zip(values.first().copied());
         let last = last.map(|(nonce, first)| (nonce, first, values.len() as u16));
         let members = Arc::make_mut(&mut self.members);
-        let allotment = members.entry(member).or_insert(Allotment { given: 0, last });
-        *allotment = Allotment { given: allotment.given.saturating_add(values.len() as u32), last };
+        let allotment = members.entry(member).or_insert(Allotment { given: 0, shared, last });
+        *allotment = Allotment { given: allotment.given.saturating_add(values.len() as u32), shared, last };
         if members.len() > MAX_MEMBERS {
             let others = members.iter().filter(|(other, _)| **other != member);
             let least = others.min_by_key(|(_, allotment)| allotment.given).map(|(member, _)| *member);
@@ -76,11 +100,13 @@ impl Allotments {
         }
     }
 
-    /// A number of members (4 octets) of an address (16), how many they got (4) and \[nonce (16) first (4) count (2)\].
+    /// A number of members (4 octets) of an address (16), how many they got (4), \[length of the prefix of
+    /// their credential (1)\] and \[nonce (16) first (4) count (2)\].
     pub(super) fn write(&self, out: &mut Writer) {
         out.list_u32(PART, self.members.iter(), |out, (member, allotment)| {
             out.raw(&address_octets(Some(*member)));
             out.u32(allotment.given);
+            out.optional(allotment.shared, |out, length| out.u8(length));
             out.optional(allotment.last, |out, (nonce, first, count)| {
                 out.raw(&nonce.0);
                 out.u32(first);
@@ -94,13 +120,18 @@ impl Allotments {
     pub(super) fn parse(generation: SidGeneration, reader: &mut Reader<'_>) -> Result<Self, Error> {
         let members = list(reader.u32()?, MAX_MEMBERS, reader, |reader| {
             let member = parse_address(reader.array()?).ok_or(Malformed::Value(PART))?;
-            let (given, last) = (reader.u32()?, optional(reader, parse_last)?);
-            match given <= MOST {
-                true => Ok((member, Allotment { given, last })),
+            let (given, shared) = (reader.u32()?, optional(reader, |reader| Ok(reader.u8()?))?);
+            let last = optional(reader, parse_last)?;
+            match given <= MOST && shared.is_none_or(|length| length <= 128) {
+                true => Ok((member, Allotment { given, shared, last })),
                 false => Err(Malformed::Value(PART).into()),
             }
         })?;
-        Ok(Allotments { generation, members: Arc::new(members.into_iter().collect()) })
+        let mut shares = Shares::default();
+        for (member, Allotment { given, shared, .. }) in &members {
+            shared.iter().for_each(|length| shares.add(*member, *length, *given));
+        }
+        Ok(Allotments { generation, members: Arc::new(members.into_iter().collect()), shares })
     }
 }
 
@@ -133,7 +164,7 @@ mod tests {
         let mut allotments = Allotments::default();
         let asked = request(2, Some(NONCE));
         assert_eq!(allotments.again(member(1), asked), None);
-        allotments.note(member(1), asked, &[7, 8]);
+        allotments.note(member(1), None, asked, &[7, 8]);
         assert_eq!(allotments.again(member(1), asked), Some(vec![7, 8]));
         for other in [request(3, Some(NONCE)), request(2, None), request(2, Some(SidNonce([5; 16])))] {
             assert_eq!(allotments.again(member(1), other), None);
@@ -149,7 +180,7 @@ mod tests {
         for first in (0..MOST).step_by(64) {
             assert!(!allotments.exceeds(member(1), 64) && !allotments.somebody_has_all());
             let values: Vec<_> = (first..first + 64).collect();
-            allotments.note(member(1), request(64, None), &values);
+            allotments.note(member(1), None, request(64, None), &values);
         }
         assert!(allotments.exceeds(member(1), 1) && allotments.somebody_has_all());
         assert!(!allotments.exceeds(member(2), 64));
@@ -158,9 +189,9 @@ mod tests {
     #[test]
     fn the_number_of_members_is_bounded() {
         let mut allotments = Allotments::default();
-        allotments.note(member(0), request(2, None), &[0, 1]);
+        allotments.note(member(0), None, request(2, None), &[0, 1]);
         for number in 1..=MAX_MEMBERS as u16 {
-            allotments.note(member(number), request(1, None), &[5]);
+            allotments.note(member(number), None, request(1, None), &[5]);
         }
         assert_eq!(allotments.members.len(), MAX_MEMBERS);
         assert!(allotments.members.contains_key(&member(0)), "who got most is remembered");
@@ -170,8 +201,8 @@ mod tests {
     fn round_trip() {
         let mut allotments = Allotments::default();
         allotments.begin(GENERATION);
-        allotments.note(member(1), request(2, Some(NONCE)), &[7, 8]);
-        allotments.note(member(2), request(1, None), &[9]);
+        allotments.note(member(1), None, request(2, Some(NONCE)), &[7, 8]);
+        allotments.note(member(2), Some("10.0.0.0/8".parse().unwrap()), request(1, None), &[9]);
         let octets = Writer::plain(0, |out| allotments.write(out)).unwrap();
         assert_eq!(Allotments::parse(GENERATION, &mut Reader::new(&octets, "test")), Ok(allotments));
         let mut wrong = octets.clone();

@@ -33,7 +33,7 @@ impl Credentials {
 }
 
 /// An address without its host bits; None if it is not so long.
-fn network(address: IpAddr, length: u8) -> Option<IpAddr> {
+pub(super) fn network(address: IpAddr, length: u8) -> Option<IpAddr> {
     Some(match address {
         IpAddr::V4(address) => {
             let host = 32u32.checked_sub(length.into())?;

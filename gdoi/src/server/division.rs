@@ -14,7 +14,10 @@
 //!    granted or handed over is stored before anybody hears of it. Who leads and may not grant begins a generation of
 //!    its own, with seeds of its own. So servers that do not hear each other never grant one place twice.
 //! 4. An author counts in its places upwards, and stores how far before it tells. A restart goes on from there.
-//! 5. A member asks for the same sender IDs again only while it still has the states that count under them.
+//! 5. A member asks for the same sender IDs again only while it still has the states that count under them, and sends under
+//!    no key again that had gone (ended, deleted, given back by another server) before it has other sender IDs for it: the
+//!    keyring remembers which have gone, and asks for others where one is offered again. Behind it the data plane
+//!    makes no state a second time that was there, with one SPI and key, and blocks what that would send.
 //!
 //! The numbers of rekey messages under a KEK are divided alike, see [`next_number`].
 //!

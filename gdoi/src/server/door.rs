@@ -18,6 +18,7 @@ use crate::phase1::{AntiClogging, Cookies, Named, OfferName, Opening, Responder,
 use crate::policy::{Doi, Proposal};
 use crate::wire::{Cookie, ExchangeType, Header, NotifyType};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 /// The longest third message, octets: that of the largest group with the longest nonce is half as long.
 const MAX_THIRD: usize = 2_048;
@@ -25,7 +26,7 @@ const MAX_THIRD: usize = 2_048;
 /// What the door of a key server knows.
 pub(super) struct Door {
     cookies: AntiClogging,
-    credentials: Credentials,
+    pub(super) credentials: Arc<Credentials>,
     offers: Offers,
     pub(super) public_keys: PublicKeys,
 }
@@ -34,13 +35,13 @@ impl Door {
     pub(super) fn new(entries: &[CredentialEntry], random: &mut dyn Random) -> Result<Self, Error> {
         let secret: Secret = random.secret(32)?;
         let cookies = AntiClogging::new(secret);
-        let (credentials, offers) = (Credentials::of(entries), Offers::default());
+        let (credentials, offers) = (Arc::new(Credentials::of(entries)), Offers::default());
         Ok(Door { cookies, credentials, offers, public_keys: PublicKeys::default() })
     }
 
     /// Other credentials count from now on.
     pub(super) fn read(&mut self, entries: &[CredentialEntry]) {
-        self.credentials = Credentials::of(entries);
+        self.credentials = Arc::new(Credentials::of(entries));
     }
 
     /// The second message.

@@ -10,7 +10,7 @@ use super::terms::Terms;
 use crate::coop::{Author, Sids, Slice};
 use crate::endpoint::Instant;
 use crate::error::{Error, Unacceptable};
-use crate::policy::SidRequest;
+use crate::policy::{Prefix, SidRequest};
 use std::net::IpAddr;
 
 /// How soon what has changed must be stored.
@@ -125,17 +125,18 @@ impl Ledger {
     pub(super) fn give_sids(
         &mut self,
         place: usize,
-        member: IpAddr,
+        (member, shared): (IpAddr, Option<Prefix>),
         request: SidRequest,
     ) -> Result<Vec<u32>, Unacceptable> {
         if let Some(values) = self.allotments.again(member, request) {
             return Ok(values);
         }
-        if self.allotments.exceeds(member, request.count) {
+        let exceeds = |prefix| self.allotments.exceed_share(prefix, request.count, self.sids.range());
+        if self.allotments.exceeds(member, request.count) || shared.is_some_and(exceeds) {
             return Err(Unacceptable::TooManySenderIds);
         }
         let values = self.sids.give(place, request.count).ok_or(Unacceptable::NoSenderIds)?;
-        self.allotments.note(member, request, &values);
+        self.allotments.note(member, shared, request, &values);
         self.unstored = Unstored::Now;
         Ok(values)
     }
@@ -321,7 +322,7 @@ mod tests {
         let noted = |change: fn(&mut Ledger)| after(change).1;
         assert_eq!(noted(|ledger| ledger.amend_state().rekeys = 1), Unstored::Now);
         let request = SidRequest { count: 1, nonce: None };
-        let given = after(|ledger| drop(ledger.give_sids(0, [10, 0, 0, 1].into(), request))).1;
+        let given = after(|ledger| drop(ledger.give_sids(0, ([10, 0, 0, 1].into(), None), request))).1;
         assert_eq!(given, Unstored::Now);
         assert_eq!(noted(|ledger| ledger.amend_members().forget_all()), Unstored::Soon);
         assert_eq!(noted(|ledger| ledger.adopt(GroupState::default())), Unstored::Now);
@@ -357,14 +358,14 @@ mod tests {
         let mut ledger = Ledger::new(AUTHOR, NOW);
         let (member, other) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
         let request = SidRequest { count: 2, nonce: Some(SidNonce([4; 16])) };
-        let given = ledger.give_sids(0, member, request).unwrap();
+        let given = ledger.give_sids(0, (member, None), request).unwrap();
         let before = ledger.checkpoint();
         ledger.amend_state().division.generation.number += 1;
         ledger.begin_sids();
         assert_ne!(ledger.sids().generation(), before.sids.generation());
         ledger.go_back(before);
-        assert_eq!(ledger.give_sids(0, other, request), Ok(vec![2, 3]));
-        assert_eq!(ledger.give_sids(0, member, request), Ok(given));
+        assert_eq!(ledger.give_sids(0, (other, None), request), Ok(vec![2, 3]));
+        assert_eq!(ledger.give_sids(0, (member, None), request), Ok(given));
     }
 
     #[test]

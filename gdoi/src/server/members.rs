@@ -9,12 +9,15 @@ use super::held::{Conveyed, Held};
 use super::registrant::Registrant;
 use crate::coop::{Author, Versions};
 use crate::error::{Error, Unacceptable};
-use crate::policy::{Identity, Spi};
+use crate::policy::{Identity, Prefix, Spi};
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 const MAX_MEMBERS: usize = 16_384;
+
+/// The rest is for those with a credential of their own.
+const MAX_SHARING: usize = MAX_MEMBERS / 4 * 3;
 
 /// After so many rekeys without an answer a member gets no more of them, if it ever answered.
 const SILENT_REKEYS: u32 = 3;
@@ -107,9 +110,11 @@ impl Members {
         Members { records, author, newest, seen, watched_since, dead_before, forgotten }
     }
 
-    /// Whether there is no room for a member that is not known.
-    pub(super) fn is_full_for(&self, address: IpAddr) -> bool {
-        !self.records.contains_key(&address) && self.living() >= MAX_MEMBERS
+    /// Whether there is no room for a member that is not known. Where others share its credential, there is less: whoever
+    /// has that can speak from many addresses.
+    pub(super) fn is_full_for(&self, address: IpAddr, shared: Option<Prefix>) -> bool {
+        let room = if shared.is_some() { MAX_SHARING } else { MAX_MEMBERS };
+        !self.records.contains_key(&address) && self.living() >= room
     }
 
     /// A member has proved to be alive, and is given these keys.

@@ -1,6 +1,6 @@
 //! What goes with which peer in phase 1, and what a peer has proved with it.
 
-use super::registrant::Registrant;
+use super::registrant::{Binding, Registrant};
 use super::{CredentialEntry, KeyServer};
 use crate::error::{Error, Unacceptable};
 use crate::phase1::IsakmpSa;
@@ -37,7 +37,15 @@ impl KeyServer {
 
     /// The peer of an ISAKMP SA. No SA outlives the credential that it was made with, so that of now is that one.
     pub(super) fn registrant(&self, from: SocketAddr, sa: &IsakmpSa) -> Registrant {
-        Registrant::of(from, sa, self.credential_entry(from.ip()).and_then(|entry| entry.identity))
+        let entry = self.credential_entry(from.ip());
+        let beside_others = self.config.credentials.len() > 1;
+        let is_shared = |peers: &Prefix| beside_others && *peers != Prefix::host(peers.address());
+        let shared = entry.as_ref().map(|entry| entry.peers).filter(is_shared);
+        let bound = entry.and_then(|entry| entry.identity);
+        let place = bound.as_ref().and_then(|_| self.door.credentials.place(from.ip()));
+        let binding = place.map(|place| Binding { credentials: self.door.credentials.clone(), place });
+        let (identity, ours, fragments) = (sa.peer.clone(), sa.ours, sa.fragments);
+        Registrant { address: from, identity, bound, binding, shared, ours, fragments }
     }
 
     /// What goes with all who are talking to this server.

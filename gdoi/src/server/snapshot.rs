@@ -24,7 +24,7 @@ use crate::wire::{Reader, Writer};
 use std::collections::BTreeMap;
 
 const MAGIC: &[u8; 4] = b"GDKS";
-const VERSION: u16 = 6;
+const VERSION: u16 = 7;
 const PART: &str = "stored state";
 const MAX_MEMBERS: usize = 16_384;
 

@@ -70,10 +70,17 @@ impl GroupSa {
                 _ => sa.teks.push(SaTek::parse(payload.body)?),
             }
         }
-        match sa.kek.is_none() && sa.teks.is_empty() {
+        match sa.says_nothing() {
             true => Err(Misbehaved::MissingPayload(PayloadType::SAT).into()),
             false => Ok(sa),
         }
+    }
+
+    /// There is a KEK or a TEK (section 5.2.1); between our own implementations the group's time is enough, in a message that
+    /// only ends keys.
+    fn says_nothing(&self) -> bool {
+        let timed = self.gap.as_ref().is_some_and(|gap| gap.pseudotime.is_some());
+        self.kek.is_none() && self.teks.is_empty() && (!timed || self.acl.is_some())
     }
 
     /// Whether a payload of this type may follow what is there.
@@ -135,6 +142,18 @@ mod tests {
         let bare = GroupSa { kek: None, gap: None, acl: None, ..example() };
         assert_eq!(GroupSa::parse(&bare.emit().unwrap()), Ok(bare.clone()));
         assert_eq!(bare.emit().unwrap()[..12], [0, 0, 0, 2, 0, 0, 0, 0, 0, 16, 0, 0]);
+    }
+
+    #[test]
+    fn the_groups_time_alone_goes_with_what_ends() {
+        let timed = Gap { pseudotime: Some(7), ..Gap::default() };
+        let sa = GroupSa { kek: None, gap: Some(timed), acl: None, teks: Vec::new() };
+        assert_eq!(GroupSa::parse(&sa.emit().unwrap()), Ok(sa.clone()));
+        let listed = GroupSa { acl: example().acl, ..sa };
+        assert_eq!(
+            GroupSa::parse(&listed.emit().unwrap()),
+            Err(Misbehaved::MissingPayload(PayloadType::SAT).into())
+        );
     }
 
     fn parse(payloads: &[(PayloadType, &[u8])]) -> Error {

@@ -5,12 +5,13 @@ use crate::bench::fleet::{
     member, member_address, member_config, rekey_config, server, server_address, server_config,
 };
 use crate::bench::random::Seeded;
-use crate::bench::{Clock, Link, World};
+use crate::bench::stored::Stored;
+use crate::bench::{Clock, Flight, Link, World};
 use gdoi::policy::Spi;
 use gdoi::wire::ExchangeType;
 use gdoi::{
     KeyServer, KeyServerCommand, KeyServerConfig, KeyServerEvent, MemberCommand, MemberConfig, RekeyKind,
-    Transport,
+    Removal, Transport,
 };
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -303,4 +304,141 @@ fn an_old_key_is_no_sign_for_a_while() {
     world.command(member_address(2), MemberCommand::UnknownEsp(Spi(old.0 | 1)));
     world.run_for(SECOND * 60);
     assert_eq!((signs(&world, 2), registrations(&world, 2)), (0, 1));
+}
+
+/// Seconds until member 1 has what member 2 sends with, whose ESP it hears each second.
+fn until_it_hears(world: &mut World) -> Duration {
+    let start = world.now;
+    let lacks = |world: &World| {
+        let sa = world.view(member_address(2)).outbound.unwrap();
+        let held = world.view(member_address(1)).inbound;
+        held.iter().all(|held| held.keys != sa.keys).then_some(sa.spi)
+    };
+    while let Some(spi) = lacks(world).filter(|_| world.now < start + SECOND * 3_600) {
+        world.command(member_address(1), MemberCommand::UnknownEsp(spi));
+        world.run_for(SECOND);
+    }
+    world.now.saturating_since(start)
+}
+
+/// For a quarter of an hour somebody sends a packet with another SPI every ten seconds.
+fn make_up_signs(world: &mut World) {
+    for count in 0..90u32 {
+        world.command(member_address(1), MemberCommand::UnknownEsp(Spi(0x4444_0000 + count)));
+        world.run_for(SECOND * 10);
+    }
+}
+
+#[test]
+fn signs_that_somebody_made_up_do_not_make_the_true_one_late() {
+    let mut world = start(3, Transport::Unicast);
+    make_up_signs(&mut world);
+    // The server comes back without its state, and another member registers.
+    world.add_server(server_address(1), server(config(Transport::Unicast), 98, world.now));
+    world.run_for(SECOND * 5);
+    world.command(member_address(2), MemberCommand::Register);
+    world.run_for(SECOND * 20);
+    let waited = until_it_hears(&mut world);
+    assert!(waited < SECOND * 20, "{waited:?}");
+}
+
+/// Whoever has the KEK answers for another member, which the message has not reached.
+#[test]
+fn an_acknowledgement_for_another_hides_nobody() {
+    for made_up in [false, true] {
+        let mut world = start(3, Transport::Unicast);
+        if made_up {
+            make_up_signs(&mut world);
+        }
+        let (victim, before) = (member_address(1), world.sent.len());
+        let kek = Stored::read(&world.stored(server_address(1)).unwrap()).keks[0].clone();
+        world.cut(victim.ip());
+        rekey(&mut world, RekeyKind::Forced);
+        world.run_for(Duration::from_millis(100));
+        let is_push = |payload: &[u8]| payload[18] == ExchangeType::GROUPKEY_PUSH.0;
+        let push = world.sent[before..].iter().find(|flight| is_push(&flight.payload)).unwrap();
+        let ack = kek.acknowledgement(kek.open(&push.payload.clone()).sequence, victim.ip());
+        world.hand(victim, server_address(1), &ack);
+        world.run_for(SECOND * 8);
+        world.join(victim.ip());
+        world.run_for(SECOND * 12);
+        let waited = until_it_hears(&mut world);
+        assert!(waited < SECOND * 20, "{made_up} {waited:?}");
+    }
+}
+
+/// A member that was sent away waits for its turn, a minute perhaps. Meanwhile all keys end, which it does not hear of.
+#[test]
+fn who_was_sent_away_and_waits_hears_that_the_others_went_on() {
+    let mut waits = Vec::new();
+    for seed in 0..8 {
+        let mut world = World::new(seed, Link::CALM);
+        let mut config = config(Transport::Unicast);
+        config.groups[0].deactivation_delay = SECOND * 600;
+        world.add_server(server_address(1), server(config, 1, world.now));
+        for number in 1..=3 {
+            let config = MemberConfig { sender_ids: 2, ..member_config(number) };
+            world.add_member(member_address(number), member(config, seed * 10 + u64::from(number)));
+        }
+        world.run_for(SECOND * 10);
+        let group = crate::bench::fleet::group().id.into();
+        let remove = |member, removal| KeyServerCommand::Remove(group, member, removal);
+        let gone = Some(member_address(3).ip());
+        world.command_server(server_address(1), remove(gone, Removal::Graceful));
+        world.run_for(Duration::from_millis(500));
+        world.cut(member_address(1).ip());
+        world.command_server(server_address(1), remove(None, Removal::Now));
+        world.run_for(SECOND * 5);
+        world.join(member_address(1).ip());
+        world.command(member_address(2), MemberCommand::Register);
+        world.run_for(SECOND * 3);
+        waits.push(until_it_hears(&mut world));
+    }
+    assert!(waits.iter().all(|wait| *wait < SECOND * 14), "{waits:?}");
+}
+
+/// It knows the KEK before, under which those hear that all keys are over that may not have heard of the one of now.
+#[test]
+fn who_was_sent_away_and_loses_its_keys_does_not_wait_without_them() {
+    let mut silences = Vec::new();
+    for seed in 0..8 {
+        let mut world = World::new(seed, Link::CALM);
+        let mut config = config(Transport::Unicast);
+        config.groups[0].transform = "aes-256-cbc/hmac-sha-256".parse().unwrap();
+        config.groups[0].replay_window = 0;
+        config.groups[0].deactivation_delay = SECOND * 600;
+        world.add_server(server_address(1), server(config, 1, world.now));
+        for number in 1..=4 {
+            let random = seed * 10 + u64::from(number);
+            world.add_member(member_address(number), member(member_config(number), random));
+        }
+        world.run_for(SECOND * 10);
+        // Member 2 misses the new KEK, so that it is told what follows under the old one.
+        world.cut(member_address(2).ip());
+        rekey(&mut world, RekeyKind::Forced);
+        world.run_for(SECOND * 2);
+        let group = crate::bench::fleet::group().id.into();
+        let remove = |world: &mut World, number| {
+            let gone = Some(member_address(number).ip());
+            let removal = KeyServerCommand::Remove(group, gone, Removal::Graceful);
+            world.command_server(server_address(1), removal);
+            world.run_for(Duration::from_millis(400));
+        };
+        remove(&mut world, 4);
+        let before = world.sent.len();
+        remove(&mut world, 3);
+        let told = |flight: &&Flight| flight.to.ip() == member_address(2).ip();
+        let payloads: Vec<_> =
+            world.sent[before..].iter().filter(told).map(|flight| flight.payload.clone()).collect();
+        assert!(!payloads.is_empty());
+        payloads.iter().for_each(|payload| world.inject(server_address(1), member_address(1), payload));
+        let (start, mut silent) = (world.now, Duration::ZERO);
+        while world.now < start + SECOND * 70 {
+            world.run_for(SECOND);
+            silent += SECOND * u32::from(world.view(member_address(1)).outbound.is_none());
+        }
+        silences.push(silent);
+    }
+    assert!(silences.iter().any(|silent| *silent > Duration::ZERO), "it lost its keys");
+    assert!(silences.iter().all(|silent| *silent < SECOND * 10), "{silences:?}");
 }

@@ -1,6 +1,6 @@
 //! A group that is no more configured: its members are told, as the reload says.
 
-use crate::bench::alliance::{address, allied_config, start, LIFE};
+use crate::bench::alliance::{address, allied_config, primaries, start, start_with, LIFE};
 use crate::bench::fleet::{
     group_config, member, member_address, member_config, rekey_config, server, server_address, server_config,
 };
@@ -88,6 +88,34 @@ fn members_of_cooperating_servers_are_told_by_the_primary() {
     assert!(world.views().iter().all(|view| view.registered && view.outbound.is_some()));
     assert_eq!(world.server(secondary).status(world.now).groups[0].members.len(), 6);
     assert_eq!(world.server(primary).status(world.now).groups.len(), 0);
+}
+
+/// They go on with the keys that the others have, past the time after which keys end that are replaced.
+#[test]
+fn members_that_other_servers_serve_on_are_never_without_keys() {
+    for (servers, transform) in [(2, None), (3, None), (2, Some("aes-256-gcm")), (3, Some("aes-256-gcm"))] {
+        let config = |number| {
+            let mut config = allied_config(number, servers, LIFE);
+            let transform = transform.into_iter().map(|name| name.parse().unwrap());
+            transform.for_each(|transform| config.groups[0].transform = transform);
+            config
+        };
+        let mut world = World::new(5, Link::CALM);
+        start_with(&mut world, servers, 6, config);
+        world.run_for(Duration::from_secs(40));
+        assert_eq!(primaries(&world, servers), [servers]);
+        reconfigure(&mut world, address(servers), without_groups(config(servers)));
+        let end = world.now + 2 * config(1).groups[0].deactivation_delay;
+        while world.now < end {
+            world.run_for(Duration::from_secs(1));
+            let views = world.views();
+            let sent: Vec<_> = views.iter().filter_map(|view| view.outbound.as_ref()).collect();
+            assert_eq!(sent.len(), 6, "{servers} servers, {transform:?}: all can send");
+            let hears = |keys| views.iter().all(|view| view.inbound.iter().any(|held| held.keys == keys));
+            assert!(sent.iter().all(|sa| hears(sa.keys.clone())), "{servers} servers, {transform:?}");
+        }
+        assert_eq!(told(&world, 6), 6);
+    }
 }
 
 /// A secondary makes no keys and tells nobody anything; so it does not say that it does.

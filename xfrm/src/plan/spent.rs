@@ -30,8 +30,7 @@ pub fn withhold<'a>(installed: &Installed, desired: &'a Desired) -> (Cow<'a, Des
 
 fn is_spent(installed: &Installed, held: &HashMap<StateId, &HeldState>, slot: Slot, sa: &Sa) -> bool {
     let state = State::new(slot, Direction::Outbound, sa);
-    installed.used.get(&state.id) == Some(&state.keys)
-        && !held.get(&state.id).is_some_and(|held| state.is_held_as(held))
+    installed.used.has(&state) && !held.get(&state.id).is_some_and(|held| state.is_held_as(held))
 }
 
 fn outbound(desired: &Desired) -> impl Iterator<Item = (Slot, &Sa)> {

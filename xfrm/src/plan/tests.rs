@@ -138,7 +138,7 @@ fn a_sending_state_that_is_gone_is_withheld_and_its_traffic_blocked() {
     };
     let mut kernel = empty_kernel();
     kernel.apply(&wish(&used));
-    kernel.used.insert(kernel.states[0].id, used.keys.clone());
+    kernel.used.note(kernel.states[0].content.as_ref().unwrap());
     assert_eq!(kernel.apply(&wish(&used)), vec![]);
     kernel.states.clear();
     assert_eq!(plan(&kernel, &wish(&used)).unwrap().spent, [(Slot::new(0).unwrap(), used.spi)]);

@@ -298,6 +298,34 @@ fn a_sending_state_that_somebody_removed_is_not_used_again() {
     });
 }
 
+/// A key server ended the key, and another one brings it back.
+#[test]
+fn a_key_that_went_and_came_back_is_not_counted_anew() {
+    let Some(lab) = Lab::build() else { return };
+    acquaint(&lab, &[1], Aead::AesGcm256);
+    lab.apply("gm2", &member("gm2", &[1], &[1, 3], Aead::AesGcm256));
+    assert!(lab.reaches("h1", "10.2.2.10"));
+    let desired = member("gm1", &[1], &[2], Aead::AesGcm256);
+    let (mut ended, mut renewed) = (desired.clone(), desired.clone());
+    if let (Gate::Protect(ended), Gate::Protect(renewed)) =
+        (&mut ended.planes[0].gate, &mut renewed.planes[0].gate)
+    {
+        (ended.blocks, ended.inbound, ended.outbound) = Default::default();
+        renewed.outbound = vec![sender(1, 3, Aead::AesGcm256)];
+    }
+    lab.kernel("gm1", |kernel| {
+        assert_eq!(kernel.apply(&desired).unwrap(), Report::default());
+        assert_ne!(kernel.apply(&ended).unwrap().changes, Vec::<String>::new());
+        for _ in 0..2 {
+            let report = kernel.apply(&desired).unwrap();
+            assert_eq!(report.spent, [(desired.planes[0].slot, sender(1, 1, Aead::AesGcm256).spi)]);
+            assert!(!lab.reaches("h1", "10.2.2.10"));
+        }
+        assert_eq!(kernel.apply(&renewed).unwrap().spent, []);
+        assert!(lab.reaches("h1", "10.2.2.10"));
+    });
+}
+
 #[test]
 fn preflight_misses_nothing_even_beside_a_running_agent() {
     let Some(lab) = Lab::build() else { return };

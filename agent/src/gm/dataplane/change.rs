@@ -62,11 +62,11 @@ pub fn abandoned(interface: &str) -> Event {
     Event::new(Severity::Critical, "GM_UNPROTECTED", message)
 }
 
-/// Somebody removed sending states whose sequence numbers nobody knows any more.
+/// Somebody removed sending states, or their keys had gone and came again: nobody knows their sequence numbers any more.
 pub fn lost(spent: &[(Slot, Spi)]) -> Event {
     let spis: Vec<_> = spent.iter().map(|(_, spi)| spi.to_string()).collect();
     let message = format!(
-        "Sending states were removed or changed by somebody: {}. Their sequence numbers must not come again, so what they \
+        "Sending states were removed or changed by somebody, or their keys came again: {}. Their sequence numbers must not come again, so what they \
          would send is blocked until the member has registered for new sender IDs",
         spis.join(", ")
     );

@@ -1,27 +1,39 @@
 //! Sending states that must not be made a second time: under a key of one sender (AES-GCM, ChaCha20-Poly1305) sequence
 //! numbers, and with them nonces, would begin anew. What they would send is blocked until the member has new sender IDs.
+//!
+//! That none is made twice, the kernel sees to ([`xfrm::Report::spent`]): it knows what was used, with which key, long after that
+//! is gone. Here stands what is known of it beforehand, and what operators and members have heard of, so within bounds.
 
 use crate::gm::path_mtu::Sender;
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use xfrm::{Desired, EspKeys, Gate, Plane, Sa, Slot, Spi};
+
+/// So many are remembered of each kind.
+const MOST: usize = 1_024;
 
 /// What was used before.
 #[derive(Debug, Default)]
 pub struct Spent {
     /// By states that were removed here, when a group was detached.
-    retired: HashSet<(Slot, Spi)>,
-    /// By states that somebody else removed.
-    lost: HashSet<(Slot, Spi)>,
+    retired: Places,
+    /// By states that somebody else removed, or whose keys have gone and come back.
+    lost: Places,
     /// Planes whose members do not know it yet.
     news: Vec<Slot>,
     /// Planes that cannot send all that they should, at the moment.
     withheld: HashSet<Slot>,
 }
 
+/// The last [`MOST`] of them.
+#[derive(Debug, Default)]
+struct Places(VecDeque<(Slot, Spi)>);
+
 impl Spent {
     /// These states are removed now.
     pub fn retire<'a>(&mut self, senders: impl IntoIterator<Item = &'a Sender>) {
-        self.retired.extend(senders.into_iter().map(|sender| (sender.slot, Spi(sender.spi))));
+        for sender in senders {
+            self.retired.insert((sender.slot, Spi(sender.spi)));
+        }
     }
 
     /// Takes out of what is desired what was removed before.
@@ -29,8 +41,8 @@ impl Spent {
         self.withheld.clear();
         for Plane { slot, gate, .. } in &mut desired.planes {
             let Gate::Protect(protection) = gate else { continue };
-            let is_in = |places: &HashSet<(Slot, Spi)>, sa: &Sa| {
-                matches!(sa.keys, EspKeys::Sender(_)) && places.contains(&(*slot, sa.spi))
+            let is_in = |places: &Places, sa: &Sa| {
+                matches!(sa.keys, EspKeys::Sender(_)) && places.0.contains(&(*slot, sa.spi))
             };
             if protection.outbound.iter().any(|sa| is_in(&self.retired, sa) || is_in(&self.lost, sa)) {
                 self.withheld.insert(*slot);
@@ -56,6 +68,18 @@ impl Spent {
     /// The planes that have lost something since this was asked last.
     pub fn take_news(&mut self) -> Vec<Slot> {
         std::mem::take(&mut self.news)
+    }
+}
+
+impl Places {
+    /// Answers whether it is a new one.
+    fn insert(&mut self, place: (Slot, Spi)) -> bool {
+        let is_new = !self.0.contains(&place);
+        if is_new {
+            self.0.truncate(MOST - 1);
+            self.0.push_front(place);
+        }
+        is_new
     }
 }
 
@@ -129,5 +153,15 @@ mod tests {
         spent.withhold(&mut Desired::default());
         assert!(!spent.withholds(slot()));
         assert_eq!((spent.take_news(), spent.take_news()), (vec![slot()], Vec::new()));
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        let mut spent = Spent::default();
+        for spi in 0..3 * MOST as u32 {
+            spent.retire(&[Sender { spi, slot: slot(), family: Family::V4, needs: 576 }]);
+            assert!(spent.lose(&[(slot(), Spi(spi))]));
+        }
+        assert_eq!((spent.retired.0.len(), spent.lost.0.len()), (MOST, MOST));
     }
 }

@@ -39,10 +39,11 @@ impl Group {
     /// Those of [`Group::authorize`].
     pub(in crate::server) fn check(&self, registrant: &Registrant) -> Result<usize, Unacceptable> {
         let address = registrant.address.ip();
-        if self.ledger.state().revoked.contains(&address) {
+        let revoked = &self.ledger.state().revoked;
+        if revoked.contains(&address) || revoked.iter().any(|removed| registrant.is_bound_like(*removed)) {
             return Err(Unacceptable::Revoked);
         }
-        if self.ledger.members().is_full_for(address) {
+        if self.ledger.members().is_full_for(address, registrant.shared) {
             return Err(Unacceptable::Busy);
         }
         self.config.authorization.check(registrant)?;

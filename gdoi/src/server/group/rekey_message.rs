@@ -190,16 +190,19 @@ impl Group {
         plan: &Plan,
         now: GroupTime,
     ) -> Option<GroupPolicy> {
-        if plan.teks.is_empty() && plan.kek.is_none() {
-            return None;
-        }
+        let only_ends = plan.teks.is_empty() && plan.kek.is_none();
         // Members that got their KEK from servers that began apart have another time.
         let ours = self.ledger.members().are_all_ours();
         // What asks for acknowledgements is for our own members only; where there are others ours go by their registration.
         let told = |kek: Kek| Kek { ack: kek.ack.filter(|_| ours), ..kek };
         let timed = ours && protecting.lineage == self.ledger.state().lineage;
+        // What only ends keys has the time as well, which tells it from what was said before a server went back to an older
+        // state; other software is told what RFC 6407 can say.
+        if only_ends && !timed {
+            return None;
+        }
         Some(GroupPolicy {
-            acl: self.notice(plan),
+            acl: if only_ends { AclNotice::Selectors(self.config.acl.clone()) } else { self.notice(plan) },
             mode: self.config.mode,
             teks: plan.teks.clone(),
             kek: plan.kek.as_ref().map(|kek| told(self.kek_of(&rekey.terms(), kek, now))),

@@ -1,5 +1,6 @@
 //! A changed configuration of a group: what of it holds at once and what waits for a rekey.
 
+use super::rekey_message::Plan;
 use super::Group;
 use crate::crypto::Random;
 use crate::endpoint::{Instant, Transmit};
@@ -43,9 +44,26 @@ impl Group {
         if !self.leads() {
             return Ok(());
         }
+        let others_serve_on = !self.standing.is_alone();
         self.config.redundancy = None;
         self.standing.reconfigure(&self.config, &self.ledger, now);
-        self.send_away(random, now)
+        match others_serve_on {
+            true => self.hand_members_over(random, now),
+            false => self.send_away(random, now),
+        }
+    }
+
+    /// Tells members to register again, with the servers that go on. Those hand out the keys that there are: each lives on as
+    /// long as they say.
+    fn hand_members_over(&mut self, random: &mut dyn Random, now: Instant) -> Result<(), Error> {
+        let time = self.ledger.time(now);
+        let told_until = self.keys().told_until();
+        let plan = Plan { teks: self.keys().as_of(time), ..Plan::default() };
+        let told = match self.keys().kek {
+            Some(_) => self.attempt(|group| group.end_keks(plan, told_until, random, time)),
+            None => Ok(()),
+        };
+        told.and(self.handle_timeout(random, now))
     }
 
     /// Whether members were removed that must not come back.

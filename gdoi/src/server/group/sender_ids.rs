@@ -44,20 +44,23 @@ impl Group {
         let fit = released == self.ledger.sids().generation()
             && (offered.is_empty() || offered.contains(&released));
         let place = self.place().filter(|_| fit).ok_or(Unacceptable::NoSenderIds)?;
-        let given = self.ledger.give_sids(place, registrant.address.ip(), request);
+        let given = self.ledger.give_sids(place, (registrant.address.ip(), registrant.shared), request);
         self.refused += u64::from(given == Err(Unacceptable::TooManySenderIds));
         let values = given?;
-        Ok(Some(SenderIds { bits: SID_BITS, values, generation: registrant.ours.then_some(released) }))
+        let generation = registrant.ours.then_some(released);
+        Ok(Some(SenderIds { bits: SID_BITS, values, generation, nonce: request.nonce }))
     }
 
     /// Whether it is time for new ones. Members without a rekey SA hear of new keys only when they register again, so
     /// there the next key brings them, unless there are none left before.
     pub(super) fn renews_sids(&self, now: GroupTime) -> Option<Renewal> {
         let (sids, key_due) = (self.ledger.sids(), self.tek_due() <= now);
-        let run_out = match self.keys().kek {
-            Some(_) => sids.run_out(),
-            None => sids.run_out() && key_due || sids.used_up(),
-        };
+        let shares_used_up = self.ledger.allotments().are_shares_used_up(sids.range());
+        let run_out = shares_used_up
+            || match self.keys().kek {
+                Some(_) => sids.run_out(),
+                None => sids.run_out() && key_due || sids.used_up(),
+            };
         let age = now.saturating_since(self.ledger.state().division.begun);
         let wanted = self.ledger.allotments().somebody_has_all();
         match () {

@@ -107,9 +107,9 @@ fn the_list_is_bounded() {
     let refused = members.merge(THEIRS, (16_384, 16_385), vec![listed(THEIRS, stranger, 16_385)]);
     assert_eq!(refused, Err(Unacceptable::TooManyMembers.into()));
     assert_eq!((members.all().count(), members.seen().of(THEIRS)), (MAX_MEMBERS, 16_384));
-    assert!(members.is_full_for(ip(stranger)) && !members.is_full_for(ip(known)));
+    assert!(members.is_full_for(ip(stranger), None) && !members.is_full_for(ip(known), None));
     members.merge(THEIRS, (16_384, 16_385), vec![gone(THEIRS, known, 16_385)]).unwrap();
-    assert!(!members.is_full_for(ip(stranger)), "one has gone");
+    assert!(!members.is_full_for(ip(stranger), None), "one has gone");
 }
 
 #[test]
@@ -210,12 +210,12 @@ fn the_dead_make_room_for_the_living() {
     let mut members = Members::new(OURS);
     let all = (1..=MAX_MEMBERS as u32).map(|number| listed(THEIRS, number, number.into()));
     members.merge(THEIRS, (0, 16_384), all.collect()).unwrap();
-    assert!(members.is_full_for(ip(99_999)));
+    assert!(members.is_full_for(ip(99_999), None));
     members.acknowledged(ip(7), Conveyed::default(), GroupTime::from_millis(9_000));
     members.set_dead_before(GroupTime::from_millis(6_000));
-    assert!(members.is_full_for(ip(99_999)), "they gave a sign just then");
+    assert!(members.is_full_for(ip(99_999), None), "they gave a sign just then");
     members.set_dead_before(GroupTime::from_millis(6_001));
-    assert!(!members.is_full_for(ip(99_999)));
+    assert!(!members.is_full_for(ip(99_999), None));
     let late = Record { last_registered: GroupTime::from_millis(9_000), ..member(99_999, 1) };
     members.write(late.clone(), Presence::Here);
     let theirs = Listed { record: Record { address: ip(99_998), ..late }, ..listed(THEIRS, 99_998, 20_000) };

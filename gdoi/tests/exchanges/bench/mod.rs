@@ -2,6 +2,7 @@
 
 pub mod alliance;
 pub mod coop_message;
+pub mod counting;
 pub mod duel;
 #[path = "../../../src/wire/fixture.rs"]
 pub mod fixture;

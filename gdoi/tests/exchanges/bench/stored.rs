@@ -111,6 +111,7 @@ impl<'a> Octets<'a> {
         self.take(12 + 32);
         for _ in 0..self.number(4) {
             self.take(16 + 4);
+            self.optional(1);
             self.optional(16 + 4 + 2);
         }
         self.take(8);
