@@ -246,6 +246,6 @@ mod tests {
         assert!(reason("aes-256-ctr/hmac-sha-256").contains("no cipher"));
         assert!(reason("3des-cbc/hmac-sha-256").contains("no cipher"));
         assert!(reason("aes-256-cbc/hmac-md5").contains("no integrity"));
-        assert!(reason("aes-256-cbc").contains("no integrity"));
+        assert!(reason("aes-256-cbc").contains("needs an integrity"));
     }
 }
