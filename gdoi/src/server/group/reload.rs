@@ -1,5 +1,6 @@
 //! A changed configuration of a group: what of it holds at once and what waits for a rekey.
 
+use super::rekey_message::Plan;
 use super::Group;
 use crate::crypto::Random;
 use crate::endpoint::{Instant, Transmit};
@@ -7,6 +8,7 @@ use crate::error::Error;
 use crate::event::{Change, CoopEvent, Effect};
 use crate::server::config::{GroupConfig, RekeyConfig, Removal};
 use crate::server::keys::Succession;
+use crate::server::rekeying::Audience;
 
 /// A rekey SA that is no more configured, and the KEKs that were ended with it.
 pub(super) struct FormerRekey {
@@ -34,8 +36,8 @@ impl Group {
         }
     }
 
-    /// It is no more configured: its members are told by this server, if it led them, and without waiting for others. What
-    /// these do not hear of is that message's keys only, which no member is given.
+    /// It is no more configured: its members are told by this server, if it led them, and without waiting for others. Where
+    /// others serve the group they are told to register there; the keys live on, which those give out and all send with.
     ///
     /// # Errors
     /// There are no keys for the message.
@@ -43,9 +45,24 @@ impl Group {
         if !self.leads() {
             return Ok(());
         }
+        let lives_on = self.standing.has_company(now);
         self.config.redundancy = None;
         self.standing.reconfigure(&self.config, &self.ledger, now);
-        self.send_away(random, now)
+        match lives_on {
+            true => self.hand_members_over(now),
+            false => self.send_away(random, now),
+        }
+    }
+
+    /// Ends the rekey SA, of which this server says nothing more, and no key.
+    fn hand_members_over(&mut self, now: Instant) -> Result<(), Error> {
+        let time = self.ledger.time(now);
+        let under = self.keys().kek.as_ref().map(|kek| kek.spi);
+        let plan = Plan { under, ends_kek: true, ..Plan::default() };
+        let told = self.attempt(|group| group.distribute(plan, Audience::All, time));
+        self.commit(now);
+        self.send_on(time);
+        told
     }
 
     /// Whether its last message is under way.
