@@ -4,6 +4,7 @@ use crate::bench::alliance::{address, primaries, start};
 use crate::bench::fleet::{group, member_address};
 use crate::bench::{Link, World};
 use crate::seams::watch::longest_deafness;
+use gdoi::wire::ExchangeType;
 use gdoi::{KeyServerCommand, KeyServerEvent, MemberCommand, MemberRecord, RekeyKind};
 use std::time::Duration;
 
@@ -77,6 +78,34 @@ fn who_registers_on_one_side_is_not_dropped_by_what_the_other_side_missed_before
     register(&mut world, 1);
     world.run_for(SECOND);
     let deaf = deafness_after(world);
+    println!("deaf for {deaf:?}");
+    assert!(deaf <= SOON, "deaf for {deaf:?}");
+}
+
+/// Two sides make keys at once, and a member gets those of both: each side says what its own are and that all others end,
+/// before they are one and all of them live on. A member that comes then sends with the first.
+#[test]
+fn keys_live_on_that_another_side_did_not_know_when_it_made_its_own() {
+    let mut world = World::new(1, Link::CALM);
+    start(&mut world, 2, 2, LIFE);
+    world.run_for(SECOND * 100);
+    let sides =
+        |member| [(address(1).ip(), 1), (member_address(1).ip(), member), (member_address(2).ip(), 2)];
+    world.split(sides(1));
+    world.run_for(SECOND * 6);
+    assert_eq!(primaries(&world, 2), [1, 2]);
+    force(&mut world, 1);
+    world.run_for(SECOND);
+    world.split(sides(0));
+    force(&mut world, 2);
+    world.run_for(SECOND);
+    assert_eq!(world.view(member_address(1)).inbound.len(), 4);
+    world.deafen(member_address(2), ExchangeType::GROUPKEY_PUSH);
+    world.heal();
+    world.run_for(SECOND * 3);
+    register(&mut world, 2);
+    world.run_for(SECOND);
+    let deaf = longest_deafness(&mut world, LIFE / 2);
     println!("deaf for {deaf:?}");
     assert!(deaf <= SOON, "deaf for {deaf:?}");
 }
