@@ -312,12 +312,16 @@ impl Keyring {
         keks.filter(|(_, expires)| *expires > now).map(|(kek, _)| kek).find(|kek| kek.spi == spi)
     }
 
-    /// By which a key server knows that the states of this member still count under the sender IDs that it has.
+    /// By which this key server knows that the states of this member still count under the sender IDs that it gave.
     ///
     /// # Errors
     /// Those of the source.
-    pub(crate) fn sender_id_nonce(&mut self, random: &mut dyn Random) -> Result<SidNonce, Error> {
-        self.identifiers.nonce(random)
+    pub(crate) fn sender_id_nonce(
+        &mut self,
+        server: SocketAddr,
+        random: &mut dyn Random,
+    ) -> Result<SidNonce, Error> {
+        self.identifiers.nonce(server, random)
     }
 
     /// States that counted under sender IDs are lost: the same ones must not come again.

@@ -162,7 +162,7 @@ impl Member {
         if self.renewal == Renewal::Wanted {
             self.renewal = Renewal::Asked;
         }
-        let nonce = self.keyring.sender_id_nonce(self.random.as_mut());
+        let nonce = self.keyring.sender_id_nonce(server.address, self.random.as_mut());
         let attempt = nonce.and_then(|nonce| {
             Attempt::start(&self.config, &server, (nonce, holdings), self.random.as_mut(), now)
         });

@@ -4,7 +4,8 @@ use crate::crypto::Random;
 use crate::error::{Error, Misbehaved};
 use crate::group::SenderIds;
 use crate::policy::{Sid, SidGeneration, SidNonce};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 
 /// The one that is used, and the one that comes or goes.
 const GENERATIONS: usize = 2;
@@ -12,8 +13,10 @@ const GENERATIONS: usize = 2;
 #[derive(Debug, Default)]
 pub(super) struct Identifiers {
     generations: Vec<Generation>,
-    /// By which the same ones are asked for again; None until the next time after states were lost.
-    nonce: Option<SidNonce>,
+    /// By which each server is asked for the same ones again; none until the next time after states were lost.
+    nonces: BTreeMap<SocketAddr, SidNonce>,
+    /// Who was asked last.
+    asked: Option<SocketAddr>,
 }
 
 #[derive(Debug)]
@@ -33,28 +36,29 @@ enum Counted {
 }
 
 impl Identifiers {
-    /// The nonce of this memory.
+    /// The nonce for a server, of which it knows what it gave to this memory.
     ///
     /// # Errors
     /// Those of the source.
-    pub(super) fn nonce(&mut self, random: &mut dyn Random) -> Result<SidNonce, Error> {
-        if let Some(nonce) = self.nonce {
-            return Ok(nonce);
+    pub(super) fn nonce(&mut self, server: SocketAddr, random: &mut dyn Random) -> Result<SidNonce, Error> {
+        self.asked = Some(server);
+        if let Some(nonce) = self.nonces.get(&server) {
+            return Ok(*nonce);
         }
         let mut octets = [0; 16];
         random.fill(&mut octets)?;
-        Ok(*self.nonce.insert(SidNonce(octets)))
+        Ok(*self.nonces.entry(server).or_insert(SidNonce(octets)))
     }
 
     /// A state that counted is lost.
     pub(super) fn lose(&mut self) {
-        self.nonce = None;
+        self.nonces.clear();
         self.generations.iter_mut().for_each(|held| held.counted = Counted::Lost);
     }
 
     /// The next request is for others.
     pub(super) fn ask_for_others(&mut self) {
-        self.nonce = None;
+        self.nonces.clear();
     }
 
     /// Whether the states that counted under those of a generation are lost.
@@ -73,9 +77,13 @@ impl Identifiers {
         again.map_or(Ok(()), |sid| Err(Misbehaved::SenderIdAgain(*sid)))
     }
 
-    /// They take the place of those of the same generation at once.
+    /// They take the place of those of the same generation at once. What another server gave before must not come again.
     pub(super) fn take(&mut self, given: &SenderIds) {
         let Some(name) = given.generation.filter(|_| !given.values.is_empty()) else { return };
+        if !self.get(name).is_some_and(|held| held.is_same(given)) {
+            let asked = self.asked;
+            self.nonces.retain(|server, _| Some(*server) == asked);
+        }
         let sids: Vec<_> = given.values.iter().copied().map(Sid).collect();
         let held = &mut self.generations;
         let before = held.iter().position(|held| held.name == name).map(|index| held.remove(index));
@@ -127,6 +135,10 @@ mod tests {
         SenderIds { bits: 20, values: values.to_vec(), generation: Some(name(generation)) }
     }
 
+    fn server(number: u8) -> SocketAddr {
+        ([192, 0, 2, number], 848).into()
+    }
+
     #[test]
     fn fresh_ones_replace_those_of_their_generation() {
         let mut held = Identifiers::default();
@@ -153,9 +165,9 @@ mod tests {
     #[test]
     fn the_same_ones_come_again_only_while_their_states_count() {
         let mut held = Identifiers::default();
-        let nonce = held.nonce(&mut SystemRandom).unwrap();
+        let nonce = held.nonce(server(1), &mut SystemRandom).unwrap();
         held.take(&given(1, &[5, 6]));
-        assert_eq!(held.nonce(&mut SystemRandom), Ok(nonce));
+        assert_eq!(held.nonce(server(1), &mut SystemRandom), Ok(nonce));
         assert_eq!(held.check(&given(1, &[5, 6])), Ok(()));
         held.take(&given(1, &[5, 6]));
         for others in [&[6, 5][..], &[5], &[5, 6, 7]] {
@@ -163,10 +175,27 @@ mod tests {
         }
         held.lose();
         assert_eq!(held.check(&given(1, &[5, 6])), Err(Misbehaved::SenderIdAgain(5)));
-        assert_ne!(held.nonce(&mut SystemRandom), Ok(nonce));
+        assert_ne!(held.nonce(server(1), &mut SystemRandom), Ok(nonce));
         held.take(&given(1, &[7, 8]));
         assert_eq!(held.check(&given(1, &[7, 8])), Ok(()));
         assert_eq!(held.check(&given(1, &[5, 6])), Err(Misbehaved::SenderIdAgain(5)));
+    }
+
+    /// A server that gave some before others came from elsewhere would give them again.
+    #[test]
+    fn a_server_is_asked_by_its_own_nonce_for_as_long_as_what_it_gave_is_used() {
+        let mut held = Identifiers::default();
+        let nonce = |held: &mut Identifiers, number| held.nonce(server(number), &mut SystemRandom).unwrap();
+        let first = nonce(&mut held, 1);
+        held.take(&given(1, &[5, 6]));
+        let second = nonce(&mut held, 2);
+        assert_ne!(first, second);
+        assert_eq!(nonce(&mut held, 1), first, "the second gave nothing that was taken");
+        held.take(&given(1, &[5, 6]));
+        assert_eq!(nonce(&mut held, 2), second, "it may have given some that were never used");
+        held.take(&given(1, &[7, 8]));
+        assert_eq!(nonce(&mut held, 2), second);
+        assert_ne!(nonce(&mut held, 1), first);
     }
 
     #[test]
