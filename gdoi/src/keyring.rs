@@ -26,7 +26,7 @@ use crate::policy::{Acl, GroupId, SendMode, Sid, SidGeneration, Spi};
 use ended::CountedKey;
 use group_clock::GroupClock;
 use held_acl::{HeldAcl, Way};
-use held_tek::{HeldTek, Standing, GRACE};
+use held_tek::{End, HeldTek, Standing, GRACE};
 use identifiers::Identifiers;
 use past::{Past, PastKek};
 use renumbered::Renumbered;
@@ -166,7 +166,7 @@ impl Keyring {
             let same = |(_, carried): &(Spi, Carried)| carried.overlaps(&held.carried);
             new.iter().all(|(spi, _)| *spi != held.sa.spi) && new.iter().any(same)
         });
-        replaced.for_each(|held| held.shorten(delay, Made { earliest: made.latest, ..made }));
+        replaced.for_each(|held| held.retire(delay, Made { earliest: made.latest, ..made }));
     }
 
     fn take(&mut self, policy: GroupPolicy, way: Way, made: Made, now: Instant) {
@@ -251,7 +251,7 @@ impl Keyring {
         now: Instant,
     ) {
         if let Some(held) = self.teks.iter_mut().find(|held| held.is(&tek)) {
-            held.shorten(tek.lifetime, made);
+            held.name(tek.lifetime, made);
             held.standing = Standing::Current;
             held.carried = carried;
             return;
@@ -263,10 +263,10 @@ impl Keyring {
         let replay_window = tek.senders.map_or(0, |terms| terms.replay_window);
         let generation = tek.senders.map(|terms| terms.generation);
         let sa = Sa { spi, transform, keys, expires, replay_window, group: self.group };
-        let standing = Standing::Current;
+        let (standing, end) = (Standing::Current, End::Said);
         let is_later = |held: &HeldTek| successors.contains(&held.sa.spi);
         let place = self.teks.iter().position(is_later).unwrap_or(self.teks.len());
-        self.teks.insert(place, HeldTek { sa, activates, ends, life, standing, generation, carried });
+        self.teks.insert(place, HeldTek { sa, activates, ends, life, end, standing, generation, carried });
         if self.teks.len() > MAX_TEKS {
             let first = self.teks.iter().min_by_key(|held| held.sa.expires).map(|held| held.sa.spi);
             self.give_up(now, |tek| Some(tek.sa.spi) == first);
@@ -348,17 +348,18 @@ impl Keyring {
         keks.filter(|(_, expires)| *expires > now).map(|(kek, _)| kek).find(|kek| kek.spi == spi)
     }
 
-    /// By which a key server knows that the states of this member still count under the sender IDs that it has, and by
+    /// By which this key server knows that the states of this member still count under the sender IDs that it gave, and by
     /// which it knows that they do not.
     ///
     /// # Errors
     /// Those of the source.
     pub(crate) fn sender_id_nonces(
         &mut self,
+        server: SocketAddr,
         random: &mut dyn Random,
         now: Instant,
     ) -> Result<SidNonces, Error> {
-        self.identifiers.nonces(random, now)
+        self.identifiers.nonces(server, random, now)
     }
 
     /// Whether this member may send with none of the keys that the server lists, since one had gone that is among them.

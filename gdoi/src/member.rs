@@ -169,7 +169,7 @@ impl Member {
         if self.renewal == Renewal::Wanted {
             self.renewal = Renewal::Asked;
         }
-        let nonces = self.keyring.sender_id_nonces(self.random.as_mut(), now);
+        let nonces = self.keyring.sender_id_nonces(server.address, self.random.as_mut(), now);
         let attempt = nonces.and_then(|nonces| {
             Attempt::start(&self.config, &server, (nonces, holdings), self.random.as_mut(), now)
         });

@@ -18,7 +18,8 @@
 //! * The earliest is reckoned from the last PULL. A member whose clock is slow would find it after the latest, and does
 //!   not; one whose clock is fast lets its keys end too early, until it registers again because of that.
 //! * What is held already is never reckoned anew by a later message: should the server's clock have been set, others may
-//!   still send with it until the end that they were told.
+//!   still send with it until the end that they were told. Only an end that no server has named is: one that follows from
+//!   a message of a server that may not have known the key.
 
 use crate::endpoint::Instant;
 use std::collections::VecDeque;

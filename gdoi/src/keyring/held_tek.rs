@@ -11,6 +11,16 @@ use std::time::Duration;
 /// for packets that were sent at the very end and for clocks that do not run alike.
 pub(super) const GRACE: Duration = Duration::from_secs(2);
 
+/// How the end of a TEK is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// A server named it, and how long it lives.
+    Said,
+    /// A message did not name it, and said that all that it does not name end. The server that made it may not have known
+    /// of it: servers that were apart make keys of their own, and name those of all when they have met.
+    Implied,
+}
+
 /// What the server that was asked last said of a TEK.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Standing {
@@ -28,6 +38,7 @@ pub(super) struct HeldTek {
     /// The earliest that the server can have meant: sent with until then.
     pub(super) ends: Instant,
     pub(super) life: Duration,
+    pub(super) end: End,
     pub(super) standing: Standing,
     /// Whose sender IDs go with it; None where all senders share its key.
     pub(super) generation: Option<SidGeneration>,
@@ -50,9 +61,27 @@ impl HeldTek {
         }
     }
 
+    /// A server names it: it lives no longer than this, and as long if it had only not been named.
+    pub(super) fn name(&mut self, left: Duration, made: Made) {
+        match std::mem::replace(&mut self.end, End::Said) {
+            End::Implied => self.restate(left, made),
+            End::Said => {}
+        }
+        self.shorten(left, made);
+    }
+
+    /// A message does not name it: it lives no longer than this.
+    pub(super) fn retire(&mut self, left: Duration, made: Made) {
+        let before = self.ends;
+        self.shorten(left, made);
+        if self.ends < before {
+            self.end = End::Implied;
+        }
+    }
+
     /// It lives no longer than this. Where the end was brought forward and not only rounded, all that is timed by its
     /// life goes by what is left of it: members that must register again need most of that.
-    pub(super) fn shorten(&mut self, left: Duration, made: Made) {
+    fn shorten(&mut self, left: Duration, made: Made) {
         let (ends, expires) = (made.earliest + left, made.latest + left + GRACE);
         if ends + GRACE < self.ends {
             self.life = self.life.min(left);

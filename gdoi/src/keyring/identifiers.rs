@@ -7,7 +7,8 @@ use crate::endpoint::Instant;
 use crate::error::{Error, Misbehaved};
 use crate::group::SenderIds;
 use crate::policy::{Sid, SidGeneration, SidNonce, Spi};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 
 /// The one that is used, and the one that comes or goes.
 const GENERATIONS: usize = 2;
@@ -24,10 +25,12 @@ pub(crate) struct SidNonces {
 #[derive(Debug, Default)]
 pub(super) struct Identifiers {
     generations: Vec<Generation>,
-    /// By which the same ones are asked for again; None until the next time after states were lost.
-    nonce: Option<SidNonce>,
+    /// By which each server is asked for the same ones again; none until the next time after states were lost.
+    nonces: BTreeMap<SocketAddr, SidNonce>,
     /// By which others are asked for where a key is offered that has [ended](super::ended).
     spare: Option<SidNonce>,
+    /// Who was asked last.
+    asked: Option<SocketAddr>,
 }
 
 #[derive(Debug)]
@@ -49,36 +52,47 @@ enum Counted {
 }
 
 impl Identifiers {
-    /// What a request may be made with.
+    /// What a request to a server may be made with: by its own nonce it knows what it gave to this memory.
     ///
     /// # Errors
     /// Those of the source.
-    pub(super) fn nonces(&mut self, random: &mut dyn Random, now: Instant) -> Result<SidNonces, Error> {
+    pub(super) fn nonces(
+        &mut self,
+        server: SocketAddr,
+        random: &mut dyn Random,
+        now: Instant,
+    ) -> Result<SidNonces, Error> {
+        self.asked = Some(server);
         let ended: Vec<_> = self.generations.iter().flat_map(|held| held.ended.expected(now)).collect();
-        let own = kept(&mut self.nonce, random)?;
-        let others = match ended.is_empty() {
-            true => None,
-            false => Some((ended, kept(&mut self.spare, random)?)),
+        let own = match self.nonces.get(&server) {
+            Some(nonce) => *nonce,
+            None => fresh(random)?,
+        };
+        self.nonces.insert(server, own);
+        let others = match (ended.is_empty(), self.spare) {
+            (true, _) => None,
+            (false, Some(spare)) => Some((ended, spare)),
+            (false, None) => Some((ended, *self.spare.insert(fresh(random)?))),
         };
         Ok(SidNonces { own, others })
     }
 
     /// A state that counted is lost.
     pub(super) fn lose(&mut self) {
-        self.nonce = None;
+        self.nonces.clear();
         self.generations.iter_mut().for_each(|held| held.counted = Counted::Lost);
     }
 
     /// The next request is for others.
     pub(super) fn ask_for_others(&mut self) {
-        self.nonce = None;
+        self.nonces.clear();
     }
 
     /// This key has gone, and what counted under it.
     pub(super) fn end(&mut self, key: CountedKey) {
         let Some(held) = self.generations.iter_mut().find(|held| held.name == key.generation) else { return };
         if held.ended.note(key) == Memory::Full {
-            self.nonce = None;
+            self.nonces.clear();
         }
     }
 
@@ -104,11 +118,14 @@ impl Identifiers {
         again.map_or(Ok(()), |sid| Err(Misbehaved::SenderIdAgain(*sid)))
     }
 
-    /// They take the place of those of the same generation at once.
+    /// They take the place of those of the same generation at once. What another server gave before must not come again.
     pub(super) fn take(&mut self, given: &SenderIds) {
         let Some(name) = given.generation.filter(|_| !given.values.is_empty()) else { return };
         if given.nonce.is_some() && given.nonce == self.spare {
-            self.nonce = self.spare.take();
+            self.nonces = self.asked.zip(self.spare.take()).into_iter().collect();
+        } else if !self.get(name).is_some_and(|held| held.is_same(given)) {
+            let asked = self.asked;
+            self.nonces.retain(|server, _| Some(*server) == asked);
         }
         let sids: Vec<_> = given.values.iter().copied().map(Sid).collect();
         let held = &mut self.generations;
@@ -121,7 +138,7 @@ impl Identifiers {
         if held.len() > GENERATIONS {
             held.remove(0);
             // What was used of that generation is not known any more: should it come back, others of it are needed.
-            self.nonce = None;
+            self.nonces.clear();
         }
     }
 
@@ -145,14 +162,10 @@ impl Identifiers {
     }
 }
 
-/// The nonce that is kept, or a new one.
-fn kept(nonce: &mut Option<SidNonce>, random: &mut dyn Random) -> Result<SidNonce, Error> {
-    if let Some(nonce) = nonce {
-        return Ok(*nonce);
-    }
+fn fresh(random: &mut dyn Random) -> Result<SidNonce, Error> {
     let mut octets = [0; 16];
     random.fill(&mut octets)?;
-    Ok(*nonce.insert(SidNonce(octets)))
+    Ok(SidNonce(octets))
 }
 
 impl Generation {
@@ -175,8 +188,12 @@ mod tests {
         SenderIds { bits: 20, values: values.to_vec(), generation: Some(name(generation)), nonce: None }
     }
 
-    fn own(held: &mut Identifiers) -> SidNonce {
-        held.nonces(&mut SystemRandom, Instant::default()).unwrap().own
+    fn own(held: &mut Identifiers, number: u8) -> SidNonce {
+        held.nonces(server(number), &mut SystemRandom, Instant::default()).unwrap().own
+    }
+
+    fn server(number: u8) -> SocketAddr {
+        ([192, 0, 2, number], 848).into()
     }
 
     #[test]
@@ -205,9 +222,9 @@ mod tests {
     #[test]
     fn the_same_ones_come_again_only_while_their_states_count() {
         let mut held = Identifiers::default();
-        let nonce = own(&mut held);
+        let nonce = own(&mut held, 1);
         held.take(&given(1, &[5, 6]));
-        assert_eq!(own(&mut held), nonce);
+        assert_eq!(own(&mut held, 1), nonce);
         assert_eq!(held.check(&given(1, &[5, 6])), Ok(()));
         held.take(&given(1, &[5, 6]));
         for others in [&[6, 5][..], &[5], &[5, 6, 7]] {
@@ -215,10 +232,27 @@ mod tests {
         }
         held.lose();
         assert_eq!(held.check(&given(1, &[5, 6])), Err(Misbehaved::SenderIdAgain(5)));
-        assert_ne!(own(&mut held), nonce);
+        assert_ne!(own(&mut held, 1), nonce);
         held.take(&given(1, &[7, 8]));
         assert_eq!(held.check(&given(1, &[7, 8])), Ok(()));
         assert_eq!(held.check(&given(1, &[5, 6])), Err(Misbehaved::SenderIdAgain(5)));
+    }
+
+    /// A server that gave some before others came from elsewhere would give them again.
+    #[test]
+    fn a_server_is_asked_by_its_own_nonce_for_as_long_as_what_it_gave_is_used() {
+        let mut held = Identifiers::default();
+        let nonce = own;
+        let first = nonce(&mut held, 1);
+        held.take(&given(1, &[5, 6]));
+        let second = nonce(&mut held, 2);
+        assert_ne!(first, second);
+        assert_eq!(nonce(&mut held, 1), first, "the second gave nothing that was taken");
+        held.take(&given(1, &[5, 6]));
+        assert_eq!(nonce(&mut held, 2), second, "it may have given some that were never used");
+        held.take(&given(1, &[7, 8]));
+        assert_eq!(nonce(&mut held, 2), second);
+        assert_ne!(nonce(&mut held, 1), first);
     }
 
     #[test]

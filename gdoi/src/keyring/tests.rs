@@ -493,3 +493,27 @@ fn a_member_without_sender_ids_receives_only() {
     assert_eq!(shape(&keyring, 0), (vec![OLD], None));
     assert_eq!(keyring.last_tek(at(0)).map(|(end, _)| end), Some(at(60)));
 }
+
+/// Who makes a key says that all others end. One that it did not know, and that a later message names, lives on.
+#[test]
+fn a_key_that_ends_because_it_was_not_named_lives_on_when_it_is() {
+    let named = |keyring: &mut Keyring, lifetime, second| {
+        keyring.push(push(vec![tek(2000, lifetime), tek(3000, 50)], (5, 0)), at(second));
+    };
+    let forced = || push(vec![tek(3000, 60)], (5, 10));
+    let mut keyring = empty();
+    pull(&mut keyring, policy(vec![tek(2000, 60)]), 0);
+    keyring.push(forced(), at(1));
+    assert_eq!((shape(&keyring, 12).0, shape(&keyring, 13).0), (vec![2000, 3000], vec![3000]));
+    named(&mut keyring, 50, 2);
+    assert_eq!((shape(&keyring, 53).0, shape(&keyring, 54).0), (vec![2000, 3000], vec![]));
+    named(&mut keyring, 20, 3);
+    assert_eq!((shape(&keyring, 24).0, shape(&keyring, 25).0), (vec![2000, 3000], vec![3000]));
+    named(&mut keyring, 40, 4);
+    assert_eq!(shape(&keyring, 25).0, [3000], "what was said of it by name holds");
+    let mut keyring = empty();
+    pull(&mut keyring, policy(vec![tek(2000, 60)]), 0);
+    keyring.push(forced(), at(1));
+    pull(&mut keyring, policy(vec![tek(2000, 50), tek(3000, 50)]), 2);
+    assert_eq!(shape(&keyring, 53).0, [2000, 3000]);
+}

@@ -1,5 +1,5 @@
-//! Who has registered, and how they answer to rekey messages. Servers that share a group share this list: the newest
-//! version of each record counts, wherever it was made.
+//! Who has registered, and how they answer to rekey messages. Servers that share a group share this list: what was made of
+//! the latest registration of a member counts, wherever it came to, and of that the newest version.
 
 mod ageing;
 mod authors;
@@ -13,6 +13,7 @@ use crate::policy::{Identity, Prefix, Spi};
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 const MAX_MEMBERS: usize = 16_384;
 
@@ -27,6 +28,9 @@ const LOST_CHANGES: u64 = 1 << 20;
 
 /// The highest number of a version that is believed.
 const LAST_VERSION: u64 = 1 << 62;
+
+/// A registration is that much later than those before, whatever the time of the servers was that they came to.
+const LATER: Duration = Duration::from_millis(1);
 
 /// Whether a member is in the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,8 +80,11 @@ impl Listed {
         self.presence == Presence::Here && *rekeys_missed == 0 && last_acknowledged.is_some()
     }
 
+    /// Who made something of an earlier registration did not know of the later one: while servers are apart, one drops a member
+    /// that the other serves, and their versions say nothing of what came after what.
     fn is_newer_than(&self, other: &Listed) -> bool {
-        (self.version, self.author) > (other.version, other.author)
+        let rank = |listed: &Listed| (listed.record.last_registered, listed.version, listed.author);
+        rank(self) > rank(other)
     }
 }
 
@@ -133,7 +140,7 @@ impl Members {
             identity,
             owner,
             first_registered: known.map_or(now, |known| known.first_registered),
-            last_registered: now,
+            last_registered: known.map_or(now, |known| now.max(known.last_registered + LATER)),
             registrations: known.map_or(0, |known| known.registrations).saturating_add(1),
             ours,
             fragments,
@@ -316,7 +323,8 @@ impl Members {
             known.filter(|known| known.answers()).filter(|_| new.presence == Presence::Silent)
         {
             // Servers that were apart: it is this one that it hears. Said once for what it answered.
-            let record = Record { last_acknowledged: None, ..answered.record.clone() };
+            let last_registered = answered.record.last_registered.max(new.record.last_registered);
+            let record = Record { last_acknowledged: None, last_registered, ..answered.record.clone() };
             self.write(record, Presence::Here);
             return Some(address);
         }

@@ -220,6 +220,11 @@ impl Standing {
         self.election.rules().interval / 4
     }
 
+    /// Whether another server has the group, too, and will go on with it.
+    pub(super) fn has_company(&self, now: Instant) -> bool {
+        self.election.alive(now).next().is_some()
+    }
+
     /// Who is heard no more; told once.
     pub(super) fn fallen(&mut self, now: Instant) -> Vec<IpAddr> {
         let election = &self.election;

@@ -25,6 +25,7 @@ mod intruder;
 mod ipv6;
 mod lost_state;
 mod malicious;
+mod merge;
 mod moments;
 mod month;
 mod other_software;

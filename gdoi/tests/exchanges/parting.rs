@@ -5,6 +5,7 @@ use crate::bench::fleet::{
     group_config, member, member_address, member_config, rekey_config, server, server_address, server_config,
 };
 use crate::bench::{Link, World};
+use crate::seams::watch::longest_deafness;
 use gdoi::policy::GroupId;
 use gdoi::{
     Change, Effect, GroupConfig, GroupName, KeyServerCommand, KeyServerConfig, MemberEvent, Refused,
@@ -116,6 +117,40 @@ fn members_that_other_servers_serve_on_are_never_without_keys() {
         }
         assert_eq!(told(&world, 6), 6);
     }
+}
+
+/// Where another server has the group, its keys are no more over than if this one had died: who registers again is given the
+/// same ones, and nobody ceases to hear the others.
+#[test]
+fn a_primary_that_removes_a_group_which_others_have_ends_no_keys() {
+    for life in [Duration::from_secs(120), LIFE] {
+        let mut world = World::new(5, Link::CALM);
+        start(&mut world, 3, 6, life);
+        world.run_for(Duration::from_secs(40));
+        reconfigure(&mut world, address(3), without_groups(allied_config(3, 3, life)));
+        let deaf = longest_deafness(&mut world, Duration::from_secs(200));
+        println!("life {life:?}: deaf for {deaf:?}");
+        assert_eq!(told(&world, 6), 6);
+        assert!(deaf < Duration::from_secs(1), "life {life:?}: deaf for {deaf:?}");
+    }
+}
+
+/// Nobody gives these keys out any more: they end after the deactivation delay.
+#[test]
+fn the_last_server_that_removes_a_group_ends_its_keys() {
+    let mut world = World::new(5, Link::CALM);
+    start(&mut world, 2, 4, LIFE);
+    world.run_for(Duration::from_secs(40));
+    reconfigure(&mut world, address(1), without_groups(allied_config(1, 2, LIFE)));
+    world.run_for(Duration::from_secs(5));
+    let config = allied_config(2, 2, LIFE);
+    let delay = config.groups[0].deactivation_delay;
+    reconfigure(&mut world, address(2), without_groups(config));
+    world.run_for(delay / 2);
+    assert!(world.views().iter().all(|view| !view.inbound.is_empty()));
+    world.run_for(delay / 2 + Duration::from_secs(5));
+    assert_eq!(told(&world, 4), 4);
+    assert!(world.views().iter().all(|view| view.inbound.is_empty()), "they are over");
 }
 
 /// A secondary makes no keys and tells nobody anything; so it does not say that it does.

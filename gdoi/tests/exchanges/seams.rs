@@ -8,7 +8,7 @@ mod limits;
 mod outages;
 mod pulls;
 mod shared;
-mod watch;
+pub mod watch;
 
 use crate::bench::fleet::{group, member, member_address, member_config, rekey_config, server_config};
 use crate::bench::fleet::{server, server_address};

@@ -387,3 +387,32 @@ fn groups_of_one_server_have_different_blocks() {
     let shared: BTreeSet<_> = teks.iter().filter(|spi| !spi.is_block_base()).map(|spi| spi.block()).collect();
     assert_eq!(blocks.len() - shared.len(), bases, "no shared key is in the block of another");
 }
+
+/// Its first server is away for a while, and gives what it gave before to whom asks by the same nonce.
+#[test]
+fn a_member_that_was_with_another_server_is_given_others_by_its_first() {
+    let mut world = allied(2, 1);
+    let given = |world: &World| {
+        let status = world.member(member_address(1)).status(world.now);
+        (status.registrations, status.sender_ids)
+    };
+    let stored = world.crash_server(address(1));
+    world.run_for(Duration::from_secs(10));
+    world.command(member_address(1), MemberCommand::Register);
+    world.run_for(Duration::from_secs(60));
+    let mut known: BTreeSet<_> = given(&world).1.into_iter().collect();
+    assert_eq!(given(&world).0, 2, "with the second server");
+    start_server(&mut world, per_sender(allied_config(1, 2, LIFE)), stored.as_ref(), &mut Seeded::new(3));
+    world.run_for(Duration::from_secs(30));
+    for registrations in [3, 4] {
+        let before = world.member_events(member_address(1)).len();
+        world.command(member_address(1), MemberCommand::Register);
+        world.run_for(Duration::from_secs(20));
+        let events = world.member_events(member_address(1))[before..].iter();
+        let failed: Vec<_> = events.filter(|(_, event)| event.name() == "GM_REGS_FAILED").collect();
+        assert!(failed.is_empty(), "{failed:?}");
+        assert_eq!(given(&world).0, registrations);
+        let fresh = given(&world).1.into_iter().filter(|sid| known.insert(*sid)).count();
+        assert_eq!(fresh, if registrations == 3 { 2 } else { 0 }, "others once, and then the same");
+    }
+}

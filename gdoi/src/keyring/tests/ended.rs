@@ -14,7 +14,7 @@ fn end_all() -> Rekey {
 }
 
 fn nonces(keyring: &mut Keyring, second: u64) -> SidNonces {
-    keyring.sender_id_nonces(&mut SystemRandom, at(second)).unwrap()
+    keyring.sender_id_nonces(([192, 0, 2, 1], 848).into(), &mut SystemRandom, at(second)).unwrap()
 }
 
 #[test]

@@ -48,6 +48,10 @@ impl Group {
                 (plan.activation_delay, plan.deactivation_delay) =
                     (Some(self.config.activation_delay), Some(retirement));
                 self.ledger.amend_state().keys.shorten_but_last(now + retirement);
+                if old.last().is_some_and(|tek| self.may_be_lacking(tek.spi)) {
+                    // Until the activation delay has passed all others send with what it lacks.
+                    plan.teks = self.keys().as_of(now);
+                }
             }
             RekeyKind::ReplaceNow => {
                 // Not by their names: members may have one that this server has never heard of.

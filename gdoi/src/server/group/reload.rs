@@ -35,8 +35,8 @@ impl Group {
         }
     }
 
-    /// It is no more configured: its members are told by this server, if it led them, and without waiting for others. What
-    /// these do not hear of is that message's keys only, which no member is given.
+    /// It is no more configured: its members are told by this server, if it led them, and without waiting for others. Where
+    /// others serve the group they are told to register there; the keys live on, which those give out and all send with.
     ///
     /// # Errors
     /// There are no keys for the message.
@@ -44,10 +44,10 @@ impl Group {
         if !self.leads() {
             return Ok(());
         }
-        let others_serve_on = !self.standing.is_alone();
+        let lives_on = self.standing.has_company(now);
         self.config.redundancy = None;
         self.standing.reconfigure(&self.config, &self.ledger, now);
-        match others_serve_on {
+        match lives_on {
             true => self.hand_members_over(random, now),
             false => self.send_away(random, now),
         }

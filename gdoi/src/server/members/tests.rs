@@ -313,3 +313,50 @@ fn who_answers_here_is_not_dropped_by_another_server() {
     members.merge(THEIRS, (10, 11), vec![removed]).unwrap();
     assert!(members.record(ip(1)).is_none(), "who was removed is gone whatever it answers");
 }
+
+/// Servers that were apart: one did not know that the member registers with the other.
+#[test]
+fn a_later_registration_outlives_what_was_made_of_an_earlier_one() {
+    let at = |second: u64, listed: Listed| Listed {
+        record: Record { last_registered: GroupTime::from_millis(second * 1_000), ..listed.record },
+        ..listed
+    };
+    for presence in [Presence::Here, Presence::Gone, Presence::Silent] {
+        let there = Listed { presence, ..at(6, listed(THEIRS, 1, 90)) };
+        let here = at(7, listed(OURS, 1, 3));
+        let records = [(OURS, here), (THEIRS, there)];
+        let mut orders = [records.clone(), records];
+        orders[1].reverse();
+        for order in orders {
+            let mut members = Members::new(life(9));
+            for (author, listed) in order {
+                members.merge(author, (0, listed.version), vec![listed]).unwrap();
+            }
+            assert_eq!(version(&members, 1), Some((OURS, 3)), "{presence:?}");
+            assert_eq!(members.records().count(), 1, "{presence:?}");
+            members.forget(ip(1));
+            assert_eq!(members.records().count(), 0, "{presence:?}");
+        }
+    }
+}
+
+/// Whatever another server's time was.
+#[test]
+fn the_next_registration_is_later_than_all_that_are_known() {
+    let mut members = Members::new(OURS);
+    members.merge(THEIRS, (0, 5), vec![listed(THEIRS, 1, 5)]).unwrap();
+    let registrant = Registrant {
+        address: SocketAddr::new(ip(1), 4500),
+        identity: Identity::Address(ip(1)),
+        bound: None,
+        binding: None,
+        shared: None,
+        ours: true,
+        fragments: true,
+    };
+    members.register(&registrant, Held::default(), None, GroupTime::from_millis(1_000));
+    let mut others = Members::new(THEIRS);
+    others.merge(THEIRS, (0, 5), vec![listed(THEIRS, 1, 5)]).unwrap();
+    share(&members, &mut others);
+    assert_eq!(others.record(ip(1)).map(|record| record.port), Some(4500));
+}

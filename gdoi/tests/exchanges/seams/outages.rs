@@ -8,6 +8,7 @@ use crate::bench::stored::with_sids_given;
 use crate::bench::World;
 use gdoi::crypto::sign::{NewKey, SigningKey};
 use gdoi::crypto::Hash;
+use gdoi::wire::ExchangeType;
 use gdoi::{
     KeyServer, KeyServerCommand, KeyServerConfig, MemberConfig, MemberEvent, RekeyKind, Removal, Transport,
 };
@@ -194,4 +195,24 @@ fn who_answers_after_a_crash_is_told_under_the_kek_that_it_has() {
             |number| world.view(member_address(number)).inbound.iter().any(|sa| sa.spi == newest(&world));
         assert!(holds(1) && holds(2), "{seed}");
     }
+}
+
+/// It was away when a key came under the KEK that it has, and comes back when all send with that; before it can ask, an
+/// operator wants another one.
+#[test]
+fn a_forced_rekey_names_the_key_that_a_member_missed_before() {
+    let mut world = lone_world(lone(Transport::Unicast), 3);
+    let teks = |world: &World| world.server(server_address(1)).status(world.now).groups[0].teks.len();
+    world.cut(member_address(2).ip());
+    world.deafen(member_address(2), ExchangeType::IDENTITY_PROTECTION);
+    world.run_until(seconds(3600), |world| teks(world) == 2);
+    let new = newest(&world);
+    let sends = |world: &World| world.view(member_address(1)).outbound.is_some_and(|sa| sa.spi == new);
+    world.run_until(seconds(400), sends);
+    world.join(member_address(2).ip());
+    command(&mut world, rekey(RekeyKind::Forced));
+    world.run_for(seconds(1));
+    let deaf = longest_deafness(&mut world, seconds(20));
+    println!("deaf for {deaf:?} after the message");
+    assert_eq!(deaf, Duration::ZERO);
 }
