@@ -85,7 +85,6 @@ pub const EVERY_RUN: &[&[Scenario]] = &[
     long_list::SCENARIOS,
     replay::SCENARIOS,
     replaced::SCENARIOS,
-    paused::SCENARIOS,
     routing::SCENARIOS,
     leak_proof::SCENARIOS,
     commands::SCENARIOS,
@@ -103,8 +102,8 @@ pub const COOPERATION: &[&[Scenario]] =
 /// What every run shows, too, and what waits for the protocol's own timers and loads nothing.
 pub const REFUSALS: &[&[Scenario]] = &[refusals::SCENARIOS];
 
-/// Other kinds of [`ROLLOVERS`]: run by name, or with everything.
-pub const OTHERS: &[&[Scenario]] = &[matrix::OTHERS];
+/// Other kinds of [`ROLLOVERS`], and what takes minutes: run by name, or with everything.
+pub const OTHERS: &[&[Scenario]] = &[matrix::OTHERS, paused::SCENARIOS];
 
 /// Scenarios that are called by one name.
 #[derive(Clone, Copy, Debug)]
