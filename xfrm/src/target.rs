@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 
 use crate::installed::{Installed, Offload};
 use crate::model::{
-    is_named, Action, Desired, Family, Gate, Lane, PathMtu, Plane, Prefix, Protection, Sa, Slot, Spi,
+    is_named, Ace, Action, Desired, Family, Gate, Lane, PathMtu, Plane, Prefix, Protection, Sa, Slot, Spi,
 };
 use crate::nft::Table;
 use crate::object::{Direction, Link, Policy, PolicyKey, Route, State, XfrmInterface};
@@ -56,6 +56,7 @@ impl Target {
                 target.add_routes(plane, protection, installed, link);
                 target.add_interface(plane, protection, installed, link);
                 target.report_offload(plane, protection, installed.offload);
+                target.report_clear(plane, protection);
                 for link in links {
                     let denied = closed::denied(installed, desired, link);
                     let outward = Outward { plane, protection, interface: link.index, first, denied };
@@ -153,6 +154,18 @@ impl Target {
                 .push(format!("interface {name} belongs to somebody else: IPv6 multicast is not sent"));
         } else {
             self.interfaces.push(wanted);
+        }
+    }
+
+    fn report_clear(&mut self, plane: &Plane, protection: &Protection) {
+        let mut permits = protection.acl.iter().filter(|ace| ace.action == Action::Permit).peekable();
+        let is_clear = |ace: &Ace| plane.clear.iter().any(|clear| clear.covers(&ace.selector));
+        if permits.peek().is_some() && permits.all(is_clear) {
+            let name = &plane.interface;
+            self.problems.push(format!(
+                "interface {name}: the local list (match-address) names all that the group's list permits: nothing of it is \
+                 encrypted"
+            ));
         }
     }
 
