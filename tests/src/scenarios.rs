@@ -25,6 +25,7 @@ mod narrow;
 mod nat;
 mod neighbours;
 mod odd_names;
+mod ports;
 mod reach;
 mod refusals;
 mod rekey;
@@ -65,6 +66,7 @@ pub const EVERY_RUN: &[&[Scenario]] = &[
     closed_start::SCENARIOS,
     links::SCENARIOS,
     renamed::SCENARIOS,
+    ports::SCENARIOS,
     odd_names::SCENARIOS,
     control_ipv6::SCENARIOS,
     long_list::SCENARIOS,

@@ -73,6 +73,7 @@
 //! and the member needs new sender identifiers.
 
 mod attributes;
+mod carriers;
 mod closing;
 mod counters;
 mod error;

@@ -3,6 +3,7 @@
 mod foreign;
 mod policy;
 mod selector;
+mod stacked;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -13,6 +14,7 @@ use crate::model::{EspKeys, Family, Lane, Replay, Sa, Secret, Slot, Spi};
 pub use self::foreign::ForeignPolicy;
 pub use self::policy::{HeldPolicy, Hook, Policy, PolicyIndex, PolicyKey, Rank, Verdict};
 pub use selector::KernelSelector;
+pub use stacked::Stacked;
 
 /// Which way a state works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -113,6 +115,8 @@ pub struct Link {
     pub mtu: u32,
     /// Its addresses.
     pub addresses: Vec<IpAddr>,
+    /// What it has above and below itself.
+    pub stacked: Stacked,
 }
 
 impl StateId {

@@ -5,6 +5,7 @@
 //! made between changes of states and policies, in an order that matters.
 
 mod interface;
+mod stacked;
 
 use std::io;
 use std::net::IpAddr;
@@ -129,7 +130,8 @@ fn read_link(payload: &[u8]) -> Option<Link> {
     let LinkRecord { index, up, attributes } = link_record(payload)?;
     let name = text(find(&attributes, NAME)?);
     let mtu = find(&attributes, MTU).and_then(number).unwrap_or(0);
-    (!name.is_empty()).then_some(Link { index, name, up, mtu, addresses: Vec::new() })
+    let stacked = stacked::read(&attributes);
+    (!name.is_empty()).then_some(Link { index, name, up, mtu, addresses: Vec::new(), stacked })
 }
 
 fn write_route(route: Route) -> RouteMessage {

@@ -5,6 +5,7 @@ mod closed;
 mod gdoi;
 mod policies;
 mod rules;
+mod stacked;
 
 use std::collections::btree_map::BTreeMap;
 use std::collections::BTreeSet;
@@ -34,6 +35,8 @@ pub struct Target {
     pub known: BTreeMap<Slot, BTreeSet<Spi>>,
     /// What cannot be had at the moment, one line each.
     pub problems: Vec<String>,
+    /// What of these planes passes in clear, one line each.
+    pub exposed: Vec<(Slot, String)>,
 }
 
 impl Target {
@@ -47,6 +50,7 @@ impl Target {
         let mut first = 0;
         for plane in desired.planes.iter().filter(|plane| plane.gate != Gate::Open) {
             let links = target.find_links(installed, plane);
+            target.report_stacked(installed, desired, plane, &links);
             // Routes to the anchors lead to one link; what leaves is routed once more, by its own destination.
             let link = links.first().copied();
             rules.extend(rules::plane_rules(plane, &links, installed.offload)?);
@@ -80,12 +84,10 @@ impl Target {
             Some(link) if !link.up => self.problems.push(format!("interface {} is down", link.name)),
             Some(_) => {}
         }
-        for link in links.iter().filter(|link| !is_named(name, &link.name)) {
-            self.problems.push(format!(
-                "interface {} was {name} when it was protected and stays so until it is gone: if it shall keep the new \
-                 name, write that in `interfaces`",
-                link.name
-            ));
+        let named = links.iter().find(|link| is_named(name, &link.name));
+        let carries = |link: &Link| installed.kept.level(plane.slot, link.index).is_some();
+        for link in links.iter().filter(|link| !is_named(name, &link.name) && !carries(link)) {
+            self.problems.push(renamed(&link.name, name, named));
         }
         if !installed.links.iter().any(|link| link.addresses.contains(&plane.local)) {
             self.problems.push(format!("interface {name}: {} is not an address of this router", plane.local));
@@ -176,6 +178,21 @@ impl Target {
                 "interface {name}: the module esp6_offload is not loaded: protected IPv6 is blocked"
             ));
         }
+    }
+}
+
+/// A pattern means all that ever had such a name; of a whole name there is one.
+fn renamed(now: &str, name: &str, named: Option<&&Link>) -> String {
+    match named.filter(|_| !name.ends_with('*')) {
+        Some(other) => format!(
+            "interface {now} was {name} when it was protected and stays so, beside the one that is called {} now: a restart of \
+             gdoi-gm releases {now}, and so does giving both their names back",
+            other.name
+        ),
+        None => format!(
+            "interface {now} was {name} when it was protected and stays so until it is gone: if it shall keep the new \
+             name, write that in `interfaces`"
+        ),
     }
 }
 

@@ -118,6 +118,8 @@ pub enum Protection {
     Encrypting,
     /// Encrypted, but for what policies of others in the kernel take.
     Displaced,
+    /// Encrypted, but for what passes by links upon or beside the protected ones.
+    Exposed,
     /// Registered without a key to send with: protected traffic is held back.
     Blocked,
     /// An operator had the protection removed: everything passes in clear.
@@ -223,6 +225,7 @@ pub(super) const fn protection(protection: Protection) -> &'static str {
         Protection::Adopted => "as an earlier run left it: encrypting while its keys live, blocked then",
         Protection::Encrypting => "encrypting",
         Protection::Displaced => "NOT all encrypted: policies of others come before the group's, see Problem",
+        Protection::Exposed => "NOT all encrypted: something of it passes IN CLEAR, see Problem",
         Protection::Detached => "NONE, detached: everything passes IN CLEAR until `gdoictl gm register`",
         Protection::Blocked => "blocked: there is no key, protected traffic is held back",
     }

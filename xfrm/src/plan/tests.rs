@@ -1,6 +1,7 @@
 //! Properties of plans, over random wishes and random damage, on a kernel made of vectors.
 
 mod kernel;
+mod stacked;
 mod wishes;
 
 use super::*;

@@ -45,7 +45,8 @@ impl DataPlane {
     /// # Errors
     /// The kernel does not say.
     pub fn links(&mut self) -> Result<Links, xfrm::Error> {
-        Ok(Links::new(self.kernel.interfaces()?, self.worker.kept().clone()))
+        let kept = self.kernel.carried(self.worker.kept().clone())?;
+        Ok(Links::new(self.kernel.interfaces()?, kept))
     }
 
     /// Links that are protected under other names than they have, as pairs of the name now and that of the configuration.
@@ -79,6 +80,7 @@ impl DataPlane {
             // What was before the registration goes on until the kernel takes what came of it.
             Protection::Encrypting | Protection::Blocked if !held => protection(group, &View::default()),
             Protection::Encrypting if any(&|slot| self.spent.withholds(*slot)) => Protection::Blocked,
+            Protection::Encrypting if any(&|slot| self.exposed.contains(slot)) => Protection::Exposed,
             Protection::Encrypting if any(&|slot| self.displaced.contains(slot)) => Protection::Displaced,
             seen => seen,
         }

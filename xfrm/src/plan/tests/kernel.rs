@@ -2,7 +2,7 @@
 
 use super::wishes::Dice;
 use crate::nft::HeldTable;
-use crate::object::{Link, PolicyKey, Verdict};
+use crate::object::{Link, PolicyKey, Stacked, Verdict};
 use crate::plan::*;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -14,6 +14,7 @@ pub fn empty_kernel() -> Installed {
         up,
         mtu: 1500,
         addresses: vec![IpAddr::from([192, 0, 2, 1])],
+        stacked: Stacked::default(),
     };
     let links =
         vec![link(1, "lo", true), link(2, "wan0", true), link(3, "wan1", true), link(4, "down", false)];
