@@ -28,6 +28,7 @@ mod nat;
 mod neighbours;
 mod odd_names;
 mod paused;
+mod ports;
 mod reach;
 mod refusals;
 mod rekey;
@@ -79,6 +80,7 @@ pub const EVERY_RUN: &[&[Scenario]] = &[
     closed_start::SCENARIOS,
     links::SCENARIOS,
     renamed::SCENARIOS,
+    ports::SCENARIOS,
     odd_names::SCENARIOS,
     vrf::SCENARIOS,
     control_ipv6::SCENARIOS,

@@ -1,5 +1,6 @@
 //! What the kernel holds, as it was read.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
@@ -98,11 +99,13 @@ impl Installed {
             && self.border.is_none()
     }
 
-    /// The links that a plane protects: those of its name first, and those that are up before others.
+    /// The links that a plane protects: masters before their ports, which have no packets of their own, those of its name
+    /// before others, and those that are up before others.
     pub(crate) fn links_of(&self, plane: &Plane) -> Vec<&Link> {
         let covered = |link: &&Link| self.covers(plane, link);
         let mut links: Vec<_> = self.links.iter().filter(covered).collect();
-        links.sort_by_key(|link| (!is_named(&plane.interface, &link.name), !link.up));
+        let level = |link: &Link| Reverse(self.kept.level(plane.slot, link.index).unwrap_or(0));
+        links.sort_by_key(|link| (level(link), !is_named(&plane.interface, &link.name), !link.up));
         links
     }
 

@@ -7,6 +7,7 @@ use std::io;
 
 use netlink_sys::protocols::{NETLINK_ROUTE, NETLINK_XFRM};
 
+use crate::carriers::carriers;
 use crate::counters::{self, Counters, StateCounters};
 use crate::flows::Flows;
 use crate::installed::{Installed, Offload};
@@ -46,6 +47,8 @@ pub struct Report {
     /// They are not installed again and what they would send is blocked: the member needs new sender identifiers, and
     /// the SAs that come with them.
     pub spent: Vec<(Slot, Spi)>,
+    /// What passes in clear although these planes should hold it, one line each, naming the interface.
+    pub exposed: Vec<(Slot, String)>,
     /// Planes of which policies of somebody else take a part; `problems` names these.
     pub displaced: BTreeSet<Slot>,
 }
@@ -118,10 +121,12 @@ impl Kernel {
 
     fn installed_with(&mut self, states: Vec<HeldState>) -> Result<Installed, Error> {
         let Held { table, border } = self.tables.held()?;
+        let links = route::links(&mut self.route).map_err(refused("the list of interfaces"))?;
+        self.kept.follow(|own| carriers(&links, own));
         states.iter().filter_map(|held| held.content.as_ref()).for_each(|state| self.used.note(state));
         Ok(Installed {
             known: self.known(table.as_ref()).map_err(refused("the lists of known senders"))?,
-            links: route::links(&mut self.route).map_err(refused("the list of interfaces"))?,
+            links,
             interfaces: route::interfaces(&mut self.route).map_err(refused("the list of interfaces"))?,
             states,
             policies: message::policies(&mut self.xfrm).map_err(refused("the list of policies"))?,
@@ -208,8 +213,8 @@ impl Kernel {
         self.reading = Reading { counters, settings: settings::of_planes(&installed, desired) };
         let plan = plan(&installed, desired)?;
         self.used.look(|id| desired.has_block_of(id.slot, id.spi));
-        let Plan { ops, problems, spent, displaced } = plan;
-        let mut report = Report { changes: Vec::new(), problems, spent, displaced };
+        let Plan { ops, problems, spent, exposed, displaced } = plan;
+        let mut report = Report { changes: Vec::new(), problems, spent, exposed, displaced };
         for op in ops {
             match self.execute(&op, &installed) {
                 Ok(()) => report.changes.push(op.to_string()),
@@ -260,12 +265,37 @@ impl Kernel {
         Ok(Installed { links: route::links(&mut self.route)?, offload: self.offload, ..Default::default() })
     }
 
+    /// The same links with what carries their packets now.
+    ///
+    /// # Errors
+    /// The kernel does not answer.
+    pub fn carried(&mut self, mut kept: Kept) -> Result<Kept, Error> {
+        let links = route::links(&mut self.route).map_err(refused("the list of interfaces"))?;
+        kept.follow(|own| carriers(&links, own));
+        Ok(kept)
+    }
+
+    /// Looks for what carries the packets of the links that are kept.
+    ///
+    /// # Errors
+    /// The kernel does not answer.
+    pub fn find_carriers(&mut self) -> Result<(), Error> {
+        self.kept = self.carried(self.kept.clone())?;
+        Ok(())
+    }
+
     pub(crate) fn keep_links(&mut self, installed: &mut Installed, desired: &Desired) {
-        for plane in &desired.planes {
-            let named = installed.links.iter().filter(|link| is_named(&plane.interface, &link.name));
-            named.for_each(|link| self.kept.add(plane.slot, link.index));
-        }
         self.kept.retain(&installed.links.iter().map(|link| link.index).collect());
+        for plane in &desired.planes {
+            let is_whole = !plane.interface.ends_with('*');
+            for link in installed.links.iter().filter(|link| is_named(&plane.interface, &link.name)) {
+                self.kept.add(plane.slot, link.index);
+                if is_whole {
+                    self.kept.settle(plane.slot, link.index);
+                }
+            }
+        }
+        self.kept.follow(|own| carriers(&installed.links, own));
         installed.kept.clone_from(&self.kept);
     }
 

@@ -79,6 +79,7 @@
 //! and the member needs new sender identifiers.
 
 mod attributes;
+mod carriers;
 mod closing;
 mod counters;
 mod error;

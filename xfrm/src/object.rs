@@ -4,6 +4,7 @@ mod foreign;
 mod life;
 mod policy;
 mod selector;
+mod stacked;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -16,6 +17,7 @@ pub use self::foreign::ForeignPolicy;
 pub use self::life::{wall, Life};
 pub use self::policy::{HeldPolicy, Hook, Policy, PolicyIndex, PolicyKey, Rank, Verdict};
 pub use selector::KernelSelector;
+pub use stacked::Stacked;
 
 /// Which way a state works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -120,6 +122,8 @@ pub struct Link {
     pub mtu: u32,
     /// Its addresses.
     pub addresses: Vec<IpAddr>,
+    /// What it has above and below itself.
+    pub stacked: Stacked,
     /// The VRF that it is in, or is.
     pub vrf: Option<Vrf>,
 }

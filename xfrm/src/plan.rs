@@ -64,6 +64,8 @@ pub struct Plan {
     pub problems: Vec<String>,
     /// Outbound SAs of one sender that must not be installed, because their states have been used and are gone.
     pub spent: Vec<(Slot, Spi)>,
+    /// What passes in clear although these planes should hold it, one line each, naming the interface.
+    pub exposed: Vec<(Slot, String)>,
     /// Planes that cannot encrypt or accept all that they should, because policies of others come before theirs.
     pub displaced: BTreeSet<Slot>,
 }
@@ -95,7 +97,8 @@ pub fn plan(installed: &Installed, desired: &Desired) -> Result<Plan, Error> {
     remove_states(&mut ops, installed, &target, Direction::Inbound);
     remove_routes(&mut ops, installed, &target);
     let Rivals { problems, displaced } = rivals::rivals(installed, &target);
-    Ok(Plan { ops, problems: target.problems.into_iter().chain(problems).collect(), spent, displaced })
+    let (problems, exposed) = (target.problems.into_iter().chain(problems).collect(), target.exposed);
+    Ok(Plan { ops, problems, spent, exposed, displaced })
 }
 
 /// A state whose key or parameters are wrong cannot be changed in place: the kernel's update keeps the old key.

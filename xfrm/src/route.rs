@@ -5,6 +5,7 @@
 //! made between changes of states and policies, in an order that matters.
 
 mod interface;
+mod stacked;
 
 use std::collections::HashMap;
 use std::io;
@@ -36,10 +37,9 @@ const NEW_ADDRESS: u16 = 20;
 const NEW_ROUTE: u16 = 24;
 /// IFF_UP.
 const UP: u32 = 1;
-/// IFLA_IFNAME, IFLA_MTU and IFLA_MASTER.
+/// IFLA_IFNAME and IFLA_MTU.
 const NAME: u16 = 3;
 const MTU: u16 = 4;
-const MASTER: u16 = 10;
 /// IFA_ADDRESS and IFA_LOCAL.
 const ADDRESS: u16 = 1;
 const LOCAL: u16 = 2;
@@ -147,21 +147,20 @@ pub fn link_record(payload: &[u8]) -> Option<LinkRecord<'_>> {
 }
 
 /// A link, and the index of the one that it is enslaved to.
-fn read_link(payload: &[u8]) -> Option<(Link, Option<u32>)> {
+fn read_link(payload: &[u8]) -> Option<Link> {
     let LinkRecord { index, up, attributes } = link_record(payload)?;
     let name = text(find(&attributes, NAME)?);
     let mtu = find(&attributes, MTU).and_then(number).unwrap_or(0);
     let vrf = interface::vrf_table(&attributes).map(|table| Vrf { index, name: name.clone(), table });
-    let master = find(&attributes, MASTER).and_then(number);
-    (!name.is_empty()).then_some((Link { index, name, up, mtu, addresses: Vec::new(), vrf }, master))
+    let stacked = stacked::read(&attributes);
+    (!name.is_empty()).then_some(Link { index, name, up, mtu, addresses: Vec::new(), vrf, stacked })
 }
 
 /// Links with the VRFs that they are in.
-fn resolved(read: Vec<(Link, Option<u32>)>) -> Vec<Link> {
-    let vrfs: HashMap<_, _> =
-        read.iter().filter_map(|(link, _)| Some((link.index, link.vrf.clone()?))).collect();
-    let resolve = |(link, master): (Link, Option<u32>)| {
-        let vrf = link.vrf.or_else(|| vrfs.get(&master?).cloned());
+fn resolved(read: Vec<Link>) -> Vec<Link> {
+    let vrfs: HashMap<_, _> = read.iter().filter_map(|link| Some((link.index, link.vrf.clone()?))).collect();
+    let resolve = |link: Link| {
+        let vrf = link.vrf.or_else(|| vrfs.get(&link.stacked.master?).cloned());
         Link { vrf, ..link }
     };
     read.into_iter().map(resolve).collect()
@@ -275,7 +274,7 @@ mod tests {
             let (route, link) = (&whole[..end.min(whole.len())], &link[..end.min(link.len())]);
             let _ = (read_route(route), read_link(link), read_address(link));
         }
-        let read = read_link(&link).map(|(link, master)| (link.name, link.up, master));
+        let read = read_link(&link).map(|link| (link.name, link.up, link.stacked.master));
         assert_eq!(read, Some(("w\u{fffd}".into(), false, None)));
     }
 
@@ -296,7 +295,8 @@ mod tests {
         };
         let data = attribute(2, &attribute(1, &10u32.to_ne_bytes()));
         let info = |kind: &str| attribute(18, &[attribute(1, kind.as_bytes()), data.clone()].concat());
-        let enslaved = |master: u32| attribute(MASTER, &master.to_ne_bytes());
+        // IFLA_MASTER.
+        let enslaved = |master: u32| attribute(10, &master.to_ne_bytes());
         let links = resolved(vec![
             link(3, "wan", enslaved(7)),
             link(4, "port", enslaved(8)),

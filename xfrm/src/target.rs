@@ -6,13 +6,14 @@ mod flowtables;
 mod gdoi;
 mod policies;
 mod rules;
+mod stacked;
 
 use std::collections::btree_map::BTreeMap;
 use std::collections::BTreeSet;
 
 use crate::installed::{Installed, Offload};
 use crate::model::{
-    is_named, Action, Desired, Family, Gate, Lane, PathMtu, Plane, Prefix, Protection, Sa, Slot, Spi,
+    is_named, Ace, Action, Desired, Family, Gate, Lane, PathMtu, Plane, Prefix, Protection, Sa, Slot, Spi,
 };
 use crate::nft::{Border, Table};
 use crate::object::{Direction, Link, Policy, PolicyKey, Route, State, Vrf, XfrmInterface};
@@ -37,6 +38,8 @@ pub struct Target {
     pub known: BTreeMap<Slot, BTreeSet<Spi>>,
     /// What cannot be had at the moment, one line each.
     pub problems: Vec<String>,
+    /// What of these planes passes in clear, one line each.
+    pub exposed: Vec<(Slot, String)>,
 }
 
 impl Target {
@@ -50,6 +53,7 @@ impl Target {
         let mut first = 0;
         for plane in desired.planes.iter().filter(|plane| plane.gate != Gate::Open) {
             let links = target.find_links(installed, plane);
+            target.report_stacked(installed, desired, plane, &links);
             // In each table routes to the anchors lead to one link; what leaves is routed once more, by its own destination.
             let link = links.first().copied();
             rules.extend(rules::plane_rules(plane, &links, installed.offload)?);
@@ -59,6 +63,7 @@ impl Target {
                 target.add_routes(plane, protection, installed, &links);
                 target.add_interface(plane, protection, installed, link);
                 target.report_offload(plane, protection, installed.offload);
+                target.report_clear(plane, protection);
                 for link in links {
                     let denied = closed::denied(installed, desired, link);
                     let outward = Outward { plane, protection, interface: link.index, first, denied };
@@ -89,12 +94,10 @@ impl Target {
                 vrf.name
             ));
         }
-        for link in links.iter().filter(|link| !is_named(name, &link.name)) {
-            self.problems.push(format!(
-                "interface {} was {name} when it was protected and stays so until it is gone: if it shall keep the new \
-                 name, write that in `interfaces`",
-                link.name
-            ));
+        let named = links.iter().find(|link| is_named(name, &link.name));
+        let carries = |link: &Link| installed.kept.level(plane.slot, link.index).is_some();
+        for link in links.iter().filter(|link| !is_named(name, &link.name) && !carries(link)) {
+            self.problems.push(renamed(&link.name, name, named));
         }
         if !installed.links.iter().any(|link| link.addresses.contains(&plane.local)) {
             self.problems.push(format!("interface {name}: {} is not an address of this router", plane.local));
@@ -173,6 +176,18 @@ impl Target {
         }
     }
 
+    fn report_clear(&mut self, plane: &Plane, protection: &Protection) {
+        let mut permits = protection.acl.iter().filter(|ace| ace.action == Action::Permit).peekable();
+        let is_clear = |ace: &Ace| plane.clear.iter().any(|clear| clear.covers(&ace.selector));
+        if permits.peek().is_some() && permits.all(is_clear) {
+            let name = &plane.interface;
+            self.problems.push(format!(
+                "interface {name}: the local list (match-address) names all that the group's list permits: nothing of it is \
+                 encrypted"
+            ));
+        }
+    }
+
     fn report_offload(&mut self, plane: &Plane, protection: &Protection, offload: Offload) {
         if !offload.restores(Family::V6) && families(protection).contains(&Family::V6) {
             let name = &plane.interface;
@@ -190,6 +205,21 @@ fn exits<'a>(links: &[&'a Link]) -> BTreeMap<u32, &'a Link> {
         exits.entry(link.vrf.as_ref().map_or(Route::MAIN, |vrf| vrf.table)).or_insert(*link);
     }
     exits
+}
+
+/// A pattern means all that ever had such a name; of a whole name there is one.
+fn renamed(now: &str, name: &str, named: Option<&&Link>) -> String {
+    match named.filter(|_| !name.ends_with('*')) {
+        Some(other) => format!(
+            "interface {now} was {name} when it was protected and stays so, beside the one that is called {} now: a restart of \
+             gdoi-gm releases {now}, and so does giving both their names back",
+            other.name
+        ),
+        None => format!(
+            "interface {now} was {name} when it was protected and stays so until it is gone: if it shall keep the new \
+             name, write that in `interfaces`"
+        ),
+    }
 }
 
 fn known(plane: &Plane) -> BTreeSet<Spi> {

@@ -1,7 +1,7 @@
 //! Access lists as they are written: entries with their text, and what in a list can hardly be meant.
 
 use super::located::{Clash, Parsed};
-use gdoi::policy::{Ace, Acl, Action};
+use gdoi::policy::{Ace, Acl, Action, Family, Selector};
 use serde::{Deserialize, Deserializer};
 use std::str::FromStr;
 
@@ -76,6 +76,23 @@ pub fn permits_nothing(name: &str, entries: &[Entry]) -> Option<Remark> {
     (!permits).then(|| Remark { index: 0, text: text() })
 }
 
+/// Entries of a member's own list that leave nothing of a family to its group.
+pub fn takes_all(name: &str, entries: &[Entry]) -> Vec<Remark> {
+    let is_all = |entry: &Entry| Selector::any(entry.ace.selector.family()) == entry.ace.selector;
+    let remark = |(index, entry): (usize, &Entry)| {
+        let family = match entry.ace.selector.family() {
+            Family::V4 => "IPv4",
+            Family::V6 => "IPv6",
+        };
+        let text = format!(
+            "`{}` takes all {family} out of group `{name}`: nothing of it is encrypted",
+            entry.written
+        );
+        Remark { index, text }
+    };
+    entries.iter().enumerate().filter(|(_, entry)| is_all(entry)).map(remark).collect()
+}
+
 fn never_matches(entries: &[Entry], index: usize) -> Option<String> {
     let entry = &entries[index];
     let covering =
@@ -143,6 +160,18 @@ mod tests {
         let covered = found(&["deny ip any any", "permit tcp any any", "permit ipv6 any any"]);
         assert_eq!(covered.len(), 1);
         assert!(covered[0].1.contains("`permit tcp any any` can never match: `deny ip any any` before it"));
+    }
+
+    #[test]
+    fn what_leaves_nothing_to_the_group_is_told() {
+        let told = |texts: &[&str]| takes_all("corp", &entries(texts));
+        let all = told(&["deny ospf any any", "deny ip any any", "deny ipv6 any any"]);
+        assert_eq!(all.iter().map(|remark| remark.index).collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(
+            all[0].text,
+            "`deny ip any any` takes all IPv4 out of group `corp`: nothing of it is encrypted"
+        );
+        assert_eq!(told(&["deny ip 10.0.0.0/8 any", "deny tcp any any", "deny ip any 10.0.0.0/8"]), []);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `gm.yaml`: the groups that this router is a member of.
 
-use super::access::{acl, remarks, Entry};
+use super::access::{acl, remarks, takes_all, Entry};
 use super::file_name::{named, FileName};
 use super::hook::Hook;
 use super::located::{mapping, Bounded, Clash, Distinct, Parsed};
@@ -191,7 +191,8 @@ impl MemberFile {
         let mut rest = &all[..];
         for group in &self.groups {
             let (lines, behind) = rest.split_at(group.local.len());
-            source.warn_at(lines, remarks(&group.local));
+            let all = takes_all(&group.group.name, &group.local);
+            source.warn_at(lines, remarks(&group.local).into_iter().chain(all).collect());
             rest = behind;
         }
     }

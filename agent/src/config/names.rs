@@ -51,7 +51,8 @@ impl InterfacePattern {
         xfrm::is_named(&self.0, name)
     }
 
-    fn is_pattern(&self) -> bool {
+    /// Whether they may be several.
+    pub fn is_pattern(&self) -> bool {
         self.0.ends_with('*')
     }
 }

@@ -164,6 +164,15 @@ fn show_gm_tells_waiting_and_trouble() {
 }
 
 #[test]
+fn show_gm_tells_waiting_for_an_address() {
+    let mut group = member_group();
+    group["registration"] = json!("waiting");
+    group["retries_at"] = Value::Null;
+    let text = text(Request::ShowGm, member_report(group, Value::Null));
+    assert!(text.contains("Registration  waits for an address to register from\n"), "{text}");
+}
+
+#[test]
 fn show_gm_acl_reads_like_this() {
     let report = json!({"generated_at": "2026-01-31T12:00:00Z", "groups": [
         {"name": "corp", "identity_number": 100, "local": ["deny ospf any any"], "downloaded": [], "sending": "encrypted"}]});

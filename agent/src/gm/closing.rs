@@ -26,11 +26,16 @@ pub fn close(config: &Path, store: &Store) -> Result<(), String> {
         journal.record(not_read(&reason), clock::now());
         None
     });
-    let sketch = Sketch::of_file(config);
+    let read = Sketch::of_file(config);
+    let nothing = finds_nothing(read.as_ref(), stored.as_ref());
+    let sketch = read.unwrap_or_default();
     let sockets = stored.iter().map(|stored| &stored.control_socket).chain(&sketch.control_socket);
     // A daemon that runs knows better, and so does who started another one.
     if sockets.into_iter().any(|socket| control::is_served(socket)) {
         return Ok(());
+    }
+    if nothing {
+        return tell_of_nothing(config, &mut journal);
     }
     let planes = planes(stored.as_ref(), &sketch);
     let (desired, kept) = desired(&planes);
@@ -38,6 +43,12 @@ pub fn close(config: &Path, store: &Store) -> Result<(), String> {
         true => Ok(()),
         false => tell(&planes, xfrm::close(&desired, &kept), &mut journal),
     }
+}
+
+/// Whether there is a file, and neither it nor what was stored names anything.
+fn finds_nothing(file: Option<&Sketch>, stored: Option<&Stored>) -> bool {
+    file.is_some_and(|sketch| sketch.planes.is_empty())
+        && stored.is_none_or(|stored| stored.planes_of_this_boot().is_empty())
 }
 
 /// What was protected last, and what the file names beyond that.
@@ -85,6 +96,15 @@ fn tell(planes: &[StoredPlane], closing: Closing, journal: &mut Journal) -> Resu
     Err(message)
 }
 
+fn tell_of_nothing(config: &Path, journal: &mut Journal) -> Result<(), String> {
+    let message = format!(
+        "{} names no interface that can be read, and none was protected before: all is OPEN until a start succeeds",
+        config.display()
+    );
+    journal.record(Event::new(Severity::Critical, "GM_NOT_CLOSED", &message), clock::now());
+    Err(message)
+}
+
 fn not_read(reason: &str) -> Event {
     let message = format!(
         "What was protected last is not known, only what the configuration names is closed: {reason}"
@@ -120,5 +140,15 @@ mod tests {
         assert!(desired.planes.iter().all(|plane| plane.gate == Gate::Closed && plane.clear.len() == 1));
         assert!(desired.planes.iter().all(|plane| kept.has(plane.slot, 7)));
         assert_eq!(planes(None, &sketch).len(), 3);
+    }
+
+    #[test]
+    fn a_file_in_which_nothing_is_found_is_no_file_of_open_groups() {
+        let stored = Stored::of("/run/gdoi/gm.sock".as_ref(), vec![plane("wan0", true)]);
+        let open = Sketch { planes: vec![plane("wan0", false)], control_socket: None };
+        let empty = Sketch::default();
+        assert!(finds_nothing(Some(&empty), None) && !finds_nothing(Some(&empty), Some(&stored)));
+        assert!(!finds_nothing(None, None), "there may be no group yet");
+        assert!(!finds_nothing(Some(&open), None), "it is open because it shall be");
     }
 }

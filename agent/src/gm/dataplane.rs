@@ -39,7 +39,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 use worker::Worker;
-use xfrm::{Anchors, Desired, Direction, Kernel, Report, Slot, StateCounters, Subject};
+use xfrm::{Anchors, Desired, Direction, Kept, Kernel, Report, Slot, StateCounters, Subject};
 
 /// Longer than anything takes that is bounded itself.
 const OVERDUE: Duration = Duration::from_secs(150);
@@ -63,6 +63,8 @@ pub struct DataPlane {
     holding: Vec<Hold>,
     /// Planes of which policies of others take a part.
     displaced: BTreeSet<Slot>,
+    /// Planes of which something passes in clear.
+    exposed: BTreeSet<Slot>,
     /// Whence GDOI is spoken for each of them, in their order.
     locals: Vec<IpAddr>,
     started: Instant,
@@ -89,6 +91,8 @@ pub struct DataPlane {
     inherited: Vec<Slot>,
     /// Interfaces that an earlier run protected and nobody wants protected any more.
     abandoned: Vec<String>,
+    /// Links that an earlier run protected under a name that another one has by now, each with that name.
+    released: Vec<(String, String)>,
     /// The links when they were looked at last.
     links: Links,
 }
@@ -107,7 +111,7 @@ impl DataPlane {
         let installed = kernel.installed()?;
         let mut groups = assign_slots(groups, protected, anchors);
         let mut changing = Kernel::open()?;
-        keep_links(&mut changing, &groups, protected)?;
+        let released = keep_links(&mut changing, &groups, protected)?;
         let worker = Worker::start(changing).map_err(xfrm::Error::Socket)?;
         let kept = worker.kept();
         groups.iter_mut().for_each(|group| group.adoption = adopt(group, &installed, kept));
@@ -126,6 +130,7 @@ impl DataPlane {
             held: vec![Hold::Nothing; groups.len()],
             holding: vec![Hold::Nothing; groups.len()],
             displaced: BTreeSet::new(),
+            exposed: BTreeSet::new(),
             locals: vec![NOWHERE; groups.len()],
             groups,
             started: clock::now(),
@@ -142,6 +147,7 @@ impl DataPlane {
             spent: Spent::default(),
             next_look: Instant::default(),
             abandoned,
+            released,
             links: Links::default(),
         })
     }
@@ -154,6 +160,9 @@ impl DataPlane {
         self.groups.iter().for_each(|group| tell_of_adoption(group, self.started, journal));
         for interface in &self.abandoned {
             journal.record(change::abandoned(interface), self.started);
+        }
+        for (link, name) in &self.released {
+            journal.record(change::released(link, name), self.started);
         }
         self.refresh(self.started, journal);
         self.conclude(OVERDUE, self.started, journal)?;
@@ -307,14 +316,16 @@ impl DataPlane {
         if self.spent.lose(&report.spent) {
             journal.record(change::lost(&report.spent), now);
         }
+        let (exposed, lines): (BTreeSet<_>, Vec<_>) = report.exposed.into_iter().unzip();
+        let mut problems: Vec<_> = lines.into_iter().map(|line| (Severity::Critical, line)).collect();
         let repaired = self.repairs.problem(now);
-        let problems: Vec<_> =
-            report.problems.into_iter().chain(repaired).chain(self.short_paths(now)).collect();
-        let news = problems.iter().filter(|problem| !self.problems.contains(problem));
-        news.for_each(|problem| {
-            journal.record(Event::new(Severity::Warning, "GM_DATAPLANE_PROBLEM", problem), now)
-        });
-        self.problems = problems;
+        let others = report.problems.into_iter().chain(repaired).chain(self.short_paths(now));
+        problems.extend(others.map(|problem| (Severity::Warning, problem)));
+        for (severity, problem) in problems.iter().filter(|(_, problem)| !self.problems.contains(problem)) {
+            journal.record(Event::new(*severity, "GM_DATAPLANE_PROBLEM", problem), now);
+        }
+        self.problems = problems.into_iter().map(|(_, problem)| problem).collect();
+        self.exposed = exposed;
         self.displaced = report.displaced;
         self.hold();
         self.error = None;
@@ -330,19 +341,29 @@ impl DataPlane {
 }
 
 /// What has the name of an interface now, and what had it when an earlier run protected it.
-fn keep_links(kernel: &mut Kernel, groups: &[Guarded], protected: &[StoredPlane]) -> Result<(), xfrm::Error> {
-    let links = kernel.interfaces()?;
+///
+/// Where another link has the whole name by now, that is the one that is meant. Answers those that are released by this, each
+/// with the name that it was protected under.
+fn keep_links(
+    kernel: &mut Kernel,
+    groups: &[Guarded],
+    protected: &[StoredPlane],
+) -> Result<Vec<(String, String)>, xfrm::Error> {
+    let links = Links::new(kernel.interfaces()?, Kept::default());
+    let mut released = Vec::new();
     for group in groups {
         for (slot, interface) in group.places() {
             let own = |plane: &&StoredPlane| {
                 plane.group == group.settings.group.name && plane.interface == *interface
             };
             let before = protected.iter().filter(own).flat_map(|plane| plane.links.iter().copied());
-            let named = links.iter().filter(|link| interface.names(&link.name)).map(|link| link.index);
-            before.chain(named).for_each(|index| kernel.keep(slot, index));
+            let (kept, rest) = links.meant(interface, before);
+            kept.into_iter().for_each(|index| kernel.keep(slot, index));
+            released.extend(rest.into_iter().map(|name| (name, interface.to_string())));
         }
     }
-    Ok(())
+    kernel.find_carriers()?;
+    Ok(released)
 }
 
 fn tell_of_adoption(group: &Guarded, now: Instant, journal: &mut Journal) {

@@ -68,6 +68,8 @@ fn member_group(status: &MemberStatus, group: &Guarded, protection: Protection, 
 fn registration(state: RegistrationState, now: Instant) -> (Registration, Option<Timestamp>) {
     match state {
         RegistrationState::Registering => (Registration::Registering, None),
+        // At no time: there is no address yet from which to register.
+        RegistrationState::Waiting { until } if until == Instant::default() => (Registration::Waiting, None),
         RegistrationState::Waiting { until } => (Registration::Waiting, Some(Timestamp::at(until, now))),
         RegistrationState::Registered => (Registration::Registered, None),
         RegistrationState::Reregistering => (Registration::Reregistering, None),

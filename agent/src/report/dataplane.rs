@@ -120,6 +120,8 @@ pub enum Protection {
     Expiring,
     /// Encrypted, but for what policies of others in the kernel take.
     Displaced,
+    /// Encrypted, but for what passes by links upon or beside the protected ones.
+    Exposed,
     /// Registered without a key to send with: protected traffic is held back.
     Blocked,
     /// An operator had the protection removed: everything passes in clear.
@@ -128,20 +130,24 @@ pub enum Protection {
 
 impl Protection {
     /// All that there are.
-    pub const ALL: [Protection; 8] = [
+    pub const ALL: [Protection; 9] = [
         Protection::Closed,
         Protection::Open,
         Protection::Adopted,
         Protection::Encrypting,
         Protection::Expiring,
         Protection::Displaced,
+        Protection::Exposed,
         Protection::Blocked,
         Protection::Detached,
     ];
 
     /// Whether the group's traffic is encrypted.
     pub const fn is_encrypted(self) -> bool {
-        matches!(self, Protection::Encrypting | Protection::Expiring | Protection::Displaced)
+        matches!(
+            self,
+            Protection::Encrypting | Protection::Expiring | Protection::Displaced | Protection::Exposed
+        )
     }
 
     /// Its name for programs, also in JSON.
@@ -153,6 +159,7 @@ impl Protection {
             Protection::Encrypting => "encrypting",
             Protection::Expiring => "expiring",
             Protection::Displaced => "displaced",
+            Protection::Exposed => "exposed",
             Protection::Blocked => "blocked",
             Protection::Detached => "detached",
         }
@@ -259,6 +266,7 @@ pub(super) const fn protection(protection: Protection) -> &'static str {
         Protection::Encrypting => "encrypting",
         Protection::Expiring => "encrypting, but the key ends in moments and no other has come",
         Protection::Displaced => "NOT all encrypted: policies of others come before the group's, see Problem",
+        Protection::Exposed => "NOT all encrypted: something of it passes IN CLEAR, see Problem",
         Protection::Detached => "NONE, detached: everything passes IN CLEAR until `gdoictl gm register`",
         Protection::Blocked => "blocked: there is no key, protected traffic is held back",
     }

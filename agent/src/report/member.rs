@@ -33,7 +33,7 @@ pub struct MemberGroup {
     pub group: GroupLabel,
     /// How far registration is.
     pub registration: Registration,
-    /// The next attempt, while waiting for it.
+    /// The next attempt, while waiting for it; None as well while there is no address for it.
     pub retries_at: Option<Timestamp>,
     /// The key server in use or being tried, with port.
     pub server: String,
@@ -95,7 +95,7 @@ pub struct Detachment {
 pub enum Registration {
     /// An exchange is under way.
     Registering,
-    /// The last attempt failed; the next one has a time.
+    /// The last attempt failed, the next one has a time; without a time it waits for an address to register from.
     Waiting,
     /// Policy and keys are there.
     Registered,
@@ -163,10 +163,10 @@ fn registration(group: &MemberGroup, now: Timestamp) -> String {
     let server = &group.server;
     match group.registration {
         Registration::Registering => format!("registering with {server}"),
-        Registration::Waiting => {
-            let when = group.retries_at.map_or(String::new(), |moment| format!(" {}", distance(moment, now)));
-            format!("failed, next attempt at {server}{when}")
-        }
+        Registration::Waiting => match group.retries_at {
+            Some(moment) => format!("failed, next attempt at {server} {}", distance(moment, now)),
+            None => "waits for an address to register from".into(),
+        },
         Registration::Registered => format!("registered with {server}"),
         Registration::Reregistering => format!("registered, registering again with {server}"),
         Registration::Expired => format!("all keys have ended, registering again with {server}"),

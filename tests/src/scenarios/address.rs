@@ -97,6 +97,8 @@ fn comes_late(site: &Site) -> Outcome {
     let mut member = site.member("gm1", corp::member(&[KS1]))?;
     member.says(&["GM_ADDRESS_MISSING", "has no IPv4 address yet"], SOON)?;
     protection(&member, "closed")?;
+    let text = member.control("show gm")?;
+    ensure!(text.contains("waits for an address to register from"), "`show gm` says {text}");
     let refused = member.refusal("gm register")?;
     ensure!(refused.contains("has no IPv4 address yet"), "`gm register` says {refused}");
     let silent = |group: &Value| group["registrations"] == 0 && group["failures"] == 0;

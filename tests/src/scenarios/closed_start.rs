@@ -40,6 +40,8 @@ enum Wrong {
     Key,
     /// A list without its end.
     Syntax,
+    /// The key of the interfaces themselves.
+    Interface,
     /// A file of nothing.
     Gone,
     /// A check of what the file says: the member would be its own key server.
@@ -68,7 +70,7 @@ fn closed_while_it_fails(site: &Site) -> Outcome {
         nothing_passes(site, &mut injection, &mut watch)?;
         println!("   {wrong:?}, with what was stored: nothing passes in {} s", WHILE.as_secs());
     }
-    for wrong in [Wrong::Key, Wrong::Syntax, Wrong::Check] {
+    for wrong in [Wrong::Key, Wrong::Syntax, Wrong::Interface, Wrong::Check] {
         // A start that fails stores nothing.
         let _ = fs::remove_dir_all(site.places.state_of(MEMBERS[0]));
         boots(site, member, wrong)?;
@@ -117,6 +119,10 @@ fn boots(site: &Site, member: &mut Daemon, wrong: Wrong) -> Outcome {
             member.misspell("\"wan\"\n", "\"wan\"\n \"x\"\n")?;
             "did not find expected"
         }
+        Wrong::Interface => {
+            member.misspell("\"interfaces\"", "\"interface\"")?;
+            "unknown field"
+        }
         Wrong::Gone => {
             member.misspell("{", "")?;
             "START_FAILED"
@@ -164,5 +170,17 @@ fn fails_open(site: &Site) -> Outcome {
         member.start_again()?;
         protection(&member, "open")?;
     }
-    Ok(())
+    is_told_of_nothing(site, &mut member)
+}
+
+/// A fail-close group at its first boot, whose interfaces cannot be found.
+fn is_told_of_nothing(site: &Site, member: &mut Daemon) -> Outcome {
+    member.terminate()?;
+    fs::remove_dir_all(site.places.state_of(MEMBERS[0]))?;
+    site.boot(MEMBERS[0])?;
+    member.configure(corp::member(&[KS1]))?;
+    member.misspell("\"interfaces\"", "\"links\"")?;
+    member.start_again()?;
+    member.fails(&["CRITICAL GM_NOT_CLOSED", "names no interface that can be read", "all is OPEN"])?;
+    site.restore(MEMBERS[0])
 }

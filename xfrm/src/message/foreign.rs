@@ -14,6 +14,8 @@ use crate::socket::Socket;
 
 /// XFRM_MSG_NEWPOLICY.
 const POLICY: u16 = 0x13;
+/// XFRMA_TMPL.
+const TEMPLATES: u16 = 5;
 /// XFRMA_POLICY_TYPE, whose main type is 0; XFRMA_MARK, of which the second half is the mask; XFRMA_IF_ID.
 const TYPE: u16 = 16;
 const MARK: u16 = 21;
@@ -38,7 +40,9 @@ fn read(payload: &[u8]) -> Option<ForeignPolicy> {
         .into_iter()
         .find(|hook| hook.number() == u32::from(info.direction))?;
     let key = read_key(hook, 0, &info.selector)?;
-    let is_for_all = nested(attributes).into_iter().all(|(kind, value)| match kind {
+    let attributes = nested(attributes);
+    let transforms = attributes.iter().any(|(kind, value)| *kind == TEMPLATES && !value.is_empty());
+    let is_for_all = attributes.into_iter().all(|(kind, value)| match kind {
         TYPE => value.first() == Some(&0),
         MARK => value.get(4..8) == Some(&[0; 4]),
         IF_ID => value == [0; 4],
@@ -50,6 +54,7 @@ fn read(payload: &[u8]) -> Option<ForeignPolicy> {
         selector: key.selector,
         priority: info.priority,
         blocks: info.action != XFRM_POLICY_ALLOW,
+        transforms,
     })
 }
 
@@ -83,7 +88,8 @@ mod tests {
     fn policies_of_others_are_read_without_what_limits_them_to_some() {
         let read_one = read(&header(9, 1)).unwrap();
         assert_eq!((read_one.hook, read_one.interface, read_one.priority), (Hook::Out, Some(4), 84_809));
-        assert!(!read_one.blocks);
+        assert!(!read_one.blocks && !read_one.transforms);
+        assert!(read(&with(TEMPLATES, &[0; 64])).is_some_and(|one| one.transforms));
         assert_eq!(read(&header(0x8480_0009, 1)), None, "ours");
         assert_eq!(read(&header(9, 4)), None, "of a socket");
         assert_eq!(read(&with(IF_ID, &[1, 0, 0, 0])), None);

@@ -17,6 +17,8 @@ pub struct ForeignPolicy {
     pub priority: u32,
     /// Whether it drops.
     pub blocks: bool,
+    /// Whether it is of a tunnel, or some other use of IPsec.
+    pub transforms: bool,
 }
 
 impl fmt::Display for ForeignPolicy {

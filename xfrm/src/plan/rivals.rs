@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::installed::Installed;
 use crate::model::Slot;
-use crate::object::{ForeignPolicy, Hook, Policy, Verdict};
+use crate::object::{ForeignPolicy, Hook, KernelSelector, Policy, Verdict};
 use crate::target::Target;
 
 /// So many of them are looked through.
@@ -72,7 +72,7 @@ fn loses(own: &Policy, foreign: &ForeignPolicy) -> bool {
     let (ours, theirs) = (&own.key.selector, &foreign.selector);
     let taken = match own.verdict {
         Verdict::Encrypt(..) => own.key.xfrm_interface.is_none() && theirs.overlaps(ours),
-        Verdict::Decrypted(_) => theirs.covers(ours),
+        Verdict::Decrypted(_) => theirs.covers(ours) || refuses(foreign) && theirs.overlaps(ours),
         Verdict::Pass | Verdict::Block => false,
     };
     taken
@@ -81,6 +81,13 @@ fn loses(own: &Policy, foreign: &ForeignPolicy) -> bool {
         && (foreign.interface.is_none()
             || own.key.interface.is_none()
             || foreign.interface == own.key.interface)
+}
+
+/// Whether it accepts nothing that was decrypted: without a template the kernel takes what came by no tunnel. Between hosts
+/// of one network nothing comes from a member.
+fn refuses(foreign: &ForeignPolicy) -> bool {
+    let KernelSelector { source, destination, .. } = foreign.selector;
+    (foreign.blocks || !foreign.transforms) && source != destination
 }
 
 fn slots(own: &Policy) -> Vec<Slot> {

@@ -1,6 +1,7 @@
 //! Properties of plans, over random wishes and random damage, on a kernel made of vectors.
 
 mod kernel;
+mod stacked;
 mod wishes;
 
 use super::*;
@@ -246,7 +247,7 @@ fn foreign(hook: Hook, selector: &str, interface: Option<u32>, priority: u32) ->
     let selector: Selector = selector.parse().unwrap();
     let between = KernelSelector::between(selector.source().prefix, selector.destination().prefix);
     let selector = KernelSelector { protocol: selector.protocol(), ..between };
-    ForeignPolicy { hook, interface, selector, priority, blocks: false }
+    ForeignPolicy { hook, interface, selector, priority, blocks: false, transforms: true }
 }
 
 fn with_foreign(foreign: ForeignPolicy) -> Plan {
@@ -282,6 +283,22 @@ fn policies_of_others_that_come_before_ours_are_named_and_the_rest_is_done() {
     assert!(!is_displaced(Hook::Out, same, Some(wan + 1), 0), "another interface");
     assert!(!is_displaced(Hook::Out, "ip 172.16.0.0/12 any", None, 0), "other packets");
     assert!(!is_displaced(Hook::Forward, "ip 10.9.0.0/16 10.1.0.0/16", None, 0), "theirs is theirs");
+}
+
+/// Without a template the kernel accepts by it only what was not decrypted.
+#[test]
+fn a_policy_of_others_without_a_tunnel_refuses_what_was_decrypted() {
+    let is_named = |hook, selector| {
+        let plan = with_foreign(ForeignPolicy { transforms: false, ..foreign(hook, selector, None, 0) });
+        let named = plan.problems.iter().any(|line| line.contains("comes before the group's"));
+        assert_eq!(named, !plan.displaced.is_empty(), "{:?}", plan.problems);
+        named
+    };
+    for hook in [Hook::In, Hook::Forward] {
+        assert!(is_named(hook, "ip 10.1.0.0/16 10.2.0.0/16") && is_named(hook, "ip any any"));
+        assert!(!is_named(hook, "ip 172.16.0.0/12 any"), "other packets");
+        assert!(!is_named(hook, "ip 10.1.0.0/16 10.1.0.0/16"), "within one network");
+    }
 }
 
 #[test]

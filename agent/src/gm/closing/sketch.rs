@@ -1,17 +1,17 @@
 //! What a configuration names, as far as it can be read: it may have any error. In doubt an interface is one that is closed.
 
+mod words;
+
 use super::StoredPlane;
-use crate::config::InterfacePattern;
+use crate::config::{InterfacePattern, MemberFile, Source};
 use gdoi::policy::Selector;
 use serde_yaml::Value;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-/// The longest file that is looked at, in octets.
-const MAX_FILE: u64 = 1 << 20;
-/// Signs that stand around words in YAML and JSON.
-const AROUND: [char; 8] = ['[', ']', '{', '}', ',', '"', '\'', ':'];
+/// The longest file that is looked at, in octets: more than a configuration may have, so that one which is too long is read.
+const MAX_FILE: u64 = 8 << 20;
 
 /// What a file names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,17 +23,47 @@ pub struct Sketch {
 }
 
 impl Sketch {
-    /// Of a file, or nothing.
-    pub fn of_file(path: &Path) -> Self {
+    /// Of a file; None if there is none.
+    pub fn of_file(path: &Path) -> Option<Self> {
+        let file = File::open(path).ok()?;
         let mut octets = Vec::new();
-        let read = File::open(path).and_then(|file| file.take(MAX_FILE).read_to_end(&mut octets));
-        read.map(|_| Self::of(&String::from_utf8_lossy(&octets))).unwrap_or_default()
+        // What could be read before it failed is better than nothing.
+        let _ = file.take(MAX_FILE).read_to_end(&mut octets);
+        Some(Self::of(&text(&octets)))
     }
 
-    /// Of a text: by its structure where it has one, else by its words.
+    /// Of a text: by its structure, and where it is refused as a configuration by its words, too, because an error may have
+    /// hidden a part of it.
     fn of(text: &str) -> Self {
-        let structured = serde_yaml::from_str::<Value>(text).ok().map(|value| by_structure(&value));
-        structured.filter(|sketch| !sketch.planes.is_empty()).unwrap_or_else(|| by_words(text))
+        let structured =
+            serde_yaml::from_str::<Value>(text).map(|value| by_structure(&value)).unwrap_or_default();
+        match Source::from_text(Path::new(""), text).parse::<MemberFile>() {
+            Ok(_) => structured,
+            Err(_) => structured.and(words::sketch(text)),
+        }
+    }
+
+    /// With what only the other one has.
+    fn and(mut self, other: Self) -> Self {
+        let key = |plane: &StoredPlane| (plane.interface.clone(), plane.fail_close);
+        let is_new = |plane: &StoredPlane| !self.planes.iter().any(|one| key(one) == key(plane));
+        let new: Vec<_> = other.planes.into_iter().filter(is_new).collect();
+        self.planes.extend(new);
+        self.control_socket = self.control_socket.or(other.control_socket);
+        self
+    }
+}
+
+/// Some editors write UTF-16.
+fn text(octets: &[u8]) -> String {
+    let utf_16 = |number: fn([u8; 2]) -> u16| {
+        let numbers: Vec<_> = octets[2..].chunks_exact(2).map(|pair| number([pair[0], pair[1]])).collect();
+        String::from_utf16_lossy(&numbers)
+    };
+    match octets {
+        [0xff, 0xfe, ..] => utf_16(u16::from_le_bytes),
+        [0xfe, 0xff, ..] => utf_16(u16::from_be_bytes),
+        _ => String::from_utf8_lossy(octets).into_owned(),
     }
 }
 
@@ -64,67 +94,6 @@ fn denied(entry: &str) -> Option<Selector> {
 
 fn plane(interface: InterfacePattern, fail_close: bool, clear: Vec<Selector>) -> StoredPlane {
     StoredPlane { group: String::new(), interface, clear, fail_close, slot: None, links: Vec::new() }
-}
-
-/// The words of a file that is no YAML: those that follow a key `interfaces` up to the next key. A group is open only if
-/// `fail-close: false` stands behind its interfaces and before those of the next, or before them in its own entry.
-fn by_words(text: &str) -> Sketch {
-    let mut sketch = Sketch::default();
-    let mut group = Words::default();
-    for line in text.lines() {
-        let line = line.split(" #").next().unwrap_or_default();
-        let line = if line.trim_start().starts_with('#') { "" } else { line };
-        if line.trim_start().starts_with("- ") && line.contains(": ") || line.trim() == "{" {
-            sketch.planes.extend(std::mem::take(&mut group).planes());
-        }
-        group.read(line, &mut sketch);
-    }
-    sketch.planes.extend(group.planes());
-    sketch
-}
-
-/// What was read of a group.
-#[derive(Default)]
-struct Words {
-    interfaces: Vec<InterfacePattern>,
-    fails_open: bool,
-    /// The key whose value is being read.
-    key: String,
-}
-
-impl Words {
-    fn read(&mut self, line: &str, sketch: &mut Sketch) {
-        for word in line.split_whitespace().flat_map(keys_apart) {
-            match word.strip_suffix(':').map(|key| key.trim_matches(AROUND)) {
-                Some(key) => self.key = key.to_owned(),
-                None => self.take(word.trim_matches(AROUND), sketch),
-            }
-        }
-    }
-
-    fn take(&mut self, word: &str, sketch: &mut Sketch) {
-        match self.key.as_str() {
-            "interfaces" => {
-                let words = word.split(AROUND).filter_map(|word| word.parse::<InterfacePattern>().ok());
-                self.interfaces.extend(words.filter(|one| one.as_str() != "-"));
-            }
-            "fail-close" => self.fails_open = word == "false",
-            "control-socket" if !word.is_empty() => sketch.control_socket = Some(word.into()),
-            _ => {}
-        }
-    }
-
-    fn planes(self) -> impl Iterator<Item = StoredPlane> {
-        let fail_close = !self.fails_open;
-        self.interfaces.into_iter().map(move |interface| plane(interface, fail_close, Vec::new()))
-    }
-}
-
-/// `key:[value` and `"key":value` as two words each.
-fn keys_apart(word: &str) -> Vec<&str> {
-    let begins = |at: &usize| word[at + 1..].starts_with(['[', '"', '\'']);
-    let at = word.match_indices(':').map(|(at, _)| at).find(begins);
-    at.map_or(vec![word], |at| vec![&word[..=at], &word[at + 1..]])
 }
 
 #[cfg(test)]
@@ -193,10 +162,91 @@ control-socket: /run/x.sock
         assert_eq!(names("interfaces: [wan0"), [("wan0".to_owned(), true)]);
     }
 
+    /// How people write it wrong, each with what is closed of it.
+    #[test]
+    fn what_people_mistype_is_closed_as_they_meant_it() {
+        let all = ["wan0", "wan1"];
+        for (written, meant) in [
+            ("interface: [wan0, wan1]", &all[..]),
+            ("Interfaces: [wan0, wan1]", &all),
+            ("INTERFACES: [wan0, wan1]", &all),
+            ("interfaces-wan: [wan0, wan1]", &all),
+            ("interfaces : [wan0, wan1]", &all),
+            ("interfaces: (wan0, wan1)", &all),
+            ("interfaces: {wan0, wan1}", &all),
+            ("interfaces= [wan0, wan1]", &all),
+            ("interfaces=wan0,wan1", &all),
+            ("interfaces:wan0,wan1", &all),
+            ("interfaces [wan0, wan1]", &all),
+            ("interfaces: [wan0, wan1", &all),
+            ("interfaces:\n      [wan0,\n      wan1]]", &all),
+            ("interfaces: [wan0; wan1]", &all),
+            ("interfaces: [wan0 wan1]", &all),
+            ("interfaces: wan0, wan1", &all),
+            ("interfaces: wan0 wan1", &all),
+            ("interfaces:\n      wan0\n      wan1", &all),
+            ("interfaces:\n    - wan0\n\t- wan1", &all),
+            ("interfaces:\n      - wan0\n      -wan1", &["wan0", "-wan1"]),
+            ("interfaces: [“wan0”, „wan1“]", &all),
+            ("interfaces: [«wan0», ‘wan1’]", &all),
+            ("interfaces: wan0 pre-shared-key abcd", &["wan0"]),
+            ("interfaces: [wan0]\n    pre-shared-key abcd", &["wan0"]),
+            ("interfaces: wan0\n    abcd efgh", &["wan0"]),
+        ] {
+            let text = GOOD.replacen("interfaces: [wan0, \"ppp*\"]  # both", written, 1);
+            let names: Vec<_> = names(&text).into_iter().map(|(name, _)| name).collect();
+            assert!(meant.iter().all(|name| names.contains(&(*name).to_owned())), "{written}: {names:?}");
+            let rest = names.iter().filter(|name| !meant.contains(&name.as_str())).map(String::as_str);
+            let rest: std::collections::BTreeSet<_> = rest.filter(|name| *name != "wan1").collect();
+            assert_eq!(rest, ["wan.100"].into(), "{written}: of the other group");
+        }
+    }
+
+    #[test]
+    fn a_group_that_is_readable_hides_no_other() {
+        for second in ["interface: [wan1]", "interfaces: wan1,wan2", "interfaces: [wan1; wan2]"] {
+            let text = GOOD.replacen("interfaces:\n      - wan1\n      - wan.100", second, 1);
+            assert!(names(&text).contains(&("wan1".to_owned(), false)), "{second}");
+        }
+    }
+
+    #[test]
+    fn values_in_braces_are_part_of_their_group() {
+        let text = "groups: [{name: a, fail-close: false, phase1: {group: 19}, interfaces: [wan0], x: y}, {interfaces: [wan1]}]";
+        assert_eq!(names(text), [("wan0".to_owned(), false), ("wan1".to_owned(), true)]);
+        assert_eq!(names(&text[..text.len() - 1]), [("wan0".to_owned(), false), ("wan1".to_owned(), true)]);
+    }
+
+    #[test]
+    fn json_in_one_line_is_read_without_its_end() {
+        let text = r#"{"groups":[{"name":"a","interfaces":["wan0","wan1"],"pre-shared-key":"only for tests"},{"fail-close":false,"interfaces":["wan2"]"#;
+        let closed = |name: &str| (name.to_owned(), name != "wan2");
+        assert_eq!(names(text), ["wan0", "wan1", "wan2"].map(closed));
+    }
+
+    #[test]
+    fn what_editors_put_around_a_text_hides_nothing() {
+        let octets = |order: fn(u16) -> [u8; 2]| {
+            let marked = std::iter::once(0xfeff).chain(GOOD.encode_utf16());
+            marked.flat_map(order).collect::<Vec<_>>()
+        };
+        for octets in [octets(u16::to_le_bytes), octets(u16::to_be_bytes)] {
+            assert_eq!(names(&text(&octets)), all());
+            assert_eq!(names(&text(&octets[..octets.len() - 1])), all());
+        }
+        assert_eq!(names(&format!("\u{feff}{GOOD}")), all());
+        assert_eq!(names(&GOOD.replace('\n', "\r\n")), all());
+        let path = std::env::temp_dir().join(format!("gdoi-sketch-{}.yaml", std::process::id()));
+        std::fs::write(&path, "#".repeat(3 << 20) + "\n" + GOOD).unwrap();
+        let planes = Sketch::of_file(&path).map(|sketch| sketch.planes.len());
+        let _ = std::fs::remove_file(&path);
+        assert_eq!((planes, Sketch::of_file(&path)), (Some(4), None));
+    }
+
     #[test]
     fn whatever_a_file_is_nothing_breaks() {
         for end in (0..GOOD.len()).filter(|end| GOOD.is_char_boundary(*end)) {
-            let _ = (by_words(&GOOD[..end]), by_words(&GOOD[end..]));
+            let _ = (words::sketch(&GOOD[..end]), words::sketch(&GOOD[end..]));
         }
         assert_eq!(names("\u{fffd}:\u{fffd}[:::"), []);
     }

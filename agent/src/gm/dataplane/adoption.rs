@@ -42,12 +42,16 @@ fn protecting(group: &Guarded, installed: &Installed, kept: &Kept) -> Vec<Protec
     installed.protecting().into_iter().filter(own).collect()
 }
 
-/// Whether somebody has damaged what was adopted. States may have come to their end.
+/// Whether somebody has damaged what was adopted, or made the link a port of another one, by which packets leave now. States
+/// may have come to their end.
 pub fn is_damaged(group: &Guarded, installed: &Installed, kept: &Kept) -> bool {
     let Adoption::Whole(found) = &group.adoption else { return false };
     let present = protecting(group, installed, kept);
     let same = |one: &Protecting, found: &Protecting| {
-        one.slot == found.slot && one.index == found.index && one.policies >= found.policies
+        one.slot == found.slot
+            && one.index == found.index
+            && one.policies >= found.policies
+            && !kept.is_carried(one.slot, one.index)
     };
     !found.iter().all(|found| present.iter().any(|one| same(one, found)))
 }

@@ -62,6 +62,15 @@ pub fn abandoned(interface: &str) -> Event {
     Event::new(Severity::Critical, "GM_UNPROTECTED", message)
 }
 
+/// An earlier run protected this link under a name that another one has by now.
+pub fn released(link: &str, name: &str) -> Event {
+    let message = format!(
+        "{link} was protected as {name} by an earlier run, and {name} is another interface now: {link} is released, its \
+         traffic passes IN CLEAR; write {link} in `interfaces` if it shall be protected"
+    );
+    Event::new(Severity::Critical, "GM_UNPROTECTED", message)
+}
+
 /// Somebody removed sending states, or their keys had gone and came again: nobody knows their sequence numbers any more.
 pub fn lost(spent: &[(Slot, Spi)]) -> Event {
     let spis: Vec<_> = spent.iter().map(|(_, spi)| spi.to_string()).collect();
@@ -127,6 +136,7 @@ mod tests {
         let lost = lost(&[(Slot::new(0).unwrap(), Spi(7))]);
         assert!(lost.severity == Severity::Error && lost.message.contains("0x00000007"), "{lost:?}");
         assert_eq!(abandoned("wan1").severity, Severity::Critical);
+        assert!(released("lan", "wan0").message.starts_with("lan was protected as wan0"));
         let said = TooBig { family: Family::V4, spi: 7, mtu: 1400 };
         assert!(path_mtu("wan0", said, 576).message.contains("wan0 carries IPv4 packets of 1400 octets"));
         let short = path_mtu("wan0", TooBig { family: Family::V6, spi: 7, mtu: 1300 }, 1356);

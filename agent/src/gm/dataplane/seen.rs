@@ -53,7 +53,8 @@ impl DataPlane {
     /// # Errors
     /// The kernel does not say.
     pub fn links(&mut self) -> Result<Links, xfrm::Error> {
-        Ok(Links::new(self.kernel.interfaces()?, self.worker.kept().clone()))
+        let kept = self.kernel.carried(self.worker.kept().clone())?;
+        Ok(Links::new(self.kernel.interfaces()?, kept))
     }
 
     /// Links that are protected under other names than they have, as pairs of the name now and that of the configuration.
@@ -108,6 +109,7 @@ impl DataPlane {
             }
             Protection::Encrypting if held == Hold::Blocking => Protection::Blocked,
             Protection::Encrypting if any(&|slot| self.spent.withholds(*slot)) => Protection::Blocked,
+            Protection::Encrypting if any(&|slot| self.exposed.contains(slot)) => Protection::Exposed,
             Protection::Encrypting if any(&|slot| self.displaced.contains(slot)) => Protection::Displaced,
             Protection::Encrypting if last_end(view).is_some_and(|end| end <= now + EXPIRING) => {
                 Protection::Expiring

@@ -7,7 +7,7 @@ use crate::host::{command, Host};
 use crate::outcome::{ensure, Outcome};
 use crate::rekeying::SOON;
 use crate::scenario::Scenario;
-use crate::site::{Site, KS1, MEMBERS};
+use crate::site::{Site, HOSTS, KS1, MEMBERS};
 use crate::stream::Streams;
 use crate::topology::batch;
 use crate::watch::Watch;
@@ -20,6 +20,11 @@ pub const SCENARIOS: &[Scenario] = &[
         "foreign-tunnel",
         "a policy-based tunnel of somebody else on another interface works, for addresses of the group's list, too",
         tunnel,
+    ),
+    Scenario::registered(
+        "foreign-allow",
+        "each policy of somebody else that refuses what was decrypted, because it is of no tunnel, is named",
+        refused,
     ),
     Scenario::empty(
         "foreign-policy",
@@ -90,6 +95,30 @@ fn remove(host: &Host) -> Outcome {
         host.run(&format!("ip xfrm policy delete index {} dir {}", after("index"), after("dir")))?;
     }
     Ok(())
+}
+
+/// Without a priority, as people add them by hand.
+fn refused(site: &Site, corp: &mut Corp) -> Outcome {
+    let (gm1, member) = (site.host("gm1")?, &corp.members[0]);
+    let policies = [
+        ("fwd", "10.1.0.0/16", "10.2.0.0/16"),
+        ("fwd", "10.2.0.0/16", "10.1.0.0/16"),
+        ("in", "0.0.0.0/0", "0.0.0.0/0"),
+    ];
+    for (hook, from, to) in policies {
+        gm1.must(&format!("ip xfrm policy add dir {hook} src {from} dst {to}"))?;
+    }
+    for (hook, from, to) in policies {
+        has_problem(member, &format!("policy {hook} ip {from} {to}, priority 0 of somebody else"))?;
+    }
+    protection(member, "displaced")?;
+    let answers = site.host("h1")?.ping(HOSTS[1].1)?;
+    for (hook, from, to) in policies {
+        gm1.must(&format!("ip xfrm policy delete dir {hook} src {from} dst {to}"))?;
+    }
+    ensure!(answers == 0, "{answers} of 3 requests were answered beside policies that refuse them");
+    protection(member, "encrypting")?;
+    eventually_true("all pairs answer again", SOON, || Ok(corp::ping_all(site)? == 6))
 }
 
 /// What a foreign daemon has before ours starts, and what it does while ours runs.

@@ -2,7 +2,7 @@
 
 use super::wishes::Dice;
 use crate::nft::HeldTable;
-use crate::object::{Life, Link, PolicyKey, Verdict, Vrf};
+use crate::object::{Life, Link, PolicyKey, Stacked, Verdict, Vrf};
 use crate::plan::*;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -15,6 +15,7 @@ pub fn empty_kernel() -> Installed {
         mtu: 1500,
         addresses: vec![IpAddr::from([192, 0, 2, 1])],
         vrf: None,
+        stacked: Stacked::default(),
     };
     let vrf = Some(Vrf { index: 5, name: "red".into(), table: 10 });
     let links = vec![
