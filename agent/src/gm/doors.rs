@@ -86,7 +86,7 @@ impl Doors {
         now: Instant,
     ) -> Result<(), Error> {
         let mut doors = self.doors.iter_mut();
-        let Some(door) = doors.find(|door| door.has(group, now)) else { return Ok(()) };
+        let Some(door) = doors.find(|door| door.memberships.has(group)) else { return Ok(()) };
         door.memberships.handle_command((group, command), now)
     }
 
@@ -96,8 +96,8 @@ impl Doors {
     }
 
     /// What keeps this group from registering.
-    pub fn problem_of(&self, group: GroupIndex, now: Instant) -> Option<String> {
-        self.doors.iter().find(|door| door.has(group, now))?.speaker.problem()
+    pub fn problem_of(&self, group: GroupIndex) -> Option<String> {
+        self.doors.iter().find(|door| door.memberships.has(group))?.speaker.problem()
     }
 }
 
@@ -115,10 +115,6 @@ impl Door {
     async fn hear(&mut self) {
         let (from, bytes) = self.socket.receive().await;
         self.memberships.handle_datagram(from, bytes, clock::now());
-    }
-
-    fn has(&self, group: GroupIndex, now: Instant) -> bool {
-        self.memberships.statuses(now).any(|(index, _)| index == group)
     }
 
     /// Does what time demands and what the memberships want; what the data plane was told is true then. Answers when they

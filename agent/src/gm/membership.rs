@@ -84,6 +84,11 @@ impl Memberships {
         self.members.iter().find(|membership| membership.name == name).map(|membership| membership.index)
     }
 
+    /// Whether this group is one of them.
+    pub fn has(&self, index: GroupIndex) -> bool {
+        self.members.iter().any(|membership| membership.index == index)
+    }
+
     /// How the groups are.
     pub fn statuses(&self, now: Instant) -> impl Iterator<Item = (GroupIndex, MemberStatus)> + '_ {
         self.members.iter().map(move |membership| (membership.index, membership.member.status(now)))

@@ -93,7 +93,7 @@ impl GroupMember {
             }
         }
         let chosen: Vec<_> = chosen.iter().filter_map(|label| self.doors.find(&label.name)).collect();
-        if let Some(problem) = chosen.iter().find_map(|index| self.doors.problem_of(*index, now)) {
+        if let Some(problem) = chosen.iter().find_map(|index| self.doors.problem_of(*index)) {
             return Answer::Error(problem);
         }
         for index in chosen {

@@ -4,19 +4,20 @@ use super::closing::{Store, Stored};
 use super::dataplane::DataPlane;
 use super::doors::Doors;
 use super::ears::Ears;
+use super::links::Links;
 use super::publication::Publication;
 use super::speaker::Speaker;
 use super::GroupMember;
 use crate::addresses::{self, Addresses};
 use crate::clock;
-use crate::config::{MemberSettings, MssClamp};
+use crate::config::{GroupSettings, MemberSettings, MssClamp};
 use crate::control;
 use crate::daemon::reload::Reloader;
 use crate::daemon::Started;
 use crate::events::{Event, Journal, Severity};
 use crate::socket::{Place, Socket};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use xfrm::{Problem, Uses};
 
@@ -49,7 +50,7 @@ impl GroupMember {
             }
             tell_of_waiting(speaker, &mut journal);
         }
-        refuse_own_servers(&settings, &own)?;
+        refuse_own_servers(&settings, &own, &dataplane.links().unwrap_or_default())?;
         let doors = Doors::open(speakers, &settings)?;
         let control = settings.control_socket.clone();
         let names: Vec<_> = settings.groups.iter().map(|(group, _)| group.group.name.clone()).collect();
@@ -130,11 +131,20 @@ fn refuse_shortcomings(settings: &MemberSettings, journal: &mut Journal) -> Resu
     }
 }
 
-fn refuse_own_servers(settings: &MemberSettings, own: &Addresses) -> Result<(), String> {
-    let mut servers = settings.groups.iter().flat_map(|(group, _)| &group.servers);
-    match servers.find(|server| own.has(server.ip())) {
+/// Another VRF may have the address of a key server for its own.
+fn refuse_own_servers(settings: &MemberSettings, own: &Addresses, links: &Links) -> Result<(), String> {
+    let is_own = |group: &GroupSettings, server: &SocketAddr| match group.vrf.as_ref() {
+        None => own.has(server.ip()),
+        Some(vrf) => {
+            let mut interfaces = own.interfaces_of(server.ip());
+            interfaces.any(|name| links.vrf_of(name).flatten() == Some(vrf.as_str()))
+        }
+    };
+    let mut servers =
+        settings.groups.iter().flat_map(|(group, _)| group.servers.iter().map(move |server| (group, server)));
+    match servers.find(|(group, server)| is_own(group, server)) {
         None => Ok(()),
-        Some(server) => Err(format!(
+        Some((_, server)) => Err(format!(
             "{} is an address of this host: a host is a member or a key server of a group, never both",
             server.ip()
         )),

@@ -2,10 +2,13 @@
 
 use crate::bench::alliance::{address, primaries, start};
 use crate::bench::fleet::{group, member_address};
+use crate::bench::stored::Stored;
 use crate::bench::{Link, World};
-use crate::seams::watch::longest_deafness;
+use crate::seams::watch::{longest_deafness, somebody_is_deaf};
+use gdoi::policy::Spi;
 use gdoi::wire::ExchangeType;
-use gdoi::{KeyServerCommand, KeyServerEvent, MemberCommand, MemberRecord, RekeyKind};
+use gdoi::{KeyServerCommand, KeyServerEvent, MemberCommand, MemberRecord, RekeyKind, Removal};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 const LIFE: Duration = Duration::from_secs(120);
@@ -80,6 +83,52 @@ fn who_registers_on_one_side_is_not_dropped_by_what_the_other_side_missed_before
     let deaf = deafness_after(world);
     println!("deaf for {deaf:?}");
     assert!(deaf <= SOON, "deaf for {deaf:?}");
+}
+
+fn teks(world: &World, server: u8) -> BTreeSet<Spi> {
+    let status = world.server(address(server)).status(world.now);
+    status.groups[0].teks.iter().map(|tek| tek.spi).collect()
+}
+
+/// What was said since then under these KEKs that names one of these TEKs.
+fn told_under(world: &World, since: usize, keks: &Stored, teks: &BTreeSet<Spi>) -> Vec<Spi> {
+    let pushes = world.sent[since..].iter().map(|flight| &flight.payload);
+    let pushes = pushes.filter(|push| ExchangeType::claimed_by(push) == Some(ExchangeType::GROUPKEY_PUSH));
+    let readable = pushes.filter_map(|push| Some(keks.kek_of(push)?.open(push).teks));
+    readable.flatten().map(Spi).filter(|spi| teks.contains(spi)).collect()
+}
+
+/// A member that one side removes is served by the other, which knows nothing of it: of the keys that were made since where
+/// it was removed none goes under a KEK that it has, whoever of both makes one group of them.
+#[test]
+fn who_was_removed_on_one_side_is_told_no_key_of_that_side() {
+    for (server, other, removed) in [(1, 3, 2), (1, 3, 3), (3, 1, 1)] {
+        for rekeyed in [false, true] {
+            let mut world = apart();
+            if rekeyed {
+                force(&mut world, other);
+                world.run_for(SECOND * 10);
+            }
+            let (before, member) = (teks(&world, server), member_address(removed));
+            let remove = KeyServerCommand::Remove(group().id.into(), Some(member.ip()), Removal::Graceful);
+            world.command_server(address(server), remove);
+            world.run_for(SECOND * 5);
+            let mut since: BTreeSet<_> = teks(&world, server).difference(&before).copied().collect();
+            assert_eq!(since.len(), 1);
+            let (sent, known) = (world.sent.len(), teks(&world, other));
+            let theirs = Stored::read(&world.stored(address(other)).unwrap());
+            world.heal();
+            world.run_for(SECOND * 20);
+            let case = format!("server {server} removed member {removed}, {rekeyed}");
+            assert_eq!(told_under(&world, sent, &theirs, &since), [], "{case}");
+            since.extend(teks(&world, server).difference(&known));
+            assert!(world.view(member).inbound.iter().all(|sa| !since.contains(&sa.spi)), "{case}");
+            let others: Vec<_> = (1..=3).filter(|number| *number != removed).collect();
+            let views: Vec<_> = others.iter().map(|number| world.view(member_address(*number))).collect();
+            assert!(!somebody_is_deaf(&views), "{case}: the others hear each other");
+            assert!((1..=3).all(|server| !lists(&world, server, removed)), "{case}");
+        }
+    }
 }
 
 /// Two sides make keys at once, and a member gets those of both: each side says what its own are and that all others end,

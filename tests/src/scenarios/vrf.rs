@@ -1,5 +1,6 @@
 //! A member whose interfaces are in VRFs, and that speaks GDOI through them.
 
+use super::narrow::told;
 use crate::capture::Capture;
 use crate::cell::{Cell, Family};
 use crate::corp::{self, has_problem, key_server_of, registered};
@@ -69,6 +70,7 @@ link set blue-lan master blue up
 addr replace 10.1.1.1/24 dev blue-lan
 route replace vrf blue default via 10.1.2.10
 ";
+const NARROW: &str = "route replace 10.2.2.0/24 via 198.51.100.5 mtu lock 1400\n";
 /// As the documentation of VRFs has it: local addresses are looked for in VRFs first.
 const LOCAL_LAST: [&str; 4] = [
     "ip rule add pref 32765 table local",
@@ -165,12 +167,33 @@ fn crosses(
         println!("   {family:?}: {tallies}");
         tallies.all_arrived()?;
     }
+    long_ones(site)?;
     besides(site)?;
     let problems = members[0].show("gm")?["dataplane_problems"].clone();
     ensure!(problems == json!([]), "the problems are {problems}");
     let mut watch = watch;
     watch.none_clear()?;
     watch.close()
+}
+
+/// What may be fragmented arrives, what may not is answered with an MTU that fits, also if it is the core that has less.
+fn long_ones(site: &Site) -> Outcome {
+    let (h1, core) = (site.host("h1")?, site.host("core")?);
+    let ping = |rest: &str| h1.run(&format!("ping -n -c 1 -W 1 {rest} {}", HOSTS[1].1));
+    ensure!(ping("-M dont -s 3000")?.success, "a request in fragments was not answered");
+    core.inside(|| batch(NARROW))?;
+    let mut heard = Vec::new();
+    let done =
+        eventually_true("requests of the length that their sender was told cross the core", SOON, || {
+            let length = heard.last().copied().unwrap_or(1500);
+            let answer = ping(&format!("-M do -s {}", length - 28))?;
+            heard.extend(told(&(answer.stdout + &answer.stderr)));
+            Ok(answer.success)
+        });
+    site.restore("core")?;
+    h1.must("ip route flush cache")?;
+    println!("   of the core's MTU of 1400 h1 hears {heard:?}");
+    done
 }
 
 /// What the router itself sends from its LAN's address.

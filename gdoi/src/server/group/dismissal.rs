@@ -1,6 +1,6 @@
 //! Sending members away: the rekey SA ends, and all must register again.
 
-use super::rekey_message::Plan;
+use super::rekey_message::{Nameable, Plan};
 use super::Group;
 use crate::crypto::Random;
 use crate::error::Error;
@@ -18,11 +18,22 @@ impl Group {
         random: &mut dyn Random,
         now: GroupTime,
     ) -> Result<(), Error> {
+        self.dismiss_naming(None, removal, random, now)
+    }
+
+    /// The same where not all KEKs' holders may be told of all TEKs.
+    pub(super) fn dismiss_naming(
+        &mut self,
+        nameable: Option<Nameable>,
+        removal: Removal,
+        random: &mut dyn Random,
+        now: GroupTime,
+    ) -> Result<(), Error> {
         if self.keys().kek.is_none() {
             return Ok(());
         }
         let told_until = self.keys().told_until();
-        let mut plan = Plan::default();
+        let mut plan = Plan { nameable, ..Plan::default() };
         match removal {
             Removal::Graceful => {
                 let end = now + self.config.deactivation_delay;

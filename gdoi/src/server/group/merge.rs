@@ -1,7 +1,7 @@
 //! Servers that were apart made keys of their own: all members get all of them, and a new one that all send with in
 //! the end, so that those of one side never stop hearing those of the other.
 
-use super::rekey_message::{Earlier, Plan};
+use super::rekey_message::{Earlier, Nameable, Plan};
 use super::Group;
 use crate::crypto::Random;
 use crate::endpoint::Instant;
@@ -41,10 +41,18 @@ impl Group {
         self.ledger.begin_sids();
         self.ledger.watch_members(time);
         self.tell_all(sides, random, time)?;
+        self.forget_removed();
         let teks = self.keys().teks.iter().map(|tek| tek.spi).collect();
         let (group, event) = (Some(self.name()), CoopEvent::Merged { teks });
         self.tell_when_committed(KeyServerEvent::Coop { group, event });
         Ok(())
+    }
+
+    /// Who was removed on one side may have come to another since, which did not know of it. It was told with all others.
+    pub(super) fn forget_removed(&mut self) {
+        for member in self.ledger.state().revoked.clone() {
+            self.ledger.amend_members().forget(member);
+        }
     }
 
     fn tell_all(
@@ -70,7 +78,7 @@ impl Group {
             self.begin_sid_generation(random, now)?;
         }
         if removed {
-            return self.dismiss(Removal::Graceful, random, now);
+            return self.dismiss_naming(Some(nameable(sides)), Removal::Graceful, random, now);
         }
         if began_apart || self.is_per_sender() && (placeless || generation) {
             return self.bring_back(random, now);
@@ -86,6 +94,19 @@ impl Group {
         plan.kek = self.next_kek(RekeyKind::Forced, told_until, random, now)?;
         self.distribute(plan, Audience::All, now)
     }
+}
+
+/// Who was removed on one side may have the KEK of another: under that nothing is told which it could not have had from
+/// there. Under one that a side ended nothing went out of what that side has.
+fn nameable(sides: &[GroupState]) -> Nameable {
+    let mut nameable = Nameable::new();
+    for keys in sides.iter().map(|side| &side.keys) {
+        let keks = keys.kek.iter().chain(&keys.previous_keks);
+        for kek in keks.filter(|kek| kek.succession != Succession::Ended) {
+            nameable.extend(keys.teks.iter().map(|tek| (kek.spi, tek.spi)));
+        }
+    }
+    nameable
 }
 
 /// All switch before the first side's last key ends, and as late as that allows.

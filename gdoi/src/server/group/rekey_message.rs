@@ -4,6 +4,7 @@ use super::Group;
 use crate::error::{Error, Refused};
 use crate::event::KeyServerEvent;
 use crate::group::{AclDigest, AclNotice, Deletion, GroupPolicy, Kek, Tek};
+use crate::policy::Spi;
 use crate::push::{emit, PushContent, SignedLength};
 use crate::server::clock::GroupTime;
 use crate::server::config::RekeyConfig;
@@ -32,6 +33,22 @@ pub(super) struct Plan {
     pub(super) kek: Option<GroupKek>,
     /// What is said under KEKs before.
     pub(super) earlier: Earlier,
+    /// Which TEKs may be named under a KEK: those that its holders may have; None where that is all.
+    pub(super) nameable: Option<Nameable>,
+}
+
+/// The SPIs of KEKs, and of the TEKs that were given out under each.
+pub(super) type Nameable = BTreeSet<([u8; 16], Spi)>;
+
+impl Plan {
+    /// Without the TEKs that holders of this KEK must not be told.
+    fn told_under(&self, kek: [u8; 16]) -> Plan {
+        let mut plan = self.clone();
+        if let Some(nameable) = &self.nameable {
+            plan.teks.retain(|tek| nameable.contains(&(kek, tek.spi)));
+        }
+        plan
+    }
 }
 
 /// What is said to those that have an earlier KEK.
@@ -114,17 +131,18 @@ impl Group {
     /// What is said under one of the KEKs. No keys go under one that was ended: who was removed would read them. Its
     /// holders are told once more that it is over, and their TEKs with it, since which of those they know is not known.
     fn content(&self, plan: &Plan, kek: &GroupKek, now: GroupTime) -> Plan {
+        let plan = plan.told_under(kek.spi);
         if plan.under == Some(kek.spi) {
-            return plan.clone();
+            return plan;
         }
         if kek.succession == Succession::Ended {
             return Plan { deletions: vec![Deletion::AllTeks], ends_kek: true, ..Plan::default() };
         }
         if plan.ends_kek {
-            return plan.clone();
+            return plan;
         }
-        let mut content = Plan { kek: self.keys().kek.clone(), ..plan.clone() };
         let anew = plan.earlier != Earlier::Alike;
+        let mut content = Plan { kek: self.keys().kek.clone(), ..plan };
         if anew {
             content.teks = self.keys().as_of(now);
         }

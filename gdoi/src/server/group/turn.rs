@@ -48,6 +48,7 @@ impl Group {
     fn lead(&mut self, random: &mut dyn Random, now: Instant) -> Result<(), Error> {
         self.standing.serve(self.ledger.state());
         self.ledger.watch_members(self.ledger.time(now));
+        self.forget_removed();
         self.inherit_distribution();
         if self.ledger.state().lineage.is_none() {
             self.ledger.correct_time(GroupTime::default(), now);
