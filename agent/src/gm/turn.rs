@@ -93,7 +93,8 @@ impl GroupMember {
         if self.dataplane.is_busy() {
             return false;
         }
-        self.doors.iter_mut().fold(false, |speaks, door| door.follow_address(now) || speaks)
+        // Each of them, whatever the others say.
+        self.doors.iter_mut().filter_map(|door| door.follow_address(now).then_some(())).count() > 0
     }
 
     /// These groups register for new sender IDs.

@@ -54,7 +54,7 @@ fn the_addresses_of_one_insider_leave_sender_ids_to_others() {
         }
         world.run_for(SECOND * 3);
     }
-    let status = world.server(address(1)).status(world.now).groups[0].sids.clone();
+    let status = world.server(address(1)).status(world.now).groups[0].sids;
     assert!(status.given > status.of / 2 - 128, "it got its share: {} of {}", status.given, status.of);
     let others = MemberConfig { sender_ids: 2, ..member_config(2) };
     let waits = [wait(&mut world, 2, others), wait(&mut world, 3, with_key(3, LONE, 2))];
@@ -78,6 +78,6 @@ fn the_only_credential_may_use_all_sender_ids() {
         }
         world.run_for(SECOND * 3);
     }
-    let status = world.server(address(1)).status(world.now).groups[0].sids.clone();
+    let status = world.server(address(1)).status(world.now).groups[0].sids;
     assert!(status.given > status.of / 4 * 2, "{} of {}", status.given, status.of);
 }

@@ -91,11 +91,13 @@ impl DataPlane {
     fn take_in(&mut self, done: Done, now: Instant, journal: &mut Journal) {
         self.concluded = true;
         match done {
-            Done::Applied(Ok((report, reading))) => {
-                self.watch_out(&reading, now, journal);
-                self.succeeded(report, now, journal);
-            }
-            Done::Applied(Err(error)) => self.failed(advice::explain(&error), now, journal),
+            Done::Applied(applied) => match *applied {
+                Ok((report, reading)) => {
+                    self.watch_out(&reading, now, journal);
+                    self.succeeded(report, now, journal);
+                }
+                Err(error) => self.failed(advice::explain(&error), now, journal),
+            },
             Done::Seen(seen) => match *seen {
                 Ok(installed) if self.adopted_is_damaged(&installed, now, journal) => {
                     self.replace(now, journal)

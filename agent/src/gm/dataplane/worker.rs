@@ -21,7 +21,7 @@ enum Job {
 #[derive(Debug)]
 pub enum Done {
     /// The kernel was made to hold what was desired; with it what had been counted before.
-    Applied(Result<(Report, Reading), xfrm::Error>),
+    Applied(Box<Result<(Report, Reading), xfrm::Error>>),
     /// It was read.
     Seen(Box<Result<Installed, xfrm::Error>>),
 }
@@ -99,7 +99,7 @@ impl Worker {
                 done
             }
             Err(RecvTimeoutError::Timeout) => return None,
-            Err(RecvTimeoutError::Disconnected) => Done::Applied(Err(gone())),
+            Err(RecvTimeoutError::Disconnected) => Done::Applied(Box::new(Err(gone()))),
         };
         self.busy_since = None;
         Some(done)
@@ -119,7 +119,8 @@ impl Worker {
 fn work(kernel: &mut Kernel, job: Job) -> Done {
     match job {
         Job::Apply(desired) => {
-            Done::Applied(kernel.apply(&desired).map(|report| (report, kernel.reading().clone())))
+            let applied = kernel.apply(&desired).map(|report| (report, kernel.reading().clone()));
+            Done::Applied(Box::new(applied))
         }
         Job::Look => Done::Seen(Box::new(kernel.installed())),
     }
@@ -150,12 +151,12 @@ mod tests {
         assert!(matches!(taken.recv(), Ok(Job::Look)));
         let (slot, mut found) = (Slot::new(3).unwrap(), Kept::default());
         found.add(slot, 7);
-        made.send((Done::Applied(Ok(Default::default())), found)).unwrap();
-        assert!(matches!(worker.take(Duration::ZERO), Some(Done::Applied(Ok(_)))));
+        made.send((Done::Applied(Box::new(Ok(Default::default()))), found)).unwrap();
+        assert!(matches!(worker.take(Duration::ZERO), Some(Done::Applied(done)) if done.is_ok()));
         assert!(worker.kept().has(slot, 7), "what it has found");
         drop(made);
         worker.look(Instant::from_millis(6));
-        assert!(matches!(worker.take(Duration::ZERO), Some(Done::Applied(Err(_)))));
+        assert!(matches!(worker.take(Duration::ZERO), Some(Done::Applied(done)) if done.is_err()));
         worker.wait_again(Instant::from_millis(7));
         assert_eq!(worker.busy_since(), None);
         assert!(worker.kept().has(slot, 7), "who is gone takes nothing along");
