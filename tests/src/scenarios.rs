@@ -105,7 +105,8 @@ pub const COOPERATION: &[&[Scenario]] =
 pub const REFUSALS: &[&[Scenario]] = &[refusals::SCENARIOS];
 
 /// Other kinds of [`ROLLOVERS`], and what takes minutes: run by name, or with everything.
-pub const OTHERS: &[&[Scenario]] = &[matrix::OTHERS, paused::SCENARIOS, neighbours::filters::OTHERS];
+pub const OTHERS: &[&[Scenario]] =
+    &[matrix::OTHERS, paused::SCENARIOS, stopped::OTHERS, neighbours::filters::OTHERS];
 
 /// Scenarios that are called by one name.
 #[derive(Clone, Copy, Debug)]
