@@ -147,7 +147,7 @@ impl GroupMember {
 
 impl Service for GroupMember {
     async fn hear(&mut self) {
-        let strangers = if self.dataplane.is_busy() { Strange::Later } else { Strange::Welcome };
+        let strangers = if self.dataplane.is_reading() { Strange::Later } else { Strange::Welcome };
         tokio::select! {
             // Settled is this by those who ask what is due.
             () = self.dataplane.done() => {}

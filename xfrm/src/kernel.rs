@@ -204,6 +204,14 @@ impl Kernel {
     /// # Errors
     /// The first change that failed. Earlier ones stay: they only ever added protection.
     pub fn apply(&mut self, desired: &Desired) -> Result<Report, Error> {
+        self.apply_as_read(desired, || ())
+    }
+
+    /// The same, and says when it has read all that it reads: what is admitted from then on stays.
+    ///
+    /// # Errors
+    /// As [`Self::apply`].
+    pub fn apply_as_read(&mut self, desired: &Desired, has_read: impl FnOnce()) -> Result<Report, Error> {
         // States last: what they have carried has been counted by the table before.
         let planes = counters::planes(&self.tables.counters().map_err(refused("the counters"))?);
         let (states, counted) = self.counted_states()?;
@@ -212,6 +220,7 @@ impl Kernel {
         let counters = Counters { planes, states: counted, ..counters::of_the_kernel() };
         self.reading = Reading { counters, settings: settings::of_planes(&installed, desired) };
         let plan = plan(&installed, desired)?;
+        has_read();
         self.used.look(|id| desired.has_block_of(id.slot, id.spi));
         let Plan { ops, problems, spent, exposed, displaced } = plan;
         let mut report = Report { changes: Vec::new(), problems, spent, exposed, displaced };

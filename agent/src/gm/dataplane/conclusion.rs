@@ -40,7 +40,12 @@ impl DataPlane {
         self.worker.busy_since().is_some()
     }
 
-    /// Waits until something is done: [`Self::finish`] takes it in. May be dropped at any time without loss.
+    /// Whether a sender that was let in now could be shut out again by what is under way.
+    pub fn is_reading(&self) -> bool {
+        self.worker.reads()
+    }
+
+    /// Waits until something is done, or new senders can be let in: [`Self::finish`] takes it in. May be dropped at any time without loss.
     pub async fn done(&self) {
         self.worker.ready().await;
     }

@@ -3,6 +3,7 @@
 
 use gdoi::endpoint::Instant;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{channel, Receiver, RecvTimeoutError, Sender};
 use std::sync::Arc;
 use std::thread;
@@ -35,6 +36,8 @@ pub struct Worker {
     ready: Arc<Notify>,
     patience: Patience,
     busy_since: Option<Instant>,
+    /// Whether it has yet to read what it changes.
+    reads: Arc<AtomicBool>,
 }
 
 impl Worker {
@@ -46,22 +49,32 @@ impl Worker {
         let ((jobs, taken), (made, done)) = (channel(), channel());
         let (patience, ready) = (kernel.patience(), Arc::new(Notify::new()));
         let kept = kernel.kept().clone();
-        let bell = ready.clone();
+        let (bell, reads) = (ready.clone(), Arc::new(AtomicBool::new(false)));
+        let still_reads = reads.clone();
         thread::Builder::new().name("kernel".into()).spawn(move || {
             while let Ok(job) = taken.recv() {
-                let result = work(&mut kernel, job);
+                let has_read = || {
+                    still_reads.store(false, Ordering::Release);
+                    bell.notify_one();
+                };
+                let result = work(&mut kernel, job, has_read);
                 if made.send((result, kernel.kept().clone())).is_err() {
                     break;
                 }
                 bell.notify_one();
             }
         })?;
-        Ok(Worker { jobs, done, kept, ready, patience, busy_since: None })
+        Ok(Worker { jobs, done, kept, ready, patience, busy_since: None, reads })
     }
 
     /// Since when it has something to do, or since [`Self::wait_again`].
     pub fn busy_since(&self) -> Option<Instant> {
         self.busy_since
+    }
+
+    /// Whether what others change in the kernel now could be undone, because it is not read yet.
+    pub fn reads(&self) -> bool {
+        self.busy_since.is_some() && self.reads.load(Ordering::Acquire)
     }
 
     /// It is waited for as long again.
@@ -86,6 +99,7 @@ impl Worker {
 
     /// Who is gone is noticed by [`Self::take`].
     fn give(&mut self, job: Job, now: Instant) {
+        self.reads.store(true, Ordering::Release);
         let _ = self.jobs.send(job);
         self.busy_since = Some(now);
     }
@@ -116,10 +130,11 @@ impl Worker {
     }
 }
 
-fn work(kernel: &mut Kernel, job: Job) -> Done {
+fn work(kernel: &mut Kernel, job: Job, has_read: impl FnOnce()) -> Done {
     match job {
         Job::Apply(desired) => {
-            let applied = kernel.apply(&desired).map(|report| (report, kernel.reading().clone()));
+            let applied =
+                kernel.apply_as_read(&desired, has_read).map(|report| (report, kernel.reading().clone()));
             Done::Applied(Box::new(applied))
         }
         Job::Look => Done::Seen(Box::new(kernel.installed())),
@@ -140,12 +155,16 @@ mod tests {
         let ((jobs, taken), (made, done)) = (channel::<Job>(), channel::<(Done, Kept)>());
         let (patience, ready) = (Patience::default(), Arc::new(Notify::new()));
         let kept = Kept::default();
-        let mut worker = Worker { jobs, done, kept, ready, patience, busy_since: None };
+        let reads = Arc::new(AtomicBool::new(false));
+        let mut worker = Worker { jobs, done, kept, ready, patience, busy_since: None, reads };
         assert!(worker.take(Duration::from_secs(60)).is_none(), "there is nothing to wait for");
         worker.look(Instant::from_millis(5));
         assert!(
             worker.take(Duration::ZERO).is_none() && worker.busy_since() == Some(Instant::from_millis(5))
         );
+        assert!(worker.reads());
+        worker.reads.store(false, Ordering::Release);
+        assert!(!worker.reads());
         worker.wait_again(Instant::from_millis(9));
         assert_eq!(worker.busy_since(), Some(Instant::from_millis(9)), "nobody asks again at once");
         assert!(matches!(taken.recv(), Ok(Job::Look)));
