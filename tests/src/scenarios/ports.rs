@@ -11,7 +11,6 @@ use crate::site::{Site, HOSTS, MEMBERS, OUTSIDE};
 use crate::topology::batch;
 use serde_json::Value;
 use std::fs;
-use std::thread;
 use std::time::{Duration, Instant};
 
 /// What this file shows.
